@@ -1,0 +1,1 @@
+"""Analysis of records: pure functions, without torch."""

@@ -1,0 +1,1 @@
+"""Measurement: the machine, and what a cell costs on it."""

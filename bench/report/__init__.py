@@ -1,0 +1,1 @@
+"""Reports, tables and plots, rebuilt from a run folder alone, without torch."""

@@ -1,0 +1,468 @@
+"""What a cell is, what came out of it, and which of its facts make two results comparable.
+
+Every value that reaches the disk is declared here. `BUCKETS` puts each field in exactly one
+bucket; identities and keys are computed from that table and from nothing else, so the cell to
+run and the record on disk cannot disagree about who they are.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+"""Shape of the files in a run folder; a newer one is refused."""
+
+PROTOCOL_VERSION = 1
+"""Meaning of a cell: bumped when a default or the meaning of a field changes."""
+
+Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "from_scratch"]
+Metric = Literal["top1", "balanced_accuracy"]
+Part = Literal["train", "val", "test"]
+Profile = Literal["gpu", "cpu"]
+Bucket = Literal["task", "numerics", "performance", "information", "outcome"]
+
+
+class Value(BaseModel):
+    """An immutable value; unknown keys are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# ---- what a cell asks for -------------------------------------------------------------------
+
+
+class Recipe(Value):
+    """Optimiser, rates, epochs and batch of one cell, with every choice made."""
+
+    epochs: int
+    head_epochs: int | None = None  # epochs of the head-only phase of two_phase
+    stages: int | None = None  # stages that `partial` trains, counted from the head
+    batch_size: int
+    lr: float  # the head's learning rate at its peak
+    backbone_lr_scale: float  # the backbone's rate is lr times this
+    weight_decay: float
+    warmup_epochs: float
+    label_smoothing: float
+    augment: Literal["standard", "none"]
+    flip: bool
+    views: int
+    precise_bn: bool
+    checkpoint: Literal["last", "best"]
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class Weights(Value):
+    """Where the backbone's values come from.
+
+    `source` is "imagenet", "folder", "random" (one fixed backbone for all seeds) or "scratch"
+    (drawn anew for each seed). `name` is the enum member or the file; `sha256` is of the file.
+    """
+
+    source: Literal["imagenet", "folder", "random", "scratch"]
+    name: str
+    sha256: str | None = None
+    init_seed: int | None = None
+
+
+class Data(Value):
+    """The images of a cell: content hashes, sizes of the split, and the class names in order."""
+
+    name: str
+    classes: tuple[str, ...]
+    content_sha256: str
+    split_sha256: str
+    num_train: int
+    num_val: int
+    num_test: int
+
+
+class Cell(Value):
+    """One training run with everything that the suite decides resolved."""
+
+    architecture: str
+    architecture_label: str  # unique in its suite, also when one architecture has two weights
+    weights: Weights
+    strategy: str
+    kind: Kind
+    recipe: Recipe
+    image_size: int
+    data: Data
+    seed: int
+    metric: Metric = "top1"
+    target: float = 0.9
+
+
+# ---- what came out --------------------------------------------------------------------------
+
+
+class Predictions(Value):
+    """Packed per-image outcome of one part, in the order of split.csv: see bench.predictions."""
+
+    num_images: int
+    labels: str
+    classes: str
+    confidences: str
+
+
+class Scores(Value):
+    """Quality on one part. `recall` is null for a class without images."""
+
+    num_images: int
+    top1: float
+    top5: float | None
+    macro_f1: float
+    balanced_accuracy: float
+    recall: tuple[float | None, ...]
+    ece: float
+    nll: float
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+    predictions: Predictions
+
+
+class Quality(Value):
+    """Scores of the final network; val chooses, test is only reported."""
+
+    val: Scores
+    test: Scores
+
+
+class Seconds(Value):
+    """Where the time of a cell went; `wall` is the sum of the others."""
+
+    wall: float
+    data: float
+    build: float
+    warmup: float
+    train: float
+    eval: float
+
+
+class Phase(Value):
+    """One phase of training, as it was run."""
+
+    name: str
+    epochs: int
+    trainable_parameters: int
+    trainable_share: float
+    steps: int
+    frozen_cached: bool  # the frozen backbone ran once and its features were kept
+
+
+class Throughput(Value):
+    """Training images per second over the epochs after the first: median and quartiles."""
+
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    num_epochs: int
+
+
+class Latency(Value):
+    """Inference of one architecture at one image size, measured once and shared by its cells."""
+
+    batch1_p50_seconds: float
+    batch1_p95_seconds: float
+    num_calls: int
+    batch_size: int
+    images_per_second: float
+
+
+class Cost(Value):
+    """What the cell cost: alone (`attributed`), and in this run (`marginal`)."""
+
+    attributed: Seconds
+    marginal: Seconds
+    shared_by: int  # cells that divided the largest shared piece of work; 1 = nothing shared
+    images_per_second: Throughput | None
+    latency: Latency | None
+    total_parameters: int
+    trainable_parameters: int  # of the last phase
+    trainable_share: float
+    phases: tuple[Phase, ...]
+    forward_macs: int | None  # of one image
+    seconds_to_target: float | None  # training time until val first reached the target
+
+
+class Memory(Value):
+    """Peaks over the cell. Unknown is null."""
+
+    gpu_allocated_bytes: int | None
+    gpu_reserved_bytes: int | None
+    gpu_device_bytes: int | None  # whole device, all processes, as NVML sees it
+    cpu_rss_above_start_bytes: int | None
+
+
+class Energy(Value):
+    """Difference of the GPU's energy counter; null where there is none."""
+
+    attributed_joules: float | None
+    marginal_joules: float | None
+
+
+class EpochPoint(Value):
+    """One epoch: the mean training loss, and val where it was scored."""
+
+    phase: str
+    epoch: int  # 1, 2, ... counted through all phases
+    train_loss: float
+    val_score: float | None = None  # of the cell's metric
+
+
+class Machine(Value):
+    """What the numbers were made on and with; no field identifies a person or a host."""
+
+    device: Literal["cpu", "cuda"]
+    gpu_name: str | None
+    gpu_memory_bytes: int | None
+    gpu_count: int
+    compute_capability: str | None
+    mig: bool | None
+    power_limit_watts: float | None
+    driver: str | None
+    cuda: str | None
+    cudnn: str | None
+    cpu_model: str | None
+    cpu_capability: str | None
+    usable_cores: int
+    memory_gib: int | None
+    python: str
+    torch: str
+    torchvision: str
+    numpy: str
+    pillow: str
+    os: str
+    container: bool | None
+
+
+class Execution(Value):
+    """How this machine ran the cell: choices that the suite left to it."""
+
+    precision: Literal["fp32", "bf16"]
+    channels_last: bool
+    threads: int
+    allow_tf32: bool
+    deterministic: bool
+    cudnn_benchmark: bool
+
+
+class Keys(Value):
+    """Short hashes of the task, numerics and performance buckets."""
+
+    task: str
+    numerics: str
+    performance: str
+
+
+class Provenance(Value):
+    """Information that never splits a history."""
+
+    bench: str
+    commit: str | None
+    finished_at: str  # UTC, ISO 8601
+    device_index: int | None = None
+
+
+class Result(Value):
+    """The record of a cell that trained and was scored."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    status: Literal["ok"] = "ok"
+    kind: None = None
+    reason: None = None
+    cell: Cell
+    quality: Quality
+    curve: tuple[EpochPoint, ...]
+    cost: Cost
+    memory: Memory
+    energy: Energy
+    machine: Machine
+    execution: Execution
+    keys: Keys
+    provenance: Provenance
+
+
+class Failure(Value):
+    """The record of a cell that did not: what happened, and in which epoch if it had begun."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    status: Literal["failed", "diverged", "timeout", "interrupted"]
+    kind: Literal["data", "weights", "oom_gpu", "oom_host", "crash", "cuda", "training", "stopped"]
+    reason: str
+    cell: Cell
+    seconds: float
+    machine: Machine
+    provenance: Provenance
+
+
+Record = Annotated[Result | Failure, Field(discriminator="status")]
+RECORD: TypeAdapter[Result | Failure] = TypeAdapter(Record)
+
+
+# ---- the run as a whole ---------------------------------------------------------------------
+
+
+class MissingWeights(Value):
+    """A pretrained file that could not be had: where it is published, where it is looked for."""
+
+    architecture: str
+    file: str
+    address: str | None
+    folder: str  # as the user would write it, never an absolute path
+    why: str
+
+
+class Source(Value):
+    """Which entry of the preference list serves the suite, and what the earlier ones lacked."""
+
+    wanted: tuple[str, ...]
+    used: str
+    missing: tuple[MissingWeights, ...] = ()
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether an earlier entry of the list could not be had by all architectures."""
+        return self.used != self.wanted[0]
+
+
+class Preprocessing(Value):
+    """The eval pipeline of one architecture, as its weights define it."""
+
+    resize_size: int
+    crop_size: int
+    interpolation: str
+    antialias: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Run(Value):
+    """run.json: what was asked, on what, and how it ended."""
+
+    schema_version: int = SCHEMA_VERSION
+    protocol_version: int = PROTOCOL_VERSION
+    suite_name: str
+    suite: dict[str, Any]  # the suite as resolved for this profile
+    profile: Profile
+    machine: Machine
+    data: Data
+    data_notes: tuple[str, ...]
+    duplicates: dict[str, int]  # "train/test" -> images of identical bytes on both sides
+    source: Source
+    preprocessing: dict[str, Preprocessing]  # by architecture label
+    cells: tuple[str, ...]  # every cell id that the suite asks for, in order
+    warnings: tuple[str, ...]
+    status: Literal["running", "finished", "interrupted"]
+    started_at: str
+    finished_at: str | None = None
+    wall_seconds: float = 0.0  # over all sittings of a resumed run
+
+
+# ---- identity -------------------------------------------------------------------------------
+
+BUCKETS: dict[str, Bucket] = {
+    **{f"cell.{name}": "task" for name in Cell.model_fields},
+    "cell.architecture_label": "information",
+    "cell.weights.source": "task",
+    "cell.weights.name": "task",
+    "cell.weights.sha256": "task",
+    "cell.weights.init_seed": "task",
+    **{f"cell.recipe.{name}": "task" for name in Recipe.model_fields},
+    "cell.data.name": "information",
+    "cell.data.classes": "task",
+    "cell.data.content_sha256": "task",
+    "cell.data.split_sha256": "task",
+    "cell.data.num_train": "information",
+    "cell.data.num_val": "information",
+    "cell.data.num_test": "information",
+    **{f"execution.{name}": "numerics" for name in Execution.model_fields},
+    "machine.device": "numerics",
+    "machine.compute_capability": "numerics",
+    "machine.cuda": "numerics",
+    "machine.cudnn": "numerics",
+    "machine.cpu_capability": "numerics",
+    "machine.torch": "numerics",
+    "machine.torchvision": "numerics",
+    "machine.numpy": "numerics",
+    "machine.pillow": "numerics",
+    "machine.gpu_name": "performance",
+    "machine.gpu_memory_bytes": "performance",
+    "machine.gpu_count": "information",
+    "machine.mig": "performance",
+    "machine.power_limit_watts": "performance",
+    "machine.driver": "performance",
+    "machine.cpu_model": "performance",
+    "machine.usable_cores": "performance",
+    "machine.memory_gib": "performance",
+    "machine.python": "information",
+    "machine.os": "information",
+    "machine.container": "information",
+    "schema_version": "information",
+    "cell_id": "information",
+    "status": "outcome",
+    "kind": "outcome",
+    "reason": "outcome",
+    "keys": "information",
+    "provenance": "information",
+    "quality": "outcome",
+    "curve": "outcome",
+    "cost": "outcome",
+    "memory": "outcome",
+    "energy": "outcome",
+    "seconds": "outcome",
+}
+for _opened in ("cell.weights", "cell.recipe", "cell.data"):
+    del BUCKETS[_opened]  # their fields stand in the table one by one
+
+
+def leaves(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any, bool]]:
+    """(dotted path, value, whether it equals its default) of each field that `BUCKETS` names."""
+    for name, field in type(value).model_fields.items():
+        path, inner = f"{prefix}{name}", getattr(value, name)
+        if path not in BUCKETS and isinstance(inner, BaseModel):
+            yield from leaves(inner, f"{path}.")
+        else:
+            yield path, inner, not field.is_required() and inner == field.default
+
+
+def digest(value: object, length: int = 12) -> str:
+    """First hex digits of the SHA-256 of the canonical JSON of a value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def slug(text: str, limit: int = 60) -> str:
+    """Lower-case letters, digits, dot, dash and underscore only: safe as a file name anywhere."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:limit] or "x"
+
+
+def cell_identity(cell: Cell) -> dict[str, Any]:
+    """The task of a cell. Defaults are left out, so a field added later changes no identity."""
+    found = {
+        path: value for path, value, is_default in leaves(cell, "cell.") if not is_default
+    }
+    task = {path: value for path, value in found.items() if BUCKETS[path] == "task"}
+    return {"protocol": PROTOCOL_VERSION, **task}
+
+
+def cell_id(cell: Cell) -> str:
+    """Readable slug and 12 hex digits of the task: the same for the cell and for its record."""
+    readable = f"{cell.architecture_label}-{cell.strategy}-s{cell.seed}"
+    return f"{slug(readable)}-{digest(cell_identity(cell))}"
+
+
+def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
+    """Keys of a record. Whatever changes the numerics may change the speed as well."""
+    facts = [*leaves(execution, "execution."), *leaves(machine, "machine.")]
+    numerics = {path: value for path, value, _ in facts if BUCKETS[path] == "numerics"}
+    hardware = {path: value for path, value, _ in facts if BUCKETS[path] == "performance"}
+    return Keys(
+        task=digest(cell_identity(cell)),
+        numerics=digest(numerics),
+        performance=digest({**numerics, **hardware}),
+    )

@@ -1,0 +1,109 @@
+"""Transfer strategies as data: which parameters learn in which phase, and how fast.
+
+A strategy is one row of `STRATEGIES`. A phase is an ordered list of rules over parameter names;
+the first rule whose prefix covers a name sets that parameter's learning-rate scale, and a scale
+of zero freezes it. A name that no rule covers is an error, so a misspelt prefix cannot quietly
+freeze a backbone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bench.schema import Kind, Recipe
+
+
+class Strategy(NamedTuple):
+    """One way to transfer: its default rates, found by the search that the README describes."""
+
+    summary: str
+    lr: float
+    backbone_lr_scale: float
+    uses_weights: bool  # False: the backbone is drawn anew for each seed
+
+
+STRATEGIES: Mapping[Kind, Strategy] = {
+    "feature_extraction": Strategy("train the head on a frozen backbone", 1e-2, 0.0, True),
+    "fine_tuning": Strategy("train everything, the backbone more slowly", 1e-3, 0.3, True),
+    "two_phase": Strategy("train the head, then everything at a low rate", 1e-3, 0.3, True),
+    "partial": Strategy("train the last stage and the head", 1e-3, 1.0, True),
+    "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False),
+}
+
+
+class Rule(NamedTuple):
+    """Learning-rate scale for every parameter under one dotted prefix."""
+
+    prefix: str  # "backbone.layer4" covers "backbone.layer4.0.conv1.weight"; "" covers all
+    lr_scale: float  # multiplies the recipe's learning rate; 0 freezes
+
+    def covers(self, name: str) -> bool:
+        """Whether the parameter lies under the prefix."""
+        return not self.prefix or f"{name}.".startswith(f"{self.prefix}.")
+
+
+class PhasePlan(NamedTuple):
+    """One phase: a fresh optimiser and schedule over `epochs`, under `rules`."""
+
+    name: str
+    epochs: int
+    rules: tuple[Rule, ...]
+
+    @property
+    def head_only(self) -> bool:
+        """Whether the whole backbone is frozen, so that it need run only once per image."""
+        return self.rules == HEAD_ONLY
+
+
+HEAD_ONLY = (Rule("head", 1.0), Rule("backbone", 0.0))
+
+
+def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[PhasePlan]:
+    """The phases of a strategy in order; their epochs add up to the recipe's.
+
+    `stages` holds the prefixes of each backbone stage, from input to output.
+    Raises ValueError where the recipe asks for more stages or head epochs than there are.
+    """
+    everything = (Rule("head", 1.0), Rule("backbone", recipe.backbone_lr_scale))
+    match kind:
+        case "feature_extraction":
+            return [PhasePlan("head", recipe.epochs, HEAD_ONLY)]
+        case "fine_tuning" | "from_scratch":
+            return [PhasePlan("all", recipe.epochs, everything)]
+        case "two_phase":
+            head_epochs = head_epochs_of(recipe)
+            rest = recipe.epochs - head_epochs
+            return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, everything)]
+        case "partial":
+            return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
+
+
+def head_epochs_of(recipe: Recipe) -> int:
+    """Epochs of two_phase's head-only phase: as asked, or half of all, rounded down."""
+    head_epochs = recipe.epochs // 2 if recipe.head_epochs is None else recipe.head_epochs
+    if not 1 <= head_epochs < recipe.epochs:
+        raise ValueError(
+            f"two_phase needs at least one epoch in each phase: head_epochs is {head_epochs} "
+            f"of {recipe.epochs} epochs"
+        )
+    return head_epochs
+
+
+def last_stages(recipe: Recipe, stages: Sequence[Sequence[str]]) -> tuple[Rule, ...]:
+    """Rules that train the head and the recipe's number of stages before it."""
+    count = recipe.stages or 1
+    if count > len(stages):
+        raise ValueError(f"stages is {count}, but this architecture has {len(stages)}")
+    trained = [prefix for stage in stages[len(stages) - count :] for prefix in stage]
+    scale = recipe.backbone_lr_scale
+    return (Rule("head", 1.0), *(Rule(p, scale) for p in trained), Rule("backbone", 0.0))
+
+
+def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:
+    """Scale of each parameter name; ValueError if no rule covers one of them."""
+    scales = {}
+    for name in names:
+        scale = next((rule.lr_scale for rule in rules if rule.covers(name)), None)
+        if scale is None:
+            raise ValueError(f"no rule covers parameter {name!r} (rules: {rules})")
+        scales[name] = scale
+    return scales
