@@ -1,0 +1,261 @@
+"""Every torchvision classifier as data: its head, its stages, its pinned weights, its sizes.
+
+All paths are dotted names inside the torchvision model. The head is the last linear or 1x1-conv
+layer with the dropout directly before it; a stage is a group of blocks as the network's paper
+draws them, the stem first. Final norms, hidden classifier layers and the last convolution belong
+to the last stage. `tests/models/test_architectures.py`
+holds each row against torchvision.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+Stages = tuple[tuple[str, ...], ...]
+
+
+class Architecture(NamedTuple):
+    """One network: where its parts are, which weights it is compared with, which sizes it takes."""
+
+    name: str
+    family: str
+    pinned: str  # exact member of torchvision's weights enum
+    head: str  # path of the last linear or 1x1-conv layer
+    dropout: str | None  # path of the dropout directly before the head; None = there is none
+    auxiliary: tuple[str, ...]  # extra classifiers of the published weights, dropped here
+    stages: Stages  # prefixes that cover every backbone parameter exactly once, input to output
+    min_size: int  # smallest side in pixels on which a batch of two trains
+    size_multiple: int  # the side must be a multiple of this
+
+
+class _Family(NamedTuple):
+    """What the members of a family share; a member overrides nothing but stages and sizes."""
+
+    head: str
+    dropout: str | None = None
+    auxiliary: tuple[str, ...] = ()
+    min_size: int = 1
+    size_multiple: int = 1
+
+
+_FAMILIES: dict[str, _Family] = {
+    "alexnet": _Family("classifier.6", min_size=63),
+    "convnext": _Family("classifier.2", min_size=32),
+    "densenet": _Family("classifier", min_size=29),
+    "efficientnet": _Family("classifier.1", "classifier.0"),
+    "efficientnet_v2": _Family("classifier.1", "classifier.0"),
+    "googlenet": _Family("fc", "dropout", ("aux1", "aux2"), min_size=15),
+    "inception": _Family("fc", "dropout", ("AuxLogits",), min_size=75),
+    "maxvit": _Family("classifier.5", min_size=224, size_multiple=224),
+    "mnasnet": _Family("classifier.1", "classifier.0"),
+    "mobilenet_v2": _Family("classifier.1", "classifier.0"),
+    "mobilenet_v3": _Family("classifier.3", "classifier.2"),
+    "regnet": _Family("fc"),
+    "resnet": _Family("fc"),
+    "shufflenet": _Family("fc"),
+    "squeezenet1_0": _Family("classifier.1", "classifier.0", min_size=21),
+    "squeezenet1_1": _Family("classifier.1", "classifier.0", min_size=17),
+    "swin": _Family("head", min_size=4),
+    "vgg": _Family("classifier.6", "classifier.5", min_size=32),
+    "vit_14": _Family("heads.head", min_size=14, size_multiple=14),
+    "vit_16": _Family("heads.head", min_size=16, size_multiple=16),
+    "vit_32": _Family("heads.head", min_size=32, size_multiple=32),
+}
+
+
+def _numbered(prefix: str, *groups: tuple[int, ...] | range) -> Stages:
+    """One stage per group, each a list of children of `prefix` by number."""
+    return tuple(tuple(f"{prefix}.{number}" for number in group) for group in groups)
+
+
+def _named(*stages: str) -> Stages:
+    """One stage per string, its prefixes separated by spaces."""
+    return tuple(tuple(stage.split()) for stage in stages)
+
+
+def _ending(stages: Stages, *last: str) -> Stages:
+    """The same stages, with further prefixes in the last one."""
+    return (*stages[:-1], stages[-1] + last)
+
+
+def _vgg_stages(convolutions: tuple[int, ...], *, norm: int) -> Stages:
+    """Five blocks of convolutions between poolings; `norm` is 1 where each has a batch norm."""
+    stages, start = [], 0
+    for count in convolutions:
+        ends = range(start, start + count * (2 + norm), 2 + norm)
+        stages.append([f"features.{first + i}" for first in ends for i in range(1 + norm)])
+        start = ends.stop + 1
+    return _ending(tuple(map(tuple, stages)), "classifier.0", "classifier.3")
+
+
+def _vit_stages(blocks: int, per_stage: int) -> Stages:
+    """Patches with class token and positions, then groups of encoder blocks, then the norm."""
+    stem = ("conv_proj", "class_token", "encoder.pos_embedding")
+    groups = _numbered(
+        "encoder.layers.encoder_layer_N",
+        *(range(first, first + per_stage) for first in range(0, blocks, per_stage)),
+    )
+    layers = tuple(tuple(p.replace("_N.", "_") for p in group) for group in groups)
+    return _ending((stem, *layers), "encoder.ln")
+
+
+_RESNET = _named("conv1 bn1", "layer1", "layer2", "layer3", "layer4")
+_REGNET = _named("stem", *(f"trunk_output.block{i}" for i in range(1, 5)))
+_REGNET_FLOPS = ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")
+_PYRAMID = _numbered("features", (0,), (1,), (2, 3), (4, 5), (6, 7))  # ConvNeXt and Swin
+_VGG = {"11": (1, 1, 2, 2, 2), "13": (2,) * 5, "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
+
+_STAGES: dict[str, dict[str, Stages]] = {
+    "alexnet": {
+        "alexnet": _ending(
+            _numbered("features", (0,), (3,), (6, 8, 10)), "classifier.1", "classifier.4"
+        )
+    },
+    "convnext": dict.fromkeys(
+        (f"convnext_{size}" for size in ("tiny", "small", "base", "large")),
+        _ending(_PYRAMID, "classifier.0"),
+    ),
+    "densenet": dict.fromkeys(
+        (f"densenet{depth}" for depth in (121, 161, 169, 201)),
+        _named(
+            "features.conv0 features.norm0",
+            "features.denseblock1",
+            "features.transition1 features.denseblock2",
+            "features.transition2 features.denseblock3",
+            "features.transition3 features.denseblock4 features.norm5",
+        ),
+    ),
+    "efficientnet": dict.fromkeys(
+        (f"efficientnet_b{i}" for i in range(8)),
+        _numbered("features", *((i,) for i in range(7)), (7, 8)),
+    ),
+    "efficientnet_v2": {
+        "efficientnet_v2_s": _numbered("features", *((i,) for i in range(6)), (6, 7)),
+        "efficientnet_v2_m": _numbered("features", *((i,) for i in range(7)), (7, 8)),
+        "efficientnet_v2_l": _numbered("features", *((i,) for i in range(7)), (7, 8)),
+    },
+    "googlenet": {
+        "googlenet": _named(
+            "conv1",
+            "conv2 conv3",
+            "inception3a inception3b",
+            "inception4a inception4b inception4c inception4d inception4e",
+            "inception5a inception5b",
+        )
+    },
+    "inception": {
+        "inception_v3": _named(
+            "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3",
+            "Conv2d_3b_1x1 Conv2d_4a_3x3",
+            "Mixed_5b Mixed_5c Mixed_5d",
+            "Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e",
+            "Mixed_7a Mixed_7b Mixed_7c",
+        )
+    },
+    "maxvit": {
+        "maxvit_t": _named(
+            "stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3 classifier.2 classifier.3"
+        )
+    },
+    "mnasnet": dict.fromkeys(
+        (f"mnasnet{width}" for width in ("0_5", "0_75", "1_0", "1_3")),
+        _numbered("layers", (0, 1, 3, 4, 6, 7), (8,), (9,), (10,), (11,), (12,), (13, 14, 15)),
+    ),
+    "mobilenet_v2": {
+        "mobilenet_v2": _numbered(
+            "features", (0,), (1,), (2, 3), (4, 5, 6), range(7, 14), (14, 15, 16), (17, 18)
+        )
+    },
+    "mobilenet_v3": {
+        "mobilenet_v3_small": _ending(
+            _numbered("features", (0,), (1,), (2, 3), range(4, 9), (9, 10), (11, 12)),
+            "classifier.0",
+        ),
+        "mobilenet_v3_large": _ending(
+            _numbered("features", (0,), (1,), (2, 3), (4, 5, 6), range(7, 13), (13, 14), (15, 16)),
+            "classifier.0",
+        ),
+    },
+    "regnet": {
+        **{f"regnet_x_{flops}": _REGNET for flops in _REGNET_FLOPS},
+        **{f"regnet_y_{flops}": _REGNET for flops in (*_REGNET_FLOPS, "128gf")},
+    },
+    "resnet": {
+        **{f"resnet{depth}": _RESNET for depth in (18, 34, 50, 101, 152)},
+        **{f"resnext{size}": _RESNET for size in ("50_32x4d", "101_32x8d", "101_64x4d")},
+        **{f"wide_resnet{size}": _RESNET for size in ("50_2", "101_2")},
+    },
+    "shufflenet": dict.fromkeys(
+        (f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")),
+        _named("conv1", "stage2", "stage3", "stage4 conv5"),
+    ),
+    "squeezenet1_0": {
+        "squeezenet1_0": _numbered("features", (0,), (3, 4, 5), (7, 8, 9, 10), (12,))
+    },
+    "squeezenet1_1": {
+        "squeezenet1_1": _numbered("features", (0,), (3, 4), (6, 7), (9, 10, 11, 12))
+    },
+    "swin": dict.fromkeys(
+        (f"swin_{size}" for size in ("t", "s", "b", "v2_t", "v2_s", "v2_b")),
+        _ending(_PYRAMID, "norm"),
+    ),
+    "vgg": {
+        **{f"vgg{depth}": _vgg_stages(counts, norm=0) for depth, counts in _VGG.items()},
+        **{f"vgg{depth}_bn": _vgg_stages(counts, norm=1) for depth, counts in _VGG.items()},
+    },
+    "vit_14": {"vit_h_14": _vit_stages(32, 4)},
+    "vit_16": {"vit_b_16": _vit_stages(12, 2), "vit_l_16": _vit_stages(24, 4)},
+    "vit_32": {"vit_b_32": _vit_stages(12, 2), "vit_l_32": _vit_stages(24, 4)},
+}
+
+_WITHOUT_V1 = {
+    "regnet_y_128gf": "IMAGENET1K_SWAG_E2E_V1",
+    "vit_h_14": "IMAGENET1K_SWAG_E2E_V1",
+}
+
+
+def _rows() -> Iterator[Architecture]:
+    """Every architecture of the tables above."""
+    for family, members in _STAGES.items():
+        shared = _FAMILIES[family]
+        for name, stages in members.items():
+            pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
+            yield Architecture(
+                name=name,
+                family=family,
+                pinned=pinned,
+                head=shared.head,
+                dropout=shared.dropout,
+                auxiliary=shared.auxiliary,
+                stages=stages,
+                min_size=shared.min_size,
+                size_multiple=shared.size_multiple,
+            )
+
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {row.name: row for row in sorted(_rows())}
+)
+"""Every classifier of torchvision by name."""
+
+FEATURED = (
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "efficientnet_b4",
+    "vit_b_16",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "vgg16",
+)
+"""The architectures that the README speaks of and the ready suites use."""
+
+
+def nearest_size(architecture: Architecture, image_size: int) -> int:
+    """The image size itself where the network allows it, otherwise the nearest that it allows.
+
+    Of two equally near ones the larger.
+    """
+    step = architecture.size_multiple
+    nearest = (image_size + step // 2) // step * step
+    return max(architecture.min_size, nearest)
