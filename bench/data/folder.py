@@ -1,0 +1,202 @@
+"""Images in folders: what a folder holds, which layout it has, and what is wrong with it."""
+
+import difflib
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from bench.data.dataset import DataError, Dataset, Item, shortened
+from bench.data.listing import Listing, list_folder, list_tree
+from bench.schema import Part
+
+PART_NAMES: Mapping[str, Part] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+LAYOUT = (
+    "expected {source}/<class>/<images>, or {source}/train/<class>/<images> with test/ or val/ "
+    "beside train/"
+)
+
+
+class Branch(NamedTuple):
+    """A folder whose folders are the classes: the root, or one official part."""
+
+    part: Part | None
+    key: str  # path below the root, "" for the root itself
+    listing: Listing
+
+
+class ClassFolder(NamedTuple):
+    """Everything below the folder of one class."""
+
+    part: Part | None
+    name: str
+    key: str
+    listing: Listing
+
+
+def scan_folder(source: str) -> Dataset:
+    """The data set in a folder; DataError with every mistake in its layout and its files."""
+    root = existing_folder(source)
+    top = list_folder(root, "")
+    branches, problems = branches_of(source, root, top)
+    folders = [
+        ClassFolder(branch.part, class_name(key), key, list_tree(root, key))
+        for branch in branches
+        for key in branch.listing.folders
+    ]
+    listings = [top, *(b.listing for b in branches if b.key), *(f.listing for f in folders)]
+    problems += [f"{source}/{line}" for listing in listings for line in listing.problems]
+    problems += class_problems(source, branches, folders)
+    if problems:
+        raise DataError(shortened(problems))
+    classes = tuple(sorted({folder.name for folder in folders}))
+    items = hashed_items(source, classes, folders)
+    outside = sum(len(branch.listing.images) for branch in branches)
+    return Dataset(root.resolve().name, source, classes, items, True, notes(listings, outside))
+
+
+def class_name(key: str) -> str:
+    """Name of a class folder; composed letters, as the same name may be stored decomposed."""
+    return unicodedata.normalize("NFC", PurePosixPath(key).name)
+
+
+def existing_folder(source: str) -> Path:
+    """The folder, if there is one; DataError with similar names if not."""
+    root = Path(source)
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise DataError([f"{source}: is a file: name the folder that holds the class folders"])
+    siblings = [e.name for e in os.scandir(root.parent)] if root.parent.is_dir() else []
+    near = difflib.get_close_matches(root.name, siblings, n=3)
+    known = difflib.get_close_matches(source, ["digits"])
+    guesses = [f'"{name}"' for name in [*known, *(str(root.parent / name) for name in near)]]
+    meant = f" - did you mean {' or '.join(guesses)}?" if guesses else ""
+    raise DataError([f'{source}: no such folder{meant} (or "digits", which needs no folder)'])
+
+
+def branches_of(source: str, root: Path, top: Listing) -> tuple[list[Branch], list[str]]:
+    """The folders that hold class folders, and what is wrong with their arrangement.
+
+    Parts are meant where train/ holds folders of its own: "train" may also be a class.
+    """
+    parts = [key for key in top.folders if key.lower() in PART_NAMES]
+    inner = {key: list_folder(root, key) for key in parts}
+    if not any(listing.folders for listing in inner.values()):
+        return [Branch(None, "", top)], []
+    branches = [Branch(PART_NAMES[key.lower()], key, inner[key]) for key in parts]
+    problems = []
+    for part, number in Counter(branch.part for branch in branches).items():
+        if number > 1:
+            names = [f"{b.key}/" for b in branches if b.part == part]
+            problems.append(f"{source}: {' and '.join(names)} are both {part}: keep one")
+    if "train" not in {branch.part for branch in branches}:
+        problems.append(f"{source}: {', '.join(f'{p}/' for p in parts)} without train/: add it")
+    for key in top.folders:
+        if key not in parts and (number := len(list_tree(root, key).images)):
+            problems.append(
+                f"{source}/{key}: {number} images beside {parts[0]}/: move them into a part, or out"
+            )
+    return branches, problems
+
+
+def class_problems(
+    source: str, branches: Sequence[Branch], folders: Sequence[ClassFolder]
+) -> list[str]:
+    """Missing, empty, single and contradictory classes."""
+    problems = [
+        f"{source}/{folder.key}: no images in this class folder ({holding(folder.listing)})"
+        for folder in folders
+        if not folder.listing.images
+    ]
+    for branch in branches:
+        where = f"{source}/{branch.key}".rstrip("/")
+        names = {folder.name for folder in folders if folder.part == branch.part}
+        if branch.part in (None, "train") and len(names) < 2:
+            problems.append(too_few_classes(source, where, branch, folders))
+        if branch.part in ("val", "test"):
+            known = {folder.name for folder in folders if folder.part == "train"}
+            problems += [f"{where}: no folder for class {n!r}" for n in sorted(known - names)]
+            problems += [
+                f"{where}: class {name!r} is not in train: add it there, or take it out"
+                for name in sorted(names - known)
+            ]
+    return problems
+
+
+def too_few_classes(source: str, where: str, branch: Branch, folders: Sequence[ClassFolder]) -> str:
+    """What was found instead of class folders, and what is expected."""
+    expected = LAYOUT.format(source=source)
+    own = [folder for folder in folders if folder.part == branch.part]
+    if not own:
+        return f"{where}: no class folders ({holding(branch.listing)}); {expected}"
+    inner = {
+        PurePosixPath(key).parts[: len(PurePosixPath(own[0].key).parts) + 1]
+        for key in own[0].listing.images
+    }
+    deeper = len(inner) > 1 and any(len(PurePosixPath(k).parts) > 2 for k in own[0].listing.images)
+    hint = f" - did you mean {source}/{own[0].key}?" if deeper and not branch.key else ""
+    return f"{where}: only one class, {own[0].name!r}; at least two are needed{hint}; {expected}"
+
+
+def holding(listing: Listing) -> str:
+    """What a folder holds, in words."""
+    found = [f"{len(listing.images)} images"] if listing.images else []
+    found += [f"{number} {ending}" for ending, number in endings(listing.others)]
+    return f"found {', '.join(found)}" if found else "it is empty"
+
+
+def endings(keys: Iterable[str]) -> list[tuple[str, int]]:
+    """How many files have each ending, the commonest first, at most five."""
+    counts = Counter(PurePosixPath(key).suffix.lower() or "without ending" for key in keys)
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
+
+
+def notes(listings: Sequence[Listing], outside: int) -> tuple[str, ...]:
+    """What was left out, counted."""
+    others = [key for listing in listings for key in listing.others]
+    junk = sum(listing.junk for listing in listings)
+    loops = sum(listing.loops for listing in listings)
+    kinds = ", ".join(f"{ending} {number}" for ending, number in endings(others))
+    counted = (
+        (junk, "files or folders that file managers leave were ignored"),
+        (len(others), f"files that are not images were ignored ({kinds})"),
+        (outside, "images outside the class folders were ignored"),
+        (loops, "links that lead back to a folder above them were ignored"),
+    )
+    return tuple(f"{text}: {number}" for number, text in counted if number)
+
+
+def hashed_items(
+    source: str, classes: Sequence[str], folders: Sequence[ClassFolder]
+) -> tuple[Item, ...]:
+    """Every image with its label and hash, in the order of the keys; DataError for unreadable."""
+    found = sorted((key, folder) for folder in folders for key in folder.listing.images)
+    labels = {name: label for label, name in enumerate(classes)}
+    problems: list[str] = []
+
+    def hashed(key: str) -> str:
+        try:
+            return hashlib.sha256(Path(source, key).read_bytes()).hexdigest()
+        except OSError as error:
+            problems.append(f"{source}/{key}: cannot be read ({error.strerror})")
+            return ""
+
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(hashed, [key for key, _ in found]))
+    if problems:
+        raise DataError([*shortened(sorted(problems)), "mend these files or take them out"])
+    return tuple(
+        Item(key, labels[folder.name], sha256, folder.part)
+        for (key, folder), sha256 in zip(found, hashes, strict=True)
+    )

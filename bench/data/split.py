@@ -1,0 +1,188 @@
+"""The split of a data set into train, val and test: stratified, made once, the same everywhere.
+
+The images of a class are put into an order that depends on the seed and the class alone. Train
+is taken from its front and val from its back, so that train sets of growing size contain each
+other and do not move val.
+
+An official part is kept as it is; a missing one is cut from train (from all images where nothing
+is official). Cut parts stand to the train that remains as 20 to 60: each takes a fifth of the
+images where val and test are both cut, a quarter where one is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, count
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.data.dataset import DataError, Dataset, digest_lines
+from bench.schema import Part
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+class Split(NamedTuple):
+    """Indices into the items of a data set, each part in ascending order."""
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    sha256: str  # of the rows, see `rows`
+
+
+class Row(NamedTuple):
+    """One line of split.csv."""
+
+    key: str
+    class_name: str
+    part: Part
+    sha256: str
+
+
+class Cut(NamedTuple):
+    """How many images of a class go to train and val; the rest of them may go to test."""
+
+    train: int
+    val: int
+
+
+def make_split(
+    dataset: Dataset, train_per_class: int | None, val_per_class: int | None, split_seed: int
+) -> Split:
+    """Stratified split with exactly the given number of images per class, the rest to test.
+
+    None takes what the module's rule gives. From an official train part `train_per_class` takes
+    a subset, and only then images stay unused: none moves to an official test. From an official
+    val part `val_per_class` takes a subset likewise.
+    Raises DataError with a table of every class that is too small for a part.
+    """
+    for name, number in (("train_per_class", train_per_class), ("val_per_class", val_per_class)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1 (got {number})")
+    parts: dict[Part, list[int]] = {part: [] for part in PARTS}
+    problems: list[str] = []
+    classes = shuffled_classes(dataset, split_seed)
+    for name, shuffled in zip(dataset.classes, classes, strict=True):
+        problems += too_small(name, shuffled, train_per_class, val_per_class)
+        if not problems:
+            for part, images in deal(shuffled, train_per_class, val_per_class).items():
+                parts[part] += images
+    if problems:
+        raise DataError(
+            ["too few images for the split (class: images, needed):", *problems, ADVICE]
+        )
+    chosen = {part: tuple(sorted(images)) for part, images in parts.items()}
+    lines = ("\0".join(row) for row in rows_of(dataset, chosen))
+    return Split(chosen["train"], chosen["val"], chosen["test"], digest_lines(lines))
+
+
+ADVICE = "add images to these classes, leave them out, or lower train_per_class or val_per_class"
+
+
+def shuffled_classes(dataset: Dataset, split_seed: int) -> list[dict[Part | None, list[int]]]:
+    """The images of each class by official part, in the order that seed and class decide."""
+    classes: list[dict[Part | None, list[int]]] = [{} for _ in dataset.classes]
+    for index, item in enumerate(dataset.items):
+        classes[item.label].setdefault(item.part, []).append(index)
+    for label, images in enumerate(classes):
+        generator = np.random.default_rng([split_seed, label])
+        for part in (None, *PARTS):
+            if part in images:
+                order = generator.permutation(len(images[part]))
+                images[part] = [images[part][position] for position in order]
+    return classes
+
+
+def pool_of(shuffled: Mapping[Part | None, list[int]]) -> list[int]:
+    """The images that train is taken from and missing parts are cut from."""
+    return shuffled.get("train", []) or shuffled.get(None, [])
+
+
+def deal(
+    shuffled: Mapping[Part | None, list[int]],
+    train_per_class: int | None,
+    val_per_class: int | None,
+) -> dict[Part, list[int]]:
+    """The images of one class, part by part; the class must be large enough."""
+    pool, val, test = pool_of(shuffled), shuffled.get("val"), shuffled.get("test")
+    cut = cut_pool(len(pool), train_per_class, val_per_class, bool(val), bool(test))
+    assert cut is not None, "too_small is asked first"
+    end = len(pool) - cut.val
+    return {
+        "train": pool[: cut.train],
+        "val": val[:val_per_class] if val else pool[end:],
+        "test": test or pool[cut.train : end],
+    }
+
+
+def cut_pool(
+    num_images: int,
+    train_per_class: int | None,
+    val_per_class: int | None,
+    has_val: bool,
+    has_test: bool,
+) -> Cut | None:
+    """How a pool of images is cut, or None if a part that it must fill stays empty."""
+    parts_cut = (not has_val) + (not has_test)
+    share = round_half_up(num_images, 3 + parts_cut)
+    val = 0 if has_val else share if val_per_class is None else val_per_class
+    spare = 0 if has_test else share
+    train = num_images - val - spare if train_per_class is None else train_per_class
+    test = num_images - val - train
+    fits = train >= 1 and test >= (not has_test) and (has_val or val >= 1)
+    return Cut(train, val) if fits else None
+
+
+def round_half_up(numerator: int, denominator: int) -> int:
+    """The quotient as a whole number, in integer arithmetic."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def too_small(
+    class_name: str,
+    shuffled: Mapping[Part | None, list[int]],
+    train_per_class: int | None,
+    val_per_class: int | None,
+) -> Iterator[str]:
+    """A line of the table for each part of a class that has fewer images than it needs."""
+    num_images, has = len(pool_of(shuffled)), {part: bool(shuffled.get(part)) for part in PARTS}
+
+    def fits(number: int) -> bool:
+        return bool(cut_pool(number, train_per_class, val_per_class, has["val"], has["test"]))
+
+    if not fits(num_images):
+        where = " in train" if has["train"] else ""
+        needed = next(number for number in count(1) if fits(number))
+        yield f"  {class_name}{where}: {num_images}, needed {needed}"
+    if has["val"] and len(shuffled["val"]) < (val_per_class or 1):
+        yield f"  {class_name} in val: {len(shuffled['val'])}, needed {val_per_class}"
+
+
+def rows(dataset: Dataset, split: Split) -> list[Row]:
+    """The lines of split.csv: train, val, test, each in the order of its indices."""
+    return rows_of(dataset, {"train": split.train, "val": split.val, "test": split.test})
+
+
+def rows_of(dataset: Dataset, chosen: Mapping[Part, Sequence[int]]) -> list[Row]:
+    """One row for each chosen image, part by part."""
+    return [
+        Row(item.key, dataset.classes[item.label], part, item.sha256)
+        for part in PARTS
+        for item in (dataset.items[index] for index in chosen[part])
+    ]
+
+
+def duplicates(dataset: Dataset, split: Split) -> dict[str, int]:
+    """How many images of the second part have the bytes of one in the first: {"train/test": 2}.
+
+    Pairs of parts without such images are left out. Only identical bytes are found.
+    """
+    hashes = {
+        part: [dataset.items[index].sha256 for index in getattr(split, part)] for part in PARTS
+    }
+    found: dict[str, int] = {}
+    for first, second in combinations(PARTS, 2):
+        known = set(hashes[first])
+        if number := sum(sha256 in known for sha256 in hashes[second]):
+            found[f"{first}/{second}"] = number
+    return found
