@@ -50,7 +50,7 @@ def pack(labels_N: ArrayLike, predicted_N: ArrayLike, confidences_N: ArrayLike) 
         num_images=len(labels),
         labels=pack_column(labels),
         classes=pack_column(predicted),
-        confidences=pack_column(np.rint(confidences.clip(max=1) * LARGEST)),
+        confidences=pack_column(np.rint(confidences * LARGEST)),
     )
 
 
