@@ -1,0 +1,284 @@
+"""A network from an architecture's row: a backbone, a fresh head, and values where there are any.
+
+Every parameter name starts with `backbone.` or `head.`; behind `backbone.` follow torchvision's
+own names. Building draws from its own generators and leaves the global random state untouched.
+Tensors: B images in a batch, C channels, H, W pixels, D features, K classes.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from bench.models.architectures import ARCHITECTURES, Architecture, Stages
+from bench.schema import Preprocessing
+
+
+class Network(nn.Module):
+    """Logits [B, K] of normalised images [B, C, H, W]: a backbone, then a head.
+
+    `stages` holds the prefixes of each backbone stage in this module, from input to output.
+    The features between the two are [B, D]; SqueezeNet's are maps, [B, D, H, W].
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Sequential, stages: Stages) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.stages = stages
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Logits, [B, K]."""
+        return cast(Tensor, self.head(self.backbone(images_BCHW)))
+
+
+def build(
+    name: str,
+    num_classes: int,
+    image_size: int,
+    *,
+    state: Mapping[str, Tensor] | None,
+    backbone_seed: int,
+    head_seed: int,
+) -> Network:
+    """The network on the CPU, with the backbone from `state` or drawn from `backbone_seed`.
+
+    `state` is torchvision's state dict of the architecture, with any number of classes; its head
+    is left out. The head depends on `head_seed` and its shape alone, so it is the same whatever
+    the backbone holds. Raises ValueError where `state` does not fit.
+    """
+    architecture = ARCHITECTURES[name]
+    with seeded(backbone_seed):
+        parts = take_apart(published_model(architecture, image_size), architecture)
+    if state is not None:
+        load(parts.backbone, architecture, state, image_size)
+    with seeded(head_seed):
+        layer = new_layer(parts.layer, num_classes)
+    return assemble(parts, layer, architecture)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from a CPU generator seeded with `seed`; afterwards the global one is as it was."""
+    # torch.manual_seed would reseed every CUDA generator as well, which fork_rng does not restore.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def published_model(architecture: Architecture, image_size: int) -> nn.Module:
+    """torchvision's model with freshly drawn values, for images of this size.
+
+    Auxiliary classifiers are left out, so that training mode returns plain logits too.
+    """
+    options: dict[str, Any] = {}
+    if architecture.name.startswith("vit"):
+        options = {"image_size": image_size}
+    elif architecture.name.startswith("maxvit"):
+        options = {"input_size": (image_size, image_size)}
+    elif architecture.auxiliary:
+        # The published weights of both were trained on inputs that the network shifts itself.
+        options = {"aux_logits": False, "transform_input": True, "init_weights": True}
+    return cast(nn.Module, models.get_model(architecture.name, weights=None, **options))
+
+
+class Parts(NamedTuple):
+    """What a torchvision model falls into."""
+
+    backbone: nn.Module
+    dropout: nn.Module | None
+    layer: nn.Module
+
+
+def take_apart(model: nn.Module, architecture: Architecture) -> Parts:
+    """The parts of `model`, which keeps identities in the place of its head."""
+    layer = model.get_submodule(architecture.head)
+    dropout = None if architecture.dropout is None else model.get_submodule(architecture.dropout)
+    for path in (architecture.head, architecture.dropout):
+        if path is not None:
+            model.set_submodule(path, nn.Identity())
+    if isinstance(layer, nn.Conv2d):
+        # SqueezeNet goes on behind its 1x1 convolution; all of that is head.
+        model = nn.Sequential(OrderedDict(features=model.get_submodule("features")))
+    return Parts(model, dropout, layer)
+
+
+def new_layer(old: nn.Module, num_classes: int) -> nn.Module:
+    """A layer of the same kind and width for `num_classes`, with torch's default initialisation."""
+    if isinstance(old, nn.Conv2d):
+        return nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
+    assert isinstance(old, nn.Linear), f"a head is linear or a 1x1 convolution, not {old}"
+    return nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+
+
+def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Network:
+    """Backbone and head as one network; the dropout is torchvision's own."""
+    head: OrderedDict[str, nn.Module] = OrderedDict()
+    if parts.dropout is not None:
+        head["dropout"] = parts.dropout
+    head["layer"] = layer
+    if isinstance(layer, nn.Conv2d):
+        head |= {"relu": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    stages = tuple(tuple(f"backbone.{p}" for p in stage) for stage in architecture.stages)
+    return Network(parts.backbone, nn.Sequential(head), stages)
+
+
+# ---- values from a file ---------------------------------------------------------------------
+
+_RENAMED = (  # names in published files that are older than torchvision's present models
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
+    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
+)
+
+
+def load(
+    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
+) -> None:
+    """Copy the backbone's values from a torchvision state dict into `backbone`.
+
+    Raises ValueError where they do not fit, see `fitted`.
+    """
+    found = fitted(backbone, architecture, state, image_size)
+    own = backbone.state_dict()
+    with torch.no_grad():
+        for path in own.keys() & found.keys():
+            own[path].copy_(found[path])
+
+
+def fitted(
+    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
+) -> Mapping[str, Tensor]:
+    """The values of a torchvision state dict under the names of `backbone`.
+
+    A vision transformer's position embeddings are interpolated (bicubic) to the image size.
+    Raises ValueError with at most five of the names that do not fit.
+    """
+    found = present_names(state, architecture)
+    if "encoder.pos_embedding" in found:
+        found = interpolate_embeddings(image_size, architecture.size_multiple, found)
+    wrong = list(mismatches(backbone, found))
+    if wrong:
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(
+            f"the values are not those of {architecture.name}: {'; '.join(wrong[:5])}{more}"
+        )
+    return found
+
+
+def present_names(
+    state: Mapping[str, Tensor], architecture: Architecture
+) -> "OrderedDict[str, Tensor]":
+    """The backbone's part of a state dict, under the names that torchvision uses today."""
+    left_out = tuple(f"{prefix}." for prefix in (architecture.head, *architecture.auxiliary))
+    found: OrderedDict[str, Tensor] = OrderedDict()
+    for published, tensor in state.items():
+        if not published.startswith(left_out):
+            path = published
+            for old, new in _RENAMED:
+                path = old.sub(new, path)
+            found[path] = tensor
+    return found
+
+
+def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:
+    """Each value that is missing, not known, of another shape or not finite, in words."""
+    own = backbone.state_dict()
+    for path, tensor in own.items():
+        if path not in found:
+            # Files older than this counter of batch norm lack it; only its presence is new.
+            if not path.endswith("num_batches_tracked"):
+                yield f"{path} is missing"
+        elif found[path].shape != tensor.shape:
+            yield f"{path} is {list(found[path].shape)} instead of {list(tensor.shape)}"
+        elif not found[path].isfinite().all():
+            yield f"{path} holds values that are not finite"
+    yield from (f"{path} is not part of it" for path in found if path not in own)
+
+
+# ---- without values -------------------------------------------------------------------------
+
+
+class _EmptyOnMeta(TorchFunctionMode):
+    """Allocate layers on the meta device.
+
+    Not `torch.device("meta")`: RegNet computes its widths with small tensors while it is built.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func is torch.empty:
+            options["device"] = "meta"
+        return func(*args, **options)
+
+
+def outline(name: str, num_classes: int, image_size: int) -> Network:
+    """The network on the meta device: names and shapes, in no memory and hardly any time."""
+    with _EmptyOnMeta():
+        network = build(name, num_classes, image_size, state=None, backbone_seed=0, head_seed=0)
+    return network.to("meta")
+
+
+def forward_macs(name: str, num_classes: int, image_size: int) -> int:
+    """Multiply-accumulates of one image's forward pass: convolutions, linear layers, attention.
+
+    Counted on the meta device: on a CPU the fused attention of eval mode is not counted.
+    """
+    network = outline(name, num_classes, image_size).eval()
+    image_BCHW = torch.empty(1, 3, image_size, image_size, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image_BCHW)
+    flops: int = counter.get_total_flops()
+    return flops // 2
+
+
+class Counts(NamedTuple):
+    """Parameters of a network and of its parts."""
+
+    total: int
+    head: int
+    stages: tuple[int, ...]
+
+
+def parameter_counts(network: Network) -> Counts:
+    """How many parameters the whole, the head and each backbone stage have."""
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+
+    def under(*prefixes: str) -> int:
+        dotted = tuple(f"{prefix}." for prefix in prefixes)
+        return sum(size for name, size in sizes.items() if f"{name}.".startswith(dotted))
+
+    stages = tuple(under(*stage) for stage in network.stages)
+    return Counts(sum(sizes.values()), under("head"), stages)
+
+
+def preprocessing(name: str, weights_member: str, image_size: int | None) -> Preprocessing:
+    """The eval pipeline that belongs to a member of the architecture's weights enum.
+
+    Another image size than the weights' own scales the resize in proportion to the crop.
+    """
+    preset = models.get_model_weights(name)[weights_member].transforms()
+    (own_resize,), (own_crop,) = preset.resize_size, preset.crop_size
+    crop = own_crop if image_size is None else image_size
+    return Preprocessing(
+        resize_size=round(own_resize * crop / own_crop),
+        crop_size=crop,
+        interpolation=preset.interpolation.value,
+        antialias=preset.antialias,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
