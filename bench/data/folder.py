@@ -44,24 +44,32 @@ class ClassFolder(NamedTuple):
     listing: Listing
 
 
+class Layout(NamedTuple):
+    """The branches of a root, and what lies below the folders beside them."""
+
+    branches: list[Branch]
+    beside: dict[str, Listing]
+
+
 def scan_folder(source: str) -> Dataset:
     """The data set in a folder; DataError with every mistake in its layout and its files."""
     root = existing_folder(source)
     top = list_folder(root, "")
-    branches, problems = branches_of(source, root, top)
+    layout = layout_of(root, top)
     folders = [
         ClassFolder(branch.part, class_name(key), key, list_tree(root, key))
-        for branch in branches
+        for branch in layout.branches
         for key in branch.listing.folders
     ]
-    listings = [top, *(b.listing for b in branches if b.key), *(f.listing for f in folders)]
+    parts = [branch.listing for branch in layout.branches if branch.key]
+    listings = [top, *parts, *layout.beside.values(), *(f.listing for f in folders)]
+    problems = [*part_problems(source, layout), *class_problems(source, layout.branches, folders)]
     problems += [f"{source}/{line}" for listing in listings for line in listing.problems]
-    problems += class_problems(source, branches, folders)
     if problems:
         raise DataError(shortened(problems))
     classes = tuple(sorted({folder.name for folder in folders}))
     items = hashed_items(source, classes, folders)
-    outside = sum(len(branch.listing.images) for branch in branches)
+    outside = sum(len(listing.images) for listing in (top, *parts))
     return Dataset(root.resolve().name, source, classes, items, True, notes(listings, outside))
 
 
@@ -85,29 +93,37 @@ def existing_folder(source: str) -> Path:
     raise DataError([f'{source}: no such folder{meant} (or "digits", which needs no folder)'])
 
 
-def branches_of(source: str, root: Path, top: Listing) -> tuple[list[Branch], list[str]]:
-    """The folders that hold class folders, and what is wrong with their arrangement.
+def layout_of(root: Path, top: Listing) -> Layout:
+    """Parts where one of them holds folders of its own, or nothing else is there; else classes.
 
-    Parts are meant where train/ holds folders of its own: "train" may also be a class.
+    The names alone do not decide: "train" may be a class, between "bus" and "tram".
     """
-    parts = [key for key in top.folders if key.lower() in PART_NAMES]
-    inner = {key: list_folder(root, key) for key in parts}
-    if not any(listing.folders for listing in inner.values()):
-        return [Branch(None, "", top)], []
-    branches = [Branch(PART_NAMES[key.lower()], key, inner[key]) for key in parts]
-    problems = []
-    for part, number in Counter(branch.part for branch in branches).items():
-        if number > 1:
-            names = [f"{b.key}/" for b in branches if b.part == part]
-            problems.append(f"{source}: {' and '.join(names)} are both {part}: keep one")
-    if "train" not in {branch.part for branch in branches}:
-        problems.append(f"{source}: {', '.join(f'{p}/' for p in parts)} without train/: add it")
-    for key in top.folders:
-        if key not in parts and (number := len(list_tree(root, key).images)):
-            problems.append(
-                f"{source}/{key}: {number} images beside {parts[0]}/: move them into a part, or out"
-            )
-    return branches, problems
+    inner = {key: list_folder(root, key) for key in top.folders if key.lower() in PART_NAMES}
+    beside = [key for key in top.folders if key not in inner]
+    if not inner or (beside and not any(listing.folders for listing in inner.values())):
+        return Layout([Branch(None, "", top)], {})
+    branches = [Branch(PART_NAMES[key.lower()], key, listing) for key, listing in inner.items()]
+    return Layout(branches, {key: list_tree(root, key) for key in beside})
+
+
+def part_problems(source: str, layout: Layout) -> list[str]:
+    """Parts that are missing or there twice, and images beside the parts."""
+    names: dict[Part | None, list[str]] = {}
+    for branch in layout.branches:
+        names.setdefault(branch.part, []).append(f"{branch.key}/")
+    problems = [
+        f"{source}: {' and '.join(keys)} are both {part}: keep one"
+        for part, keys in names.items()
+        if len(keys) > 1
+    ]
+    if not {None, "train"} & names.keys():
+        found = " and ".join(key for keys in names.values() for key in keys)
+        problems.append(f"{source}: {found} without train/: add it")
+    return problems + [
+        f"{source}/{key}: {len(listing.images)} images beside the parts: move them into one, or out"
+        for key, listing in layout.beside.items()
+        if listing.images
+    ]
 
 
 def class_problems(
@@ -140,12 +156,8 @@ def too_few_classes(source: str, where: str, branch: Branch, folders: Sequence[C
     own = [folder for folder in folders if folder.part == branch.part]
     if not own:
         return f"{where}: no class folders ({holding(branch.listing)}); {expected}"
-    inner = {
-        PurePosixPath(key).parts[: len(PurePosixPath(own[0].key).parts) + 1]
-        for key in own[0].listing.images
-    }
-    deeper = len(inner) > 1 and any(len(PurePosixPath(k).parts) > 2 for k in own[0].listing.images)
-    hint = f" - did you mean {source}/{own[0].key}?" if deeper and not branch.key else ""
+    deeper = len(list_folder(Path(source), own[0].key).folders) > 1
+    hint = f" - did you mean {source}/{own[0].key}?" if deeper else ""
     return f"{where}: only one class, {own[0].name!r}; at least two are needed{hint}; {expected}"
 
 

@@ -4,9 +4,10 @@ Keys are paths below the root with forward slashes. Links are followed inside th
 """
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 JPEG_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif"}
 TIFF_ENDINGS = {".tif", ".tiff"}
@@ -21,12 +22,22 @@ JUNK_NAMES = frozenset(
 )
 
 
+Kind = Literal[
+    "folder", "image", "other", "junk", "loop", "unreadable", "unnamed", "outside", "nowhere"
+]
+PROBLEMS: Mapping[Kind, str] = {
+    "unnamed": "its name is not UTF-8: rename it",
+    "outside": "a link that leaves the folder: put a copy of its target in its place",
+    "nowhere": "a link to nothing: take it out",
+}
+
+
 class Listing(NamedTuple):
     """Sorted keys of what was found, and counts of what was passed over."""
 
     folders: tuple[str, ...]
     images: tuple[str, ...]
-    others: tuple[str, ...]
+    others: tuple[str, ...]  # files that are no images, or none that can be read
     junk: int
     loops: int
     problems: tuple[str, ...]  # each begins with a key
@@ -34,63 +45,60 @@ class Listing(NamedTuple):
 
 def list_folder(root: Path, key: str) -> Listing:
     """What lies directly in one folder below the root ("" for the root itself)."""
-    folders: list[str] = []
-    images: list[str] = []
-    others: list[str] = []
-    problems: list[str] = []
-    junk = loops = 0
+    found: dict[Kind, list[str]] = defaultdict(list)
     try:
         entries = sorted(os.scandir(root / key), key=lambda entry: entry.name)
     except OSError as error:
         return Listing((), (), (), 0, 0, (f"{key}: cannot be listed ({error.strerror})",))
     for entry in entries:
         inner = f"{key}/{entry.name}" if key else entry.name
-        ending = os.path.splitext(entry.name)[1].lower()
-        if entry.name.startswith(".") or entry.name.lower() in JUNK_NAMES:
-            junk += 1
-        elif problem := name_problem(inner) or link_problem(root, inner):
-            problems.append(problem)
-        elif entry.is_dir():
-            if leads_back(root, inner):
-                loops += 1
-            else:
-                folders.append(inner)
-        elif ending in UNREADABLE_ENDINGS:
-            problems.append(f"{inner}: {ending} images cannot be read: convert them to JPEG")
-        elif ending in IMAGE_ENDINGS and entry.is_file():
-            images.append(inner)
-        else:
-            others.append(inner)
-    return Listing(tuple(folders), tuple(images), tuple(others), junk, loops, tuple(problems))
+        found[kind_of(root, inner, entry)].append(inner)
+    problems = [
+        f"{printable(inner)}: {text}" for kind, text in PROBLEMS.items() for inner in found[kind]
+    ]
+    if number := len(found["unreadable"]):
+        problems.append(f"{key}: {number} HEIC images cannot be read: convert them to JPEG")
+    return Listing(
+        tuple(found["folder"]),
+        tuple(found["image"]),
+        (*found["other"], *found["unreadable"]),
+        len(found["junk"]),
+        len(found["loop"]),
+        tuple(problems),
+    )
 
 
-def name_problem(key: str) -> str | None:
-    """Why a name cannot be written to a report, if it cannot."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return f"{key.encode(errors='replace').decode()}: its name is not UTF-8: rename it"
-    return None
+def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
+    """What an entry of a folder is; the first that applies."""
+    if entry.name.startswith(".") or entry.name.lower() in JUNK_NAMES:
+        return "junk"
+    if printable(entry.name) != entry.name:
+        return "unnamed"
+    if entry.is_symlink():
+        target = Path(os.path.realpath(entry))
+        if not target.is_relative_to(os.path.realpath(root)):
+            return "outside"
+        if not target.exists():
+            return "nowhere"
+        if leads_back(root, key):
+            return "loop"
+    if entry.is_dir():
+        return "folder"
+    ending = os.path.splitext(entry.name)[1].lower()
+    if ending in UNREADABLE_ENDINGS:
+        return "unreadable"
+    return "image" if ending in IMAGE_ENDINGS and entry.is_file() else "other"
 
 
-def link_problem(root: Path, key: str) -> str | None:
-    """What is wrong with a link: it leaves the root, or leads nowhere."""
-    path = root / key
-    if not path.is_symlink():
-        return None
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(os.path.realpath(root)):
-        return f"{key}: a link that leaves the folder: put a copy of its target in its place"
-    return None if target.exists() else f"{key}: a link to nothing: take it out"
+def printable(name: str) -> str:
+    """The name with a question mark for every byte that is not UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 def leads_back(root: Path, key: str) -> bool:
-    """Whether a folder is a link to one of the folders that were walked through to reach it."""
-    path = root / key
-    if not path.is_symlink():
-        return False
-    above = [root, *(root / parent for parent in Path(key).parents)]
-    return os.path.realpath(path) in {os.path.realpath(folder) for folder in above}
+    """Whether a link leads to one of the folders that were walked through to reach it."""
+    above = [root / parent for parent in Path(key).parents]  # the root, as ".", among them
+    return os.path.realpath(root / key) in {os.path.realpath(folder) for folder in above}
 
 
 def list_tree(root: Path, key: str) -> Listing:

@@ -43,6 +43,8 @@ DAMAGE = (
     TypeError,
     LookupError,
     ArithmeticError,
+    RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

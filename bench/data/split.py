@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.dataset import DataError, Dataset, digest_lines
+from bench.data.dataset import DataError, Dataset, digest_lines, shortened
 from bench.schema import Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -76,6 +76,7 @@ def make_split(
     return Split(chosen["train"], chosen["val"], chosen["test"], digest_lines(lines))
 
 
+HEADING = "too few images for the split (class: images, needed):"
 ADVICE = "add images to these classes, leave them out, or lower train_per_class or val_per_class"
 
 
