@@ -147,7 +147,7 @@ def prove(device: Device) -> None:
 
     try:
         total = torch.ones(64, device=str(device)).add(1).sum().item()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         reason = _first_line(error)
         raise DeviceError(
             f"--device {device}: no kernel runs there: {reason}; {INSTEAD}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 PROCESS = Path("/proc/self")
 LOWER_PEAK = "5"  # what clear_refs takes to mean: the peak is now the present size
-SLACK_BYTES = 2**20  # the kernel counts pages per core and adds them up late
+SLACK_BYTES = 4 * 2**20  # the kernel counts pages per core and adds them up late
 
 
 class Resident(NamedTuple):

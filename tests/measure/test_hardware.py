@@ -1,0 +1,244 @@
+"""The machine's facts, against /proc, git and control groups laid out by hand."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import bench
+from bench.measure import hardware
+from bench.measure.hardware import Limits, cgroup_limits, has_bf16, machine
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
+
+UNLIMITED_V1 = "9223372036854771712\n"
+
+
+def lay_out(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_on_a_cpu_every_fact_of_a_gpu_is_unknown() -> None:
+    found = machine("cpu", None)
+    of_gpu = ("gpu_name", "gpu_memory_bytes", "compute_capability", "mig", "power_limit_watts")
+    assert {getattr(found, name) for name in (*of_gpu, "driver", "cuda", "cudnn")} == {None}
+    assert (found.device, found.torch) == ("cpu", torch.__version__)
+    assert found.python == ".".join(str(number) for number in sys.version_info[:3])
+
+
+def test_no_fact_names_a_person_a_host_or_a_folder() -> None:
+    text = machine("cpu", None).model_dump_json()
+    private = [socket.gethostname(), str(Path.home()), str(Path.cwd())]
+    # A user called "root" or a host called "vm" may stand in a word by chance: quoted, then.
+    private += [f'"{getpass.getuser()}"']
+    assert [word for word in private if len(word) > 3 and word in text] == []
+
+
+@needs_linux
+def test_usable_cores_follow_the_affinity() -> None:
+    core = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, {{{core}}})\n"
+        "from bench.measure.hardware import usable_cores; print(usable_cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+@needs_linux
+@pytest.mark.parametrize(("quota", "cores"), [("50000", 1), ("99999", 1), ("100001", 2)])
+def test_a_quota_is_rounded_up_to_whole_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota} 100000\n"}
+    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, files))
+    assert hardware.usable_cores() == min(cores, len(os.sched_getaffinity(0)))
+
+
+def test_memory_is_the_limit_of_the_group_in_whole_gib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = int(1.4 * 2**30)  # every machine that runs torch has more
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": f"{limit}\n"}
+    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, files))
+    assert hardware.memory_gib() == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "limits"),
+    [
+        ({}, Limits(None, None)),
+        (
+            {
+                "proc/self/cgroup": "0::/\n",
+                "sys/fs/cgroup/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/memory.max": "max\n",
+            },
+            Limits(None, None),
+        ),
+        (  # version 2: the parent is tighter in cores, the group itself in memory
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/cpu.max": "150000 100000\n",
+                "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
+                "sys/fs/cgroup/a/memory.max": "4000\n",
+                "sys/fs/cgroup/a/b/memory.max": "1000\n",
+            },
+            Limits(1.5, 1000),
+        ),
+        (  # version 1, both controllers under their joint mount
+            {
+                "proc/self/cgroup": "4:memory:/job\n3:cpu,cpuacct:/job\n",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/memory/job/memory.limit_in_bytes": "2000\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
+            },
+            Limits(2.5, 2000),
+        ),
+        (  # version 1 in a container: the path of the host does not exist below the mount
+            {
+                "proc/self/cgroup": "4:memory:/docker/f00\n3:cpu:/docker/f00\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "3000\n",
+            },
+            Limits(None, 3000),
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
+            },
+            Limits(None, None),
+        ),
+    ],
+    ids=["no groups", "v2 unlimited", "v2 nested", "v1", "v1 container", "v1 unlimited"],
+)
+def test_the_tightest_limit_of_the_groups_holds(
+    tmp_path: Path, files: dict[str, str], limits: Limits
+) -> None:
+    assert cgroup_limits(lay_out(tmp_path, files)) == limits
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu sse2 avx512f avx512_vnni\n", False),
+        ("bugs\t\t: avx512_bf16\n", False),
+        ("", False),
+    ],
+)
+def test_bf16_is_read_from_the_instruction_flags(cpuinfo: str, expected: bool) -> None:
+    assert has_bf16(cpuinfo) is expected
+
+
+@needs_linux
+def test_this_cpu_has_bf16_exactly_where_torch_knows_it() -> None:
+    knows = [
+        getattr(torch.cpu, name, bool)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    ]
+    if "Features" in Path("/proc/cpuinfo").read_text():
+        pytest.skip("torch's queries cover x86 alone")
+    assert hardware.cpu_has_bf16() is any(knows)
+
+
+def test_a_mark_of_a_container_is_believed_and_silence_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(hardware, "ROOT", tmp_path)
+    assert hardware.in_container() is None
+    lay_out(tmp_path, {".dockerenv": ""})
+    assert hardware.in_container() is True
+
+
+@needs_linux
+def test_a_machine_that_booted_systemd_is_no_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, {"proc/1/comm": "systemd\n"}))
+    assert hardware.in_container() is False
+
+
+def test_of_the_kernel_only_two_numbers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.release", lambda: "6.8.12-annes-laptop")
+    assert hardware.operating_system().endswith(" 6.8")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def commit_seen_from(folder: Path) -> str:
+    """What `commit()` returns to a process whose bench is the copy in this folder."""
+    code = "from bench.measure.hardware import commit; print(commit())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@needs_git
+def test_the_commit_is_of_the_checkout_that_tracks_bench(tmp_path: Path) -> None:
+    shutil.copytree(
+        Path(bench.__file__).parent,
+        tmp_path / "bench",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    lay_out(tmp_path, {".gitignore": "__pycache__\n"})
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".gitignore")
+    git(tmp_path, "commit", "-q", "-m", "somebody else's repository")
+    assert commit_seen_from(tmp_path) == "None"
+
+    git(tmp_path, "add", "bench")
+    git(tmp_path, "commit", "-q", "-m", "bench")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    lay_out(tmp_path, {"notes.txt": "outside the package"})
+    assert commit_seen_from(tmp_path) == head
+
+    lay_out(tmp_path, {"bench/new.py": ""})
+    assert commit_seen_from(tmp_path) == f"{head}+dirty"
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_on_a_gpu_torch_and_the_driver_speak_of_the_same_card() -> None:
+    found = machine("cuda", 0)
+    properties = torch.cuda.get_device_properties(0)
+    assert found.gpu_name == properties.name
+    assert found.compute_capability == f"{properties.major}.{properties.minor}"
+    assert found.cuda == torch.version.cuda
+    assert found.power_limit_watts is None or found.power_limit_watts > 5
+    assert str(properties.uuid) not in found.model_dump_json()
+    assert hardware.gpu_has_bf16(0) is (properties.major >= 8)
