@@ -120,7 +120,7 @@ def part_problems(source: str, layout: Layout) -> list[str]:
         found = " and ".join(key for keys in names.values() for key in keys)
         problems.append(f"{source}: {found} without train/: add it")
     return problems + [
-        f"{source}/{key}: {len(listing.images)} images beside the parts: move them into one, or out"
+        f"{source}/{key}: {images(listing)} beside the parts: move them into one, or out"
         for key, listing in layout.beside.items()
         if listing.images
     ]
@@ -163,9 +163,15 @@ def too_few_classes(source: str, where: str, branch: Branch, folders: Sequence[C
 
 def holding(listing: Listing) -> str:
     """What a folder holds, in words."""
-    found = [f"{len(listing.images)} images"] if listing.images else []
+    found = [images(listing)] if listing.images else []
     found += [f"{number} {ending}" for ending, number in endings(listing.others)]
     return f"found {', '.join(found)}" if found else "it is empty"
+
+
+def images(listing: Listing) -> str:
+    """How many images a folder holds, in words."""
+    number = len(listing.images)
+    return "1 image" if number == 1 else f"{number} images"
 
 
 def endings(keys: Iterable[str]) -> list[tuple[str, int]]:

@@ -68,9 +68,7 @@ def make_split(
             for part, images in deal(shuffled, train_per_class, val_per_class).items():
                 parts[part] += images
     if problems:
-        raise DataError(
-            ["too few images for the split (class: images, needed):", *problems, ADVICE]
-        )
+        raise DataError([HEADING, *shortened(problems), ADVICE])
     chosen = {part: tuple(sorted(images)) for part, images in parts.items()}
     lines = ("\0".join(row) for row in rows_of(dataset, chosen))
     return Split(chosen["train"], chosen["val"], chosen["test"], digest_lines(lines))

@@ -1,0 +1,163 @@
+"""The sources: the digits as they are, and folders whose files are damaged."""
+
+import pickle
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+from sklearn.datasets import load_digits
+
+from bench.data.dataset import DataError, Dataset, shortened
+from bench.data.sources import SOURCES, check_images, open_image, scan, source_of
+
+
+def pair(root: Path) -> Path:
+    """A folder of two classes with one noisy photograph each."""
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        noise = generator.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(root / name / "good.jpg")
+    return root
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def problems_of(dataset: Dataset) -> list[str]:
+    with pytest.raises(DataError) as caught:
+        check_images(dataset, threads=2)
+    return [line.replace(dataset.source, "ROOT") for line in caught.value.problems]
+
+
+def test_digits_are_scikit_learns_in_its_order() -> None:
+    bunch, digits = load_digits(), scan("digits")
+    assert len(digits.items) == 1797
+    assert [item.label for item in digits.items] == bunch.target.tolist()
+    assert [item.key for item in digits.items][:2] == ["0000", "0001"]
+    assert digits.classes == tuple("0123456789")
+    assert not digits.photographs
+
+
+def test_a_digit_is_its_17_grey_levels_spread_over_a_byte() -> None:
+    expected = [[round(level * 255 / 16) for level in row] for row in load_digits().images[1234]]
+    digits = scan("digits")
+    picture = open_image(digits, digits.items[1234])
+    assert (picture.mode, picture.size) == ("RGB", (8, 8))
+    assert np.asarray(picture)[:, :, 2].tolist() == expected
+
+
+def test_every_digit_opens() -> None:
+    check_images(scan("digits"), threads=1)
+
+
+def test_the_content_of_the_digits_is_this_one_for_ever() -> None:
+    assert scan("digits").content_sha256.startswith("afce369abd901113")
+
+
+def test_any_other_name_is_a_folder() -> None:
+    assert source_of("digits") is SOURCES["digits"]
+    assert source_of("./digits") is source_of("folder") is SOURCES["folder"]
+
+
+def test_a_data_set_opens_its_images_in_another_process(tmp_path: Path) -> None:
+    dataset = scan(str(pair(tmp_path)))
+    code = (
+        "import pickle, sys; from bench.data.sources import open_image; "
+        "dataset = pickle.load(sys.stdin.buffer); "
+        "print(open_image(dataset, dataset.items[1]).tobytes().hex())"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(dataset), capture_output=True, check=True
+    )
+    here = open_image(dataset, dataset.items[1]).tobytes().hex()
+    assert printed.stdout.decode().strip() == here
+
+
+def test_scanning_does_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from bench.data import sources, split; "
+        f"sources.scan({str(pair(tmp_path))!r}); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_good_images_pass_the_check(tmp_path: Path) -> None:
+    check_images(scan(str(pair(tmp_path))), threads=2)
+
+
+def test_damaged_files_are_all_named_with_their_damage(tmp_path: Path) -> None:
+    good = (pair(tmp_path) / "a" / "good.jpg").read_bytes()
+    (tmp_path / "a" / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (tmp_path / "a" / "empty.png").write_bytes(b"")
+    (tmp_path / "b" / "page.jpg").write_text("<!DOCTYPE html><p>404</p>")
+    (tmp_path / "b" / "noise.jpg").write_bytes(b"\x00\x01\x02" * 50)
+    (tmp_path / "b" / "bomb.png").write_bytes(png_header(20_000, 20_000))
+    found = problems_of(scan(str(tmp_path)))
+    expected = [
+        r"ROOT/a/cut.jpg: cannot be decoded (image file is truncated",
+        r"ROOT/a/empty.png: is empty (0 bytes)",
+        r"ROOT/b/bomb.png: cannot be decoded (Image size (400000000 pixels) exceeds limit",
+        r"ROOT/b/noise.jpg: is no image that Pillow knows",
+        r"ROOT/b/page.jpg: is a web page or other text, no image",
+        r"replace these files or take them out",
+    ]
+    assert len(found) == len(expected)
+    for problem, start in zip(found, expected, strict=True):
+        assert problem.startswith(start)
+
+
+def test_only_the_first_twenty_damaged_files_are_named(tmp_path: Path) -> None:
+    pair(tmp_path)
+    for number in range(23):
+        (tmp_path / "a" / f"{number:02d}.jpg").write_bytes(b"")
+    found = problems_of(scan(str(tmp_path)))
+    assert len(found) == 22
+    assert found[19].startswith("ROOT/a/19.jpg")
+    assert found[20] == "and 3 more like these"
+
+
+def test_twenty_problems_need_no_count() -> None:
+    assert shortened(list("abcdefghijklmnopqrst")) == list("abcdefghijklmnopqrst")
+
+
+def test_a_file_that_changed_after_the_scan_is_named(tmp_path: Path) -> None:
+    dataset = scan(str(pair(tmp_path)))
+    Image.new("RGB", (9, 9)).save(tmp_path / "b" / "good.jpg")
+    with pytest.raises(DataError, match=r"b/good\.jpg: changed while bench was running"):
+        open_image(dataset, dataset.items[1])
+
+
+def test_a_large_scan_is_no_bomb_and_brings_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = scan(str(pair(tmp_path)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # the pictures have 1,200
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_images(dataset, threads=2)
+
+
+def test_truncated_files_stay_an_error_for_pillow(tmp_path: Path) -> None:
+    check_images(scan(str(pair(tmp_path))), threads=1)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def test_a_data_error_survives_the_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(DataError(["one", "two"])))
+    assert error.problems == ["one", "two"]
+    assert str(error) == "one\ntwo"
