@@ -5,7 +5,6 @@ own names. Building draws from its own generators and leaves the global random s
 Tensors: B images in a batch, C channels, H, W pixels, D features, K classes.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
-from torchvision.models.vision_transformer import interpolate_embeddings
 
-from bench.models.architectures import ARCHITECTURES, Architecture, Stages
+from bench.models.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
+from bench.models.state import fitted
 from bench.schema import Preprocessing
 
 
@@ -53,13 +52,13 @@ def build(
 
     `state` is torchvision's state dict of the architecture, with any number of classes; its head
     is left out. The head depends on `head_seed` and its shape alone, so it is the same whatever
-    the backbone holds. Raises ValueError where `state` does not fit.
+    the backbone holds. Raises WeightsError where `state` does not fit.
     """
     architecture = ARCHITECTURES[name]
     with seeded(backbone_seed):
         parts = take_apart(published_model(architecture, image_size), architecture)
     if state is not None:
-        load(parts.backbone, architecture, state, image_size)
+        load(parts.backbone, fitted(parts.backbone, architecture, state, image_size))
     with seeded(head_seed):
         layer = new_layer(parts.layer, num_classes)
     return assemble(parts, layer, architecture)
@@ -131,77 +130,12 @@ def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Netw
     return Network(parts.backbone, nn.Sequential(head), stages)
 
 
-# ---- values from a file ---------------------------------------------------------------------
-
-_RENAMED = (  # names in published files that are older than torchvision's present models
-    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
-    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
-    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
-)
-
-
-def load(
-    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
-) -> None:
-    """Copy the backbone's values from a torchvision state dict into `backbone`.
-
-    Raises ValueError where they do not fit, see `fitted`.
-    """
-    found = fitted(backbone, architecture, state, image_size)
+def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy values into `backbone` under its own names, converted to its own types."""
     own = backbone.state_dict()
     with torch.no_grad():
-        for path in own.keys() & found.keys():
-            own[path].copy_(found[path])
-
-
-def fitted(
-    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
-) -> Mapping[str, Tensor]:
-    """The values of a torchvision state dict under the names of `backbone`.
-
-    A vision transformer's position embeddings are interpolated (bicubic) to the image size.
-    Raises ValueError with at most five of the names that do not fit.
-    """
-    found = present_names(state, architecture)
-    if "encoder.pos_embedding" in found:
-        found = interpolate_embeddings(image_size, architecture.size_multiple, found)
-    wrong = list(mismatches(backbone, found))
-    if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(
-            f"the values are not those of {architecture.name}: {'; '.join(wrong[:5])}{more}"
-        )
-    return found
-
-
-def present_names(
-    state: Mapping[str, Tensor], architecture: Architecture
-) -> "OrderedDict[str, Tensor]":
-    """The backbone's part of a state dict, under the names that torchvision uses today."""
-    left_out = tuple(f"{prefix}." for prefix in (architecture.head, *architecture.auxiliary))
-    found: OrderedDict[str, Tensor] = OrderedDict()
-    for published, tensor in state.items():
-        if not published.startswith(left_out):
-            path = published
-            for old, new in _RENAMED:
-                path = old.sub(new, path)
-            found[path] = tensor
-    return found
-
-
-def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:
-    """Each value that is missing, not known, of another shape or not finite, in words."""
-    own = backbone.state_dict()
-    for path, tensor in own.items():
-        if path not in found:
-            # Files older than this counter of batch norm lack it; only its presence is new.
-            if not path.endswith("num_batches_tracked"):
-                yield f"{path} is missing"
-        elif found[path].shape != tensor.shape:
-            yield f"{path} is {list(found[path].shape)} instead of {list(tensor.shape)}"
-        elif not found[path].isfinite().all():
-            yield f"{path} holds values that are not finite"
-    yield from (f"{path} is not part of it" for path in found if path not in own)
+        for path in own.keys() & values.keys():
+            own[path].copy_(values[path])
 
 
 # ---- without values -------------------------------------------------------------------------
@@ -231,6 +165,13 @@ def outline(name: str, num_classes: int, image_size: int) -> Network:
     with _EmptyOnMeta():
         network = build(name, num_classes, image_size, state=None, backbone_seed=0, head_seed=0)
     return network.to("meta")
+
+
+def check(name: str, state: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError where a torchvision state dict is not one of this architecture."""
+    architecture = ARCHITECTURES[name]
+    size = nearest_size(architecture, 224)
+    fitted(outline(name, 1, size).backbone, architecture, state, size)
 
 
 def forward_macs(name: str, num_classes: int, image_size: int) -> int:

@@ -1,0 +1,116 @@
+"""State dicts: read from files without running them, and fitted to a network."""
+
+import re
+import struct
+from _pickle import UnpicklingError  # the name of an error; nothing here unpickles
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from bench.models.architectures import Architecture
+
+
+class WeightsError(ValueError):
+    """The weights that a suite asks for do not exist, cannot be had or cannot be used."""
+
+
+def read(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a `.safetensors` or `.pth` file by name, on the CPU.
+
+    Raises WeightsError, with the file's name and without torch's advice to trust it, where the
+    file is damaged, holds code, or holds anything else than a flat state dict.
+    """
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else load_plain(path)
+    except UnpicklingError:
+        raise WeightsError(
+            f"{path.name} is not a plain weights file (refused to execute code in it): "
+            "save the state dict alone, best as .safetensors"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path.name} cannot be read: {error.strerror or 'damaged'}") from None
+    except _DAMAGED:
+        raise WeightsError(f"{path.name} is damaged, or is no weights file") from None
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
+        raise WeightsError(
+            f"{path.name} is not a plain weights file: expected a flat state dict, "
+            "names to tensors (save model.state_dict() alone)"
+        )
+    return found
+
+
+# What the readers were seen to raise on garbage, truncated and empty files.
+_DAMAGED = (
+    *(SafetensorError, EOFError, LookupError, RuntimeError),
+    *(AttributeError, TypeError, ValueError, struct.error),
+)
+
+
+def load_plain(path: Path) -> object:
+    """What a torch file holds, read by the unpickler that knows tensors and containers only."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+_RENAMED = (  # names in published files that are older than torchvision's present models
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
+    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
+)
+
+
+def fitted(
+    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
+) -> Mapping[str, Tensor]:
+    """The values of a torchvision state dict under the names of `backbone`.
+
+    A vision transformer's position embeddings are interpolated (bicubic) to the image size.
+    Raises WeightsError with at most five of the names that do not fit.
+    """
+    found = present_names(state, architecture)
+    if "encoder.pos_embedding" in found:
+        found = interpolate_embeddings(image_size, architecture.size_multiple, found)
+    wrong = list(mismatches(backbone, found))
+    if wrong:
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise WeightsError(
+            f"the values are not those of {architecture.name}: {'; '.join(wrong[:5])}{more}"
+        )
+    return found
+
+
+def present_names(
+    state: Mapping[str, Tensor], architecture: Architecture
+) -> "OrderedDict[str, Tensor]":
+    """The backbone's part of a state dict, under the names that torchvision uses today."""
+    left_out = tuple(f"{prefix}." for prefix in (architecture.head, *architecture.auxiliary))
+    found: OrderedDict[str, Tensor] = OrderedDict()
+    for published, tensor in state.items():
+        if not published.startswith(left_out):
+            path = published
+            for old, new in _RENAMED:
+                path = old.sub(new, path)
+            found[path] = tensor
+    return found
+
+
+def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:
+    """Each value that is missing, not known, of another shape or not finite, in words."""
+    own = backbone.state_dict()
+    for path, tensor in own.items():
+        if path not in found:
+            # Files older than this counter of batch norm lack it; only its presence is new.
+            if not path.endswith("num_batches_tracked"):
+                yield f"{path} is missing"
+        elif found[path].shape != tensor.shape:
+            yield f"{path} is {list(found[path].shape)} instead of {list(tensor.shape)}"
+        elif not found[path].isfinite().all():
+            yield f"{path} holds values that are not finite"
+    yield from (f"{path} is not part of it" for path in found if path not in own)
