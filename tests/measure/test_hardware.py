@@ -117,6 +117,14 @@ def test_memory_is_the_limit_of_the_group_in_whole_gib(
             },
             Limits(None, 3000),
         ),
+        (  # version 1, joint controllers mounted one by one
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/job\n",
+                "sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000\n",
+            },
+            Limits(0.5, None),
+        ),
         (
             {
                 "proc/self/cgroup": "4:memory:/\n",
@@ -125,7 +133,7 @@ def test_memory_is_the_limit_of_the_group_in_whole_gib(
             Limits(None, None),
         ),
     ],
-    ids=["no groups", "v2 unlimited", "v2 nested", "v1", "v1 container", "v1 unlimited"],
+    ids=["none", "v2 unlimited", "v2 nested", "v1", "v1 container", "v1 apart", "v1 unlimited"],
 )
 def test_the_tightest_limit_of_the_groups_holds(
     tmp_path: Path, files: dict[str, str], limits: Limits
