@@ -107,7 +107,7 @@ def curve(
             schema.EpochPoint(
                 phase="head" if head else "all",
                 epoch=epoch,
-                train_loss=0.55 + 1.8 * np.exp(-epoch / 3) + abs(noise),
+                train_loss=0.55 + 2 * (1 - final) + 1.7 * np.exp(-epoch * final / 2.5) + abs(noise),
                 val_score=float(np.clip(reached + noise, 0, 1)),
             )
         )

@@ -1,0 +1,162 @@
+"""How the numbers of a report were made: data, recipes, weights, preprocessing, machine."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.analysis.summary import results
+from bench.report import units
+from bench.report.tables import escape_markdown as name
+from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
+
+
+def protocol(run: Run, cells: Sequence[Cell]) -> str:
+    """Data, split, recipes, weights and preprocessing, enough to repeat the run."""
+    lines = [
+        f"- Data: {data(run)}.",
+        f"- Identical images on both sides: {duplicates(run)}.",
+        *(f"- {name(note)}" for note in run.data_notes),
+        f"- Seeds: {', '.join(map(str, run.suite['seeds']))}. Every cell sees the same split.",
+        *recipes(cells),
+        f"- Weights asked for, by preference: {name(', '.join(run.source.wanted))}; used: "
+        f"{name(run.source.used)}.",
+        *weights(cells),
+        *preprocessing(run, cells),
+        *(f"- Warning: {name(warning)}" for warning in run.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def data(run: Run) -> str:
+    """Name, classes, sizes and hashes of the data."""
+    facts = run.data
+    classes = ", ".join(name(label) for label in facts.classes[:10])
+    more = f" and {len(facts.classes) - 10} more" if len(facts.classes) > 10 else ""
+    return (
+        f"{name(facts.name)}; {len(facts.classes)} classes ({classes}{more}); "
+        f"{facts.num_train:,} train, {facts.num_val:,} val, {facts.num_test:,} test images; "
+        f"content {facts.content_sha256[:12]}, split {facts.split_sha256[:12]} (split.csv)"
+    )
+
+
+def duplicates(run: Run) -> str:
+    """Images of the same bytes in two parts of the split."""
+    found = [f"{count:,} in {name(parts)}" for parts, count in run.duplicates.items() if count]
+    return ", ".join(found) if found else "none"
+
+
+def recipes(cells: Sequence[Cell]) -> list[str]:
+    """What all strategies share, then what each has of its own."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.strategy, cell)
+    if not first:
+        return []
+    texts = {strategy: recipe_texts(cell.recipe) for strategy, cell in first.items()}
+    shared = [text for text in next(iter(texts.values())) if all(text in t for t in texts.values())]
+    lines = [f"- Recipe of every strategy: {name(', '.join(shared))}."] if shared else []
+    for strategy, own in texts.items():
+        rest = [f"kind {first[strategy].kind}", *(text for text in own if text not in shared)]
+        lines.append(f"- Recipe of {name(strategy)}: {name(', '.join(rest))}.")
+    return lines
+
+
+def recipe_texts(recipe: Recipe) -> list[str]:
+    """Every value that was set, as `key value`."""
+    values = ((key, getattr(recipe, key)) for key in Recipe.model_fields)
+    return [f"{key} {plain(value)}" for key, value in values if value is not None]
+
+
+def plain(value: object) -> str:
+    """A value as text: on and off, numbers without trailing zeros."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def weights(cells: Sequence[Cell]) -> list[str]:
+    """Where the backbones' values come from; architectures that agree share a line."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        given = cell.weights
+        text = given.source if given.source == given.name else f"{given.source} {given.name}"
+        text += f", sha256 {given.sha256[:8]}" if given.sha256 else ""
+        text += f", init seed {given.init_seed}" if given.init_seed is not None else ""
+        text += " (random values of each seed's own)" if given.source == "scratch" else ""
+        found.setdefault(text, []).append(cell.architecture_label)
+    return [
+        f"- Weights of {name(', '.join(dict.fromkeys(labels)))}: {name(text)}."
+        for text, labels in found.items()
+    ]
+
+
+def preprocessing(run: Run, cells: Sequence[Cell]) -> list[str]:
+    """The eval pipelines; architectures that agree share a line."""
+    sizes = {cell.architecture_label: cell.image_size for cell in cells}
+    found: dict[str, list[str]] = {}
+    for label, steps in run.preprocessing.items():
+        size = f"{sizes[label]} px, " if label in sizes else ""
+        text = (
+            f"{size}resize {steps.resize_size}, centre crop {steps.crop_size}, "
+            f"{steps.interpolation}{', antialias' if steps.antialias else ''}, "
+            f"mean {_joined(steps.mean)}, std {_joined(steps.std)}"
+        )
+        found.setdefault(text, []).append(label)
+    return [
+        f"- Preprocessing of {name(', '.join(labels))}: {name(text)}."
+        for text, labels in found.items()
+    ]
+
+
+def _joined(values: Sequence[float]) -> str:
+    return "/".join(f"{value:g}" for value in values)
+
+
+def machines(run: Run, records: Sequence[Result | Failure]) -> str:
+    """Hardware, software and how the cells were executed; more than one machine is said."""
+    ok = results(records)
+    lines = [*machine(run.machine)]
+    executions = dict.fromkeys(
+        f"{e.precision}, {'channels-last' if e.channels_last else 'channels-first'}, "
+        f"{units.plural(e.threads, 'thread')}, TF32 {plain(e.allow_tf32)}, "
+        f"deterministic {plain(e.deterministic)}, cuDNN benchmark {plain(e.cudnn_benchmark)}"
+        for e in (result.execution for result in ok)
+    )
+    lines += [f"- Executed in: {text}." for text in executions]
+    versions = dict.fromkeys(record.provenance.bench for record in records)
+    lines += [f"- bench {name(', '.join(versions))}."] if versions else []
+    if len({result.keys.performance for result in ok}) > 1:
+        lines.append(
+            "- **The cells ran under different conditions** (see keys.performance in "
+            "results.csv): their times and memory do not compare."
+        )
+    times = f"{run.started_at} to {run.finished_at or 'not finished'}"
+    return "\n".join([*lines, f"- UTC: {times}."])
+
+
+def machine(facts: Machine) -> list[str]:
+    """Hardware and versions as list items; what is unknown is left out."""
+    gpu = {
+        "GPU": facts.gpu_name,
+        "GPU memory MiB": facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20,
+        "compute capability": facts.compute_capability,
+        "power limit W": facts.power_limit_watts,
+        "driver": facts.driver,
+        "CUDA": facts.cuda,
+        "cuDNN": facts.cudnn,
+    }
+    cpu = {
+        "CPU": facts.cpu_model,
+        "instructions": facts.cpu_capability,
+        "usable cores": facts.usable_cores,
+        "memory GiB": facts.memory_gib,
+        "OS": facts.os,
+    }
+    names = ("python", "torch", "torchvision", "numpy", "pillow")
+    software = {key: getattr(facts, key) for key in names}
+    lines = [_facts(group) for group in (gpu, cpu, software)]
+    return [f"- {line}." for line in lines if line]
+
+
+def _facts(values: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key} {name(plain(value))}" for key, value in values.items() if value is not None
+    )

@@ -1,0 +1,296 @@
+"""Tables of a run as Markdown, CSV and LaTeX, safe for any name that a user may give.
+
+A table for reading holds text, rounded; a table for computing holds numbers, unrounded. Null
+is a dash in the one and an empty field in the other, never 0.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
+
+from pydantic import BaseModel
+from tabulate import tabulate
+
+from bench.analysis.summary import Missing, Row, Score, Summary, results, status_counts
+from bench.report import units
+from bench.schema import Failure, Predictions, Result, Run
+
+Value = str | int | float | bool | None
+
+
+class Table(NamedTuple):
+    """A header, and rows of the same length."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    align: str  # a letter per column: l for text, r for numbers
+
+
+# ---- the tables -----------------------------------------------------------------------------
+
+
+def main(summary: Summary) -> Table:
+    """One row per architecture and strategy for reading, the best val score first."""
+    header = (
+        *("Architecture", "Strategy", "Val %", "Val 95 %", "Test %", "Test 95 %"),
+        *("Train s", "Memory MiB", "Trainable %", "Seeds ok", "Verdict"),
+    )
+    rows = tuple(
+        (
+            *(row.architecture, row.strategy, *_score_texts(row.val), *_score_texts(row.test)),
+            units.three_digits(row.train_seconds.mean if row.train_seconds else None),
+            units.mebibytes(row.peak_memory_bytes),
+            units.share(row.trainable_share),
+            *(status_counts(row), verdict(row, summary)),
+        )
+        for row in summary.ranked
+    )
+    return Table(header, rows, align="ll" + "r" * 8 + "l")
+
+
+def _score_texts(score: Score | None) -> tuple[str, str]:
+    return units.score(score), units.interval(score.interval if score else None)
+
+
+def verdict(row: Row, summary: Summary) -> str:
+    """What the choice on val made of a row; empty where it is simply lower."""
+    if not row.complete:
+        return "disqualified"
+    found = ["winner"] if row == summary.winner else []
+    found += ["not told apart"] if row in summary.not_told_apart else []
+    found += ["recommended"] if row == summary.recommended else []
+    return ", ".join(found)
+
+
+def main_numbers(summary: Summary) -> Table:
+    """One row per architecture and strategy for computing; scores 0 to 1, seconds, bytes."""
+    rows = [_numbers(row, summary) for row in summary.ranked]
+    header = tuple(rows[0]) if rows else ()
+    return Table(header, tuple(tuple(row.values()) for row in rows), "l" * len(header))
+
+
+def _numbers(row: Row, summary: Summary) -> dict[str, Value]:
+    return {
+        "architecture": row.architecture,
+        "strategy": row.strategy,
+        "metric": summary.metric,
+        "verdict": verdict(row, summary),
+        "seeds_ok": row.statuses.count("ok"),
+        "seeds_expected": len(row.statuses),
+        **_score_numbers("val", row.val),
+        **_score_numbers("test", row.test),
+        "train_seconds_mean": row.train_seconds.mean if row.train_seconds else None,
+        "train_seconds_sd": row.train_seconds.sd if row.train_seconds else None,
+        "wall_seconds_mean": row.wall_seconds.mean if row.wall_seconds else None,
+        "wall_seconds_sd": row.wall_seconds.sd if row.wall_seconds else None,
+        "peak_memory_bytes": row.peak_memory_bytes,
+        "total_parameters": row.total_parameters,
+        "trainable_share": row.trainable_share,
+        "forward_macs": row.forward_macs,
+        "latency_seconds": row.latency_seconds,
+    }
+
+
+def _score_numbers(part: str, score: Score | None) -> dict[str, Value]:
+    seeds, interval = (score.seeds, score.interval) if score else (None, None)
+    return {
+        f"{part}_mean": seeds.mean if seeds else None,
+        f"{part}_sd": seeds.sd if seeds else None,
+        f"{part}_min": seeds.minimum if seeds else None,
+        f"{part}_max": seeds.maximum if seeds else None,
+        f"{part}_wilson_low": interval.low if interval else None,
+        f"{part}_wilson_high": interval.high if interval else None,
+        f"{part}_num_images": score.num_images if score else None,
+    }
+
+
+def matrix(scores: Mapping[tuple[str, str], Score | None]) -> Table:
+    """Mean scores in percent, by (architecture, strategy); a dash where none is ok."""
+    numbers = matrix_numbers(scores)
+    rows = tuple((row[0], *(_percent(value) for value in row[1:])) for row in numbers.rows)
+    return Table(("Architecture", *numbers.header[1:]), rows, numbers.align)
+
+
+def _percent(value: Value) -> str:
+    return units.percent(value if isinstance(value, float) else None)
+
+
+def matrix_numbers(scores: Mapping[tuple[str, str], Score | None]) -> Table:
+    """Mean scores 0 to 1: a row per architecture, a column per strategy."""
+    strategies = tuple(dict.fromkeys(strategy for _, strategy in scores))
+
+    def mean(architecture: str, strategy: str) -> float | None:
+        score = scores.get((architecture, strategy))
+        return score.seeds.mean if score else None
+
+    rows = tuple(
+        (architecture, *(mean(architecture, strategy) for strategy in strategies))
+        for architecture in dict.fromkeys(architecture for architecture, _ in scores)
+    )
+    return Table(("architecture", *strategies), rows, "l" + "r" * len(strategies))
+
+
+def architectures(run: Run, records: Sequence[Result | Failure]) -> Table:
+    """What an architecture costs whichever way it is trained, one row each, for reading."""
+    header = (
+        *("Architecture", "Image px", "Params M", "MACs M", "Latency p50 ms", "p95 ms"),
+        "Inference images/s",
+    )
+    forms: tuple[Callable[[Any], str], ...] = (
+        *(str, _text, units.millions, units.millions),
+        *(units.milliseconds, units.milliseconds, units.three_digits),
+    )
+    rows = tuple(
+        tuple(form(value) for form, value in zip(forms, row, strict=True))
+        for row in _architecture_rows(run, records)
+    )
+    return Table(header, rows, align="l" + "r" * 6)
+
+
+def architecture_numbers(run: Run, records: Sequence[Result | Failure]) -> Table:
+    """The same for computing: pixels, counts, seconds."""
+    header = (
+        *("architecture", "image_size", "total_parameters", "forward_macs"),
+        *("latency_p50_seconds", "latency_p95_seconds", "inference_images_per_second"),
+    )
+    return Table(header, tuple(_architecture_rows(run, records)), align="l" + "r" * 6)
+
+
+def _architecture_rows(run: Run, records: Sequence[Result | Failure]) -> Iterator[tuple[Any, ...]]:
+    first: dict[str, Result] = {}
+    for result in results(records):
+        known = first.get(result.cell.architecture_label)
+        if known is None or (known.cost.latency is None and result.cost.latency is not None):
+            first[result.cell.architecture_label] = result
+    for label in run.preprocessing:
+        yield (label, *(at(first.get(label), path) for path in ARCHITECTURE_COSTS))
+
+
+ARCHITECTURE_COSTS = (
+    "cell.image_size",
+    "cost.total_parameters",
+    "cost.forward_macs",
+    "cost.latency.batch1_p50_seconds",
+    "cost.latency.batch1_p95_seconds",
+    "cost.latency.images_per_second",
+)
+
+
+# ---- every scalar of every record -----------------------------------------------------------
+
+
+def cells(run: Run, records: Sequence[Result | Failure], missing: Iterable[Missing]) -> Table:
+    """One row per cell of the run; the columns are the dotted paths of record.json.
+
+    Lists (curve, confusion matrix, recall, phases) and packed predictions stay in the records.
+    """
+    header = tuple(dict.fromkeys([*scalar_paths(Result), *scalar_paths(Failure)]))
+    rows: dict[str, Mapping[str, Value]] = {
+        cell.cell_id: {
+            "cell_id": cell.cell_id,
+            "status": "missing",
+            "cell.architecture_label": cell.architecture,
+            "cell.strategy": cell.strategy,
+            "cell.seed": cell.seed,
+        }
+        for cell in missing
+    }
+    for record in records:
+        rows[record.cell_id] = {path: at(record, path) for path in scalar_paths(type(record))}
+    values = (rows[cell_id] for cell_id in run.cells)
+    return Table(header, tuple(tuple(map(row.get, header)) for row in values), "l" * len(header))
+
+
+def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of the fields that hold one value, in the order of declaration."""
+    for name, field in model.model_fields.items():
+        arms = get_args(field.annotation) or (field.annotation,)
+        inner = next((arm for arm in arms if _is_model(arm)), None)
+        if get_origin(field.annotation) is tuple or inner is Predictions:
+            continue
+        if inner is None:
+            yield f"{prefix}{name}"
+        else:
+            yield from scalar_paths(inner, f"{prefix}{name}.")
+
+
+def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(arm, type) and issubclass(arm, BaseModel)
+
+
+def at(value: object, path: str) -> Value:
+    """The value at a dotted path; None below a field that is null."""
+    for name in path.split("."):
+        value = None if value is None else getattr(value, name)
+    assert value is None or isinstance(value, str | int | float)
+    return value
+
+
+# ---- the formats ----------------------------------------------------------------------------
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, aligned so that it reads in a terminal too."""
+    lines = [
+        [escape_markdown(_text(value)) for value in row] for row in (table.header, *table.rows)
+    ]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    rule = [
+        "-" * (width - 1) + (":" if side == "r" else "-")
+        for width, side in zip(widths, table.align, strict=True)
+    ]
+    return "\n".join(
+        "| " + " | ".join(map(_padded, line, widths, table.align)) + " |"
+        for line in (lines[0], rule, *lines[1:])
+    )
+
+
+def _padded(text: str, width: int, side: str) -> str:
+    return text.rjust(width) if side == "r" else text.ljust(width)
+
+
+def latex(table: Table) -> str:
+    """A booktabs tabular; tabulate escapes the specials."""
+    sides = {"l": "left", "r": "right"}
+    body = tabulate(
+        [[one_line(_text(value)) for value in row] for row in table.rows],
+        headers=[one_line(name) for name in table.header],
+        tablefmt="latex_booktabs",
+        disable_numparse=True,
+        colalign=[sides[side] for side in table.align] if table.rows else None,
+    )
+    return f"% needs \\usepackage{{booktabs}}\n{body}"
+
+
+def csv_text(table: Table) -> str:
+    """Comma-separated values, UTF-8, unrounded; text that a spreadsheet would run is quoted."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerows([_csv_value(value) for value in row] for row in (table.header, *table.rows))
+    return lines.getvalue()
+
+
+def _text(value: Value) -> str:
+    return units.UNKNOWN if value is None else str(value)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and control characters, which would end a row early."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table and at the start of a line."""
+    escaped = re.sub(r"([\\`*|<>\[\]$]|~(?=~)|(?<=~)~|&(?=#?\w+;))", r"\\\1", one_line(text))
+    escaped = re.sub(r"^([#+-])(?=[\s#])", r"\\\1", escaped)
+    # Between letters an underscore is only an underscore.
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
+
+
+def _csv_value(value: Value) -> Value:
+    # Spreadsheets run such text as a formula (OWASP, "CSV injection").
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
