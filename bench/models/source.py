@@ -128,7 +128,7 @@ def _in_folder(architecture: str, entry: str) -> Ready | MissingWeights:
     try:
         check(architecture, read(path))
     except WeightsError as error:
-        raise WeightsError(f"{shown(entry)}: {path.name}: {error}") from None
+        raise WeightsError(f"{architecture}: {path.name} in {shown(entry)}: {error}") from None
     weights = Weights(source="folder", name=path.name, sha256=cache.sha256(path))
     return Ready(weights, path)
 

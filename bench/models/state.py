@@ -20,38 +20,38 @@ class WeightsError(ValueError):
     """The weights that a suite asks for do not exist, cannot be had or cannot be used."""
 
 
-def read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a `.safetensors` or `.pth` file by name, on the CPU.
-
-    Raises WeightsError, with the file's name and without torch's advice to trust it, where the
-    file is damaged, holds code, or holds anything else than a flat state dict.
-    """
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else load_plain(path)
-    except UnpicklingError:
-        raise WeightsError(
-            f"{path.name} is not a plain weights file (refused to execute code in it): "
-            "save the state dict alone, best as .safetensors"
-        ) from None
-    except OSError as error:
-        raise WeightsError(f"{path.name} cannot be read: {error.strerror or 'damaged'}") from None
-    except _DAMAGED:
-        raise WeightsError(f"{path.name} is damaged, or is no weights file") from None
-    if not isinstance(found, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
-    ):
-        raise WeightsError(
-            f"{path.name} is not a plain weights file: expected a flat state dict, "
-            "names to tensors (save model.state_dict() alone)"
-        )
-    return found
-
-
 # What the readers were seen to raise on garbage, truncated and empty files.
 _DAMAGED = (
     *(SafetensorError, EOFError, LookupError, RuntimeError),
     *(AttributeError, TypeError, ValueError, struct.error),
 )
+
+
+def read(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a `.safetensors` or `.pth` file by name, on the CPU.
+
+    Raises WeightsError, without torch's advice to trust the file, where it is damaged, holds
+    code, or holds anything else than a flat state dict. The caller says which file it is.
+    """
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else load_plain(path)
+    except UnpicklingError:
+        raise WeightsError(
+            "not a plain weights file (refused to execute code in it): "
+            "save the state dict alone, best as .safetensors"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"cannot be read: {error.strerror or 'damaged'}") from None
+    except _DAMAGED:
+        raise WeightsError("damaged, or no weights file") from None
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
+        raise WeightsError(
+            "not a plain weights file: expected a flat state dict, "
+            "names to tensors (save model.state_dict() alone)"
+        )
+    return found
 
 
 def load_plain(path: Path) -> object:
@@ -76,7 +76,10 @@ def fitted(
     """
     found = present_names(state, architecture)
     if "encoder.pos_embedding" in found:
-        found = interpolate_embeddings(image_size, architecture.size_multiple, found)
+        try:
+            found = interpolate_embeddings(image_size, architecture.size_multiple, found)
+        except ValueError as error:
+            raise WeightsError(f"encoder.pos_embedding does not fit: {error}") from None
     wrong = list(mismatches(backbone, found))
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""

@@ -13,19 +13,32 @@ from typing import NamedTuple
 from torch import Tensor
 
 from bench.models.source import (
+    RANDOM,
+    SCRATCH,
     Download,
     Finding,
     Ready,
     look,
+    member,
     obtain,
     shown,
 )
-from bench.models.source import RANDOM as RANDOM
-from bench.models.source import SCRATCH as SCRATCH
-from bench.models.source import member as member
-from bench.models.state import WeightsError as WeightsError
-from bench.models.state import read
+from bench.models.state import WeightsError, read
 from bench.schema import MissingWeights, Source, Weights
+
+__all__ = [
+    "RANDOM",
+    "SCRATCH",
+    "Choice",
+    "Request",
+    "Survey",
+    "WeightsError",
+    "availability",
+    "choose",
+    "load_state",
+    "member",
+    "survey",
+]
 
 
 class Request(NamedTuple):
@@ -106,7 +119,10 @@ def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | No
     if weights.source in ("random", "scratch"):
         return None
     assert path is not None, f"weights from {weights.source} lie in a file"
-    return read(path)
+    try:
+        return read(path)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name}: {error}") from None
 
 
 def _sources(preference: Sequence[str], pinned_source: str | None) -> tuple[str, ...]:
@@ -135,7 +151,7 @@ def _survey(
     exact = {k: (r.architecture, r.weights) for k, r in requests.items() if r.weights is not None}
     found = _look_at(exact, offline=offline)
     hopeless = _missing_in(found.values())
-    for position, source in enumerate(sources):
+    for source in sources:
         wishes = {k: (r.architecture, source) for k, r in requests.items() if r.weights is None}
         general = _look_at(wishes, offline=offline)
         missing = _missing_in(general.values())
@@ -143,13 +159,13 @@ def _survey(
             break
         lacked += missing
     else:
-        raise _refusal((*hopeless, *lacked), preference)
+        raise _refusal(hopeless, lacked, preference)
     if hopeless:
-        raise _refusal(hopeless, preference)
+        raise _refusal(hopeless, (), preference)
     both = {**found, **general}
     findings = {k: f for k in requests if not isinstance(f := both[k], MissingWeights)}
     used = Source(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked)
-    return Survey(used, findings, tuple(sources[position + 1 :]))
+    return Survey(used, findings, later=tuple(sources[sources.index(source) + 1 :]))
 
 
 def _choose(
@@ -166,10 +182,10 @@ def _choose(
     exact = {label for label, request in requests.items() if request.weights is not None}
     hopeless = _missing_in(got[label] for label in exact)
     missing = _missing_in(got[label] for label in got.keys() - exact)
+    known = (*plan.source.missing, *missing)
     if hopeless or (missing and not plan.later):
-        raise _refusal((*hopeless, *plan.source.missing, *missing), preference)
+        raise _refusal(hopeless, known if missing else (), preference)
     if missing:
-        known = (*plan.source.missing, *missing)
         return _choose(requests, preference, plan.later, known, offline=offline)
     ready = {label: found for label, found in got.items() if isinstance(found, Ready)}
     weights = {label: found.weights for label, found in ready.items()}
@@ -196,14 +212,16 @@ def _missing_in(findings: Iterable[Finding]) -> tuple[MissingWeights, ...]:
     return tuple(missing[file] for file in sorted(missing))
 
 
-def _refusal(missing: Iterable[MissingWeights], preference: Sequence[str]) -> WeightsError:
+def _refusal(
+    exact: Sequence[MissingWeights], general: Sequence[MissingWeights], preference: Sequence[str]
+) -> WeightsError:
     """The one error that names every missing file, its address and where to put it."""
-    lines = ["weights are missing, and nothing else in the suite's list can take their place:"]
-    for lacking in dict.fromkeys(missing):
+    lines = ["weights are missing that this run cannot do without:"]
+    for lacking in dict.fromkeys((*exact, *general)):
         lines.append(f"  {lacking.architecture}: {lacking.file} ({lacking.why})")
         if lacking.address is not None:
             lines.append(f"    download it from {lacking.address}")
         lines.append(f"    and put it into {lacking.folder}")
-    if "random" not in preference:
+    if general and "random" not in preference:
         lines.append('or give the list another source, as in weights = ["imagenet", "random"]')
     return WeightsError("\n".join(lines))
