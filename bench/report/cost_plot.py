@@ -149,6 +149,7 @@ def _label(
     radius = 5 * figure.dpi / 72
     centres = [ax.transData.transform(at) for at in points.values()]
     taken = [Bbox([(x - radius, y - radius), (x + radius, y + radius)]) for x, y in centres]
+    taken += [line.get_window_extent() for line in ax.lines]
     inside, labels = ax.get_window_extent(), []
     for row, text in texts.items():
         for distance, (right, up) in product(LABEL_DISTANCES, LABEL_SIDES):
