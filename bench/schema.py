@@ -443,9 +443,7 @@ def slug(text: str, limit: int = 60) -> str:
 
 def cell_identity(cell: Cell) -> dict[str, Any]:
     """The task of a cell. Defaults are left out, so a field added later changes no identity."""
-    found = {
-        path: value for path, value, is_default in leaves(cell, "cell.") if not is_default
-    }
+    found = {path: value for path, value, is_default in leaves(cell, "cell.") if not is_default}
     task = {path: value for path, value in found.items() if BUCKETS[path] == "task"}
     return {"protocol": PROTOCOL_VERSION, **task}
 

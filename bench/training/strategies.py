@@ -6,6 +6,7 @@ of zero freezes it. A name that no rule covers is an error, so a misspelt prefix
 freeze a backbone.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,13 @@ STRATEGIES: Mapping[Kind, Strategy] = {
     "partial": Strategy("train the last stage and the head", 1e-3, 1.0, True),
     "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False),
 }
+
+
+STARTS_FROZEN: tuple[Kind, ...] = ("feature_extraction", "two_phase")
+"""Kinds whose first phase trains the head alone, on features that are computed once."""
+
+SCORINGS = 5
+"""Points of a learning curve: scoring val after every epoch would cost as much as training."""
 
 
 class Rule(NamedTuple):
@@ -70,22 +78,24 @@ def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[
         case "fine_tuning" | "from_scratch":
             return [PhasePlan("all", recipe.epochs, everything)]
         case "two_phase":
-            head_epochs = head_epochs_of(recipe)
+            head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
             rest = recipe.epochs - head_epochs
             return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, everything)]
         case "partial":
             return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
 
 
-def head_epochs_of(recipe: Recipe) -> int:
-    """Epochs of two_phase's head-only phase: as asked, or half of all, rounded down."""
-    head_epochs = recipe.epochs // 2 if recipe.head_epochs is None else recipe.head_epochs
-    if not 1 <= head_epochs < recipe.epochs:
+def head_epochs_of(epochs: int, head_epochs: int | None) -> int:
+    """Epochs of two_phase's head-only phase: as asked, or half of all, rounded down.
+
+    Raises ValueError where one of the two phases would be empty.
+    """
+    chosen = epochs // 2 if head_epochs is None else head_epochs
+    if not 1 <= chosen < epochs:
         raise ValueError(
-            f"two_phase needs at least one epoch in each phase: head_epochs is {head_epochs} "
-            f"of {recipe.epochs} epochs"
+            f"two_phase needs an epoch in each phase, but {chosen} of {epochs} are the head's"
         )
-    return head_epochs
+    return chosen
 
 
 def last_stages(recipe: Recipe, stages: Sequence[Sequence[str]]) -> tuple[Rule, ...]:
@@ -107,3 +117,9 @@ def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:
             raise ValueError(f"no rule covers parameter {name!r} (rules: {rules})")
         scales[name] = scale
     return scales
+
+
+def scored_epochs(epochs: int) -> frozenset[int]:
+    """The epochs after which val is scored: at most SCORINGS, spread evenly, the last included."""
+    points = min(SCORINGS, epochs)
+    return frozenset(math.ceil(epochs * point / points) for point in range(1, points + 1))

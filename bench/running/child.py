@@ -1,0 +1,111 @@
+"""Child processes that have torch: forked from a server that imported it, and never by us.
+
+The main process must stay without torch, so what runs in a child is named by text,
+"package.module:function", and imported there. The server imports torch once and never touches
+CUDA, so each child starts in a fraction of a second and may still use the GPU.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple
+
+WARM = "bench.running.worker"
+"""The module whose imports every child will need."""
+
+
+class ChildCrashed(RuntimeError):
+    """A child ended without an answer."""
+
+
+class Child(NamedTuple):
+    """A running child and the pipe that its messages come through."""
+
+    process: BaseProcess
+    messages: Connection
+
+
+def context() -> BaseContext:
+    """Fork from a server that imported torch; where the system has no fork, start afresh."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    chosen = multiprocessing.get_context("forkserver")
+    chosen.set_forkserver_preload([WARM])
+    return chosen
+
+
+def start(function: str, *arguments: object) -> Child:
+    """Run "module:function" with a sender and the arguments in a child."""
+    chosen = context()
+    receiver, sender = chosen.Pipe(duplex=False)
+    process = chosen.Process(  # type: ignore[attr-defined]
+        target=_run, args=(sender, function, arguments), daemon=True
+    )
+    process.start()
+    sender.close()  # so that the pipe ends when the child does
+    return Child(process, receiver)
+
+
+def call(function: str, *arguments: object) -> Any:
+    """The value of "module:function" in a child; a ValueError there is raised here.
+
+    Raises ChildCrashed where the child ended without one.
+    """
+    child = start("bench.running.child:answer", function, arguments)
+    try:
+        outcome, value = child.messages.recv()
+    except EOFError:
+        child.process.join()
+        raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
+    child.process.join()
+    if outcome == "error":
+        raise value
+    return value
+
+
+def answer(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
+    """Send ("value", ...) or, for a mistake of the user's, ("error", ...)."""
+    try:
+        message = ("value", _found(function)(*arguments))
+    except ValueError as error:
+        message = ("error", error)
+    sender.send(message)
+
+
+def _run(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    _end_with_parent()
+    _found(function)(sender, *arguments)
+
+
+def _found(function: str) -> Callable[..., Any]:
+    module, name = function.split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _end_with_parent() -> None:
+    """Leave when the main process is gone, even if it was killed: no orphan goes on training."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only ever called in a child"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def exit_text(exitcode: int | None) -> str:
+    """How a process ended, in words: the signal by its name."""
+    if exitcode is None:
+        return "still running"
+    if exitcode < 0:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    return f"ended with exit code {exitcode}"

@@ -1,0 +1,213 @@
+"""A run folder: records that are whole or absent, one writer at a time, and reading them back.
+
+Every file appears under its name only when it is complete: it is written under a temporary
+name, synced, and renamed. Only run.json, split.csv and the records are ever read back as truth.
+"""
+
+import errno
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run, slug
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+UPGRADES: Mapping[int, Upgrade] = {}
+"""From each older schema version to the next one."""
+
+
+class FolderError(ValueError):
+    """The run folder or the disk below it cannot be used: what, and what to do."""
+
+
+class Damaged(NamedTuple):
+    """A record that could not be read, and the name it was moved to."""
+
+    cell_id: str
+    reason: str
+    moved_to: str
+
+
+# ---- names ----------------------------------------------------------------------------------
+
+
+def new_folder(results: Path, suite_name: str) -> Path:
+    """A fresh name below the results folder: UTC time and four hex digits. Nothing is made."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return results / slug(suite_name) / f"{stamp}-{secrets.token_hex(2)}"
+
+
+def check_usable(folder: Path) -> None:
+    """Raise FolderError where a run could not be written; makes nothing."""
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
+    if folder.is_dir() and not (folder / "run.json").exists():
+        others = [child.name for child in folder.iterdir() if child.name not in OWN_NAMES]
+        if others:
+            raise FolderError(
+                f"{folder}: holds other files ({', '.join(sorted(others)[:3])}, ...) and no run; "
+                "name an empty or new folder with --out"
+            )
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise FolderError(f"{folder}: {nearest} is not a writable folder; name another with --out")
+
+
+OWN_NAMES = (".lock", "cells", "split.csv")
+"""What an interrupted start may have left before run.json was there."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer. The kernel frees the lock if the holder dies."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise FolderError(
+                f"{folder}: is in use by another run; wait for it, or name another with --out"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into a FolderError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free some space" if error.errno == errno.ENOSPC else "check the disk and its rights"
+        text = error.strerror or type(error).__name__
+        raise FolderError(f"{folder}: {text}; {hint}, then run the same command again") from error
+
+
+# ---- writing --------------------------------------------------------------------------------
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises FolderError."""
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system lets a folder be synced."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write run.json."""
+    write_text(folder / "run.json", run.model_dump_json(indent=2) + "\n")
+
+
+def write_record(folder: Path, record: Result | Failure) -> None:
+    """Write the record of one cell."""
+    path = cell_folder(folder, record.cell_id) / "record.json"
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+
+
+def cell_folder(folder: Path, cell_id: str) -> Path:
+    """Where the record and the log of one cell lie."""
+    return folder / "cells" / cell_id
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+def read_run(folder: Path) -> Run:
+    """The run of a folder. Raises FolderError where there is none that this bench can read."""
+    path = folder / "run.json"
+    try:
+        return Run.model_validate(upgraded(json.loads(path.read_text("utf-8")), path))
+    except FileNotFoundError:
+        raise FolderError(f"{folder}: holds no run (run.json is not there)") from None
+    except FolderError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path}: cannot be read: {_first_line(error)}") from error
+
+
+def read_records(folder: Path) -> list[Result | Failure]:
+    """Every readable record, in the order of the run's cells; damaged ones are left out."""
+    found = (read_record(folder, path.parent.name) for path in _record_paths(folder))
+    return [record for record in found if record is not None]
+
+
+def _record_paths(folder: Path) -> list[Path]:
+    order = {cell_id: index for index, cell_id in enumerate(read_run(folder).cells)}
+    paths = (folder / "cells").glob("*/record.json")
+    return sorted(paths, key=lambda path: (order.get(path.parent.name, len(order)), path))
+
+
+def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
+    """The record of one cell; None where it is missing or damaged."""
+    path = cell_folder(folder, cell_id) / "record.json"
+    try:
+        record = RECORD.validate_python(upgraded(json.loads(path.read_text("utf-8")), path))
+    except FolderError:
+        raise
+    except (OSError, ValueError):
+        return None
+    return record if record.cell_id == cell_id else None
+
+
+def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
+    """Rename every record that cannot be read, so that its cell runs again."""
+    damaged = []
+    for cell_id in cell_ids:
+        path = cell_folder(folder, cell_id) / "record.json"
+        if path.exists() and read_record(folder, cell_id) is None:
+            aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
+            with disk_errors(folder):
+                path.rename(aside)
+            damaged.append(Damaged(cell_id, "not a whole record of this cell", aside.name))
+    return damaged
+
+
+def upgraded(data: Any, path: Path) -> dict[str, Any]:
+    """The data in today's schema. Raises FolderError where it is newer, or not bench's."""
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int):
+        raise ValueError(f"{path}: has no schema_version; it was not written by bench")
+    if version > SCHEMA_VERSION:
+        raise FolderError(
+            f"{path}: was written by a newer bench (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}); update bench to read it"
+        )
+    while version < SCHEMA_VERSION:
+        data = UPGRADES[version](data)
+        version += 1
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,494 @@
+"""A suite: what the user wrote, checked as a whole, and the cells that it asks for.
+
+Nothing here looks at a machine, an image or a weight. What those decide (the profile, the data,
+the weights, the image sizes that the weights come with) is passed in.
+"""
+
+import difflib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from bench.models.architectures import ARCHITECTURES, nearest_size
+from bench.schema import Cell, Data, Kind, Metric, Profile, Recipe, Weights
+from bench.training.strategies import STRATEGIES, head_epochs_of
+
+MAX_CELLS = 10_000
+
+TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
+
+
+class Problem(NamedTuple):
+    """One mistake: the dotted key it was found at ("" for the file as a whole), and what to do."""
+
+    key: str
+    text: str
+
+
+class SuiteError(ValueError):
+    """Every mistake of one suite file."""
+
+    def __init__(self, place: str, problems: Sequence[Problem]) -> None:
+        self.place = place
+        self.problems = list(problems)
+        super().__init__(f"{place}: " + "; ".join(f"{key} {text}" for key, text in problems))
+
+
+def unknown(name: object, accepted: Sequence[str]) -> str:
+    """Text for a name that is not among the accepted ones: the nearest, or all when few."""
+    near = difflib.get_close_matches(str(name).lower(), accepted, n=2)
+    if near:
+        return "unknown – did you mean " + " or ".join(f'"{match}"' for match in near) + "?"
+    if len(accepted) <= 20:
+        return "unknown – accepted are " + ", ".join(f'"{match}"' for match in accepted)
+    return "unknown – see `python -m bench list architectures`"
+
+
+# ---- the tables of the file -----------------------------------------------------------------
+
+
+def _architecture(name: str) -> str:
+    if name not in ARCHITECTURES:
+        raise ValueError(f'architecture "{name}" {unknown(name, list(ARCHITECTURES))}')
+    return name
+
+
+def _weights_source(entry: str) -> str:
+    if entry not in ("imagenet", "random") and "/" not in entry:
+        raise ValueError(
+            f'weights "{entry}" unknown – accepted are "imagenet", "random", '
+            'or a folder with a "/" in it'
+        )
+    return entry
+
+
+def _named(entry: object) -> object:
+    return {"name": entry} if isinstance(entry, str) else entry
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are mistakes, and so is a string for a number."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecipeTable(Table):
+    """What a suite says of the recipe; None where it leaves the choice to the defaults."""
+
+    epochs: int | None = Field(None, ge=1, le=10_000)
+    head_epochs: int | None = Field(None, ge=1)
+    stages: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=2)
+    image_size: int | None = Field(None, ge=8, le=4096)
+    lr: float | None = Field(None, gt=0)
+    backbone_lr_scale: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    warmup_epochs: float | None = Field(None, ge=0)
+    label_smoothing: float | None = Field(None, ge=0, lt=1)
+    augment: Literal["standard", "none"] | None = None
+    flip: bool | None = None
+    views: int | None = Field(None, ge=1, le=100)
+    precise_bn: bool | None = None
+    checkpoint: Literal["last", "best"] | None = None
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """The recipe keys that this table sets."""
+        values = {key: getattr(self, key) for key in RecipeTable.model_fields}
+        return {key: value for key, value in values.items() if value is not None}
+
+
+RECIPE_DEFAULTS: Mapping[str, Any] = {
+    "epochs": 10,
+    "batch_size": 32,
+    "weight_decay": 0.05,
+    "warmup_epochs": 1.0,
+    "label_smoothing": 0.1,
+    "augment": "standard",
+    "views": 1,
+    "precise_bn": True,
+    "checkpoint": "last",
+    "precision": "auto",
+}
+"""The rates come from the strategy, the image size from the weights, flip from the images."""
+
+
+class ArchitectureEntry(Table):
+    """One architecture; exact `weights` never fall back."""
+
+    name: Annotated[str, BeforeValidator(_architecture)]
+    weights: str | None = None
+
+
+class StrategyEntry(RecipeTable):
+    """One strategy; `kind` may be left out where the name is a kind."""
+
+    name: str = Field(min_length=1, max_length=60)
+    kind: Kind | None = None
+
+    def resolved_kind(self) -> Kind:
+        """The kind, checked by `_kinds` to exist."""
+        return self.kind if self.kind is not None else STRATEGY_KINDS[self.name]
+
+
+STRATEGY_KINDS: Mapping[str, Kind] = {kind: kind for kind in STRATEGIES}
+
+
+def _kind_or_name(entry: object) -> object:
+    entry = _named(entry)
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str) and "kind" not in entry:
+        name = entry["name"]
+        if name not in STRATEGY_KINDS:
+            message = unknown(name, list(STRATEGY_KINDS))
+            raise ValueError(f'strategy "{name}" {message} (a name of your own needs a "kind")')
+    return entry
+
+
+class DatasetTable(Table):
+    """Which images, and how they are split; None takes the source's own default."""
+
+    source: str = Field("digits", min_length=1)
+    train_per_class: int | None = Field(None, ge=1)
+    val_per_class: int | None = Field(None, ge=1)
+    split_seed: int = Field(0, ge=0)
+
+
+class Suite(Table):
+    """A suite for one profile, every mistake found."""
+
+    name: str = Field(min_length=1, max_length=60)
+    architectures: list[Annotated[ArchitectureEntry, BeforeValidator(_named)]] = Field(min_length=1)
+    strategies: list[Annotated[StrategyEntry, BeforeValidator(_kind_or_name)]] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
+    weights: list[Annotated[str, BeforeValidator(_weights_source)]] = Field(
+        ["imagenet"], min_length=1
+    )
+    metric: Metric = "top1"
+    target: float = Field(0.9, gt=0, le=1)
+    tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
+    dataset: DatasetTable = DatasetTable()
+    recipe: RecipeTable = RecipeTable()
+
+    @property
+    def labels(self) -> dict[str, ArchitectureEntry]:
+        """Each architecture under a name that is unique in the suite."""
+        return {architecture_label(entry): entry for entry in self.architectures}
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether any strategy starts from given weights."""
+        return any(STRATEGIES[entry.resolved_kind()].uses_weights for entry in self.strategies)
+
+
+def architecture_label(entry: ArchitectureEntry) -> str:
+    """`resnet50`, or `resnet50:IMAGENET1K_V2` where the suite names exact weights."""
+    return entry.name if entry.weights is None else f"{entry.name}:{entry.weights}"
+
+
+# ---- from the file to a suite ---------------------------------------------------------------
+
+
+class SuiteFile(NamedTuple):
+    """A suite file whose two profiles were both checked."""
+
+    place: str
+    profiles: Mapping[Profile, Suite]
+
+
+def read_suite(path: Path, dataset: str | None = None) -> SuiteFile:
+    """The suite file, with `dataset` in place of its whole [dataset] table if given.
+
+    Raises SuiteError with every mistake of the file.
+    """
+    return check(parse(path), str(path), dataset)
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """The file as TOML; a UTF-8 byte order mark is accepted. Raises SuiteError."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise SuiteError(str(path), [Problem("", _missing_file(path))]) from None
+    except IsADirectoryError:
+        raise SuiteError(str(path), [Problem("", "is a folder, not a suite file")]) from None
+    except OSError as error:
+        raise SuiteError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        text = f"not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
+        raise SuiteError(str(path), [Problem("", text)]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(str(path), [_syntax_problem(str(error))]) from None
+
+
+def _missing_file(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path("suites")
+    known = sorted(str(found) for found in folder.glob("*.toml"))
+    near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5) or known[:3]
+    hint = " – did you mean " + " or ".join(near) + "?" if near else ""
+    return f"no such file{hint}"
+
+
+def _syntax_problem(message: str) -> Problem:
+    found = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message)
+    return Problem(found[2], _lower(found[1])) if found else Problem("", _lower(message))
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:
+    """Both profiles of a parsed suite. Raises SuiteError with the mistakes of both."""
+    base = {key: value for key, value in raw.items() if key != "on"}
+    on_cpu, problems = _on_cpu(raw.get("on", {}))
+    if dataset is not None:
+        base["dataset"] = {"source": dataset}
+        on_cpu.pop("dataset", None)
+    gpu, gpu_problems = _validated(base)
+    cpu, cpu_problems = _validated(merge(base, on_cpu))
+    problems += gpu_problems
+    problems += [
+        Problem(_place_in(on_cpu, problem.key), problem.text)
+        for problem in cpu_problems
+        if problem not in gpu_problems
+    ]
+    if problems or gpu is None or cpu is None:
+        raise SuiteError(place, problems)
+    return SuiteFile(place, {"gpu": gpu, "cpu": cpu})
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: tables key by key, everything else (lists too) replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both_tables = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(inner, value) if both_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def _on_cpu(on: object) -> tuple[dict[str, Any], list[Problem]]:
+    if not isinstance(on, dict):
+        return {}, [Problem("on", "must be a table: [on.cpu]")]
+    problems = [Problem(f"on.{key}", unknown(key, ["cpu"])) for key in on if key != "cpu"]
+    cpu = on.get("cpu", {})
+    if not isinstance(cpu, dict):
+        return {}, [*problems, Problem("on.cpu", "must be a table: [on.cpu]")]
+    if "name" in cpu:
+        problems.append(Problem("on.cpu.name", "a suite has one name: leave it out here"))
+    return dict(cpu), problems
+
+
+def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
+    """`key` under on.cpu if that is where the suite says it."""
+    table: object = on_cpu
+    for part in key.split("."):
+        name = part.split("[")[0]
+        if not isinstance(table, Mapping) or name not in table:
+            return key
+        table = table[name]
+    return f"on.cpu.{key}"
+
+
+def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
+    try:
+        suite = Suite.model_validate(table)
+    except ValidationError as error:
+        return None, [_problem(details) for details in error.errors()]
+    return suite, cross_checks(suite)
+
+
+# ---- wording --------------------------------------------------------------------------------
+
+WORDING: Mapping[str, str] = {
+    "missing": "required, but not there",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text in quotes",
+    "list_type": "must be a list: [...]",
+    "model_type": "must be a name or a table",
+    "model_attributes_type": "must be a table",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+}
+"""Our words for pydantic's error types; anything not here keeps pydantic's."""
+
+TABLES: Mapping[str, type[Table]] = {
+    "": Suite,
+    "recipe": RecipeTable,
+    "dataset": DatasetTable,
+    "architectures": ArchitectureEntry,
+    "strategies": StrategyEntry,
+}
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    key = _dotted(details["loc"])
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            table = key.rpartition(".")[0].split("[")[0]
+            accepted = [*TABLES[table].model_fields, *(["on"] if not table else [])]
+            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], accepted)}")
+        case "literal_error":
+            accepted = [part.strip().strip("'") for part in _listed(context["expected"])]
+            got = _shown(details["input"])
+            return Problem(key, f"{got} {unknown(details['input'], accepted)}")
+        case "value_error":
+            return Problem(key, str(context["error"]))
+        case kind:
+            text = WORDING.get(kind, _lower(details["msg"])).format(**context)
+            got = "" if kind == "missing" else f" (got {_shown(details['input'])})"
+            return Problem(key, text + got)
+
+
+def _dotted(loc: Sequence[int | str]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return "".join(parts).removeprefix(".")
+
+
+def _listed(expected: str) -> list[str]:
+    return expected.replace(" or ", ", ").split(", ")
+
+
+def _nearest_key(key: str, accepted: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, accepted, n=1)
+    return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+# ---- what only the whole suite can tell -----------------------------------------------------
+
+
+def cross_checks(suite: Suite) -> list[Problem]:
+    """Mistakes that no single key shows."""
+    problems = [
+        *_repeated("architectures", [architecture_label(entry) for entry in suite.architectures]),
+        *_repeated("strategies", [entry.name for entry in suite.strategies]),
+        *_repeated("seeds", [str(seed) for seed in suite.seeds]),
+        *_repeated("weights", suite.weights),
+    ]
+    for index, strategy in enumerate(suite.strategies):
+        problems += _strategy_problems(suite, f"strategies[{index}]", strategy)
+    count = len(suite.architectures) * len(suite.strategies) * len(suite.seeds)
+    if count > MAX_CELLS:
+        problems.append(Problem("", f"asks for {count:,} cells; at most {MAX_CELLS:,} are run"))
+    return list(dict.fromkeys(problems))
+
+
+def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return [Problem(key, f'"{name}" is there more than once') for name in twice]
+
+
+def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> list[Problem]:
+    said = {**suite.recipe.said(), **strategy.said()}
+    values = {**RECIPE_DEFAULTS, **said}
+
+    def place_of(key: str) -> str:
+        return f"{place}.{key}" if key in strategy.said() else f"recipe.{key}"
+
+    problems = []
+    kind = strategy.resolved_kind()
+    if values["views"] > 1 and values["augment"] == "none":
+        text = 'more than one view needs augment = "standard": plain crops are all the same'
+        problems.append(Problem(place_of("views"), text))
+    if kind == "two_phase":
+        try:
+            head_epochs_of(values["epochs"], values.get("head_epochs"))
+        except ValueError as error:
+            key = "head_epochs" if "head_epochs" in said else "epochs"
+            problems.append(Problem(place_of(key), str(error)))
+    for entry in suite.architectures:
+        architecture = ARCHITECTURES[entry.name]
+        size, stages = values.get("image_size"), values.get("stages") or 1
+        if size is not None and (near := nearest_size(architecture, size)) != size:
+            text = f"{entry.name} does not take {size} px; the nearest that it takes is {near}"
+            problems.append(Problem(place_of("image_size"), text))
+        if kind == "partial" and stages > len(architecture.stages):
+            text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
+            problems.append(Problem(place_of("stages"), text))
+    return problems
+
+
+# ---- from a suite to its cells --------------------------------------------------------------
+
+
+class Facts(NamedTuple):
+    """What the suite does not say itself: found out before anything is planned."""
+
+    data: Data
+    photographs: bool
+    weights: Mapping[str, Weights]  # by architecture label
+    native_size: Mapping[str, int]  # image size that the weights come with, by label
+
+
+def cells(suite: Suite, facts: Facts) -> list[Cell]:
+    """Every cell of the suite: architectures, then strategies, then seeds, in file order."""
+    return [
+        _cell(suite, facts, label, strategy, seed)
+        for label, strategy, seed in product(suite.labels, suite.strategies, suite.seeds)
+    ]
+
+
+def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
+    said = {**suite.recipe.said(), **strategy.said()}
+    kind = strategy.resolved_kind()
+    scratch = Weights(source="scratch", name="scratch")
+    return Cell(
+        architecture=suite.labels[label].name,
+        architecture_label=label,
+        weights=facts.weights[label] if STRATEGIES[kind].uses_weights else scratch,
+        strategy=strategy.name,
+        kind=kind,
+        recipe=recipe(kind, said, photographs=facts.photographs),
+        image_size=said.get("image_size", facts.native_size[label]),
+        data=facts.data,
+        seed=seed,
+        metric=suite.metric,
+        target=suite.target,
+    )
+
+
+def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
+    """The recipe with every choice made: what was said, then the strategy's, then the defaults.
+
+    Photographs may be mirrored, digits may not.
+    """
+    strategy = STRATEGIES[kind]
+    values = {
+        **RECIPE_DEFAULTS,
+        "lr": strategy.lr,
+        "backbone_lr_scale": strategy.backbone_lr_scale,
+        "flip": photographs,
+        **said,
+    }
+    values.pop("image_size", None)
+    if kind == "feature_extraction":
+        values["backbone_lr_scale"] = 0.0
+    if kind != "partial":
+        values.pop("stages", None)
+    if kind == "two_phase":
+        values["head_epochs"] = head_epochs_of(values["epochs"], values.get("head_epochs"))
+    else:
+        values.pop("head_epochs", None)
+    return Recipe.model_validate(values)
