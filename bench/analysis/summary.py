@@ -120,7 +120,7 @@ def summarise(run: Run, records: Sequence[Result | Failure]) -> Summary:
             name: best([row for row in complete if row.architecture == name], tie_break)
             for name in architectures
         },
-        failures=tuple(record for record in records if isinstance(record, Failure)),
+        failures=tuple(record for record in in_order(run, records) if isinstance(record, Failure)),
         missing=missing,
     )
 
@@ -159,6 +159,12 @@ def missing_cells(run: Run, records: Sequence[Result | Failure]) -> tuple[Missin
         for cell_id in run.cells
         if cell_id not in recorded
     )
+
+
+def in_order(run: Run, records: Iterable[Result | Failure]) -> list[Result | Failure]:
+    """Records in the order in which the suite asks for their cells."""
+    place = {cell_id: index for index, cell_id in enumerate(run.cells)}
+    return sorted(records, key=lambda record: place[record.cell_id])
 
 
 def peak_memory_bytes(memory: Memory, machine: Machine) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.summary import Summary, in_order, summarise
 from bench.report import markdown, plots, tables
 from bench.report.tables import Table
 from bench.schema import Failure, Result, Run
@@ -22,6 +22,7 @@ def write(folder: Path, run: Run, records: Sequence[Result | Failure]) -> list[P
     the disk refuses, ValueError where the records are not of this run.
     """
     summary = summarise(run, records)
+    records = in_order(run, records)
     texts = {
         "results.csv": tables.csv_text(tables.cells(run, records, summary.missing)),
         **table_texts(run, records, summary),

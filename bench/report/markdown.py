@@ -24,9 +24,7 @@ PLOTS = {
 def document(
     run: Run, records: Sequence[Result | Failure], summary: Summary, plots: Iterable[str]
 ) -> str:
-    """The report as Markdown; `plots` are the file stems that were drawn."""
-    place = {cell_id: index for index, cell_id in enumerate(run.cells)}
-    records = sorted(records, key=lambda record: place[record.cell_id])
+    """The report as Markdown, lists in the order of `records`; `plots` are the drawn stems."""
     parts = [
         f"# bench {name(run.suite_name)} · {name(units.setting(run))}",
         *headline(run, records, summary),
@@ -50,7 +48,7 @@ def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
     """The finding in a sentence, and whatever limits it."""
     limits = [*unfinished(run, records), *random_weights(run, records)]
     if summary.winner is None:
-        found = f"{len(results(records))} of {units.plural(len(run.cells), 'cell')}"
+        found = f"{len(results(records)):,} of {len(run.cells):,} cells"
         return [
             f"**No winner.** No architecture under any strategy has an ok record for each of its "
             f"seeds ({found} ok).",
@@ -77,7 +75,7 @@ def val_and_test(row: Row) -> str:
 
 def unfinished(run: Run, records: Sequence[Result | Failure]) -> list[str]:
     """A warning while cells have no record."""
-    done = f"{len(records)} of {units.plural(len(run.cells), 'cell')} have a record"
+    done = f"{len(records):,} of {len(run.cells):,} cells have a record"
     if run.status != "finished":
         return [f"> **This run is {run.status}: {done}.** Everything below may change."]
     return [f"> Only {done}."] if len(records) < len(run.cells) else []

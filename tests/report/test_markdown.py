@@ -1,0 +1,222 @@
+"""The report says what was found, what limits it and what is missing, in every state of a run."""
+
+import re
+
+import pytest
+
+from bench import schema
+from bench.analysis.summary import summarise
+from bench.report import markdown
+from bench.schema import Failure, Result, Run
+from tests import records
+from tests.records import cell, failure, result, run
+
+
+def report(asked: Run, found: list[Result | Failure], plots: tuple[str, ...] = ()) -> str:
+    """report.md of a run."""
+    return markdown.document(asked, found, summarise(asked, found), plots)
+
+
+def two(**changes: object) -> tuple[Run, list[Result | Failure]]:
+    """A run whose slow network is best on val and whose quick one is not told apart."""
+    asked = run(["slow", "quick"], ["partial"]).model_copy(update=changes)
+    return asked, [
+        result(cell("slow", "partial", 0), val=380, test=930, train_seconds=30.0),
+        result(cell("quick", "partial", 0), val=376, test=940, train_seconds=20.0),
+    ]
+
+
+def section(text: str, title: str) -> str:
+    """One section without its heading."""
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_first_line_names_the_suite_the_profile_and_the_device() -> None:
+    first = report(*two()).split("\n")[0]
+    assert first == "# bench capstone · CPU profile · AMD EPYC, 2 cores"
+    asked = run(["a"], ["partial"], machine=records.GPU)
+    first = report(asked, [result(cell("a", "partial", 0), machine=records.GPU)]).split("\n")[0]
+    assert first == "# bench capstone · GPU profile · NVIDIA H200"
+
+
+def test_the_headline_is_the_winner_on_val_with_its_test_score_and_both_n() -> None:
+    headline = report(*two()).split("\n")[2]
+    assert headline == (
+        "**slow · partial has the highest mean val top-1 accuracy: 95.0 % (400 val images, "
+        "1 seed); on test it reaches 93.0 % (1,000 images, 95 % interval 91.2–94.4 %).**"
+    )
+
+
+def test_the_reasons_name_who_is_not_told_apart_and_call_the_tie_break_a_preference() -> None:
+    why = section(report(*two()), "Why")
+    assert "1 other is not told apart from the winner:" in why
+    assert "- quick · partial (val 94.0 %, train 20.0 s, 200 MiB)" in why
+    assert "(lowest train time, then peak memory) recommends **quick · partial**" in why
+    assert "a preference" in why
+    assert "Test was not used to choose" in why
+    assert "approximate" not in why
+
+
+def test_a_winner_that_stands_alone_is_simply_to_be_used() -> None:
+    asked = run(["good", "poor"], ["partial"])
+    why = section(
+        report(
+            asked,
+            [
+                result(cell("good", "partial", 0), val=390),
+                result(cell("poor", "partial", 0), val=100),
+            ],
+        ),
+        "Why",
+    )
+    assert "Nothing else overlaps it: use **good · partial**." in why
+    assert "tie-break" not in why
+
+
+def test_one_cell_makes_a_whole_report() -> None:
+    text = report(run(["a"], ["partial"]), [result(cell("a", "partial", 0))])
+    assert "**a · partial has the highest" in text
+    assert "Spread over seeds: one seed only." in text
+    assert "±" not in text
+
+
+def test_balanced_accuracy_is_named_and_its_intervals_called_approximate() -> None:
+    asked = run(["a"], ["partial"], metric="balanced_accuracy")
+    text = report(asked, [result(cell("a", "partial", 0))])
+    assert "highest mean val balanced accuracy" in text
+    assert "its intervals are approximate" in section(text, "Why")
+
+
+def test_without_an_ok_cell_the_report_says_that_there_is_no_winner_and_shows_no_score() -> None:
+    asked = run(["a", "b"], ["partial"])
+    text = report(asked, [failure(cell("a", "partial", 0), reason="loss is NaN in epoch 3")])
+    assert text.split("\n")[2].startswith("**No winner.**")
+    assert "0 of 2 cells ok" in text.split("\n")[2]
+    assert "Only 1 of 2 cells have a record" in text
+    assert "None: no cell is ok." in section(text, "Plots")
+    missing = section(text, "Failed, missing, not measured")
+    assert (
+        "- a · partial, seed 0: diverged (training) after 3.00 s: loss is NaN in epoch 3" in missing
+    )
+    assert "- b · partial, seed 0: no record" in missing
+    assert re.search(r"\| +0\.0", text) is None
+
+
+def test_a_report_of_no_records_at_all_is_still_a_report() -> None:
+    asked = run(["a"], ["partial"]).model_copy(update={"status": "running", "finished_at": None})
+    text = report(asked, [])
+    assert "This run is running: 0 of 1 cells have a record" in text
+    assert "not finished" in section(text, "Machine and versions")
+
+
+def test_a_disqualified_row_is_named_in_the_reasons() -> None:
+    asked = run(["a", "b"], ["partial"], seeds=[0, 1])
+    found: list[Result | Failure] = [
+        *(result(cell("a", "partial", seed)) for seed in (0, 1)),
+        result(cell("b", "partial", 0), val=399),
+        failure(cell("b", "partial", 1)),
+    ]
+    text = report(asked, found)
+    assert "**a · partial has the highest" in text
+    assert "- b · partial: 1/2 (1 diverged)" in section(text, "Why")
+
+
+def test_a_fallback_to_random_weights_is_in_the_headline_with_every_missing_file() -> None:
+    missing = schema.MissingWeights(
+        architecture="slow",
+        file="slow-12345678.pth",
+        address="https://example.org/slow-12345678.pth",
+        folder="~/.cache/torch",
+        why="no connection",
+    )
+    source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(missing,))
+    head = report(*two(source=source)).split("\n## ")[0]
+    assert "does not tell which pretrained architecture to use" in head
+    assert "The suite asks for imagenet first; it fell back because 1 file could not be had" in head
+    assert "- slow: slow-12345678.pth (no connection); put it into ~/.cache/torch" in head
+    assert "https://example.org/slow-12345678.pth" in head
+
+
+def test_random_weights_that_were_asked_for_are_no_fallback_but_the_same_warning() -> None:
+    head = report(*two()).split("\n## ")[0]
+    assert "does not tell which pretrained architecture to use" in head
+    assert "fell back" not in head
+
+
+def test_pretrained_weights_carry_no_warning_and_the_start_of_their_hash() -> None:
+    asked = run(["a"], ["partial"], source="imagenet")
+    text = report(asked, [result(cell("a", "partial", 0, "imagenet"))])
+    assert "does not tell" not in text
+    assert "- Weights of a: imagenet IMAGENET1K_V1, sha256 f37072fd." in text
+
+
+def test_the_protocol_gives_data_seeds_recipe_and_preprocessing() -> None:
+    asked = run(["a"], ["partial", "two_phase"], seeds=[3, 5])
+    asked = asked.model_copy(update={"duplicates": {"train/test": 2, "train/val": 0}})
+    found = [*records.drawn(asked, ["partial", "two_phase"])]
+    text = section(report(asked, [*found]), "Protocol")
+    assert "10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9); 300 train, 400 val, 1,000 test" in text
+    assert "Identical images on both sides: 2 in train/test." in text
+    assert "Seeds: 3, 5." in text
+    shared = next(line for line in text.split("\n") if "every strategy" in line)
+    assert "epochs 10, batch_size 32, lr 0.001" in shared
+    assert "flip off" in shared
+    assert "head_epochs" not in shared
+    assert "- Recipe of two_phase: kind two_phase, head_epochs 5." in text
+    assert "- Recipe of partial: kind partial, stages 1." in text
+    assert "48 px, resize 55, centre crop 48, bilinear, antialias, mean 0.485/0.456/0.406" in text
+
+
+def test_cells_that_ran_on_different_hardware_are_said_not_to_compare() -> None:
+    asked, found = two()
+    assert "do not compare" not in report(asked, found)
+    other = records.CPU.model_copy(update={"usable_cores": 8})
+    found[1] = result(cell("quick", "partial", 0), machine=other)
+    assert "times and memory do not compare" in section(
+        report(asked, found), "Machine and versions"
+    )
+
+
+def test_only_plots_that_were_drawn_are_embedded_by_relative_path() -> None:
+    text = section(report(*two(), plots=("accuracy",)), "Plots")
+    assert re.findall(r"\]\((.*?)\)", text) == ["plots/accuracy.png"]
+
+
+def test_unknown_quantities_are_listed_and_never_shown_as_zero() -> None:
+    asked = run(["a"], ["partial"])
+    one = result(cell("a", "partial", 0), peak_memory_bytes=None)
+    cost = one.cost.model_copy(update={"latency": None, "forward_macs": None})
+    text = report(asked, [one.model_copy(update={"cost": cost})])
+    missing = section(text, "Failed, missing, not measured")
+    for quantity in ("Energy", "Peak CPU memory", "Latency", "MACs"):
+        assert f"- {quantity}: unknown in 1 ok cell" in missing
+    assert "| a            |       48 |     11.2 |      - |" in text
+    assert "Least memory" not in text
+
+
+@pytest.mark.parametrize("name", ["a|b", "`x`", "two\nlines", "# h", "<img src=x>", "$x$"])
+def test_a_hostile_name_breaks_no_line_and_no_table_of_the_report(name: str) -> None:
+    asked = run([name, "plain"], ["partial"]).model_copy(update={"suite_name": name})
+    found: list[Result | Failure] = [
+        result(cell(name, "partial", 0)),
+        failure(cell("plain", "partial", 0), reason=name),
+    ]
+    text = report(asked, found)
+    plain = report(
+        run(["x", "plain"], ["partial"]),
+        [result(cell("x", "partial", 0)), failure(cell("plain", "partial", 0), reason="x")],
+    )
+    assert len(text.split("\n")) == len(plain.split("\n"))
+    for line, same in zip(text.split("\n"), plain.split("\n"), strict=True):
+        if same.startswith("|"):
+            bars = r"(?<!\\)\|"
+            assert len(re.findall(bars, line)) == len(re.findall(bars, same))
+    assert "<img" not in text.replace(r"\<img", "")
+
+
+def test_many_rows_that_are_not_told_apart_do_not_bury_the_recommendation() -> None:
+    names = [f"network{i}" for i in range(20)]
+    asked = run(names, ["partial"])
+    why = section(report(asked, [result(cell(name, "partial", 0)) for name in names]), "Why")
+    assert why.count("- network") == 12
+    assert "- and 7 more: see the table" in why
