@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.artist import Artist
@@ -27,8 +28,9 @@ STRATEGIES = list(records.STRATEGIES)
 def drawn(asked: Run, found: list[Result | Failure]) -> dict[str, Figure]:
     """Every figure, laid out."""
     figures = plots.draw(asked, found, summarise(asked, found))
-    for figure in figures.values():
-        figure.draw_without_rendering()
+    with mpl.rc_context(canvas.STYLE):
+        for figure in figures.values():
+            figure.draw_without_rendering()
     return figures
 
 
@@ -80,6 +82,14 @@ def test_no_text_covers_another_or_leaves_the_page(
         for (text, box), (other_text, other) in combinations(boxes, 2):
             # A pixel of overlap is the line height, which no letter fills.
             assert not box.padded(-1).overlaps(other.padded(-1)), (stem, text, other_text)
+
+
+def test_the_column_of_scores_stands_clear_of_the_intervals() -> None:
+    figure = drawn(*whole(ALL, STRATEGIES, [0, 1, 2]))["accuracy"]
+    for ax in figure.axes:
+        assert len(ax.texts) == len(ALL)
+        left = min(Text.get_window_extent(text).x0 for text in ax.texts)
+        assert max(line.get_window_extent().x1 for line in ax.lines) < left
 
 
 def test_each_complete_row_is_one_point_at_its_mean() -> None:
@@ -181,4 +191,7 @@ def test_the_same_records_give_the_same_svg_and_hostile_names_stay_names(tmp_pat
         written.append(svg.read_bytes())
     assert written[0] == written[1]
     ElementTree.fromstring(written[0])
-    assert {"$x^2$", "_hidden", "<b>--&", "a b"} <= set(texts(figure))
+    for stem in ("accuracy", "learning-curves"):
+        figure = drawn(asked, found)[stem]
+        assert {"$x^2$", "_hidden", "<b>--&", "a b"} <= set(texts(figure))
+        assert not any(text.get_parse_math() for text in visible_texts(figure))
