@@ -124,7 +124,6 @@ def patch(colour: str, marker: str, label: str) -> Line2D:
 
 
 def short(name: str) -> str:
-    """A name that fits beside an axis: one line, 26 characters, never hidden by a leading "_"."""
+    """A name that fits beside an axis: one line, at most 26 characters."""
     text = one_line(name)
-    text = text if len(text) <= 26 else f"{text[:25]}…"
-    return f"\u200b{text}" if text.startswith("_") else text
+    return text if len(text) <= 26 else f"{text[:25]}…"

@@ -58,8 +58,8 @@ def visible_texts(artist: Artist) -> Iterator[Text]:
 
 
 def texts(figure: Figure) -> list[str]:
-    """What is written in a figure, without the marks that keep names whole."""
-    return [text.get_text().replace("\u200b", "") for text in visible_texts(figure)]
+    """What is written in a figure."""
+    return [text.get_text() for text in visible_texts(figure)]
 
 
 @pytest.mark.parametrize(
