@@ -12,7 +12,6 @@ class DataError(ValueError):
     """Mistakes in a data set, all that could be found at once, each with where and what to do."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        # The list itself is the exception's argument, so that it survives pickling.
         super().__init__(list(problems))
         self.problems = list(problems)
 

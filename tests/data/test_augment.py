@@ -140,3 +140,9 @@ def test_half_precision_around_it_does_not_blur_the_grid() -> None:
     expected = augment.apply(images, params, 24)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert augment.apply(images, params, 24).equal(expected)
+
+
+def test_enlarging_a_white_square_leaves_no_dark_rim() -> None:
+    white = torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
+    enlarged = augment.apply(white, torch.tensor([[*WHOLE, 1.0, *UNCHANGED]]), 20)
+    torch.testing.assert_close(enlarged, torch.ones(1, 3, 20, 20), atol=1e-6, rtol=0)

@@ -297,3 +297,10 @@ def test_names_made_to_break_reports_are_ordinary_names(tmp_path: Path) -> None:
     names = ("<script>", "[bold]", "$x^$", "a|b", "new\nline", "\u732b", "=cmd()")
     dataset = scan(str(fill(tmp_path, *(f"{name}/{name}.png" for name in names))))
     assert dataset.classes == tuple(sorted(names))
+
+
+def test_items_are_sorted_by_their_whole_keys(tmp_path: Path) -> None:
+    # "-" sorts before "/", so the folders' own order is another one.
+    dataset = scan(str(fill(tmp_path, "a/1.png", "a-b/1.png")))
+    assert [item.key for item in dataset.items] == ["a-b/1.png", "a/1.png"]
+    assert dataset.classes == ("a", "a-b")
