@@ -68,6 +68,7 @@ def test_a_damaged_cached_file_is_moved_aside_and_fetched_again(
 def test_a_file_damaged_after_it_was_verified_is_noticed(address: str, tmp_path: Path) -> None:
     found = cache.fetch(address, tmp_path)
     assert isinstance(found, Located)
+    assert cache.cached(address, tmp_path) == found
     found.path.write_bytes(CONTENT[:-1])
     assert isinstance(cache.cached(address, tmp_path), Absent)
 
