@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
+
 from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run, slug
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -193,20 +194,30 @@ def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
     return damaged
 
 
+def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
+    """Take away the records of cells that are about to run again."""
+    with disk_errors(folder):
+        for cell_id in cell_ids:
+            (cell_folder(folder, cell_id) / "record.json").unlink(missing_ok=True)
+
+
 def upgraded(data: Any, path: Path) -> dict[str, Any]:
     """The data in today's schema. Raises FolderError where it is newer, or not bench's."""
-    version = data.get("schema_version") if isinstance(data, dict) else None
+    content: dict[str, Any] = data if isinstance(data, dict) else {}
+    version = content.get("schema_version")
     if not isinstance(version, int):
-        raise ValueError(f"{path}: has no schema_version; it was not written by bench")
+        raise ValueError(  # noqa: TRY004 - a file that is wrong, not an argument
+            f"{path}: has no schema_version; it was not written by bench"
+        )
     if version > SCHEMA_VERSION:
         raise FolderError(
             f"{path}: was written by a newer bench (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); update bench to read it"
         )
     while version < SCHEMA_VERSION:
-        data = UPGRADES[version](data)
+        content = UPGRADES[version](content)
         version += 1
-    return data
+    return content
 
 
 def _first_line(error: Exception) -> str:

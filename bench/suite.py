@@ -177,19 +177,22 @@ class Suite(Table):
     recipe: RecipeTable = RecipeTable()
 
     @property
-    def labels(self) -> dict[str, ArchitectureEntry]:
-        """Each architecture under a name that is unique in the suite."""
-        return {architecture_label(entry): entry for entry in self.architectures}
-
-    @property
     def needs_weights(self) -> bool:
         """Whether any strategy starts from given weights."""
         return any(STRATEGIES[entry.resolved_kind()].uses_weights for entry in self.strategies)
 
 
 def architecture_label(entry: ArchitectureEntry) -> str:
-    """`resnet50`, or `resnet50:IMAGENET1K_V2` where the suite names exact weights."""
-    return entry.name if entry.weights is None else f"{entry.name}:{entry.weights}"
+    """`resnet50`, or `resnet50:IMAGENET1K_V2` where the suite names exact weights.
+
+    Of a folder of weights only the last name is shown: records hold no paths.
+    """
+    return entry.name if entry.weights is None else f"{entry.name}:{Path(entry.weights).name}"
+
+
+def labels_of(suite: Suite) -> dict[str, ArchitectureEntry]:
+    """Each architecture under a name that is unique in the suite."""
+    return {architecture_label(entry): entry for entry in suite.architectures}
 
 
 # ---- from the file to a suite ---------------------------------------------------------------
@@ -422,8 +425,7 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
         architecture = ARCHITECTURES[entry.name]
         size, stages = values.get("image_size"), values.get("stages") or 1
         if size is not None and (near := nearest_size(architecture, size)) != size:
-            text = f"{entry.name} does not take {size} px; the nearest that it takes is {near}"
-            problems.append(Problem(place_of("image_size"), text))
+            problems.append(Problem(place_of("image_size"), _size_text(entry.name, size, near)))
         if kind == "partial" and stages > len(architecture.stages):
             text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
             problems.append(Problem(place_of("stages"), text))
@@ -446,7 +448,7 @@ def cells(suite: Suite, facts: Facts) -> list[Cell]:
     """Every cell of the suite: architectures, then strategies, then seeds, in file order."""
     return [
         _cell(suite, facts, label, strategy, seed)
-        for label, strategy, seed in product(suite.labels, suite.strategies, suite.seeds)
+        for label, strategy, seed in product(labels_of(suite), suite.strategies, suite.seeds)
     ]
 
 
@@ -455,7 +457,7 @@ def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed:
     kind = strategy.resolved_kind()
     scratch = Weights(source="scratch", name="scratch")
     return Cell(
-        architecture=suite.labels[label].name,
+        architecture=labels_of(suite)[label].name,
         architecture_label=label,
         weights=facts.weights[label] if STRATEGIES[kind].uses_weights else scratch,
         strategy=strategy.name,
@@ -467,6 +469,20 @@ def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed:
         metric=suite.metric,
         target=suite.target,
     )
+
+
+def size_problems(found: Sequence[Cell]) -> list[Problem]:
+    """Sizes that came with the weights and that the network does not take."""
+    sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
+    return [
+        Problem("recipe.image_size", _size_text(name, size, near))
+        for name, size in sizes
+        if (near := nearest_size(ARCHITECTURES[name], size)) != size
+    ]
+
+
+def _size_text(name: str, size: int, near: int) -> str:
+    return f"{name} does not take {size} px; the nearest that it takes is {near}"
 
 
 def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:

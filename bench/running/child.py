@@ -24,6 +24,14 @@ class ChildCrashed(RuntimeError):
     """A child ended without an answer."""
 
 
+class Refused(ValueError):
+    """A mistake of the user's that a child found, line by line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
 class Child(NamedTuple):
     """A running child and the pipe that its messages come through."""
 
@@ -53,9 +61,10 @@ def start(function: str, *arguments: object) -> Child:
 
 
 def call(function: str, *arguments: object) -> Any:
-    """The value of "module:function" in a child; a ValueError there is raised here.
+    """The value of "module:function" in a child.
 
-    Raises ChildCrashed where the child ended without one.
+    Raises Refused where the child raised a ValueError (its own class may need torch), and
+    ChildCrashed where it ended without an answer.
     """
     child = start("bench.running.child:answer", function, arguments)
     try:
@@ -65,16 +74,17 @@ def call(function: str, *arguments: object) -> Any:
         raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
     child.process.join()
     if outcome == "error":
-        raise value
+        raise Refused(value)
     return value
 
 
 def answer(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
-    """Send ("value", ...) or, for a mistake of the user's, ("error", ...)."""
+    """Send ("value", ...) or, for a mistake of the user's, ("error", lines)."""
+    message: tuple[str, object]
     try:
         message = ("value", _found(function)(*arguments))
     except ValueError as error:
-        message = ("error", error)
+        message = ("error", str(error).splitlines())
     sender.send(message)
 
 

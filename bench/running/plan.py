@@ -1,27 +1,28 @@
-"""What will run, in what order, and how much work it is: from cells alone.
+"""What will run, in what order, and how much work it is: from cells alone."""
 
-Work is counted in forward multiply-adds, weighted by how fast a family gets through them, so
-that progress and time left mean the same in the first cell and in the last.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from bench.models.architectures import ARCHITECTURES
-from bench.schema import Cell, cell_id
-from bench.training.strategies import scored_epochs
+from bench.running.findings import Speed
+from bench.schema import Cell
+from bench.training.strategies import STARTS_FROZEN, scored_epochs
 
-DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet_y", "convnext")
-"""Families that are bound by memory and not by arithmetic: about a fifth of the multiply-adds
-per second of dense networks (efficientnet_b0 107 against resnet50 389 GFLOP/s per core)."""
+Sizes = tuple[str, int]
+"""Architecture and image size: what the cost of one image depends on."""
 
-BACKWARD = 2  # a backward pass is two forward passes
-PARTIAL_FORWARDS = 1.45  # forward of all and backward of the last stage: 1.37 to 1.42, measured
-CELL_SECONDS = 1.5  # building, drawing batches, writing
-WORKER_SECONDS = 6.0  # start, decoding, the latency of the architecture
-BYTES_PER_CELL = 60_000  # record and log
-BYTES_PER_IMAGE = 30  # of val and test, per record: packed predictions
+DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
+"""Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
+as one of a dense network with four times the multiply-adds (efficientnet_b0 107, resnet50 389
+GFLOP/s per core)."""
+
+PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
+CELL_SECONDS = 1.0  # building the network, writing the record
+WORKER_SECONDS = 6.0  # starting, decoding, measuring the latency
+REPORT_SECONDS = 10.0
+RECORD_BYTES = 30_000
+BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
+REPORT_BYTES = 4_000_000
 
 
 class WorkerPlan(NamedTuple):
@@ -31,50 +32,80 @@ class WorkerPlan(NamedTuple):
     cells: tuple[Cell, ...]
 
 
+class Visits(NamedTuple):
+    """How often a cell looks at an image: training steps, and forward passes only."""
+
+    trained: float
+    forwarded: float
+
+
 def workers(cells: Sequence[Cell]) -> list[WorkerPlan]:
     """One worker for each architecture, in the order of the suite."""
     by_label = groupby(cells, key=lambda cell: cell.architecture_label)
     return [WorkerPlan(label, tuple(group)) for label, group in by_label]
 
 
-Macs = Mapping[tuple[str, int], int | None]
-"""Forward multiply-adds of one image by architecture and image size; None where unknown."""
+def visits(cells: Sequence[Cell]) -> list[Visits]:
+    """Visits of each cell in the order of running; shared features count for the first alone."""
+    cached: set[Hashable] = set()
+    counted = []
+    for cell in cells:
+        features = (cell.architecture_label, cell.image_size, cell.recipe.views)
+        is_first = cell.kind in STARTS_FROZEN and features not in cached
+        if is_first:
+            cached.add(features)
+        counted.append(_visits(cell, _frozen_visits(cell) if is_first else 0))
+    return counted
 
 
-def work(cell: Cell, macs: Macs) -> float:
-    """Weighted multiply-adds of one cell run alone."""
-    per_image = macs[cell.architecture, cell.image_size] or 1e9
-    family = ARCHITECTURES[cell.architecture].name
-    weight = 5.0 if family.startswith(DEPTHWISE) else 1.0
-    return per_image * weight * image_forwards(cell)
+def _frozen_visits(cell: Cell) -> int:
+    return cell.data.num_train * cell.recipe.views + cell.data.num_val + cell.data.num_test
 
 
-def image_forwards(cell: Cell) -> float:
-    """Forward passes over one image that the whole cell amounts to."""
-    recipe, data = cell.recipe, cell.data
-    frozen = data.num_train * recipe.views + data.num_val + data.num_test
+def _visits(cell: Cell, frozen: int) -> Visits:
+    """Visits of one cell whose frozen backbone looks at `frozen` images."""
     if cell.kind == "feature_extraction":
-        return frozen
-    epochs, before = recipe.epochs, 0
-    if cell.kind == "two_phase":
-        epochs, before = epochs - (recipe.head_epochs or 0), frozen
-    per_visit = PARTIAL_FORWARDS if cell.kind == "partial" else 1 + BACKWARD
-    per_scoring = data.num_val + (min(data.num_train, 512) if recipe.precise_bn else 0)
-    scorings = len(scored_epochs(epochs))
-    return before + epochs * data.num_train * per_visit + scorings * per_scoring + data.num_test
+        return Visits(0, frozen)
+    recipe, data = cell.recipe, cell.data
+    epochs = recipe.epochs - (recipe.head_epochs or 0)
+    share = PARTIAL_SHARE if cell.kind == "partial" else 1.0
+    statistics = min(data.num_train, 512) if recipe.precise_bn else 0
+    scoring = len(scored_epochs(epochs)) * (data.num_val + statistics) + data.num_test
+    return Visits(epochs * data.num_train * share, frozen + scoring)
+
+
+def work(cells: Sequence[Cell], macs: Mapping[Sizes, int]) -> list[float]:
+    """Relative work of each cell: forward multiply-adds, weighted by family."""
+    return [
+        (3 * seen.trained + seen.forwarded) * macs[sizes_of(cell)] * _weight(cell.architecture)
+        for cell, seen in zip(cells, visits(cells), strict=True)
+    ]
+
+
+def _weight(architecture: str) -> float:
+    return 4.0 if architecture.startswith(DEPTHWISE) else 1.0
+
+
+def seconds(cells: Sequence[Cell], speeds: Mapping[Sizes, Speed]) -> float:
+    """Predicted wall time of a run, from the measured speed of each architecture."""
+    total = REPORT_SECONDS + WORKER_SECONDS * len(workers(cells)) + CELL_SECONDS * len(cells)
+    for cell, seen in zip(cells, visits(cells), strict=True):
+        speed = speeds[sizes_of(cell)]
+        total += seen.trained * speed.train + seen.forwarded * speed.forward
+    return total
+
+
+def sizes_of(cell: Cell) -> Sizes:
+    """What the cost of one image depends on."""
+    return cell.architecture, cell.image_size
 
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
     """Size of the run folder, about: records, tables and plots."""
-    records = sum(
-        BYTES_PER_CELL
-        + BYTES_PER_IMAGE * (cell.data.num_val + cell.data.num_test)
+    records = (
+        RECORD_BYTES
+        + BYTES_PER_SCORED_IMAGE * (cell.data.num_val + cell.data.num_test)
         + 8 * len(cell.data.classes) ** 2
         for cell in cells
     )
-    return records + 3_000_000
-
-
-def ids(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The id of every cell, in order."""
-    return tuple(cell_id(cell) for cell in cells)
+    return REPORT_BYTES + sum(records)

@@ -38,14 +38,8 @@ Logits = NDArray[np.float32]
 PRECISE_BN_IMAGES = 512
 
 
-class Progress(NamedTuple):
-    """One epoch of a cell is over."""
-
-    phase: str
-    epoch: int  # counted through all phases
-    epochs: int
-    images_per_second: float
-    val_score: float | None
+Report = Callable[[EpochPoint, float], None]
+"""Told of every epoch: its point of the learning curve, and its images per second."""
 
 
 class Outcome(NamedTuple):
@@ -59,7 +53,7 @@ class Outcome(NamedTuple):
     execution: Execution
 
 
-def run_cell(cell: Cell, shared: Shared, report: Callable[[Progress], None]) -> Outcome:
+def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
     """Train and score one cell. Raises Diverged, and whatever torch raises."""
     images = shared.images(cell)
     backbone = None if cell.weights.source == "scratch" else shared.backbone(cell)
@@ -129,7 +123,7 @@ class Training:
         network: Network,
         place: Placement,
         clock: Clock,
-        report: Callable[[Progress], None],
+        report: Report,
     ) -> None:
         self.phases: list[Phase] = []
         self.curve: list[EpochPoint] = []
@@ -161,7 +155,8 @@ class Training:
     def quality(self) -> Quality:
         """Scores of the network that counts. Test is read here, once."""
         kept, stage = self._kept, self._stage
-        assert kept is not None and stage is not None, "phases run first"
+        assert kept is not None, "phases run first"
+        assert stage is not None, "phases run first"
         with self._clock.part("eval"):
             if kept.state is not None:
                 stage.module.load_state_dict(kept.state)
@@ -197,7 +192,7 @@ class Training:
         self.curve.append(point)
         if value is not None and value >= self._cell.target and self.seconds_to_target is None:
             self.seconds_to_target = self.seconds_before + self._clock.seconds["train"]
-        self._report(Progress(plan.name, number, self._cell.recipe.epochs, rate, value))
+        self._report(point, rate)
 
     def _phase(self, plan: PhasePlan, last: Epoch) -> Phase:
         return Phase(

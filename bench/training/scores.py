@@ -63,7 +63,9 @@ def confusion_matrix(labels_N: Ints, predicted_N: Ints, num_classes: int) -> Int
 def recall(confusion_KK: Ints) -> Floats:
     """Share of each class that was found; NaN for a class without images."""
     found_K, there_K = np.diag(confusion_KK), confusion_KK.sum(axis=1)
-    return np.divide(found_K, there_K, out=np.full(len(there_K), np.nan), where=there_K > 0)
+    unknown_K = np.full(len(there_K), np.nan)
+    recall_K: Floats = np.divide(found_K, there_K, out=unknown_K, where=there_K > 0)
+    return recall_K
 
 
 def macro_f1(confusion_KK: Ints) -> float:

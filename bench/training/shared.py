@@ -6,21 +6,19 @@ strategy that asks for the same ones. Each piece knows how many cells of the wor
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from bench.data.dataset import Dataset
 from bench.data.images import Images, decode, decode_with_squares
-from bench.data.split import Split
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent, latency
 from bench.models import build, weights
 from bench.models.build import Network
 from bench.schema import Cell, Latency, Preprocessing
+from bench.training.context import Context
 from bench.training.feeds import AugmentedImages, eval_batch
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
 from bench.training.step import Placement, placement
@@ -28,16 +26,6 @@ from bench.training.strategies import STARTS_FROZEN
 
 T = TypeVar("T")
 State = Mapping[str, Tensor]
-
-
-class Context(NamedTuple):
-    """What every cell of a run has in common."""
-
-    device: Device
-    dataset: Dataset
-    split: Split
-    files: Mapping[str, Path | None]  # weights file by architecture label
-    pipelines: Mapping[str, str]  # enum member whose transforms apply, by architecture label
 
 
 class Parts(NamedTuple):
@@ -154,7 +142,7 @@ class Shared:
     def _backbone(self, cell: Cell, parts: Parts, clock: Clock) -> State:
         with clock.part("build"):
             file = self.context.files[cell.architecture_label]
-            state = weights.load_state(cell.weights, cell.architecture, file)
+            state = weights.load_state(cell.weights, file)
             if state is not None:
                 return state
             network, place = self._network(cell, None), self.placement(cell)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.measure.device import Device
 from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16, usable_cores
 from bench.schema import Execution, Recipe
 
@@ -49,7 +50,7 @@ class Placement(NamedTuple):
         """The network on the device, in the memory layout of this cell; moved in place."""
         network.to(self.device)
         if self.execution.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         return network
 
 
@@ -87,11 +88,11 @@ def _precision(
     return "bf16" if cpu_has_bf16() and image_size >= below else "fp32"
 
 
-def prepare_device(device: torch.device) -> None:
+def prepare_device(device: Device) -> None:
     """Process-wide settings: all usable cores, TF32 where fp32 is left, autotuned convolutions."""
     torch.set_num_threads(usable_cores())
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index)
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True

@@ -18,14 +18,14 @@ class Strategy(NamedTuple):
 
     summary: str
     lr: float
-    backbone_lr_scale: float
+    backbone_lr_scale: float  # two_phase: of its whole second phase
     uses_weights: bool  # False: the backbone is drawn anew for each seed
 
 
 STRATEGIES: Mapping[Kind, Strategy] = {
     "feature_extraction": Strategy("train the head on a frozen backbone", 1e-2, 0.0, True),
     "fine_tuning": Strategy("train everything, the backbone more slowly", 1e-3, 0.3, True),
-    "two_phase": Strategy("train the head, then everything at a low rate", 1e-3, 0.3, True),
+    "two_phase": Strategy("train the head, then everything at a low rate", 1e-2, 0.1, True),
     "partial": Strategy("train the last stage and the head", 1e-3, 1.0, True),
     "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False),
 }
@@ -80,7 +80,8 @@ def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[
         case "two_phase":
             head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
             rest = recipe.epochs - head_epochs
-            return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, everything)]
+            slowly = (Rule("", recipe.backbone_lr_scale),)
+            return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, slowly)]
         case "partial":
             return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
 

@@ -1,0 +1,267 @@
+"""The command line: verbs, exit codes, and the only place that speaks to a person.
+
+Nothing here imports torch; what only torch can tell is asked of a child process. Imports stand
+inside the verbs, so that --help answers at once.
+"""
+
+import contextlib
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from bench.running.findings import Hardware
+    from bench.suite import SuiteFile
+
+app = typer.Typer(
+    name="bench",
+    help="Which pretrained architecture should I use for my images, trained how?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Exit(IntEnum):
+    """Exit codes of `bench`."""
+
+    OK = 0
+    BUG = 1
+    INPUT = 2
+    NOT_ALL_OK = 3
+    FOLDER = 6
+
+
+class Listed(StrEnum):
+    """What `bench list` lists."""
+
+    ARCHITECTURES = "architectures"
+    STRATEGIES = "strategies"
+    DATASETS = "datasets"
+
+
+# ---- verbs ----------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    suite: Annotated[Path, typer.Argument(help="Suite file, such as suites/capstone.toml.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Folder of your own images, in place of the suite's [dataset]."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run folder; an unfinished run in it goes on."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")
+    ] = False,
+) -> None:
+    """Train and compare every combination of a suite, and write the report."""
+    from bench.running import sitting
+    from bench.suite import read_suite
+
+    file = read_suite(suite, dataset)
+    if folder is not None:
+        sitting.earlier_run(folder)
+    hardware = sitting.find_hardware(device)
+    first_line(file, hardware)
+    if dry_run:
+        show_plan(file, hardware, offline=offline)
+    else:
+        with stoppable():
+            train(file, hardware, folder, offline=offline)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.ARCHITECTURES,
+) -> None:
+    """List what a suite may name."""
+    from bench import views
+
+    pages = {
+        Listed.ARCHITECTURES: views.architectures,
+        Listed.STRATEGIES: views.strategies,
+        Listed.DATASETS: views.datasets,
+    }
+    out.print(pages[what]())
+
+
+@app.command()
+def inspect(
+    architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
+) -> None:
+    """Print the parts of an architecture: stages, head, weights, transforms, accuracy."""
+    from bench.models.architectures import ARCHITECTURES
+    from bench.suite import unknown
+
+    if architecture not in ARCHITECTURES:
+        text = unknown(architecture, list(ARCHITECTURES))
+        raise typer.BadParameter(f'architecture "{architecture}" {text}')
+    from bench import views
+    from bench.running import child
+
+    out.print(views.description(child.call("bench.models.inspect:describe", architecture)))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder, such as results/capstone/...")],
+) -> None:
+    """Rebuild the report, tables and plots of a run from its records."""
+    from bench import store
+    from bench.running import sitting
+
+    with store.locked(existing(folder)):
+        sitting.write_report(folder)
+    out.print(Text(f"report: {folder / 'report.md'}"))
+
+
+def existing(folder: Path) -> Path:
+    """The folder, if it holds a run. Raises FolderError."""
+    from bench import store
+
+    store.read_run(folder)
+    return folder
+
+
+# ---- bodies of `run` ------------------------------------------------------------------------
+
+
+def first_line(file: "SuiteFile", hardware: "Hardware") -> None:
+    """Name the suite, the profile and the device."""
+    from bench.report import units
+
+    device = hardware.device
+    name = file.profiles[device.profile].name
+    machine = units.device(hardware.machine)
+    out.print(Text(f"bench {name} · {device.profile.upper()} profile · {machine}", style="bold"))
+
+
+def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None:
+    """The matrix, with predicted time, downloads and disk."""
+    from bench import views
+    from bench.running import sitting
+
+    suite = file.profiles[hardware.device.profile]
+    images = sitting.open_images(suite)
+    wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=None)
+    prepared = sitting.survey_weights(wanted)
+    assignment = sitting.assign(suite, file.place, hardware, images, prepared)
+    seconds = sitting.predicted_seconds(assignment)
+    out.print(views.plan(assignment, seconds))
+
+
+def train(file: "SuiteFile", hardware: "Hardware", folder: Path | None, *, offline: bool) -> None:
+    """Find everything out, run what has no good record yet, write the report. Exits."""
+    from bench import store, terminal, views
+    from bench.running import plan, sitting
+
+    suite = file.profiles[hardware.device.profile]
+    folder = store.new_folder(Path("results"), suite.name) if folder is None else folder
+    earlier = sitting.earlier_run(folder)
+    images = sitting.open_images(suite)
+    pinned = earlier.source.used if earlier else None
+    wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=pinned)
+    assignment = sitting.assign(suite, file.place, hardware, images, sitting.fetch_weights(wanted))
+    started = sitting.begin(assignment, earlier)
+    with store.locked(folder):
+        todo = sitting.todo(folder, assignment)
+        out.print(views.start(assignment, started, todo))
+        work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
+        with terminal.display(out, work) as display:
+            sitting.train(folder, started, assignment, todo.left, display)
+        records = sitting.write_report(folder)
+    finished = store.read_run(folder)
+    out.print(views.end(folder, finished, records))
+    all_ok = all(record.status == "ok" for record in records)
+    raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
+
+
+# ---- signals and errors ---------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the run in good order."""
+    from bench.running.local import Stopped
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every way to end has its exit code and no user sees a traceback."""
+    from bench.data.dataset import DataError
+    from bench.running.child import ChildCrashed, Refused
+    from bench.running.local import Stopped
+    from bench.store import FolderError
+    from bench.suite import SuiteError
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given)
+    except SuiteError as error:
+        complain("E-SUITE", error.place, [f"{key}  {text}".strip() for key, text in error.problems])
+        sys.exit(Exit.INPUT)
+    except (DataError, Refused) as error:
+        complain("E-INPUT", "nothing was trained", error.problems)
+        sys.exit(Exit.INPUT)
+    except FolderError as error:
+        complain("E-FOLDER", str(error), [])
+        sys.exit(Exit.FOLDER)
+    except Stopped as stop:
+        err.print(Text("stopped; the same command with the same --out goes on where it was"))
+        sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except (ChildCrashed, Exception) as error:
+        sys.exit(crash(error))
+
+
+def complain(code: str, place: str, problems: Sequence[str]) -> None:
+    """Print what is wrong, where, and what to do."""
+    from bench.terminal import plain
+
+    count = "" if len(problems) < 2 else f": {len(problems)} problems"
+    err.print(Text(f"error[{code}] {plain(place)}{count}", style="bold red"))
+    for problem in problems:
+        err.print(Text(f"  {plain(problem)}"))
+
+
+def crash(error: BaseException) -> Exit:
+    """Save the traceback of a bug in bench, and say where."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="bench-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    err.print(Text(f"error[E-BUG] {type(error).__name__}: {error}", style="bold red"))
+    err.print(Text(f"  this is a bug in bench; please report it with {file.name}"))
+    return Exit.BUG

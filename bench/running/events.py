@@ -1,0 +1,30 @@
+"""What a worker tells the main process while it runs."""
+
+from typing import NamedTuple
+
+from bench.schema import EpochPoint
+
+
+class CellStarted(NamedTuple):
+    """A cell begins."""
+
+    cell_id: str
+
+
+class EpochEnded(NamedTuple):
+    """One epoch of the cell that runs is over."""
+
+    cell_id: str
+    point: EpochPoint
+    images_per_second: float
+
+
+class CellEnded(NamedTuple):
+    """The record of a cell is on the disk."""
+
+    cell_id: str
+    status: str
+    summary: str  # one line: the scores, or what went wrong
+
+
+Event = CellStarted | EpochEnded | CellEnded

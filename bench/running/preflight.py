@@ -1,0 +1,152 @@
+"""What must be known before anything trains, and what only torch can tell: runs in children."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from bench.measure import device as devices
+from bench.measure import hardware
+from bench.measure.device import Device
+from bench.measure.meters import synchronize
+from bench.models import build, weights
+from bench.models.architectures import ARCHITECTURES
+from bench.models.source import Download
+from bench.models.weights import RANDOM, Request
+from bench.running.findings import Hardware, Prepared, Speed, Wanted
+from bench.schema import Cell, Preprocessing, Source, Weights
+from bench.training.cell import start_of
+from bench.training.step import placement, prepare_device
+
+
+def find_hardware(asked: str) -> Hardware:
+    """The device for --device. Raises DeviceError."""
+    device = devices.choose(asked)
+    return Hardware(device, hardware.machine(device.type, device.index), hardware.commit())
+
+
+def fetch_weights(wanted: Wanted) -> Prepared:
+    """Choose the source of all weights and bring every file here. Raises WeightsError."""
+    if not wanted.needed:
+        return _without_weights(wanted)
+    choice = weights.choose(
+        requests_of(wanted),
+        wanted.preference,
+        offline=wanted.offline,
+        pinned_source=wanted.pinned_source,
+    )
+    return _prepared(wanted, choice.source, choice.weights, choice.paths, ())
+
+
+def survey_weights(wanted: Wanted) -> Prepared:
+    """The same without fetching anything; weights to come have no hash yet."""
+    if not wanted.needed:
+        return _without_weights(wanted)
+    survey = weights.survey(
+        requests_of(wanted),
+        wanted.preference,
+        offline=wanted.offline,
+        pinned_source=wanted.pinned_source,
+    )
+    ready: dict[str, Weights] = {}
+    for label, finding in survey.findings.items():
+        if isinstance(finding, Download):
+            ready[label] = Weights(source="imagenet", name=finding.member.name)
+        else:
+            ready[label] = finding.weights
+    downloads = tuple((Path(d.address).name, d.megabytes) for d in survey.downloads)
+    return _prepared(wanted, survey.source, ready, dict.fromkeys(ready), downloads)
+
+
+def requests_of(wanted: Wanted) -> dict[str, Request]:
+    """The requests in the words of the weights."""
+    return {label: Request(*request) for label, request in wanted.requests.items()}
+
+
+def _without_weights(wanted: Wanted) -> Prepared:
+    source = Source(wanted=("scratch",), used="scratch")
+    drawn = dict.fromkeys(wanted.requests, RANDOM)
+    return _prepared(wanted, source, drawn, dict.fromkeys(drawn), ())
+
+
+def _prepared(
+    wanted: Wanted,
+    source: Source,
+    chosen: Mapping[str, Weights],
+    files: Mapping[str, Path | None],
+    downloads: tuple[tuple[str, float], ...],
+) -> Prepared:
+    pipelines = {label: _pipeline(request) for label, request in requests_of(wanted).items()}
+    native = {
+        label: build.preprocessing(request.architecture, pipelines[label], None).crop_size
+        for label, request in requests_of(wanted).items()
+    }
+    return Prepared(source, chosen, files, pipelines, native, downloads)
+
+
+def _pipeline(request: Request) -> str:
+    """The enum member whose transforms apply: the exact one, or else the pinned one."""
+    exact = request.weights
+    if exact is None or exact in ("imagenet", "random") or "/" in exact:
+        return ARCHITECTURES[request.architecture].pinned
+    name: str = weights.member(request.architecture, exact).name
+    return name
+
+
+def preprocessings(cells: Sequence[Cell], prepared: Prepared) -> dict[str, Preprocessing]:
+    """The eval pipeline of each architecture, at the size of its first cell."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.architecture_label, cell)
+    return {
+        label: build.preprocessing(cell.architecture, prepared.pipelines[label], cell.image_size)
+        for label, cell in first.items()
+    }
+
+
+def forward_macs(wanted: Iterable[tuple[str, int]], num_classes: int) -> dict[tuple[str, int], int]:
+    """Multiply-accumulates of one image for each architecture and size."""
+    return {(name, size): build.forward_macs(name, num_classes, size) for name, size in wanted}
+
+
+def measure_speeds(cells: Sequence[Cell], device: Device) -> dict[tuple[str, int], Speed]:
+    """Seconds per image of a few real steps for each architecture and size among the cells."""
+    prepare_device(device)
+    wanted = {(cell.architecture, cell.image_size): cell for cell in cells}
+    return {key: _speed(cell, device) for key, cell in wanted.items()}
+
+
+def _speed(cell: Cell, device: Device) -> Speed:
+    torch_device = torch.device(str(device))
+    place = placement(cell.architecture, cell.recipe, cell.image_size, torch_device)
+    network = start_of(cell, None)
+    place.place(network)
+    size, batch = cell.image_size, cell.recipe.batch_size
+    images_BCHW = place.lay_out(torch.rand(batch, 3, size, size, device=torch_device))
+    labels_B = torch.zeros(batch, dtype=torch.int64, device=torch_device)
+
+    def train() -> None:
+        network.train()
+        with place.autocast():
+            logits_BK = network(images_BCHW)
+        functional.cross_entropy(logits_BK.float(), labels_B).backward()  # type: ignore[no-untyped-call]
+
+    def forward() -> None:
+        network.eval()
+        with torch.no_grad(), place.autocast():
+            network(images_BCHW)
+
+    seconds = [_seconds(step, device) / batch for step in (train, forward)]
+    return Speed(*seconds)
+
+
+def _seconds(step: Callable[[], None], device: Device) -> float:
+    """The second call of a step: the first one allocates and tunes."""
+    step()
+    synchronize(device)
+    before = time.perf_counter()
+    step()
+    synchronize(device)
+    return time.perf_counter() - before

@@ -1,0 +1,263 @@
+"""One sitting of a run: everything found out first, then every cell that has no good record.
+
+`prepare` writes nothing. `train` makes the run folder, or goes on with one.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import store
+from bench.data import sources
+from bench.data.dataset import Dataset
+from bench.data.split import Split, duplicates, make_split, rows
+from bench.measure.hardware import usable_cores
+from bench.report import derived
+from bench.running import child, plan
+from bench.running.findings import Hardware, Prepared, Speed, Wanted
+from bench.running.job import Job, now
+from bench.running.local import Listener, Stopped, run_cells
+from bench.schema import Cell, Data, Failure, Preprocessing, Result, Run, cell_id
+from bench.store import FolderError
+from bench.suite import Facts, Suite, SuiteError, cells, labels_of, size_problems
+from bench.training.context import Context
+
+
+class Images(NamedTuple):
+    """The images of a suite, split."""
+
+    dataset: Dataset
+    split: Split
+    data: Data
+
+
+class Assignment(NamedTuple):
+    """Everything that is decided before the first cell trains."""
+
+    suite: Suite
+    hardware: Hardware
+    images: Images
+    prepared: Prepared
+    preprocessing: Mapping[str, Preprocessing]
+    macs: Mapping[plan.Sizes, int]
+    cells: Sequence[Cell]
+
+
+# ---- finding out ----------------------------------------------------------------------------
+
+
+def find_hardware(asked: str) -> Hardware:
+    """The device that --device names, and the machine. Raises child.Refused."""
+    hardware: Hardware = child.call("bench.running.preflight:find_hardware", asked)
+    return hardware
+
+
+def open_images(suite: Suite) -> Images:
+    """Scan, check and split the images. Raises DataError with every problem."""
+    table = suite.dataset
+    dataset = sources.scan(table.source)
+    sources.check_images(dataset, usable_cores())
+    defaults = sources.source_of(table.source)
+    split = make_split(
+        dataset,
+        _said(table.train_per_class, defaults.train_per_class),
+        _said(table.val_per_class, defaults.val_per_class),
+        table.split_seed,
+    )
+    data = Data(
+        name=dataset.name,
+        classes=dataset.classes,
+        content_sha256=dataset.content_sha256,
+        split_sha256=split.sha256,
+        num_train=len(split.train),
+        num_val=len(split.val),
+        num_test=len(split.test),
+    )
+    return Images(dataset, split, data)
+
+
+def _said(said: int | None, default: int | None) -> int | None:
+    return default if said is None else said
+
+
+def wanted_weights(suite: Suite, *, offline: bool, pinned_source: str | None) -> Wanted:
+    """What the suite asks of the weights."""
+    requests = {label: (entry.name, entry.weights) for label, entry in labels_of(suite).items()}
+    return Wanted(requests, suite.weights, pinned_source, suite.needs_weights, offline)
+
+
+def fetch_weights(wanted: Wanted) -> Prepared:
+    """The weights with every file on this machine. Raises child.Refused."""
+    prepared: Prepared = child.call("bench.running.preflight:fetch_weights", wanted)
+    return prepared
+
+
+def survey_weights(wanted: Wanted) -> Prepared:
+    """The same without fetching anything."""
+    prepared: Prepared = child.call("bench.running.preflight:survey_weights", wanted)
+    return prepared
+
+
+def assign(
+    suite: Suite, place: str, hardware: Hardware, images: Images, prepared: Prepared
+) -> Assignment:
+    """The cells of the suite, resolved. Raises SuiteError where a size does not fit a network."""
+    facts = Facts(images.data, images.dataset.photographs, prepared.weights, prepared.native_size)
+    found = cells(suite, facts)
+    if problems := size_problems(found):
+        raise SuiteError(place, problems)
+    sizes = sorted({plan.sizes_of(cell) for cell in found})
+    macs: Mapping[plan.Sizes, int] = child.call(
+        "bench.running.preflight:forward_macs", sizes, len(images.data.classes)
+    )
+    preprocessing: Mapping[str, Preprocessing] = child.call(
+        "bench.running.preflight:preprocessings", found, prepared
+    )
+    return Assignment(suite, hardware, images, prepared, preprocessing, macs, found)
+
+
+def predicted_seconds(assignment: Assignment) -> float:
+    """Wall time of the run, from a few real steps of each architecture on this device."""
+    speeds: Mapping[plan.Sizes, Speed] = child.call(
+        "bench.running.preflight:measure_speeds", assignment.cells, assignment.hardware.device
+    )
+    return plan.seconds(assignment.cells, speeds)
+
+
+# ---- the run folder -------------------------------------------------------------------------
+
+
+def earlier_run(folder: Path) -> Run | None:
+    """The run that the folder holds already, or None. Raises FolderError."""
+    store.check_usable(folder)
+    return store.read_run(folder) if (folder / "run.json").exists() else None
+
+
+def begin(assignment: Assignment, earlier: Run | None) -> Run:
+    """run.json of this sitting. Raises FolderError where the earlier run was another task."""
+    fresh = new_run(assignment)
+    return fresh if earlier is None else go_on(earlier, fresh)
+
+
+def new_run(assignment: Assignment) -> Run:
+    """run.json of a run that starts now."""
+    suite, images, prepared = assignment.suite, assignment.images, assignment.prepared
+    return Run(
+        suite_name=suite.name,
+        suite=public_suite(suite, images.dataset.name, prepared.source.wanted),
+        profile=assignment.hardware.device.profile,
+        machine=assignment.hardware.machine,
+        data=images.data,
+        data_notes=images.dataset.notes,
+        duplicates=duplicates(images.dataset, images.split),
+        source=prepared.source,
+        preprocessing=dict(assignment.preprocessing),
+        cells=tuple(cell_id(cell) for cell in assignment.cells),
+        warnings=(),
+        status="running",
+        started_at=now(),
+    )
+
+
+def public_suite(suite: Suite, dataset_name: str, wanted: Sequence[str]) -> dict[str, Any]:
+    """The suite as a record may hold it: no path of this machine."""
+    table = suite.model_dump(mode="json", exclude_none=True)
+    table["dataset"]["source"] = dataset_name
+    table["weights"] = list(wanted)
+    table["architectures"] = list(labels_of(suite))
+    return table
+
+
+def go_on(earlier: Run, fresh: Run) -> Run:
+    """The earlier run, to be continued. Raises FolderError where it was another task."""
+    changed = [
+        name
+        for name, same in (
+            ("the device profile", earlier.profile == fresh.profile),
+            ("the suite", _asked(earlier) == _asked(fresh)),
+            ("the images or their split", earlier.data == fresh.data),
+            ("bench's protocol", earlier.protocol_version == fresh.protocol_version),
+            ("the weights or a default", earlier.cells == fresh.cells),
+        )
+        if not same
+    ]
+    if changed:
+        raise FolderError(
+            f"--out: the run in this folder was another task: {changed[0]} changed since; "
+            "name a new folder"
+        )
+    return earlier.model_copy(update={"status": "running"})
+
+
+def _asked(run: Run) -> dict[str, Any]:
+    """The suite without the preference list, of which a run keeps what it found first."""
+    return {key: value for key, value in run.suite.items() if key != "weights"}
+
+
+def write_split(folder: Path, images: Images) -> None:
+    """split.csv: which image is in which part."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "class", "part", "sha256"))
+    writer.writerows(rows(images.dataset, images.split))
+    store.write_text(folder / "split.csv", text.getvalue())
+
+
+# ---- training -------------------------------------------------------------------------------
+
+
+class Todo(NamedTuple):
+    """Which cells have a good record already, and which run now."""
+
+    done: Sequence[Cell]
+    left: Sequence[Cell]
+    damaged: Sequence[store.Damaged]
+
+
+def todo(folder: Path, assignment: Assignment) -> Todo:
+    """Cells without an ok record run again; their stale records are taken away."""
+    damaged = store.set_aside_damaged(folder, (cell_id(cell) for cell in assignment.cells))
+    done: list[Cell] = []
+    left: list[Cell] = []
+    for cell in assignment.cells:
+        record = store.read_record(folder, cell_id(cell))
+        (done if isinstance(record, Result) else left).append(cell)
+    store.remove_records(folder, (cell_id(cell) for cell in left))
+    return Todo(done, left, damaged)
+
+
+def train(
+    folder: Path, run: Run, assignment: Assignment, left: Sequence[Cell], listen: Listener
+) -> Run:
+    """Run the cells that are left, and return the finished run. The folder must be locked."""
+    hardware, images, prepared = assignment.hardware, assignment.images, assignment.prepared
+    context = Context(
+        hardware.device, images.dataset, images.split, prepared.files, prepared.pipelines
+    )
+    started = time.monotonic()
+
+    def ended(status: str) -> Run:
+        seconds = run.wall_seconds + time.monotonic() - started
+        update = {"status": status, "finished_at": now(), "wall_seconds": seconds}
+        over = run.model_copy(update=update)
+        store.write_run(folder, over)
+        return over
+
+    write_split(folder, images)
+    store.write_run(folder, run)
+    try:
+        run_cells(left, Job(folder, context, hardware.machine, hardware.commit), listen)
+    except Stopped:
+        ended("interrupted")
+        raise
+    return ended("finished")
+
+
+def write_report(folder: Path) -> list[Result | Failure]:
+    """Rebuild everything derived from the records, and return those."""
+    run, records = store.read_run(folder), store.read_records(folder)
+    derived.write(folder, run, records)
+    return records

@@ -1,0 +1,230 @@
+"""Pages for the terminal: each a function from values to something that rich can print.
+
+Names of classes, files and suites are printed as they are, never read as markup.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.analysis.summary import Row, summarise
+from bench.data.sources import SOURCES
+from bench.models.architectures import ARCHITECTURES, FEATURED
+from bench.report import units
+from bench.running import plan as plans
+from bench.running.sitting import Assignment, Todo
+from bench.schema import Failure, Result, Run, Source
+from bench.suite import labels_of
+from bench.terminal import clock_text, plain
+from bench.training.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from bench.models.inspect import Description
+
+
+def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
+    """An empty table; `numbers` names the columns that are aligned to the right."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in numbers else "left")
+    return made
+
+
+def add(made: Table, *cells: str) -> None:
+    """A row of plain texts."""
+    made.add_row(*(Text(plain(cell)) for cell in cells))
+
+
+# ---- list and inspect -----------------------------------------------------------------------
+
+
+def architectures() -> RenderableType:
+    """Every architecture by family; the featured ones first."""
+    made = table("family", "architectures")
+    families: dict[str, list[str]] = {"featured": list(FEATURED)}
+    for name, row in ARCHITECTURES.items():
+        families.setdefault(row.family, []).append(name)
+    for family, names in families.items():
+        add(made, family, ", ".join(names))
+    return Group(made, Text(f"\n{len(ARCHITECTURES)} architectures; see bench inspect NAME"))
+
+
+def strategies() -> RenderableType:
+    """Every kind of strategy with its default rates."""
+    made = table("strategy", "lr", "backbone", "what it does", numbers=("lr", "backbone"))
+    for kind, row in STRATEGIES.items():
+        backbone = f"x {row.backbone_lr_scale:g}" if row.backbone_lr_scale else "frozen"
+        add(made, kind, f"{row.lr:g}", backbone, row.summary)
+    return made
+
+
+def datasets() -> RenderableType:
+    """Every kind of source."""
+    made = table("source", "what it is", "train / val images per class")
+    for name, row in SOURCES.items():
+        split = "60 / 20 / 20 % of all images"
+        if row.train_per_class is not None:
+            split = f"{row.train_per_class} / {row.val_per_class}, the rest test"
+        add(made, name if name == "digits" else "PATH/", row.summary, split)
+    return made
+
+
+def description(found: "Description") -> RenderableType:
+    """The parts of one architecture."""
+    stages = table("stage", "torchvision modules", "parameters", numbers=("parameters",))
+    for number, stage in enumerate(found.stages, start=1):
+        add(stages, str(number), _folded(stage.prefixes), f"{stage.parameters:,}")
+    dropout = f", dropout {found.head_dropout:g} before it" if found.head_dropout else ""
+    add(
+        stages,
+        "head",
+        f"{found.head} ({found.head_kind}, {found.in_features:,} features{dropout})",
+        f"{found.head_parameters:,}",
+    )
+    add(stages, "", "total, with 1,000 classes", f"{found.parameters:,}")
+    facts = table("", "")
+    facts.show_header = False
+    for key, value in _facts(found):
+        add(facts, key, value)
+    return Group(Text(found.name, style="bold"), Text(), stages, Text(), facts)
+
+
+def _facts(found: "Description") -> list[tuple[str, str]]:
+    pinned, steps = found.pinned, found.pinned.preprocessing
+    step = f", multiples of {found.size_multiple}" if found.size_multiple > 1 else ""
+    return [
+        ("pinned weights", f"{pinned.member} ({pinned.file}, {pinned.megabytes:.1f} MB)"),
+        ("published", f"ImageNet-1k top-1 {pinned.top1:.3f} %, top-5 {pinned.top5:.3f} %"),
+        (
+            "transforms",
+            f"resize {steps.resize_size}, centre crop {steps.crop_size}, {steps.interpolation}, "
+            f"mean {_listed(steps.mean)}, std {_listed(steps.std)}",
+        ),
+        ("multiply-adds", f"{found.macs / 1e9:.3f} G per image at {steps.crop_size} px"),
+        ("image sizes", f"from {found.min_size} px{step}"),
+        ("other weights", ", ".join(found.other_weights) or "none"),
+        ("address", pinned.address),
+    ]
+
+
+def _folded(prefixes: Sequence[str]) -> str:
+    return ", ".join(prefixes)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return "/".join(f"{value:g}" for value in values)
+
+
+# ---- run ------------------------------------------------------------------------------------
+
+
+def plan(assignment: Assignment, seconds: float) -> RenderableType:
+    """The matrix of a dry run, with predicted time, downloads and disk."""
+    suite = assignment.suite
+    amounts = plans.work(assignment.cells, assignment.macs)
+    share: dict[tuple[str, str], float] = {}
+    for cell, amount in zip(assignment.cells, amounts, strict=True):
+        key = (cell.architecture_label, cell.strategy)
+        share[key] = share.get(key, 0.0) + amount / sum(amounts)
+    names = [entry.name for entry in suite.strategies]
+    matrix = table("share of the work", *names, numbers=names)
+    for label in labels_of(suite):
+        add(matrix, label, *(f"{share[label, name]:.1%}" for name in names))
+    downloads = assignment.prepared.downloads
+    megabytes = sum(size for _, size in downloads)
+    lines = [
+        f"{units.plural(len(assignment.cells), 'cell')}: {len(labels_of(suite))} architectures x "
+        f"{len(names)} strategies x {units.plural(len(suite.seeds), 'seed')}",
+        images_line(assignment),
+        *source_lines(assignment.prepared.source),
+        f"predicted time  about {clock_text(seconds)}",
+        f"downloads       {megabytes:.0f} MB in {units.plural(len(downloads), 'file')}",
+        f"disk            about {plans.disk_bytes(assignment.cells) / 1e6:.0f} MB",
+    ]
+    return Group(matrix, Text(), *(Text(plain(line)) for line in lines))
+
+
+def start(assignment: Assignment, run: Run, todo: Todo) -> RenderableType:
+    """What is about to run."""
+    lines = [images_line(assignment), *source_lines(run.source)]
+    if todo.done:
+        lines.append(f"going on: {len(todo.done)} of {len(run.cells)} cells are done")
+    lines += [
+        f"record of {found.cell_id} was damaged; kept as {found.moved_to}, the cell runs again"
+        for found in todo.damaged
+    ]
+    lines += [
+        f"warning: {count} images of {pair} have identical bytes"
+        for pair, count in run.duplicates.items()
+    ]
+    return Group(*(Text(plain(line)) for line in lines), Text())
+
+
+def images_line(assignment: Assignment) -> str:
+    """Data set and split in one line."""
+    data, notes = assignment.images.data, assignment.images.dataset.notes
+    counts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
+    noted = f" ({'; '.join(notes)})" if notes else ""
+    return f"images: {data.name}, {len(data.classes)} classes, {counts}{noted}"
+
+
+def source_lines(source: Source) -> list[str]:
+    """Where the weights come from; after a fallback, what it means and what was missing."""
+    lines = [f"weights: {source.used}"]
+    if source.fell_back:
+        lines = [
+            f"weights: {source.used}, because {source.wanted[0]} could not be had for all:",
+            *(f"  {m.file}: {m.why}" for m in source.missing),
+        ]
+        if source.missing:
+            lines.append(f"  (looked for in {source.missing[0].folder})")
+    if source.used == "random" and source.fell_back:
+        lines.append("  random weights do not tell which pretrained architecture to use")
+    return lines
+
+
+def end(folder: Path, run: Run, records: Sequence[Result | Failure]) -> RenderableType:
+    """The best rows, what failed, and where everything lies."""
+    summary = summarise(run, records)
+    ranked = summary.ranked[:TOP]
+    made = table("", "val", "test", "train", "peak memory", numbers=NUMBERS)
+    for row in ranked:
+        add(made, row.name, *_numbers(row))
+    left_out = len(summary.rows) - len(ranked)
+    more = [Text(f"and {left_out} more in report.md", style="dim")] if left_out else []
+    counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
+    lines = [f"done: {counts} · {clock_text(run.wall_seconds)}"]
+    for failed in summary.failures:
+        name = f"{failed.cell.architecture_label} · {failed.cell.strategy} · s{failed.cell.seed}"
+        log = f"{folder}/cells/{failed.cell_id}/log.txt"
+        lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}; log: {log}")
+    lines.append(f"report: {folder / 'report.md'}")
+    return Group(Text(), made, *more, Text(), *(Text(plain(line)) for line in lines))
+
+
+TOP = 10
+NUMBERS = ("val", "test", "train", "peak memory")
+
+
+def _numbers(row: Row) -> tuple[str, str, str, str]:
+    if row.val is None or row.test is None:
+        return ("-", "-", "-", "-")
+    return (
+        f"{units.score(row.val)} %",
+        f"{units.score(row.test)} %",
+        "-" if row.train_seconds is None else f"{units.three_digits(row.train_seconds.mean)} s",
+        "-" if row.peak_memory_bytes is None else f"{units.mebibytes(row.peak_memory_bytes)} MiB",
+    )
+
+
+def _statuses(run: Run, records: Sequence[Result | Failure]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.status] = counts.get(record.status, 0) + 1
+    missing = len(run.cells) - len(records)
+    return {**counts, **({"missing": missing} if missing else {})}
