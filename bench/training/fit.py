@@ -15,7 +15,7 @@ from bench.training.step import Placement
 from bench.training.strategies import PhasePlan, lr_scales
 
 
-class Diverged(ArithmeticError):  # noqa: N818 - a statement about the run, not about the code
+class Diverged(ArithmeticError):
     """The loss or the logits of a cell stopped being finite."""
 
 

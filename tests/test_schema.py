@@ -1,0 +1,84 @@
+"""Identities and keys: what changes them, what does not, and that no field was forgotten."""
+
+import pytest
+from pydantic import BaseModel
+
+from bench import schema
+from bench.schema import BUCKETS, Cell, Execution, Failure, Machine, Result
+from tests import records
+
+CELL = records.cell("resnet18", "fine_tuning", 0)
+
+
+def paths(model: type[BaseModel], prefix: str) -> set[str]:
+    """Every dotted path down to what `BUCKETS` names, found from the annotations alone."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        path, kind = f"{prefix}{name}", field.annotation
+        opened = isinstance(kind, type) and issubclass(kind, BaseModel) and path not in BUCKETS
+        found |= paths(kind, f"{path}.") if opened else {path}
+    return found
+
+
+def test_every_field_of_a_record_is_in_exactly_one_bucket() -> None:
+    assert paths(Result, "") | paths(Failure, "") == BUCKETS.keys()
+
+
+def changed(**update: object) -> str:
+    return schema.cell_id(CELL.model_copy(update=update))
+
+
+def test_a_cell_keeps_its_id_under_another_label_and_folder_name() -> None:
+    renamed = CELL.data.model_copy(update={"name": "elsewhere"})
+    original = schema.cell_id(CELL).rsplit("-", 1)[1]
+    assert changed(data=renamed).endswith(original)
+    assert changed(architecture_label="other").endswith(original)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"seed": 7},
+        {"image_size": 32},
+        {"metric": "balanced_accuracy"},
+        {"recipe": CELL.recipe.model_copy(update={"lr": 0.5})},
+        {"data": CELL.data.model_copy(update={"split_sha256": "0" * 64})},
+        {"weights": CELL.weights.model_copy(update={"init_seed": 99})},
+    ],
+)
+def test_a_cell_gets_another_id_with_another_task(update: dict[str, object]) -> None:
+    assert changed(**update).rsplit("-", 1)[1] != schema.cell_id(CELL).rsplit("-", 1)[1]
+
+
+def test_a_value_at_its_default_is_not_part_of_the_identity() -> None:
+    identity = schema.cell_identity(CELL)
+    assert "cell.metric" not in identity
+    assert CELL.metric == Cell.model_fields["metric"].default
+
+
+def test_ids_are_safe_file_names_whatever_the_names_in_them() -> None:
+    hostile = CELL.model_copy(update={"strategy": "../a/b\n<c>" * 20})
+    name = schema.cell_id(hostile)
+    assert len(name) < 80
+    assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def test_a_machine_fact_changes_only_the_keys_that_it_belongs_to() -> None:
+    record = records.result(CELL)
+    execution: Execution = record.execution
+    machine: Machine = record.machine
+    base = schema.keys(CELL, execution, machine)
+    driver = schema.keys(CELL, execution, machine.model_copy(update={"driver": "999.9"}))
+    assert (driver.task, driver.numerics) == (base.task, base.numerics)
+    assert driver.performance != base.performance
+    torch = schema.keys(CELL, execution, machine.model_copy(update={"torch": "9.9"}))
+    assert torch.task == base.task
+    assert torch.numerics != base.numerics
+    assert torch.performance != base.performance
+    os = schema.keys(CELL, execution, machine.model_copy(update={"os": "another"}))
+    assert os == base
+
+
+def test_a_record_survives_the_round_trip_through_json() -> None:
+    for record in (records.result(CELL), records.failure(CELL)):
+        assert schema.RECORD.validate_json(record.model_dump_json()) == record
