@@ -4,12 +4,13 @@ Nothing here imports torch; what only torch can tell is asked of a child process
 inside the verbs, so that --help answers at once.
 """
 
-import contextlib
+import io
 import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from types import FrameType
@@ -19,8 +20,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from bench.terminal import plain, screen, status
+
 if TYPE_CHECKING:
     from bench.running.findings import Hardware
+    from bench.running.sitting import Assignment
+    from bench.schema import Failure, Result, Run
     from bench.suite import SuiteFile
 
 app = typer.Typer(
@@ -31,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
+out = screen()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -82,13 +87,13 @@ def run(
     file = read_suite(suite, dataset)
     if folder is not None:
         sitting.earlier_run(folder)
-    hardware = sitting.find_hardware(device)
+    with status(out, "looking at the device"):
+        hardware = sitting.find_hardware(device)
     first_line(file, hardware)
     if dry_run:
         show_plan(file, hardware, offline=offline)
     else:
-        with stoppable():
-            train(file, hardware, folder, offline=offline)
+        train(file, hardware, folder, offline=offline)
 
 
 @app.command("list")
@@ -111,8 +116,8 @@ def inspect(
     architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
 ) -> None:
     """Print the parts of an architecture: stages, head, weights, transforms, accuracy."""
+    from bench.mistakes import unknown
     from bench.models.architectures import ARCHITECTURES
-    from bench.suite import unknown
 
     if architecture not in ARCHITECTURES:
         text = unknown(architecture, list(ARCHITECTURES))
@@ -129,19 +134,22 @@ def report(
 ) -> None:
     """Rebuild the report, tables and plots of a run from its records."""
     from bench import store
-    from bench.running import sitting
 
-    with store.locked(existing(folder)):
-        sitting.write_report(folder)
+    store.read_run(folder)  # before a lock could make the folder
+    with store.locked(folder):
+        write_report(folder)
     out.print(Text(f"report: {folder / 'report.md'}"))
 
 
-def existing(folder: Path) -> Path:
-    """The folder, if it holds a run. Raises FolderError."""
+def write_report(folder: Path) -> "tuple[Run, list[Result | Failure]]":
+    """Rebuild everything derived from the records, and return those."""
     from bench import store
+    from bench.report import derived
 
-    store.read_run(folder)
-    return folder
+    finished, records = store.read_run(folder), store.read_records(folder)
+    with status(out, "writing the report"):
+        derived.write(folder, finished, records)
+    return finished, records
 
 
 # ---- bodies of `run` ------------------------------------------------------------------------
@@ -163,46 +171,65 @@ def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None
     from bench.running import sitting
 
     suite = file.profiles[hardware.device.profile]
-    images = sitting.open_images(suite)
-    wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=None)
-    prepared = sitting.survey_weights(wanted)
-    assignment = sitting.assign(suite, file.place, hardware, images, prepared)
-    seconds = sitting.predicted_seconds(assignment)
+    with status(out, "looking at the images"):
+        images = sitting.open_images(suite)
+    with status(out, "looking for weights"):
+        wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=None)
+        prepared = sitting.survey_weights(wanted)
+        assignment = sitting.assign(suite, file.place, hardware, images, prepared)
+    with status(out, "trying a few steps of each architecture"):
+        seconds = sitting.predicted_seconds(assignment)
     out.print(views.plan(assignment, seconds))
 
 
-def train(file: "SuiteFile", hardware: "Hardware", folder: Path | None, *, offline: bool) -> None:
+def train(file: "SuiteFile", hardware: "Hardware", asked: Path | None, *, offline: bool) -> None:
     """Find everything out, run what has no good record yet, write the report. Exits."""
-    from bench import store, terminal, views
-    from bench.running import plan, sitting
+    from bench import store, views
+    from bench.running import sitting
+    from bench.running.local import Stopped
 
     suite = file.profiles[hardware.device.profile]
-    folder = store.new_folder(Path("results"), suite.name) if folder is None else folder
+    folder = store.new_folder(Path("results"), suite.name) if asked is None else asked
     earlier = sitting.earlier_run(folder)
-    images = sitting.open_images(suite)
+    with status(out, "looking at the images"):
+        images = sitting.open_images(suite)
     pinned = earlier.source.used if earlier else None
     wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=pinned)
-    assignment = sitting.assign(suite, file.place, hardware, images, sitting.fetch_weights(wanted))
-    started = sitting.begin(assignment, earlier)
+    with status(out, "looking for weights"):
+        prepared = sitting.fetch_weights(wanted)
+        assignment = sitting.assign(suite, file.place, hardware, images, prepared)
+    sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
     with store.locked(folder):
-        todo = sitting.todo(folder, assignment)
-        out.print(views.start(assignment, started, todo))
-        work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
-        with terminal.display(out, work) as display:
-            sitting.train(folder, started, assignment, todo.left, display)
-        records = sitting.write_report(folder)
-    finished = store.read_run(folder)
+        try:
+            train_in(folder, assignment)
+        except Stopped:
+            err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
+            raise
+        finished, records = write_report(folder)
     out.print(views.end(folder, finished, records))
     all_ok = all(record.status == "ok" for record in records)
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
+def train_in(folder: Path, assignment: "Assignment") -> None:
+    """Run the cells that have no good record in a locked folder."""
+    from bench import terminal, views
+    from bench.running import plan, sitting
+
+    started = sitting.begin(assignment, sitting.earlier_run(folder))
+    todo = sitting.todo(folder, assignment)
+    out.print(views.start(assignment, started, todo))
+    work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
+    with terminal.display(out, work) as display:
+        sitting.train(folder, started, assignment, todo.left, display)
+
+
 # ---- signals and errors ---------------------------------------------------------------------
 
 
-@contextlib.contextmanager
+@contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run in good order."""
+    """Let SIGINT and SIGTERM end the work in good order: they raise Stopped."""
     from bench.running.local import Stopped
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -220,14 +247,16 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
     from bench.data.dataset import DataError
-    from bench.running.child import ChildCrashed, Refused
+    from bench.mistakes import SuiteError
+    from bench.running.child import Refused
     from bench.running.local import Stopped
     from bench.store import FolderError
-    from bench.suite import SuiteError
 
+    write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(given)
+        with stoppable():
+            app(given)
     except SuiteError as error:
         complain("E-SUITE", error.place, [f"{key}  {text}".strip() for key, text in error.problems])
         sys.exit(Exit.INPUT)
@@ -238,18 +267,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain("E-FOLDER", str(error), [])
         sys.exit(Exit.FOLDER)
     except Stopped as stop:
-        err.print(Text("stopped; the same command with the same --out goes on where it was"))
         sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except (ChildCrashed, Exception) as error:
+    except Exception as error:  # a bug: its traceback is saved, never shown
         sys.exit(crash(error))
+
+
+def write_any_letter() -> None:
+    """Print a question mark for what the locale's encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def complain(code: str, place: str, problems: Sequence[str]) -> None:
     """Print what is wrong, where, and what to do."""
-    from bench.terminal import plain
-
     count = "" if len(problems) < 2 else f": {len(problems)} problems"
     err.print(Text(f"error[{code}] {plain(place)}{count}", style="bold red"))
     for problem in problems:
@@ -262,6 +293,7 @@ def crash(error: BaseException) -> Exit:
         "w", prefix="bench-crash-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
         traceback.print_exception(error, file=file)
-    err.print(Text(f"error[E-BUG] {type(error).__name__}: {error}", style="bold red"))
+    text = (str(error).strip().splitlines() or [""])[0]
+    err.print(Text(f"error[E-BUG] {type(error).__name__}: {plain(text)}", style="bold red"))
     err.print(Text(f"  this is a bug in bench; please report it with {file.name}"))
     return Exit.BUG

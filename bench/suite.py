@@ -1,54 +1,23 @@
-"""A suite: what the user wrote, checked as a whole, and the cells that it asks for.
-
-Nothing here looks at a machine, an image or a weight. What those decide (the profile, the data,
-the weights, the image sizes that the weights come with) is passed in.
-"""
+"""A suite: what the user wrote, checked as a whole. Nothing here looks at a machine or an image."""
 
 import difflib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
+from bench.mistakes import Problem, SuiteError, lower, problem_of, size_text, unknown
 from bench.models.architectures import ARCHITECTURES, nearest_size
-from bench.schema import Cell, Data, Kind, Metric, Profile, Recipe, Weights
+from bench.schema import Kind, Metric, Profile
 from bench.training.strategies import STRATEGIES, head_epochs_of
 
 MAX_CELLS = 10_000
 
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
-
-
-class Problem(NamedTuple):
-    """One mistake: the dotted key it was found at ("" for the file as a whole), and what to do."""
-
-    key: str
-    text: str
-
-
-class SuiteError(ValueError):
-    """Every mistake of one suite file."""
-
-    def __init__(self, place: str, problems: Sequence[Problem]) -> None:
-        self.place = place
-        self.problems = list(problems)
-        super().__init__(f"{place}: " + "; ".join(f"{key} {text}" for key, text in problems))
-
-
-def unknown(name: object, accepted: Sequence[str]) -> str:
-    """Text for a name that is not among the accepted ones: the nearest, or all when few."""
-    near = difflib.get_close_matches(str(name).lower(), accepted, n=2)
-    if near:
-        return "unknown – did you mean " + " or ".join(f'"{match}"' for match in near) + "?"
-    if len(accepted) <= 20:
-        return "unknown – accepted are " + ", ".join(f'"{match}"' for match in accepted)
-    return "unknown – see `python -m bench list architectures`"
 
 
 # ---- the tables of the file -----------------------------------------------------------------
@@ -195,6 +164,16 @@ def labels_of(suite: Suite) -> dict[str, ArchitectureEntry]:
     return {architecture_label(entry): entry for entry in suite.architectures}
 
 
+KEYS: Mapping[str, Collection[str]] = {
+    "": [*Suite.model_fields, "on"],
+    "recipe": RecipeTable.model_fields,
+    "dataset": DatasetTable.model_fields,
+    "architectures": ArchitectureEntry.model_fields,
+    "strategies": StrategyEntry.model_fields,
+}
+"""The keys that each table of the file may have."""
+
+
 # ---- from the file to a suite ---------------------------------------------------------------
 
 
@@ -240,11 +219,7 @@ def _missing_file(path: Path) -> str:
 
 def _syntax_problem(message: str) -> Problem:
     found = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message)
-    return Problem(found[2], _lower(found[1])) if found else Problem("", _lower(message))
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return Problem(found[2], lower(found[1])) if found else Problem("", lower(message))
 
 
 def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:
@@ -304,79 +279,8 @@ def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
-        return None, [_problem(details) for details in error.errors()]
+        return None, [problem_of(details, KEYS) for details in error.errors()]
     return suite, cross_checks(suite)
-
-
-# ---- wording --------------------------------------------------------------------------------
-
-WORDING: Mapping[str, str] = {
-    "missing": "required, but not there",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text in quotes",
-    "list_type": "must be a list: [...]",
-    "model_type": "must be a name or a table",
-    "model_attributes_type": "must be a table",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must not be empty",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-}
-"""Our words for pydantic's error types; anything not here keeps pydantic's."""
-
-TABLES: Mapping[str, type[Table]] = {
-    "": Suite,
-    "recipe": RecipeTable,
-    "dataset": DatasetTable,
-    "architectures": ArchitectureEntry,
-    "strategies": StrategyEntry,
-}
-
-
-def _problem(details: ErrorDetails) -> Problem:
-    key = _dotted(details["loc"])
-    context = details.get("ctx", {})
-    match details["type"]:
-        case "extra_forbidden":
-            table = key.rpartition(".")[0].split("[")[0]
-            accepted = [*TABLES[table].model_fields, *(["on"] if not table else [])]
-            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], accepted)}")
-        case "literal_error":
-            accepted = [part.strip().strip("'") for part in _listed(context["expected"])]
-            got = _shown(details["input"])
-            return Problem(key, f"{got} {unknown(details['input'], accepted)}")
-        case "value_error":
-            return Problem(key, str(context["error"]))
-        case kind:
-            text = WORDING.get(kind, _lower(details["msg"])).format(**context)
-            got = "" if kind == "missing" else f" (got {_shown(details['input'])})"
-            return Problem(key, text + got)
-
-
-def _dotted(loc: Sequence[int | str]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return "".join(parts).removeprefix(".")
-
-
-def _listed(expected: str) -> list[str]:
-    return expected.replace(" or ", ", ").split(", ")
-
-
-def _nearest_key(key: str, accepted: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, accepted, n=1)
-    return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 # ---- what only the whole suite can tell -----------------------------------------------------
@@ -425,86 +329,8 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
         architecture = ARCHITECTURES[entry.name]
         size, stages = values.get("image_size"), values.get("stages") or 1
         if size is not None and (near := nearest_size(architecture, size)) != size:
-            problems.append(Problem(place_of("image_size"), _size_text(entry.name, size, near)))
+            problems.append(Problem(place_of("image_size"), size_text(entry.name, size, near)))
         if kind == "partial" and stages > len(architecture.stages):
             text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
             problems.append(Problem(place_of("stages"), text))
     return problems
-
-
-# ---- from a suite to its cells --------------------------------------------------------------
-
-
-class Facts(NamedTuple):
-    """What the suite does not say itself: found out before anything is planned."""
-
-    data: Data
-    photographs: bool
-    weights: Mapping[str, Weights]  # by architecture label
-    native_size: Mapping[str, int]  # image size that the weights come with, by label
-
-
-def cells(suite: Suite, facts: Facts) -> list[Cell]:
-    """Every cell of the suite: architectures, then strategies, then seeds, in file order."""
-    return [
-        _cell(suite, facts, label, strategy, seed)
-        for label, strategy, seed in product(labels_of(suite), suite.strategies, suite.seeds)
-    ]
-
-
-def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
-    said = {**suite.recipe.said(), **strategy.said()}
-    kind = strategy.resolved_kind()
-    scratch = Weights(source="scratch", name="scratch")
-    return Cell(
-        architecture=labels_of(suite)[label].name,
-        architecture_label=label,
-        weights=facts.weights[label] if STRATEGIES[kind].uses_weights else scratch,
-        strategy=strategy.name,
-        kind=kind,
-        recipe=recipe(kind, said, photographs=facts.photographs),
-        image_size=said.get("image_size", facts.native_size[label]),
-        data=facts.data,
-        seed=seed,
-        metric=suite.metric,
-        target=suite.target,
-    )
-
-
-def size_problems(found: Sequence[Cell]) -> list[Problem]:
-    """Sizes that came with the weights and that the network does not take."""
-    sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
-    return [
-        Problem("recipe.image_size", _size_text(name, size, near))
-        for name, size in sizes
-        if (near := nearest_size(ARCHITECTURES[name], size)) != size
-    ]
-
-
-def _size_text(name: str, size: int, near: int) -> str:
-    return f"{name} does not take {size} px; the nearest that it takes is {near}"
-
-
-def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
-    """The recipe with every choice made: what was said, then the strategy's, then the defaults.
-
-    Photographs may be mirrored, digits may not.
-    """
-    strategy = STRATEGIES[kind]
-    values = {
-        **RECIPE_DEFAULTS,
-        "lr": strategy.lr,
-        "backbone_lr_scale": strategy.backbone_lr_scale,
-        "flip": photographs,
-        **said,
-    }
-    values.pop("image_size", None)
-    if kind == "feature_extraction":
-        values["backbone_lr_scale"] = 0.0
-    if kind != "partial":
-        values.pop("stages", None)
-    if kind == "two_phase":
-        values["head_epochs"] = head_epochs_of(values["epochs"], values.get("head_epochs"))
-    else:
-        values.pop("head_epochs", None)
-    return Recipe.model_validate(values)

@@ -1,8 +1,11 @@
 """What a person sees while cells run: a live display on a terminal, plain lines elsewhere."""
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.running.events import CellEnded, CellStarted, EpochEnded, Event
+from bench.running.local import Stopped
 from bench.schema import Cell, cell_id
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
@@ -22,6 +26,38 @@ UNSEEN: dict[int, None] = dict.fromkeys((*CONTROL, *BIDI))
 def plain(text: str) -> str:
     """The text without what could move the cursor or turn the writing round."""
     return text.translate(UNSEEN)
+
+
+class Screen(Console):
+    """A console; where nobody reads any longer (`| head`), the run stops as by a signal."""
+
+    def on_broken_pipe(self) -> None:
+        """Let what is still buffered go nowhere. Raises Stopped."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        raise Stopped(signal.SIGPIPE)
+
+
+PIPE_COLUMNS = 160
+"""Width of tables in a pipe or a file, where no terminal sets one."""
+
+
+def screen() -> Screen:
+    """Standard output: lines are broken on a terminal only, and tables stay tables."""
+    if sys.stdout.isatty():
+        return Screen(highlight=False)
+    width = None if "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Screen(highlight=False, soft_wrap=True, width=width)
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether what was written can be taken back: not in a log, a pipe, CI or a dumb terminal."""
+    return console.is_terminal and not console.is_dumb_terminal and "CI" not in os.environ
+
+
+def status(console: Console, text: str) -> AbstractContextManager[object]:
+    """Say what is being waited for, on a terminal that can take it back; nothing elsewhere."""
+    return console.status(Text(text)) if can_redraw(console) else nullcontext()
 
 
 class Work(NamedTuple):
@@ -110,9 +146,8 @@ class Display(Protocol):
 
 
 def display(console: Console, work: Work) -> Display:
-    """Live on a terminal that can redraw; plain lines in a log, a pipe, CI or a dumb terminal."""
-    live = console.is_terminal and not console.is_dumb_terminal and "CI" not in os.environ
-    return LiveDisplay(console, work) if live else PlainDisplay(console, work)
+    """Live on a terminal that can redraw, plain lines elsewhere."""
+    return LiveDisplay(console, work) if can_redraw(console) else PlainDisplay(console, work)
 
 
 class PlainDisplay:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.summary import Row, summarise
+from bench.analysis.summary import Row, Summary, summarise
 from bench.data.sources import SOURCES
 from bench.models.architectures import ARCHITECTURES, FEATURED
-from bench.report import units
+from bench.report import markdown, units
 from bench.running import plan as plans
 from bench.running.sitting import Assignment, Todo
-from bench.schema import Failure, Result, Run, Source
+from bench.schema import Failure, MissingWeights, Result, Run, Source
 from bench.suite import labels_of
 from bench.terminal import clock_text, plain
 from bench.training.strategies import STRATEGIES
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     """An empty table; `numbers` names the columns that are aligned to the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         made.add_column(name, justify="right" if name in numbers else "left")
     return made
@@ -38,6 +39,14 @@ def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
 def add(made: Table, *cells: str) -> None:
     """A row of plain texts."""
     made.add_row(*(Text(plain(cell)) for cell in cells))
+
+
+def prose(lines: Iterable[str]) -> list[RenderableType]:
+    """Plain lines; one that starts with two spaces stays indented where it is broken."""
+    return [
+        Padding.indent(Text(plain(line.strip())), 2) if line.startswith("  ") else Text(plain(line))
+        for line in lines
+    ]
 
 
 # ---- list and inspect -----------------------------------------------------------------------
@@ -138,22 +147,29 @@ def plan(assignment: Assignment, seconds: float) -> RenderableType:
     downloads = assignment.prepared.downloads
     megabytes = sum(size for _, size in downloads)
     lines = [
-        f"{units.plural(len(assignment.cells), 'cell')}: {len(labels_of(suite))} architectures x "
-        f"{len(names)} strategies x {units.plural(len(suite.seeds), 'seed')}",
+        f"{units.plural(len(assignment.cells), 'cell')}: "
+        f"{units.plural(len(labels_of(suite)), 'architecture')} x {strategies_text(names)} x "
+        f"{units.plural(len(suite.seeds), 'seed')}",
         images_line(assignment),
         *source_lines(assignment.prepared.source),
         f"predicted time  about {clock_text(seconds)}",
         f"downloads       {megabytes:.0f} MB in {units.plural(len(downloads), 'file')}",
         f"disk            about {plans.disk_bytes(assignment.cells) / 1e6:.0f} MB",
     ]
-    return Group(matrix, Text(), *(Text(plain(line)) for line in lines))
+    return Group(matrix, Text(), *prose(lines))
+
+
+def strategies_text(names: Sequence[str]) -> str:
+    """How many strategies."""
+    return "1 strategy" if len(names) == 1 else f"{len(names)} strategies"
 
 
 def start(assignment: Assignment, run: Run, todo: Todo) -> RenderableType:
     """What is about to run."""
     lines = [images_line(assignment), *source_lines(run.source)]
     if todo.done:
-        lines.append(f"going on: {len(todo.done)} of {len(run.cells)} cells are done")
+        rest = "" if todo.left else "; nothing is left to train"
+        lines.append(f"going on: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
     lines += [
         f"record of {found.cell_id} was damaged; kept as {found.moved_to}, the cell runs again"
         for found in todo.damaged
@@ -162,7 +178,7 @@ def start(assignment: Assignment, run: Run, todo: Todo) -> RenderableType:
         f"warning: {count} images of {pair} have identical bytes"
         for pair, count in run.duplicates.items()
     ]
-    return Group(*(Text(plain(line)) for line in lines), Text())
+    return Group(*prose(lines), Text())
 
 
 def images_line(assignment: Assignment) -> str:
@@ -175,40 +191,83 @@ def images_line(assignment: Assignment) -> str:
 
 def source_lines(source: Source) -> list[str]:
     """Where the weights come from; after a fallback, what it means and what was missing."""
-    lines = [f"weights: {source.used}"]
-    if source.fell_back:
-        lines = [
-            f"weights: {source.used}, because {source.wanted[0]} could not be had for all:",
-            *(f"  {m.file}: {m.why}" for m in source.missing),
-        ]
-        if source.missing:
-            lines.append(f"  (looked for in {source.missing[0].folder})")
-    if source.used == "random" and source.fell_back:
-        lines.append("  random weights do not tell which pretrained architecture to use")
+    if not source.fell_back:
+        return [f"weights: {source.used}"]
+    lines = [f"weights: {source.used} – {source.wanted[0]} could not be had for all architectures"]
+    by_reason: dict[str, list[MissingWeights]] = {}
+    for missing in source.missing:
+        by_reason.setdefault(missing.why, []).append(missing)
+    for why, files in by_reason.items():
+        names = ", ".join(missing.file for missing in files[:NAMED_FILES])
+        more = len(files) - NAMED_FILES
+        lines += [f"  {why}", f"  missing: {names}" + (f" and {more} more" if more > 0 else "")]
+    if source.missing:
+        lines.append(f"  looked for in {source.missing[0].folder}; addresses stand in report.md")
+    if source.used == "random":
+        lines.append(f"  {RANDOM_WEIGHTS}")
     return lines
 
 
+NAMED_FILES = 3
+RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to use"
+
+
 def end(folder: Path, run: Run, records: Sequence[Result | Failure]) -> RenderableType:
-    """The best rows, what failed, and where everything lies."""
+    """The best rows, the finding in a sentence, what failed, and where everything lies."""
     summary = summarise(run, records)
+    return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, run, records, summary)))
+
+
+def ranking(summary: Summary) -> list[RenderableType]:
+    """The best rows as a table, the winner and the recommendation marked."""
+    made = table("", "architecture", "strategy", *NUMBERS, numbers=NUMBERS)
     ranked = summary.ranked[:TOP]
-    made = table("", "val", "test", "train", "peak memory", numbers=NUMBERS)
     for row in ranked:
-        add(made, row.name, *_numbers(row))
+        add(made, _mark(row, summary), row.architecture, row.strategy, *_numbers(row))
     left_out = len(summary.rows) - len(ranked)
     more = [Text(f"and {left_out} more in report.md", style="dim")] if left_out else []
+    return [made, *more]
+
+
+def closing(
+    folder: Path, run: Run, records: Sequence[Result | Failure], summary: Summary
+) -> list[str]:
+    """The finding, the failures and the files, line by line."""
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
-    lines = [f"done: {counts} · {clock_text(run.wall_seconds)}"]
+    lines = [*finding(summary), f"done: {counts} · {clock_text(run.wall_seconds)}"]
+    if run.source.fell_back and run.source.used == "random":
+        lines.insert(0, f"note: {RANDOM_WEIGHTS}")
     for failed in summary.failures:
         name = f"{failed.cell.architecture_label} · {failed.cell.strategy} · s{failed.cell.seed}"
-        log = f"{folder}/cells/{failed.cell_id}/log.txt"
-        lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}; log: {log}")
-    lines.append(f"report: {folder / 'report.md'}")
-    return Group(Text(), made, *more, Text(), *(Text(plain(line)) for line in lines))
+        lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}")
+        lines.append(f"  log: {folder}/cells/{failed.cell_id}/log.txt")
+    if summary.failures:
+        lines.append(f"the same command with --out {folder} tries these again")
+    return [*lines, f"report: {folder / 'report.md'}"]
+
+
+def finding(summary: Summary) -> list[str]:
+    """The winner with its scores, and what is not told apart from it."""
+    winner, recommended = summary.winner, summary.recommended
+    if winner is None or recommended is None:
+        return ["no winner: no architecture under any strategy has an ok record for every seed"]
+    metric = units.METRICS[summary.metric]
+    lines = [f"* {winner.name}: highest mean val {metric}, {markdown.val_and_test(winner)}"]
+    if count := len(summary.not_told_apart):
+        others = "1 other is" if count == 1 else f"{count} others are"
+        order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
+        lines.append(f"{others} not told apart from it; + {recommended.name}: the lowest {order}")
+    return lines
 
 
 TOP = 10
-NUMBERS = ("val", "test", "train", "peak memory")
+NUMBERS = ("val", "test", "train", "memory")
+
+
+def _mark(row: Row, summary: Summary) -> str:
+    winner = "*" if row is summary.winner else ""
+    tied = bool(summary.not_told_apart) and row is summary.recommended
+    return winner + ("+" if tied else "")
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:

@@ -24,7 +24,9 @@ FLOORS: tuple[set[str], ...] = (
     {"schema"},
     {"predictions"},
     {"training.strategies", "models.architectures"},  # tables without torch
+    {"mistakes"},
     {"suite"},
+    {"cells"},
     {"store"},
     {"measure"},
     {"data"},
@@ -37,12 +39,12 @@ WING: dict[str, set[str]] = {
     "analysis": {"bench", "schema", "predictions", "store"},
     "report": {"bench", "schema", "predictions", "store", "analysis"},
 }
-ROOF = ("cli", "__main__")  # may use everything below, `__main__` the command line too
+ROOF = ("terminal", "views", "cli", "__main__")  # each may use everything below and before it
 
 TORCH = {"torch", "torchvision", "timm"}
 WITHOUT_TORCH = {
     *("bench", "schema", "predictions", "training.strategies", "models.architectures"),
-    *("suite", "store", "analysis", "report", *ROOF),
+    *("mistakes", "suite", "cells", "store", "analysis", "report", *ROOF),
 }
 PRINTS = {"bench.cli"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
@@ -86,7 +88,7 @@ def allowed_rooms() -> dict[str, set[str]]:
         below |= floor
     allowed |= WING
     below |= set(WING)
-    return allowed | {"cli": below, "__main__": below | {"cli"}}
+    return allowed | {name: below | set(ROOF[:place]) for place, name in enumerate(ROOF)}
 
 
 ALLOWED = allowed_rooms()

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from bench import cells as cells_of
 from bench import schema, suite
-from bench.suite import Facts, SuiteError
+from bench.cells import Facts
+from bench.mistakes import SuiteError
 from bench.training.strategies import STRATEGIES
 from tests import records
 
@@ -33,7 +35,7 @@ def facts(*labels: str, photographs: bool = False) -> Facts:
 
 
 def cells(tmp_path: Path, text: str, *labels: str, **kind: bool) -> list[schema.Cell]:
-    return suite.cells(read(tmp_path, text).profiles["gpu"], facts(*labels, **kind))
+    return cells_of.cells(read(tmp_path, text).profiles["gpu"], facts(*labels, **kind))
 
 
 # ---- what is accepted -----------------------------------------------------------------------

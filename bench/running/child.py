@@ -10,7 +10,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -21,7 +24,7 @@ WARM = "bench.running.worker"
 
 
 class ChildCrashed(RuntimeError):
-    """A child ended without an answer."""
+    """A child ended without an answer, or raised what no user's mistake explains."""
 
 
 class Refused(ValueError):
@@ -45,7 +48,22 @@ def context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload([WARM])
+    with no_interrupt():
+        forkserver.ensure_running()
     return chosen
+
+
+@contextmanager
+def no_interrupt() -> Iterator[None]:
+    """Let no process that starts inside see Ctrl-C, which is the main process's to handle.
+
+    A blocked signal stays blocked in children and their children; ours is delivered afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start(function: str, *arguments: object) -> Child:
@@ -63,33 +81,38 @@ def start(function: str, *arguments: object) -> Child:
 def call(function: str, *arguments: object) -> Any:
     """The value of "module:function" in a child.
 
-    Raises Refused where the child raised a ValueError (its own class may need torch), and
-    ChildCrashed where it ended without an answer.
+    Raises Refused where the child raised one of bench's own ValueErrors (their classes may need
+    torch), and ChildCrashed where it raised anything else or ended without an answer.
     """
     child = start("bench.running.child:answer", function, arguments)
     try:
         outcome, value = child.messages.recv()
-    except EOFError:
+    except (EOFError, OSError):  # OSError: it ended in the middle of its answer
         child.process.join()
         raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
+    finally:
+        child.messages.close()
     child.process.join()
-    if outcome == "error":
+    if outcome == "refused":
         raise Refused(value)
+    if outcome == "bug":
+        raise ChildCrashed(f"{function} failed in a child process:\n{value}")
     return value
 
 
 def answer(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
-    """Send ("value", ...) or, for a mistake of the user's, ("error", lines)."""
+    """Send ("value", ...), ("refused", lines) for a mistake of the user's, or ("bug", text)."""
     message: tuple[str, object]
     try:
         message = ("value", _found(function)(*arguments))
-    except ValueError as error:
-        message = ("error", str(error).splitlines())
+    except Exception as error:  # told to the main process, which ends with it
+        users = isinstance(error, ValueError) and type(error).__module__.startswith("bench.")
+        message = ("refused", str(error).splitlines()) if users else ("bug", traceback.format_exc())
     sender.send(message)
 
 
 def _run(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where children are not forked, see no_interrupt
     _end_with_parent()
     _found(function)(sender, *arguments)
 
@@ -117,5 +140,5 @@ def exit_text(exitcode: int | None) -> str:
     if exitcode is None:
         return "still running"
     if exitcode < 0:
-        return f"killed by {signal.Signals(-exitcode).name}"
+        return f"was killed by {signal.Signals(-exitcode).name}"
     return f"ended with exit code {exitcode}"

@@ -27,4 +27,10 @@ class CellEnded(NamedTuple):
     summary: str  # one line: the scores, or what went wrong
 
 
-Event = CellStarted | EpochEnded | CellEnded
+class FolderRefused(NamedTuple):
+    """The disk did not take the record: the run cannot go on."""
+
+    reason: str
+
+
+Event = CellStarted | EpochEnded | CellEnded | FolderRefused

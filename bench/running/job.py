@@ -1,11 +1,11 @@
-"""What a worker is given, and the records that need no torch: of cells that did not make it."""
+"""What a worker is given, and what of its records needs no torch."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import bench
-from bench.schema import Cell, Failure, Machine, Provenance, cell_id
+from bench.schema import Cell, Failure, Machine, Provenance, Result, cell_id
 from bench.training.context import Context
 
 
@@ -53,3 +53,13 @@ def provenance(job: Job) -> Provenance:
 def now() -> str:
     """The time in UTC, to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def summary(record: Result | Failure) -> str:
+    """One line for the terminal."""
+    if isinstance(record, Failure):
+        return f"{record.status} ({record.kind}): {record.reason}"
+    metric = record.cell.metric
+    val, test = getattr(record.quality.val, metric), getattr(record.quality.test, metric)
+    seconds = record.cost.marginal.wall
+    return f"{metric} val {val:.3f}  test {test:.3f}  {seconds:.1f} s"

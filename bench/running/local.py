@@ -1,15 +1,17 @@
 """Workers on this machine, one after another; a worker that dies costs one cell, not the run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import store
 from bench.running import child
-from bench.running.events import CellEnded, CellStarted, Event
-from bench.running.job import Cause, Job, failure
+from bench.running.child import Child
+from bench.running.events import CellEnded, CellStarted, Event, FolderRefused
+from bench.running.job import Cause, Job, failure, summary
 from bench.running.plan import workers
 from bench.schema import Cell, cell_id
+from bench.store import FolderError
 
 Listener = Callable[[Event], None]
 
@@ -22,67 +24,126 @@ class Stopped(BaseException):
         self.signal_number = signal_number
 
 
+class Flight:
+    """The cells of one worker: which came to a record, and which is on its way."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._left = {cell_id(cell): cell for cell in cells}
+        self._num_cells = len(cells)
+        self._current: Cell | None = None
+        self.since = time.monotonic()
+
+    @property
+    def left(self) -> list[Cell]:
+        """Cells without a record, in order."""
+        return list(self._left.values())
+
+    @property
+    def current(self) -> Cell | None:
+        """The cell in flight, or the first while the worker starts; None between two cells."""
+        if self._current is None and len(self._left) == self._num_cells:
+            return self.left[0]
+        return self._current
+
+    def take(self, event: Event) -> None:
+        """Note one event."""
+        if isinstance(event, CellStarted):
+            self._current, self.since = self._left[event.cell_id], time.monotonic()
+        elif isinstance(event, CellEnded):
+            self._current = None
+            del self._left[event.cell_id]
+
+
 def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
-    """Run every cell to a record. Raises Stopped, with a record of the cell it interrupted."""
+    """Run every cell to a record.
+
+    Raises Stopped, with a record of the cell it interrupted, and FolderError where the disk does
+    not take a record.
+    """
     for plan in workers(cells):
-        remaining = list(plan.cells)
-        while remaining:
-            ended = _run_worker(remaining, job, listen)
-            remaining = [cell for cell in remaining if cell_id(cell) not in ended]
+        left: Sequence[Cell] = plan.cells
+        while left:  # each worker takes away one cell at least
+            left = run_worker(left, job, listen)
 
 
-def _run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> set[str]:
-    """Ids of the cells that came to a record before the worker ended, at least one."""
-    by_id = {cell_id(cell): cell for cell in cells}
-    ended: set[str] = set()
-    current, since = cells[0], time.monotonic()
+def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Cell]:
+    """Run cells until the worker ends, well or not; those that have no record after it."""
+    flight = Flight(cells)
     kills_before = oom_kills()
     worker = child.start("bench.running.worker:main", job, tuple(cells))
     try:
-        while True:
-            try:
-                event: Event = worker.messages.recv()
-            except EOFError:
-                break
-            if isinstance(event, CellStarted):
-                current, since = by_id[event.cell_id], time.monotonic()
-            elif isinstance(event, CellEnded):
-                ended.add(event.cell_id)
+        for event in events(worker):
+            if isinstance(event, FolderRefused):
+                raise FolderError(event.reason)
+            flight.take(event)
             listen(event)
-        worker.process.join()
     except Stopped as stop:
-        worker.process.kill()
-        worker.process.join()
+        kill(worker)
         cause = Cause("interrupted", "stopped", f"stopped by signal {stop.signal_number}")
-        _record(current, cause, job, since)
+        if flight.current is not None:
+            record_once(flight.current, cause, job, flight.since)
         raise
-    left = [cell for cell in cells if cell_id(cell) not in ended]
-    lost_in_flight = left and (cell_id(current) not in ended or not ended)
-    if lost_in_flight:
-        cause = crash_cause(child.exit_text(worker.process.exitcode), oom_kills() > kills_before)
-        _record(current, cause, job, since)
-        ended.add(cell_id(current))
-        listen(CellEnded(cell_id(current), cause.status, f"failed ({cause.kind}): {cause.reason}"))
-    return ended
+    finally:
+        kill(worker)
+    lost = flight.current
+    if lost is not None:
+        how = child.exit_text(worker.process.exitcode)
+        cause = crash_cause(how, out_of_memory=oom_kills() > kills_before)
+        ended = record_once(lost, cause, job, flight.since)
+        flight.take(ended)
+        listen(ended)
+    return flight.left
 
 
-def _record(cell: Cell, cause: Cause, job: Job, since: float) -> None:
-    if store.read_record(job.folder, cell_id(cell)) is None:
+def events(worker: Child) -> Iterator[Event]:
+    """What the worker tells, until it ends."""
+    while True:
+        try:
+            event: Event = worker.messages.recv()
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
+            worker.process.join()
+            return
+        yield event
+
+
+def kill(worker: Child) -> None:
+    """End the worker, if it has not ended by itself."""
+    worker.process.kill()
+    worker.process.join()
+    worker.messages.close()
+
+
+def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
+    """Record why a cell did not end, unless its worker managed to write its record before."""
+    record = store.read_record(job.folder, cell_id(cell))
+    if record is None:
         record = failure(cell, cause, job, seconds=time.monotonic() - since)
         store.write_record(job.folder, record)
+    return CellEnded(record.cell_id, record.status, summary(record))
 
 
-def crash_cause(how: str, out_of_memory: bool) -> Cause:
+def crash_cause(how: str, *, out_of_memory: bool) -> Cause:
     """Why a worker ended in the middle of a cell."""
     if out_of_memory:
-        return Cause("failed", "oom_host", f"out of memory: its process was {how}")
-    return Cause("failed", "crash", f"its process was {how}; see log.txt beside the record")
+        return Cause("failed", "oom_host", f"out of memory: its process {how}")
+    return Cause("failed", "crash", f"its process {how}; see log.txt beside the record")
 
 
 def oom_kills() -> int:
-    """How often the kernel ended a process of our control group for want of memory."""
-    path = Path("/sys/fs/cgroup/memory.events")
-    if not path.exists():
-        return 0
-    counts = dict(line.split() for line in path.read_text().splitlines())
-    return int(counts.get("oom_kill", 0))
+    """How often the kernel ended a process of our control group for want of memory; 0 if unknown.
+
+    The count is only ever compared with an earlier one.
+    """
+    for path in (control_group() / "memory.events", Path("/sys/fs/cgroup/memory.events")):
+        if path.exists():
+            counts = dict(line.split() for line in path.read_text().splitlines())
+            return int(counts.get("oom_kill", 0))
+    return 0
+
+
+def control_group() -> Path:
+    """The folder of this process's control group, version 2."""
+    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+    lines = own.read_text().splitlines() if own.exists() else []
+    paths = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
+    return root / paths[0] if paths else root

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import store
+from bench.cells import Facts, cells, size_problems
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
 from bench.measure.hardware import usable_cores
-from bench.report import derived
+from bench.mistakes import SuiteError
 from bench.running import child, plan
+from bench.running.events import CellEnded, Event
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
-from bench.schema import Cell, Data, Failure, Preprocessing, Result, Run, cell_id
+from bench.schema import Cell, Data, Preprocessing, Result, Run, cell_id
 from bench.store import FolderError
-from bench.suite import Facts, Suite, SuiteError, cells, labels_of, size_problems
+from bench.suite import Suite, labels_of
 from bench.training.context import Context
 
 
@@ -189,7 +191,7 @@ def go_on(earlier: Run, fresh: Run) -> Run:
             f"--out: the run in this folder was another task: {changed[0]} changed since; "
             "name a new folder"
         )
-    return earlier.model_copy(update={"status": "running"})
+    return earlier
 
 
 def _asked(run: Run) -> dict[str, Any]:
@@ -239,25 +241,23 @@ def train(
     )
     started = time.monotonic()
 
-    def ended(status: str) -> Run:
+    def write(status: str, finished_at: str | None) -> Run:
         seconds = run.wall_seconds + time.monotonic() - started
-        update = {"status": status, "finished_at": now(), "wall_seconds": seconds}
-        over = run.model_copy(update=update)
-        store.write_run(folder, over)
-        return over
+        update = {"status": status, "finished_at": finished_at, "wall_seconds": seconds}
+        now_known = run.model_copy(update=update)
+        store.write_run(folder, now_known)
+        return now_known
+
+    def note(event: Event) -> None:
+        if isinstance(event, CellEnded):
+            write("running", None)  # so that a sitting that is killed still counts its time
+        listen(event)
 
     write_split(folder, images)
-    store.write_run(folder, run)
+    write("running", None)
     try:
-        run_cells(left, Job(folder, context, hardware.machine, hardware.commit), listen)
+        run_cells(left, Job(folder, context, hardware.machine, hardware.commit), note)
     except Stopped:
-        ended("interrupted")
+        write("interrupted", now())
         raise
-    return ended("finished")
-
-
-def write_report(folder: Path) -> list[Result | Failure]:
-    """Rebuild everything derived from the records, and return those."""
-    run, records = store.read_run(folder), store.read_records(folder)
-    derived.write(folder, run, records)
-    return records
+    return write("finished", now())

@@ -1,20 +1,19 @@
 """A worker: the cells of one architecture, one after another, each record written as it ends."""
 
-import contextlib
 import faulthandler
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench import store
-from bench.running.events import CellEnded, CellStarted, EpochEnded
+from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused
 from bench.running.failure import cause_of
-from bench.running.job import Job, failure, provenance
+from bench.running.job import Job, failure, provenance, summary
 from bench.schema import Cell, EpochPoint, Failure, Result, cell_id, keys
+from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.shared import Shared
 from bench.training.step import prepare_device
@@ -24,17 +23,27 @@ POISONED_EXIT = 70
 
 
 def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
-    """Run the cells in order. Whatever they print goes to their logs."""
-    prepare_device(job.context.device)
-    shared = Shared(job.context, cells)
-    for cell in cells:
-        sender.send(CellStarted(cell_id(cell)))
-        with logged(store.cell_folder(job.folder, cell_id(cell)) / "log.txt"):
+    """Run the cells in order; stop where the disk does not take a record."""
+    try:
+        log_to(log_of(job, cells[0]))
+        faulthandler.enable()
+        prepare_device(job.context.device)
+        shared = Shared(job.context, cells)
+        for cell in cells:
+            sender.send(CellStarted(cell_id(cell)))
+            log_to(log_of(job, cell))
             record = attempt(cell, shared, job, sender)
-        store.write_record(job.folder, record)
-        sender.send(CellEnded(record.cell_id, record.status, summary(record)))
-        if record.kind == "cuda":
-            os._exit(POISONED_EXIT)
+            store.write_record(job.folder, record)
+            sender.send(CellEnded(record.cell_id, record.status, summary(record)))
+            if record.kind == "cuda":
+                os._exit(POISONED_EXIT)
+    except FolderError as error:
+        sender.send(FolderRefused(str(error)))
+
+
+def log_of(job: Job, cell: Cell) -> Path:
+    """Where what happens during one cell is written."""
+    return store.cell_folder(job.folder, cell_id(cell)) / "log.txt"
 
 
 def attempt(cell: Cell, shared: Shared, job: Job, sender: Connection) -> Result | Failure:
@@ -68,33 +77,15 @@ def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
     )
 
 
-def summary(record: Result | Failure) -> str:
-    """One line for the terminal."""
-    if isinstance(record, Failure):
-        return f"{record.status} ({record.kind}): {record.reason}"
-    metric = record.cell.metric
-    val, test = getattr(record.quality.val, metric), getattr(record.quality.test, metric)
-    seconds = record.cost.marginal.wall
-    return f"{metric} val {val:.3f}  test {test:.3f}  {seconds:.1f} s"
+def log_to(path: Path) -> None:
+    """From now on, what this process and its native code print lands at the end of the file.
 
-
-@contextlib.contextmanager
-def logged(path: Path) -> Iterator[None]:
-    """Send what this process prints, crashes of native code too, to the end of a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Raises FolderError.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with path.open("a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        faulthandler.enable(file=log)
-        try:
-            yield
-        finally:
-            faulthandler.disable()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, duplicate in zip((1, 2), kept, strict=True):
-                os.dup2(duplicate, number)
-                os.close(duplicate)
+    with store.disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)

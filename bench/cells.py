@@ -1,0 +1,86 @@
+"""The cells that a suite asks for, every choice made.
+
+What the suite does not decide itself (the data, the weights, the image sizes that the weights
+come with) is passed in.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from bench.mistakes import Problem, size_text
+from bench.models.architectures import ARCHITECTURES, nearest_size
+from bench.schema import Cell, Data, Kind, Recipe, Weights
+from bench.suite import RECIPE_DEFAULTS, StrategyEntry, Suite, labels_of
+from bench.training.strategies import STRATEGIES, head_epochs_of
+
+
+class Facts(NamedTuple):
+    """What the suite does not say itself: found out before anything is planned."""
+
+    data: Data
+    photographs: bool
+    weights: Mapping[str, Weights]  # by architecture label
+    native_size: Mapping[str, int]  # image size that the weights come with, by label
+
+
+def cells(suite: Suite, facts: Facts) -> list[Cell]:
+    """Every cell of the suite: architectures, then strategies, then seeds, in file order."""
+    return [
+        _cell(suite, facts, label, strategy, seed)
+        for label, strategy, seed in product(labels_of(suite), suite.strategies, suite.seeds)
+    ]
+
+
+def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
+    said = {**suite.recipe.said(), **strategy.said()}
+    kind = strategy.resolved_kind()
+    scratch = Weights(source="scratch", name="scratch")
+    return Cell(
+        architecture=labels_of(suite)[label].name,
+        architecture_label=label,
+        weights=facts.weights[label] if STRATEGIES[kind].uses_weights else scratch,
+        strategy=strategy.name,
+        kind=kind,
+        recipe=recipe(kind, said, photographs=facts.photographs),
+        image_size=said.get("image_size", facts.native_size[label]),
+        data=facts.data,
+        seed=seed,
+        metric=suite.metric,
+        target=suite.target,
+    )
+
+
+def size_problems(found: Sequence[Cell]) -> list[Problem]:
+    """Sizes that came with the weights and that the network does not take."""
+    sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
+    return [
+        Problem("recipe.image_size", size_text(name, size, near))
+        for name, size in sizes
+        if (near := nearest_size(ARCHITECTURES[name], size)) != size
+    ]
+
+
+def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
+    """The recipe with every choice made: what was said, then the strategy's, then the defaults.
+
+    Photographs may be mirrored, digits may not.
+    """
+    strategy = STRATEGIES[kind]
+    values = {
+        **RECIPE_DEFAULTS,
+        "lr": strategy.lr,
+        "backbone_lr_scale": strategy.backbone_lr_scale,
+        "flip": photographs,
+        **said,
+    }
+    values.pop("image_size", None)
+    if kind == "feature_extraction":
+        values["backbone_lr_scale"] = 0.0
+    if kind != "partial":
+        values.pop("stages", None)
+    if kind == "two_phase":
+        values["head_epochs"] = head_epochs_of(values["epochs"], values.get("head_epochs"))
+    else:
+        values.pop("head_epochs", None)
+    return Recipe.model_validate(values)
