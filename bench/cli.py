@@ -258,7 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with stoppable():
             app(given)
     except SuiteError as error:
-        complain("E-SUITE", error.place, [f"{key}  {text}".strip() for key, text in error.problems])
+        count = f": {len(error.problems)} problems" if len(error.problems) > 1 else ""
+        problems = [f"{key}  {text}".strip() for key, text in error.problems]
+        complain("E-SUITE", f"{error.place}{count}", problems)
         sys.exit(Exit.INPUT)
     except (DataError, Refused) as error:
         complain("E-INPUT", "nothing was trained", error.problems)
@@ -281,8 +283,7 @@ def write_any_letter() -> None:
 
 def complain(code: str, place: str, problems: Sequence[str]) -> None:
     """Print what is wrong, where, and what to do."""
-    count = "" if len(problems) < 2 else f": {len(problems)} problems"
-    err.print(Text(f"error[{code}] {plain(place)}{count}", style="bold red"))
+    err.print(Text(f"error[{code}] {plain(place)}", style="bold red"))
     for problem in problems:
         err.print(Text(f"  {plain(problem)}"))
 

@@ -256,7 +256,7 @@ def finding(summary: Summary) -> list[str]:
     if count := len(summary.not_told_apart):
         others = "1 other is" if count == 1 else f"{count} others are"
         order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-        lines.append(f"{others} not told apart from it; + {recommended.name}: the lowest {order}")
+        lines.append(f"{others} not told apart from it; + lowest {order}: {recommended.name}")
     return lines
 
 

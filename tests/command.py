@@ -1,0 +1,139 @@
+"""The command line as a user has it: in a process of its own, with a home of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from PIL import Image
+
+from bench import store
+from bench.schema import Failure, Result, Run
+
+ROOT = Path(__file__).parent.parent
+SUITE = """
+name = "tiny"
+architectures = ["mobilenet_v3_small"]
+strategies = ["feature_extraction", "from_scratch"]
+weights = ["random"]
+[recipe]
+image_size = 32
+epochs = 1
+batch_size = 4
+precision = "fp32"
+"""
+"""Two cells, done in less than a second once torch is there."""
+
+LONG = SUITE.replace("epochs = 1", "epochs = 5000")
+"""The same; the second cell trains until somebody stops it."""
+
+
+class Place(NamedTuple):
+    """A folder with a suite and a folder of pictures."""
+
+    folder: Path
+
+    def suite(self, text: str, name: str = "tiny") -> Path:
+        """A suite file on the pictures."""
+        path = self.folder / f"{name}.toml"
+        table = f'[dataset]\nsource = "{self.folder.as_posix()}/pictures"\n'
+        path.write_text(text + table, encoding="utf-8")
+        return path
+
+
+def place(folder: Path) -> Place:
+    """Twenty pictures of two classes that a look at the red channel tells apart."""
+    for label, red in (("cat", 30), ("dog", 220)):
+        (folder / "pictures" / label).mkdir(parents=True)
+        for number in range(10):
+            picture = Image.new("RGB", (40, 40), (red, 11 * number, 250 - 20 * number))
+            picture.save(folder / "pictures" / label / f"{number}.png")
+    (folder / "home").mkdir()
+    return Place(folder)
+
+
+def start(
+    here: Place, *arguments: object, stdout: int | None = subprocess.PIPE, **environment: str
+) -> subprocess.Popen[str]:
+    """`bench` with these arguments, in the folder of the place."""
+    inherited = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
+    home = {"HOME": str(here.folder / "home"), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*on_one_core(), sys.executable, "-B", "-m", "bench", *map(str, arguments)],
+        cwd=here.folder,
+        env={**inherited, **home, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def on_one_core() -> list[str]:
+    """A prefix that keeps a command on one core, where there is one.
+
+    Threads that wait for each other in a loop, on a machine that is busy otherwise, made these
+    seconds into minutes.
+    """
+    taskset = shutil.which("taskset")
+    return [taskset, "-c", str(min(os.sched_getaffinity(0)))] if taskset else []
+
+
+def bench(here: Place, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`bench` with these arguments, to its end."""
+    process = start(here, *arguments, **environment)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def records(folder: Path) -> list[Result | Failure]:
+    """The records of a run folder, in the order of its cells."""
+    return store.read_records(folder)
+
+
+def run_of(folder: Path) -> Run:
+    """run.json."""
+    return store.read_run(folder)
+
+
+def scores(folder: Path) -> dict[str, object]:
+    """Everything that says how good a cell is, by cell id."""
+    return {r.cell_id: r.quality for r in records(folder) if isinstance(r, Result)}
+
+
+def wait_for(met: Callable[[], bool], seconds: float = 60) -> None:
+    """Return when the condition is met; fail when it is not in time."""
+    until = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def wait_for_cell(folder: Path, number: int) -> None:
+    """Return when cell `number` (1, 2, ...) of a run has a log: it has begun."""
+    wait_for(lambda: len(list((folder / "cells").glob("*/log.txt"))) >= number)
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Every process below this one."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def busiest(process: subprocess.Popen[str]) -> psutil.Process:
+    """The worker: the descendant that has computed most since it was forked."""
+    return max(descendants(process), key=lambda child: child.memory_info().rss)
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a folder, with its time of change and its content."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
