@@ -103,3 +103,15 @@ def eval_batch(images: Images, preprocessing: Preprocessing) -> Batch:
     return lambda indices_B: normalise(
         images.crops_NCHW[indices_B], preprocessing.mean, preprocessing.std
     )
+
+
+def shuffled_crops(train: Images, preprocessing: Preprocessing) -> Batch:
+    """Eval crops in a fixed random order, to estimate batch-norm statistics from.
+
+    A data set lists its images class by class, and statistics of single classes are too narrow.
+    """
+    generator = torch.Generator().manual_seed(0)
+    order_N = torch.randperm(len(train.labels_N), generator=generator)
+    order_N = order_N.to(train.labels_N.device)
+    crops = eval_batch(train, preprocessing)
+    return lambda indices_B: crops(order_N[indices_B])

@@ -82,9 +82,7 @@ def training_loss(
     placement: Placement,
 ) -> Tensor:
     """Mean cross-entropy of one batch, computed in fp32 whatever the network ran in."""
-    inputs = batch(indices_B)
-    if inputs.ndim == 4:
-        inputs = placement.lay_out(inputs)
+    inputs = placement.lay_out(batch(indices_B))
     with placement.autocast():
         logits_BK = network(inputs)
     return functional.cross_entropy(

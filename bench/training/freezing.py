@@ -10,7 +10,16 @@ from typing import Any
 
 from torch import nn
 
-UNDECAYED = ("class_token", "pos_embedding", "relative_position_bias_table", "layer_scale")
+BatchNorm = nn.modules.batchnorm._BatchNorm
+"""Batch norm of any number of dimensions."""
+
+UNDECAYED = (
+    "class_token",
+    "pos_embedding",
+    "relative_position_bias_table",
+    "layer_scale",
+    "logit_scale",
+)
 """Parameters of two and more dimensions that take no weight decay, as biases and norms do."""
 
 ParamGroups = list[dict[str, Any]]
@@ -57,7 +66,11 @@ def param_groups(
     return [{"params": p, "lr": rate, "weight_decay": wd} for (rate, wd), p in groups.items()]
 
 
-def trained_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def batch_norms(model: nn.Module) -> list[BatchNorm]:
+    """Every batch norm of the model."""
+    return [module for module in model.modules() if isinstance(module, BatchNorm)]
+
+
+def trained_norms(model: nn.Module) -> list[BatchNorm]:
     """The batch norms in training mode: those whose running statistics move."""
-    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-    return [norm for norm in norms if norm.training]
+    return [norm for norm in batch_norms(model) if norm.training]

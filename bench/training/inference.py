@@ -4,7 +4,7 @@ Dimensions: N images, B batch, K classes, V views.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from bench.training.feeds import Batch
 from bench.training.fit import Diverged
+from bench.training.freezing import BatchNorm
 from bench.training.step import Placement
 
 EVAL_BATCH = 128
 
 
 def even_chunks(num_images: int, device: torch.device) -> Sequence[Tensor]:
-    """All indices in chunks of nearly equal size: no small last batch to skew statistics."""
+    """All indices in chunks whose sizes differ by one: no small last one to skew statistics."""
     indices_N = torch.arange(num_images, device=device)
-    return indices_N.chunk(math.ceil(num_images / EVAL_BATCH))
+    return indices_N.tensor_split(math.ceil(num_images / EVAL_BATCH))
 
 
 @torch.no_grad()
@@ -30,9 +31,7 @@ def outputs(module: nn.Module, batch: Batch, num_images: int, placement: Placeme
     module.eval()
     parts = []
     for indices_B in even_chunks(num_images, placement.device):
-        inputs = batch(indices_B)
-        if inputs.ndim == 4:
-            inputs = placement.lay_out(inputs)
+        inputs = placement.lay_out(batch(indices_B))
         with placement.autocast():
             parts.append(module(inputs).float())
     return torch.cat(parts)
@@ -51,7 +50,7 @@ def logits(
 @torch.no_grad()
 def estimate_statistics(
     network: nn.Module,
-    norms: Iterable[nn.modules.batchnorm._BatchNorm],
+    norms: Sequence[BatchNorm],
     batch: Batch,
     num_images: int,
     placement: Placement,
@@ -61,18 +60,19 @@ def estimate_statistics(
     Everything else is in eval mode, so that dropped units do not skew what is measured.
     Source: Wu & Johnson 2021, arXiv:2105.07576, section 3.2.
     """
-    chosen = list(norms)
-    if not chosen:
+    if not norms:
         return
-    momenta = [norm.momentum for norm in chosen]
+    momenta = [norm.momentum for norm in norms]
     network.eval()
-    for norm in chosen:
+    for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average over the batches
         norm.train()
-    for indices_B in even_chunks(num_images, placement.device):
+    for number, indices_B in enumerate(even_chunks(num_images, placement.device), start=1):
+        for norm in norms:
+            # The plain average so far; torch's own, momentum = None, waits for the device.
+            norm.momentum = 1 / number
         with placement.autocast():
             network(placement.lay_out(batch(indices_B)))
-    for norm, momentum in zip(chosen, momenta, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -19,7 +19,8 @@ from bench.models import build, weights
 from bench.models.build import Network
 from bench.schema import Cell, Latency, Preprocessing
 from bench.training.context import Context
-from bench.training.feeds import AugmentedImages, eval_batch
+from bench.training.feeds import AugmentedImages, eval_batch, shuffled_crops
+from bench.training.freezing import batch_norms
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
 from bench.training.step import Placement, placement
 from bench.training.strategies import STARTS_FROZEN
@@ -147,9 +148,9 @@ class Shared:
                 return state
             network, place = self._network(cell, None), self.placement(cell)
             place.place(network)
-            norms = [m for m in network.modules() if isinstance(m, BATCH_NORMS)]
-            batch = eval_batch(parts.train, self.preprocessing(cell))
-            estimate_statistics(network, norms, batch, cell.data.num_train, place)
+            crops = shuffled_crops(parts.train, self.preprocessing(cell))
+            norms = batch_norms(network)
+            estimate_statistics(network, norms, crops, cell.data.num_train, place)
             return {name: value.cpu() for name, value in network.backbone.state_dict().items()}
 
     def _features(self, cell: Cell, parts: Parts, state: State, clock: Clock) -> Features:
@@ -191,14 +192,11 @@ class Shared:
         network.eval()
 
         def forward(images_BCHW: Tensor) -> Tensor:
-            with torch.no_grad(), place.autocast():
+            with place.autocast():
                 logits_BK: Tensor = network(images_BCHW)
                 return logits_BK
 
         return latency(forward, batch_BCHW[:1], batch_BCHW, self.context.device)
-
-
-BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 
 
 def keys_of(cell: Cell) -> list[Hashable]:

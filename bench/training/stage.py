@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from bench.training.feeds import (
     Feed,
     PlainImages,
     eval_batch,
+    shuffled_crops,
 )
 from bench.training.shared import Features, Parts
 from bench.training.strategies import PhasePlan
@@ -86,7 +86,7 @@ def _on_images(
         feed=_image_feed(images.train, preprocessing, recipe),
         val=Exam(eval_batch(images.val, preprocessing), host(images.val.labels_N)),
         test=Exam(eval_batch(images.test, preprocessing), host(images.test.labels_N)),
-        crops=_shuffled(images.train, preprocessing) if recipe.precise_bn else None,
+        crops=shuffled_crops(images.train, preprocessing) if recipe.precise_bn else None,
     )
 
 
@@ -94,15 +94,6 @@ def _image_feed(train: Images, preprocessing: Preprocessing, recipe: Recipe) -> 
     if recipe.augment == "none":
         return PlainImages(train, preprocessing)
     return AugmentedImages(train, preprocessing, recipe.flip)
-
-
-def _shuffled(train: Images, preprocessing: Preprocessing) -> Batch:
-    """Train crops in a fixed random order: the first few hundred are then of all classes."""
-    generator = torch.Generator().manual_seed(0)
-    order_N = torch.randperm(len(train.labels_N), generator=generator)
-    order_N = order_N.to(train.labels_N.device)
-    crops = eval_batch(train, preprocessing)
-    return lambda indices_B: crops(order_N[indices_B])
 
 
 def host(labels_N: Tensor) -> NDArray[np.int64]:

@@ -40,11 +40,11 @@ class Placement(NamedTuple):
             self.device.type, dtype=torch.bfloat16, enabled=self.execution.precision == "bf16"
         )
 
-    def lay_out(self, images_BCHW: Tensor) -> Tensor:
-        """The images in the memory layout of this cell."""
-        if not self.execution.channels_last:
-            return images_BCHW
-        return images_BCHW.contiguous(memory_format=torch.channels_last)
+    def lay_out(self, inputs: Tensor) -> Tensor:
+        """Images and maps in the memory layout of this cell; rows of features as they are."""
+        if not self.execution.channels_last or inputs.ndim != 4:
+            return inputs
+        return inputs.contiguous(memory_format=torch.channels_last)
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network on the device, in the memory layout of this cell; moved in place."""

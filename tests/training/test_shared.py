@@ -1,0 +1,158 @@
+"""Work that cells share: the same values as alone, made once, and paid for once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from bench.data.sources import scan
+from bench.data.split import make_split
+from bench.schema import Data
+from bench.training.cell import derived_seed, start_of
+from bench.training.feeds import CachedFeatures, PlainImages, eval_batch
+from bench.training.fit import fit
+from bench.training.shared import Features, Shared
+from bench.training.stage import HeadOnly
+from bench.training.strategies import HEAD_ONLY, PhasePlan
+from tests.training import cells
+
+
+def test_a_head_learns_from_cached_features_what_it_learns_through_the_frozen_network() -> None:
+    one = cells.cell("feature_extraction", "squeezenet1_1", epochs=3)
+    shared = cells.worker([one])
+    images, state = shared.images(one).value, shared.backbone(one).value
+    features = shared.features(one).value
+    through, behind = start_of(one, state), start_of(one, state)
+    cells.place().place(through)
+    plan = PhasePlan("head", 3, HEAD_ONLY)
+    live = PlainImages(images.train, shared.preprocessing(one))
+    cached = CachedFeatures(features.train_VN, images.train.labels_N)
+    for module, feed in ((through, live), (HeadOnly(behind.head), cached)):
+        torch.manual_seed(7)  # of the dropout before the head
+        order = torch.Generator().manual_seed(3)
+        list(fit(module, feed, plan, one.recipe, cells.place(), order))
+    for name, value in behind.head.state_dict().items():
+        # Features come from batches of another size, so float32 sums run in another order.
+        torch.testing.assert_close(
+            value, through.head.state_dict()[name], rtol=1e-3, atol=1e-5, check_stride=False
+        )
+        assert not value.equal(start_of(one, state).head.state_dict()[name])
+
+
+def features_of(**changed: Any) -> Features:
+    one = cells.cell("feature_extraction", "mobilenet_v3_small", **changed)
+    return cells.worker([one]).features(one).value
+
+
+def test_one_view_is_the_evaluation_crop() -> None:
+    one = cells.cell("feature_extraction", "mobilenet_v3_small")
+    shared = cells.worker([one])
+    train_VN = shared.features(one).value.train_VN
+    backbone = start_of(one, shared.backbone(one).value).backbone.eval()
+    crops = eval_batch(shared.images(one).value.train, shared.preprocessing(one))
+    with torch.no_grad():
+        direct_N = backbone(crops(torch.arange(20)))
+    assert train_VN.shape == (1, 20, 1024)
+    torch.testing.assert_close(train_VN[0], direct_N, rtol=1e-3, atol=1e-5)
+
+
+def test_several_views_are_different_pictures_of_the_same_images() -> None:
+    plain, views = features_of().train_VN[0], features_of(views=3).train_VN
+    assert views.shape == (3, *plain.shape)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (views[one] != views[other]).any(dim=1).all()
+    assert all((view != plain).any(dim=1).all() for view in views)
+
+
+def test_val_and_test_features_do_not_depend_on_the_views_of_train() -> None:
+    one, several = features_of(), features_of(views=2)
+    assert one.val_N.equal(several.val_N)
+    assert one.test_N.equal(several.test_N)
+
+
+def test_pieces_are_made_once_and_count_the_cells_that_use_them() -> None:
+    seeds = [
+        cells.cell(kind, "mobilenet_v3_small", seed=seed)
+        for kind in ("feature_extraction", "two_phase")
+        for seed in (0, 1)
+    ]
+    many_views = cells.cell("feature_extraction", "mobilenet_v3_small", views=2)
+    partial = cells.cell("partial", "mobilenet_v3_small")
+    scratch = cells.cell("from_scratch", "mobilenet_v3_small")
+    shared = cells.worker([*seeds, many_views, partial, scratch])
+    assert shared.images(scratch).sharers == 7
+    assert shared.backbone(partial).sharers == 6
+    assert shared.features(seeds[0]).sharers == 4
+    assert shared.features(many_views).sharers == 1
+    assert all(shared.features(one) is shared.features(seeds[0]) for one in seeds)
+    assert shared.features(many_views) is not shared.features(seeds[0])
+    assert shared.images(scratch) is shared.images(seeds[0])
+
+
+def test_shared_work_is_attributed_in_full_and_divided_in_the_margin() -> None:
+    pair = [cells.cell("feature_extraction", "mobilenet_v3_small", seed=seed) for seed in (0, 1)]
+    shared = cells.worker(pair)
+    costs = [cells.run(one, shared).cost for one in pair]
+    features, images = shared.features(pair[0]).spent, shared.images(pair[0]).spent
+    for cost in costs:
+        assert cost.shared_by == 2
+        assert cost.attributed.train - cost.marginal.train == pytest.approx(
+            features.seconds["train"] / 2
+        )
+        assert cost.attributed.data - cost.marginal.data == pytest.approx(
+            images.seconds["data"] / 2
+        )
+        assert cost.attributed.wall > cost.marginal.wall
+    assert features.seconds["train"] > 0
+
+
+def test_a_cell_that_shares_nothing_costs_the_same_both_ways() -> None:
+    cost = cells.run(cells.cell("from_scratch", "mobilenet_v3_small")).cost
+    assert cost.shared_by == 1
+    assert cost.attributed == cost.marginal
+
+
+def test_features_of_a_drawn_backbone_are_spread_out() -> None:
+    train_N = features_of_b0()
+    spread = train_N.std(dim=0)
+    # Without statistics from train it is 1e-14.
+    assert spread.median() > 0.05
+
+
+def features_of_b0() -> torch.Tensor:
+    one = cells.cell("feature_extraction", "efficientnet_b0")
+    return cells.worker([one]).features(one).value.train_VN[0]
+
+
+def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
+    tmp_path: Path,
+) -> None:
+    for name, grey in (("dark", 30), ("light", 220)):
+        (tmp_path / name).mkdir()
+        for number in range(140):
+            pixels = np.full((8, 8, 3), grey, dtype=np.uint8)
+            pixels[0, 0] = number  # no two alike
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    dataset = scan(str(tmp_path))
+    split = make_split(dataset, 130, 5, 0)
+    one = cells.cell("partial", split=split)
+    data = Data.model_validate(one.data.model_dump() | {"classes": ("dark", "light")})
+    one = one.model_copy(update={"data": data})
+    shared = Shared(cells.context("resnet18")._replace(dataset=dataset, split=split), [one])
+    state = shared.backbone(one).value
+
+    crops = eval_batch(shared.images(one).value.train, shared.preprocessing(one))
+    weight = state["conv1.weight"].contiguous()
+    every_NCHW = functional.conv2d(crops(torch.arange(260)), weight, stride=2, padding=3)
+    variance = every_NCHW.transpose(0, 1).flatten(1).var(dim=1)
+    # Three batches of a random mixture; of one class at a time the variance is a tenth.
+    torch.testing.assert_close(state["bn1.running_var"], variance, rtol=0.1, atol=1e-6)
+
+
+def test_the_seed_of_a_purpose_depends_on_both() -> None:
+    drawn = {derived_seed(seed, use) for seed in (0, 1, 2) for use in ("head", "batches")}
+    assert len(drawn) == 6

@@ -1,0 +1,55 @@
+"""Where and in which arithmetic a cell runs on a CPU."""
+
+import pytest
+import torch
+from torch import nn
+
+from bench.measure.hardware import cpu_has_bf16
+from bench.training.step import placement
+from tests.training import cells
+
+
+@pytest.mark.parametrize(("asked", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_arithmetic_that_a_suite_asks_for_is_used(asked: str, kind: torch.dtype) -> None:
+    place = placement("resnet18", cells.recipe(precision=asked), 64, cells.CPU)
+    assert place.execution.precision == asked
+    with place.autocast():
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == kind
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "dense"),
+    [
+        ("resnet18", 32, True),
+        ("vit_b_16", 224, True),
+        ("efficientnet_b0", 175, False),
+        ("efficientnet_b0", 176, True),
+        ("mobilenet_v3_small", 224, False),
+        ("shufflenet_v2_x1_0", 224, False),
+    ],
+)
+def test_auto_takes_bf16_where_the_cpu_has_it_and_the_network_gains(
+    architecture: str, size: int, dense: bool
+) -> None:
+    place = placement(architecture, cells.recipe(precision="auto"), size, cells.CPU)
+    assert place.execution.precision == ("bf16" if dense and cpu_has_bf16() else "fp32")
+
+
+def test_images_and_convolutions_lie_channels_last_and_features_as_they_are() -> None:
+    place = cells.place()
+    assert place.execution.channels_last
+    network = place.place(nn.Conv2d(3, 4, 3))
+    images_BCHW = place.lay_out(torch.rand(2, 3, 5, 5))
+    features_BD = torch.rand(2, 6)
+    assert network.get_parameter("weight").is_contiguous(memory_format=torch.channels_last)
+    assert images_BCHW.is_contiguous(memory_format=torch.channels_last)
+    assert place.lay_out(features_BD) is features_BD
+
+
+def test_the_layout_changes_no_value() -> None:
+    images_BCHW = torch.rand(2, 3, 5, 5)
+    assert cells.place().lay_out(images_BCHW).equal(images_BCHW)
+
+
+def test_threads_are_recorded_as_torch_has_them() -> None:
+    assert cells.place().execution.threads == torch.get_num_threads()
