@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,9 @@ precision = "fp32"
 """
 """Two cells, done in less than a second once torch is there."""
 
-LONG = SUITE.replace("epochs = 1", "epochs = 5000")
+LONG = SUITE.replace(
+    '"from_scratch"', '{name = "from_scratch", kind = "from_scratch", epochs = 5000}'
+)
 """The same; the second cell trains until somebody stops it."""
 
 
@@ -57,22 +60,25 @@ def place(folder: Path) -> Place:
     return Place(folder)
 
 
-def start(
-    here: Place, *arguments: object, stdout: int | None = subprocess.PIPE, **environment: str
-) -> subprocess.Popen[str]:
-    """`bench` with these arguments, in the folder of the place."""
+@contextmanager
+def running(here: Place, *arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`bench` with these arguments, in the folder of the place; ended with the block."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
     home = {"HOME": str(here.folder / "home"), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*on_one_core(), sys.executable, "-B", "-m", "bench", *map(str, arguments)],
         cwd=here.folder,
         env={**inherited, **home, **environment},
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def on_one_core() -> list[str]:
@@ -87,9 +93,9 @@ def on_one_core() -> list[str]:
 
 def bench(here: Place, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """`bench` with these arguments, to its end."""
-    process = start(here, *arguments, **environment)
-    out, err = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    with running(here, *arguments, **environment) as process:
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def records(folder: Path) -> list[Result | Failure]:
@@ -125,9 +131,10 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def busiest(process: subprocess.Popen[str]) -> psutil.Process:
-    """The worker: the descendant that has computed most since it was forked."""
-    return max(descendants(process), key=lambda child: child.memory_info().rss)
+def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """The worker: forked by a server, which is the child."""
+    (worker,) = (child for child in descendants(process) if child.ppid() != process.pid)
+    return worker
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -29,7 +29,7 @@ def done(
 ) -> Path:
     """A copy of the finished run."""
     assert finished.returncode == 0, finished.stderr
-    copy = here.folder / request.node.name
+    copy = here.folder / str(request.node.name)
     shutil.copytree(here.folder / "done", copy)
     return copy
 

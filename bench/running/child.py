@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -48,6 +48,7 @@ def context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload([WARM])
+    resource_tracker.ensure_running()  # the server would start it, and it unblocks SIGINT
     with no_interrupt():
         forkserver.ensure_running()
     return chosen

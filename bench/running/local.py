@@ -78,7 +78,9 @@ def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Cell]:
             flight.take(event)
             listen(event)
     except Stopped as stop:
-        kill(worker)
+        worker.process.kill()
+        for event in events(worker):  # what it told before, and nobody had heard yet
+            flight.take(event)
         cause = Cause("interrupted", "stopped", f"stopped by signal {stop.signal_number}")
         if flight.current is not None:
             record_once(flight.current, cause, job, flight.since)

@@ -22,11 +22,10 @@ def test_after_kill_9_no_process_is_left_and_the_next_run_ends_with_the_scores_o
     suite, folder = here.suite(SUITE), here.folder / "out"
     quiet = bench(here, "run", suite, "--out", "quiet")
     assert quiet.returncode == 0, quiet.stderr
-    process = command.start(here, "run", suite, "--out", folder)
-    command.wait_for(lambda: any((folder / "cells").glob("*/record.json")))
-    below = command.descendants(process)
-    process.kill()
-    process.communicate()
+    with command.running(here, "run", suite, "--out", folder) as process:
+        command.wait_for(lambda: any((folder / "cells").glob("*/record.json")))
+        below = command.descendants(process)
+        process.kill()
     _, alive = psutil.wait_procs(below, timeout=5)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     first = {path: path.read_bytes() for path in (folder / "cells").glob("*/record.json")}
@@ -40,12 +39,12 @@ def test_after_kill_9_no_process_is_left_and_the_next_run_ends_with_the_scores_o
 def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
     folder = here.folder / "out"
     text = LONG.replace(
-        '"from_scratch"]', '"from_scratch", {name = "last", kind = "from_scratch", epochs = 1}]'
+        "epochs = 5000}]", 'epochs = 5000}, {name = "last", kind = "from_scratch", epochs = 1}]'
     )
-    process = command.start(here, "run", here.suite(text), "--out", folder)
-    command.wait_for_cell(folder, 2)
-    command.busiest(process).kill()
-    out, err = process.communicate(timeout=60)
+    with command.running(here, "run", here.suite(text), "--out", folder) as process:
+        command.wait_for_cell(folder, 2)
+        command.worker_of(process).kill()
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (3, ""), out
     ok, lost, last = command.records(folder)
     assert (ok.status, last.status) == ("ok", "ok")
@@ -59,14 +58,15 @@ def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number: int) -> None:
     folder = here.folder / "out"
-    process = command.start(here, "run", here.suite(LONG), "--out", folder)
-    command.wait_for_cell(folder, 2)
-    below = command.descendants(process)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
+        command.wait_for_cell(folder, 2)
+        below = command.descendants(process)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     assert err == f"stopped; the same command with --out {folder} goes on from here\n"
-    psutil.wait_procs(below, timeout=5)
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     ok, stopped = command.records(folder)
     assert (ok.status, stopped.status, stopped.kind) == ("ok", "interrupted", "stopped")
     run = command.run_of(folder)
@@ -76,12 +76,11 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number
 
 def test_a_reader_that_leaves_ends_the_run_in_order(here: Place) -> None:
     folder = here.folder / "out"
-    process = command.start(here, "run", here.suite(LONG), "--out", folder)
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("bench tiny")
-    process.stdout.close()
-    process.wait(timeout=60)
-    assert process.stderr is not None
-    with process.stderr:
+    with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("bench tiny")
+        process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+        process.wait(timeout=60)
     assert process.returncode == 128 + signal.SIGPIPE

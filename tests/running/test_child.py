@@ -1,0 +1,61 @@
+"""Asking a child process: its answer, its refusal, its end."""
+
+import os
+import signal
+from typing import NoReturn
+
+import pytest
+
+from bench.running import child
+from bench.running.child import ChildCrashed, Refused
+
+HERE = "tests.running.test_child"
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def interrupts_blocked() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def slip() -> NoReturn:
+    raise ValueError("a ValueError of numpy's is no mistake of the user's")
+
+
+def test_the_value_of_a_function_comes_back() -> None:
+    assert child.call(f"{HERE}:double", 21) == 42
+
+
+def test_a_mistake_of_the_users_comes_back_line_by_line() -> None:
+    with pytest.raises(Refused) as caught:
+        child.call("bench.running.preflight:find_hardware", "tpu")
+    assert caught.value.problems == ["--device: expected auto, cpu, cuda or cuda:N, got 'tpu'"]
+
+
+def test_a_bug_is_not_taken_for_a_mistake_of_the_users() -> None:
+    with pytest.raises(ChildCrashed, match=r"(?s)slip failed .*Traceback.*numpy's"):
+        child.call(f"{HERE}:slip")
+
+
+def test_a_child_that_dies_is_named_with_its_signal() -> None:
+    with pytest.raises(ChildCrashed, match="die: was killed by SIGKILL"):
+        child.call(f"{HERE}:die", signal.SIGKILL)
+
+
+def test_ctrl_c_does_not_reach_children() -> None:
+    assert child.call(f"{HERE}:interrupts_blocked")
+    assert not interrupts_blocked()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(None, "still running"), (-11, "was killed by SIGSEGV"), (3, "ended with exit code 3")],
+)
+def test_the_end_of_a_process_in_words(code: int | None, text: str) -> None:
+    assert child.exit_text(code) == text

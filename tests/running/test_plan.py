@@ -1,0 +1,91 @@
+"""How much a run will look at, counted by hand."""
+
+from itertools import product
+
+import pytest
+
+from bench.running import plan
+from bench.running.findings import Speed
+from bench.running.plan import Visits
+from bench.schema import Cell
+from tests import records
+
+# records.data(): 300 train, 400 val, 1,000 test; records.cell(): 10 epochs, 5 of them head-only.
+
+
+def changed(cell: Cell, **recipe: object) -> Cell:
+    return cell.model_copy(update={"recipe": cell.recipe.model_copy(update=recipe)})
+
+
+def visits(*cells: Cell) -> list[Visits]:
+    return plan.visits(cells)
+
+
+def test_a_frozen_backbone_looks_at_every_image_once() -> None:
+    (seen,) = visits(records.cell("resnet18", "feature_extraction", 0))
+    assert seen == Visits(trained=0, forwarded=300 + 400 + 1000)
+
+
+def test_views_multiply_the_training_images_only() -> None:
+    cell = changed(records.cell("resnet18", "feature_extraction", 0), views=3)
+    assert visits(cell) == [Visits(0, 3 * 300 + 400 + 1000)]
+
+
+def test_features_are_counted_for_the_first_cell_that_needs_them() -> None:
+    cells = [records.cell("resnet18", "feature_extraction", seed) for seed in (0, 1)]
+    other = records.cell("resnet50", "feature_extraction", 0)
+    assert [seen.forwarded for seen in visits(*cells, other)] == [1700, 0, 1700]
+
+
+def test_training_counts_every_epoch_and_its_scorings() -> None:
+    (live,) = visits(changed(records.cell("resnet18", "fine_tuning", 0), precise_bn=False))
+    assert live.trained == 10 * 300
+    scorings = (live.forwarded - 1000) / 400
+    assert scorings == int(scorings)
+    assert 1 <= scorings <= 10
+
+
+def test_precise_statistics_add_the_training_images_to_every_scoring() -> None:
+    cell = records.cell("resnet18", "fine_tuning", 0)
+    (with_, without) = (visits(changed(cell, precise_bn=on))[0].forwarded for on in (True, False))
+    assert (with_ - without) / 300 == (without - 1000) / 400
+
+
+def test_two_phase_trains_the_second_half_after_looking_once() -> None:
+    (seen,) = visits(records.cell("resnet18", "two_phase", 0))
+    assert seen.trained == 5 * 300
+    assert seen.forwarded > 1700
+
+
+def test_partial_is_half_a_step() -> None:
+    assert visits(records.cell("resnet18", "partial", 0))[0].trained == 10 * 300 * 0.5
+
+
+def test_work_is_three_passes_for_a_step_and_one_for_a_look() -> None:
+    cell = changed(records.cell("resnet18", "fine_tuning", 0), precise_bn=False)
+    (seen,) = visits(cell)
+    expected = (3 * 3000 + seen.forwarded) * 7
+    assert plan.work([cell], {("resnet18", 48): 7}) == [expected]
+
+
+def test_a_network_bound_by_memory_counts_four_times() -> None:
+    cells = [records.cell(name, "from_scratch", 0) for name in ("resnet18", "mobilenet_v3_small")]
+    dense, sparse = plan.work(cells, {(cell.architecture, 48): 1 for cell in cells})
+    assert sparse == 4 * dense
+
+
+def test_each_architecture_has_one_worker_that_runs_its_cells_in_order() -> None:
+    asked = list(product(("vgg16", "resnet18"), ("partial", "fine_tuning"), (1, 0)))
+    cells = [records.cell(*names) for names in asked]
+    plans = plan.workers(cells)
+    assert [one.architecture_label for one in plans] == ["vgg16", "resnet18"]
+    assert [cell for one in plans for cell in one.cells] == cells
+
+
+def test_predicted_time_adds_visits_at_their_measured_speed() -> None:
+    cell = records.cell("resnet18", "feature_extraction", 0)
+    still, moving = (
+        plan.seconds([cell], {("resnet18", 48): Speed(train=9.0, forward=forward)})
+        for forward in (0.0, 0.01)
+    )
+    assert moving - still == pytest.approx(1700 * 0.01)

@@ -1,0 +1,47 @@
+"""A run goes on only where it is the same task."""
+
+from typing import Any
+
+import pytest
+
+from bench.running import sitting
+from bench.schema import Run
+from bench.store import FolderError
+from tests import records
+
+EARLIER = records.run(["resnet18"], ["fine_tuning", "partial"]).model_copy(
+    update={"status": "interrupted", "wall_seconds": 12.0}
+)
+
+
+def changed(**update: Any) -> Run:
+    return EARLIER.model_copy(update=update)
+
+
+def test_a_run_that_goes_on_keeps_its_start_its_time_and_its_source() -> None:
+    fresh = changed(started_at="later", wall_seconds=0.0, warnings=("x",))
+    assert sitting.go_on(EARLIER, fresh) == EARLIER
+
+
+def test_another_list_of_weights_alone_is_no_other_task() -> None:
+    fresh = changed(suite={**EARLIER.suite, "weights": ["random"]})
+    assert sitting.go_on(EARLIER, fresh) == EARLIER
+
+
+@pytest.mark.parametrize(
+    ("fresh", "name"),
+    [
+        (changed(profile="gpu"), "the device profile"),
+        (changed(suite={**EARLIER.suite, "target": 0.5}), "the suite"),
+        (
+            changed(data=EARLIER.data.model_copy(update={"split_sha256": "e" * 64})),
+            "the images or their split",
+        ),
+        (changed(protocol_version=EARLIER.protocol_version + 1), "bench's protocol"),
+        (changed(cells=EARLIER.cells[:1]), "the weights or a default"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_change_of_the_task_is_refused_by_name(fresh: Run, name: str) -> None:
+    with pytest.raises(FolderError, match=f"{name} changed since; name a new folder"):
+        sitting.go_on(EARLIER, fresh)

@@ -1,0 +1,202 @@
+"""A run folder: whole or absent, one writer, and what is said where that fails."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import store
+from bench.schema import Result, cell_id
+from bench.store import FolderError
+from tests import records
+
+
+@pytest.fixture
+def record() -> Result:
+    return records.result(records.cell("resnet18", "fine_tuning", 0))
+
+
+def record_file(folder: Path, record: Result) -> Path:
+    return folder / "cells" / record.cell_id / "record.json"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- writing --------------------------------------------------------------------------------
+
+
+def test_a_record_and_a_run_survive_the_disk(tmp_path: Path, record: Result) -> None:
+    run = records.run(["resnet18"], ["fine_tuning"])
+    store.write_run(tmp_path, run)
+    store.write_record(tmp_path, record)
+    assert store.read_run(tmp_path) == run
+    assert store.read_records(tmp_path) == [record]
+    assert names(tmp_path) == {"run.json", "record.json"}
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "x.txt"
+    store.write_text(path, "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FolderError, match="No space left on device; free some space, then run"):
+        store.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"x.txt"}
+
+
+def test_an_interrupt_in_the_middle_of_a_write_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_text(tmp_path / "x.txt", "new")
+    assert names(tmp_path) == set()
+
+
+def test_a_text_is_written_as_it_is_on_every_system(tmp_path: Path) -> None:
+    store.write_text(tmp_path / "a" / "x.txt", "ä\n\n")
+    assert (tmp_path / "a" / "x.txt").read_bytes() == b"\xc3\xa4\n\n"
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "list", "other cell", "NaN"])
+def test_a_damaged_record_is_set_aside_and_its_cell_has_none(
+    tmp_path: Path, record: Result, damage: str
+) -> None:
+    store.write_record(tmp_path, record)
+    path = record_file(tmp_path, record)
+    text = path.read_text()
+    other = records.result(records.cell("resnet18", "partial", 1)).model_dump_json()
+    path.write_text(
+        {
+            "half": text[: len(text) // 2],
+            "empty": "",
+            "list": "[]",
+            "other cell": other,
+            "NaN": text.replace('"lr": 0.001', '"lr": NaN'),
+        }[damage]
+    )
+    before = path.read_bytes()
+    (found,) = store.set_aside_damaged(tmp_path, [record.cell_id, "no-such-cell"])
+    assert found.cell_id == record.cell_id
+    assert (path.parent / found.moved_to).read_bytes() == before
+    assert store.read_record(tmp_path, record.cell_id) is None
+    assert store.set_aside_damaged(tmp_path, [record.cell_id]) == []
+
+
+def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(
+    tmp_path: Path, record: Result
+) -> None:
+    store.write_record(tmp_path, record)
+    path = record_file(tmp_path, record)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(FolderError, match=r"newer bench \(schema 2, this one knows 1\); update"):
+        store.set_aside_damaged(tmp_path, [record.cell_id])
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(None, "holds no run"), ("{", "cannot be read"), ('{"name": 1}', "not written by bench")],
+)
+def test_a_run_that_cannot_be_read_is_said(tmp_path: Path, content: str | None, text: str) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(FolderError, match=text):
+        store.read_run(tmp_path)
+
+
+def test_an_older_schema_goes_through_every_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(
+        store, "UPGRADES", {1: lambda d: {**d, "a": 1}, 2: lambda d: {**d, "b": d["a"] + 1}}
+    )
+    upgraded = store.upgraded(json.loads('{"schema_version": 1}'), Path("x"))
+    assert (upgraded["a"], upgraded["b"]) == (1, 2)
+
+
+def test_records_come_in_the_order_of_the_run(tmp_path: Path) -> None:
+    run = records.run(["vgg16", "resnet18"], ["partial"], seeds=(2, 1))
+    store.write_run(tmp_path, run)
+    asked = [records.cell(a, "partial", s) for a in ("vgg16", "resnet18") for s in (2, 1)]
+    for cell in reversed(asked):
+        store.write_record(tmp_path, records.result(cell))
+    assert [r.cell_id for r in store.read_records(tmp_path)] == [cell_id(cell) for cell in asked]
+
+
+def test_only_the_named_records_are_taken_away(tmp_path: Path, record: Result) -> None:
+    kept = records.result(records.cell("resnet18", "partial", 0))
+    for one in (record, kept):
+        store.write_record(tmp_path, one)
+    store.remove_records(tmp_path, [record.cell_id, "never-there"])
+    assert store.read_record(tmp_path, record.cell_id) is None
+    assert store.read_record(tmp_path, kept.cell_id) == kept
+
+
+# ---- the folder -----------------------------------------------------------------------------
+
+
+def test_a_folder_that_another_process_writes_is_refused_until_that_process_dies(
+    tmp_path: Path,
+) -> None:
+    holder = (
+        "import sys; from pathlib import Path; from bench import store\n"
+        "with store.locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(FolderError, match="in use by another run"), store.locked(tmp_path):
+            pass
+        process.kill()
+    with store.locked(tmp_path):
+        pass
+
+
+def test_a_usable_folder_is_not_made_by_the_check(tmp_path: Path) -> None:
+    store.check_usable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interrupted_start_left_is_no_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "cells").mkdir()
+    store.check_usable(tmp_path)
+
+
+def test_foreign_files_and_files_in_the_way_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(FolderError, match=r"holds other files \(thesis\.tex"):
+        store.check_usable(tmp_path)
+    with pytest.raises(FolderError, match="is a file"):
+        store.check_usable(tmp_path / "thesis.tex")
+    with pytest.raises(FolderError, match="not a writable folder"):
+        store.check_usable(tmp_path / "thesis.tex" / "run")
+
+
+def test_new_folders_have_a_safe_name_and_differ(tmp_path: Path) -> None:
+    found = {store.new_folder(tmp_path, "../My Suite") for _ in range(50)}
+    assert len(found) == 50
+    assert {path.parent for path in found} == {tmp_path / "my-suite"}
