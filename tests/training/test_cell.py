@@ -57,6 +57,7 @@ def test_two_phase_records_the_share_of_each_phase_and_counts_epochs_through_bot
     assert (head.trainable_parameters, rest.trainable_parameters) == (5_130, 11_181_642)
     assert head.trainable_share == 5_130 / 11_181_642
     assert outcome.cost.trainable_share == rest.trainable_share == 1
+    assert outcome.cost.trainable_parameters == 11_181_642
     names = [(point.phase, point.epoch) for point in outcome.curve]
     assert names == [("head", 1), ("head", 2), ("all", 3), ("all", 4), ("all", 5)]
     assert all(point.val_score is not None for point in outcome.curve)
