@@ -1,0 +1,137 @@
+"""Pages of the terminal: what they say, at 80 columns, and of names that mean harm."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from bench import views
+from bench.schema import MissingWeights, Result, Run, Source
+from tests import records
+
+HOSTILE = "[red]x[/red]\x1b[2J"
+
+
+def shown(page: RenderableType, width: int = 80) -> list[str]:
+    file = io.StringIO()
+    Console(file=file, width=width, highlight=False).print(page)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def drawn(*strategies: str) -> tuple[Run, list[Result]]:
+    run = records.run(list(records.ARCHITECTURES), strategies)
+    return run, records.drawn(run, strategies)
+
+
+def missing(architecture: str, why: str) -> MissingWeights:
+    return MissingWeights(
+        architecture=architecture, file=f"{architecture}.pth", address="https://x", folder="~/c",
+        why=why,
+    )  # fmt: skip
+
+
+# ---- weights --------------------------------------------------------------------------------
+
+
+def test_a_source_that_is_the_first_choice_is_one_line() -> None:
+    assert views.source_lines(Source(wanted=("imagenet", "random"), used="imagenet")) == [
+        "weights: imagenet"
+    ]
+
+
+def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
+    names = ("resnet18", "resnet50", "vgg16", "vit_b_16")
+    lost = [*(missing(name, "not in the cache; no net") for name in names), missing("x", "damaged")]
+    source = Source(wanted=("imagenet", "random"), used="random", missing=tuple(lost))
+    assert views.source_lines(source) == [
+        "weights: random – imagenet could not be had for all architectures",
+        "  not in the cache; no net",
+        "  missing: resnet18.pth, resnet50.pth, vgg16.pth and 1 more",
+        "  damaged",
+        "  missing: x.pth",
+        "  looked for in ~/c; addresses stand in report.md",
+        "  random weights do not tell which pretrained architecture to use",
+    ]
+
+
+def test_an_indented_line_stays_indented_where_it_is_broken() -> None:
+    (line,) = views.prose(["  " + "word " * 12])
+    assert all(row.startswith("  word") for row in shown(line, width=30))
+
+
+# ---- the end of a run -----------------------------------------------------------------------
+
+
+def test_the_end_marks_the_winner_and_what_is_recommended() -> None:
+    winner = records.result(records.cell("resnet50", "partial", 0), val=380, train_seconds=20)
+    cheap = records.result(records.cell("resnet18", "partial", 0), val=379, train_seconds=5)
+    run = records.run(["resnet18", "resnet50"], ["partial"])
+    lines = shown(views.end(Path("out"), run, [cheap, winner]), width=200)
+    rows = [line.split() for line in lines if line.startswith(("*", "+", " "))]
+    assert [row[:5] for row in rows[1:3]] == [
+        ["*", "resnet50", "partial", "95.0", "%"],
+        ["+", "resnet18", "partial", "94.8", "%"],
+    ]
+    text = "\n".join(lines)
+    assert "* resnet50 · partial: highest mean val top-1 accuracy, 95.0 % (400 val images" in text
+    assert "1,000 images, 95 % interval" in text
+    assert "1 other is not told apart from it; + lowest train time" in text
+    assert lines[-2:] == ["done: 2 ok · 8 min 32 s", "report: out/report.md"]
+
+
+def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
+    run, found = drawn("feature_extraction", "fine_tuning")
+    lines = shown(views.end(Path("out"), run, found))
+    rows = [line for line in lines if " %  " in line]
+    assert len(rows) == views.TOP
+    assert max(map(len, lines)) <= 80
+
+
+def test_failures_are_listed_with_their_log_and_the_way_on() -> None:
+    run = records.run(["resnet18"], ["partial"])
+    failed = records.failure(records.cell("resnet18", "partial", 0), reason=HOSTILE)
+    lines = shown(views.end(Path("out"), run, [failed]), width=200)
+    assert "no winner: no architecture under any strategy has an ok record for every seed" in lines
+    assert "done: 1 diverged · 8 min 32 s" in lines
+    assert "resnet18 · partial · s0: diverged (training): [red]x[/red][2J" in lines
+    assert f"  log: out/cells/{failed.cell_id}/log.txt" in lines
+    assert "the same command with --out out tries these again" in lines
+
+
+def test_a_cell_without_a_record_is_counted() -> None:
+    run = records.run(["resnet18"], ["partial", "fine_tuning"])
+    done = records.result(records.cell("resnet18", "partial", 0))
+    assert "done: 1 ok, 1 missing · 8 min 32 s" in shown(views.end(Path("out"), run, [done]))
+
+
+def test_random_weights_are_said_again_at_the_end() -> None:
+    run = records.run(["resnet18"], ["partial"]).model_copy(
+        update={"source": Source(wanted=("imagenet", "random"), used="random")}
+    )
+    done = records.result(records.cell("resnet18", "partial", 0))
+    assert f"note: {views.RANDOM_WEIGHTS}" in shown(views.end(Path("out"), run, [done]))
+
+
+@pytest.mark.parametrize("cell", ["[bold]x", "x[/]", HOSTILE])
+def test_names_are_never_read_as_markup(cell: str) -> None:
+    made = views.table("name")
+    views.add(made, cell)
+    assert shown(made)[-1] == cell.replace("\x1b", "")
+
+
+# ---- lists ----------------------------------------------------------------------------------
+
+
+def test_every_strategy_and_data_set_is_listed() -> None:
+    text = "\n".join(shown(views.strategies(), width=200))
+    assert all(kind in text for kind in records.STRATEGIES)
+    text = "\n".join(shown(views.datasets(), width=200))
+    assert "digits" in text
+    assert "PATH/" in text
+
+
+def test_the_featured_architectures_come_first() -> None:
+    lines = shown(views.architectures(), width=400)
+    assert lines[2].startswith("featured")
+    assert all(name in lines[2] for name in records.ARCHITECTURES)
