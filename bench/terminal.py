@@ -70,9 +70,10 @@ class Work(NamedTuple):
 
 
 def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]) -> Work:
-    """The work of the cells that are left."""
+    """The work of the cells that are left; names tell the seed where there are several."""
     ids = [cell_id(cell) for cell in left]
-    names = [f"{c.architecture_label} · {c.strategy} · seed {c.seed}" for c in left]
+    several = len({cell.seed for cell in (*done, *left)}) > 1
+    names = [_name(cell) + (f" · seed {cell.seed}" if several else "") for cell in left]
     epochs = [cell.recipe.epochs for cell in left]
     return Work(
         dict(zip(ids, amounts, strict=True)),
@@ -80,6 +81,10 @@ def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]
         dict(zip(ids, epochs, strict=True)),
         len(done),
     )
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.architecture_label} · {cell.strategy}"
 
 
 class Tally:

@@ -56,7 +56,14 @@ def test_the_cell_that_runs_is_described(tally: Tally) -> None:
     ]
 
 
-def test_a_run_without_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_is_named_where_there_are_several() -> None:
+    alone = terminal.work_of([], CELLS[:1], [1.0])
+    assert list(alone.names.values()) == ["resnet18 · fine_tuning"]
+    both = terminal.work_of(CELLS[:1], CELLS[1:], [1.0])
+    assert list(both.names.values()) == ["resnet18 · fine_tuning · seed 1"]
+
+
+def test_a_run_without_work_is_done() -> None:
     empty = Tally(terminal.work_of(CELLS, [], []))
     assert (empty.count, empty.total, terminal.left_text(empty)) == (2, 2, "")
 
