@@ -4,11 +4,13 @@ import csv
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from bench import cli
 from tests import command
 from tests.command import SUITE, Place, bench
 
@@ -222,3 +224,21 @@ def test_every_page_of_list_fits_80_columns(here: Place) -> None:
         done = bench(here, "list", what, COLUMNS="80")
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+# ---- a bug ----------------------------------------------------------------------------------
+
+
+def test_a_bug_is_saved_with_its_traceback_and_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyError) as caught:
+        raise KeyError("no [such] key\x1b[2J")
+    assert cli.crash(caught.value) == 1
+    (saved,) = tmp_path.iterdir()
+    assert "Traceback" in saved.read_text()
+    said = capsys.readouterr().err
+    assert said.startswith("error[E-BUG] KeyError: ")
+    assert str(saved) in said
+    assert "\x1b[2J" not in said
