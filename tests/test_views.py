@@ -85,6 +85,8 @@ def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
     lines = shown(views.end(Path("out"), run, found))
     rows = [line for line in lines if " %  " in line]
     assert len(rows) == views.TOP
+    assert all("feature_extraction  " in row or "fine_tuning  " in row for row in rows)
+    assert all(row.endswith(" MiB") for row in rows)
     assert max(map(len, lines)) <= 80
 
 
