@@ -5,10 +5,10 @@ Names of classes, files and suites are printed as they are, never read as markup
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -41,10 +41,21 @@ def add(made: Table, *cells: str) -> None:
     made.add_row(*(Text(plain(cell)) for cell in cells))
 
 
+class Indented(NamedTuple):
+    """A line two spaces in, which stays so where it is broken."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # Where lines are not broken, padding would cut them off at the width of the console.
+        whole = Text(f"  {self.text}")
+        yield whole if options.no_wrap else Padding.indent(Text(self.text), 2)
+
+
 def prose(lines: Iterable[str]) -> list[RenderableType]:
-    """Plain lines; one that starts with two spaces stays indented where it is broken."""
+    """Plain lines; one that starts with two spaces is indented."""
     return [
-        Padding.indent(Text(plain(line.strip())), 2) if line.startswith("  ") else Text(plain(line))
+        Indented(plain(line.strip())) if line.startswith("  ") else Text(plain(line))
         for line in lines
     ]
 
@@ -146,6 +157,8 @@ def plan(assignment: Assignment, seconds: float) -> RenderableType:
         add(matrix, label, *(f"{share[label, name]:.1%}" for name in names))
     downloads = assignment.prepared.downloads
     megabytes = sum(size for _, size in downloads)
+    files = units.plural(len(downloads), "file")
+    downloads_text = f"{megabytes:.0f} MB in {files}" if downloads else "none"
     lines = [
         f"{units.plural(len(assignment.cells), 'cell')}: "
         f"{units.plural(len(labels_of(suite)), 'architecture')} x {strategies_text(names)} x "
@@ -153,7 +166,7 @@ def plan(assignment: Assignment, seconds: float) -> RenderableType:
         images_line(assignment),
         *source_lines(assignment.prepared.source),
         f"predicted time  about {clock_text(seconds)}",
-        f"downloads       {megabytes:.0f} MB in {units.plural(len(downloads), 'file')}",
+        f"downloads       {downloads_text}",
         f"disk            about {plans.disk_bytes(assignment.cells) / 1e6:.0f} MB",
     ]
     return Group(matrix, Text(), *prose(lines))
@@ -202,7 +215,8 @@ def source_lines(source: Source) -> list[str]:
         more = len(files) - NAMED_FILES
         lines += [f"  {why}", f"  missing: {names}" + (f" and {more} more" if more > 0 else "")]
     if source.missing:
-        lines.append(f"  looked for in {source.missing[0].folder}; addresses stand in report.md")
+        folder = source.missing[0].folder
+        lines.append(f"  looked for in {folder} (addresses: bench inspect NAME)")
     if source.used == "random":
         lines.append(f"  {RANDOM_WEIGHTS}")
     return lines

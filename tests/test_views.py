@@ -50,7 +50,7 @@ def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
         "  missing: resnet18.pth, resnet50.pth, vgg16.pth and 1 more",
         "  damaged",
         "  missing: x.pth",
-        "  looked for in ~/c; addresses stand in report.md",
+        "  looked for in ~/c (addresses: bench inspect NAME)",
         "  random weights do not tell which pretrained architecture to use",
     ]
 
@@ -58,6 +58,13 @@ def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
 def test_an_indented_line_stays_indented_where_it_is_broken() -> None:
     (line,) = views.prose(["  " + "word " * 12])
     assert all(row.startswith("  word") for row in shown(line, width=30))
+
+
+def test_an_indented_line_is_whole_where_lines_are_not_broken() -> None:
+    file = io.StringIO()
+    (line,) = views.prose(["  " + "word " * 12 + "end"])
+    Console(file=file, width=30).print(line, soft_wrap=True)
+    assert file.getvalue() == "  " + "word " * 12 + "end\n"
 
 
 # ---- the end of a run -----------------------------------------------------------------------
