@@ -110,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)  # a signal may come after the rename
             raise
         _sync_folder(path.parent)
 

@@ -67,6 +67,21 @@ def test_an_interrupt_in_the_middle_of_a_write_leaves_no_half_file(
     assert names(tmp_path) == set()
 
 
+def test_an_interrupt_right_after_the_rename_stays_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def interrupted(source: str, target: Path) -> None:
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_text(tmp_path / "x.txt", "new")
+    assert (tmp_path / "x.txt").read_text() == "new"
+
+
 def test_a_text_is_written_as_it_is_on_every_system(tmp_path: Path) -> None:
     store.write_text(tmp_path / "a" / "x.txt", "ä\n\n")
     assert (tmp_path / "a" / "x.txt").read_bytes() == b"\xc3\xa4\n\n"
