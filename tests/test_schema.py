@@ -15,8 +15,10 @@ def paths(model: type[BaseModel], prefix: str) -> set[str]:
     found: set[str] = set()
     for name, field in model.model_fields.items():
         path, kind = f"{prefix}{name}", field.annotation
-        opened = isinstance(kind, type) and issubclass(kind, BaseModel) and path not in BUCKETS
-        found |= paths(kind, f"{path}.") if opened else {path}
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and path not in BUCKETS:
+            found |= paths(kind, f"{path}.")
+        else:
+            found.add(path)
     return found
 
 

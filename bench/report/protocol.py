@@ -114,22 +114,31 @@ def machines(run: Run, records: Sequence[Result | Failure]) -> str:
     """Hardware, software and how the cells were executed; more than one machine is said."""
     ok = results(records)
     lines = [*machine(run.machine)]
-    executions = dict.fromkeys(
-        f"{e.precision}, {'channels-last' if e.channels_last else 'channels-first'}, "
-        f"{units.plural(e.threads, 'thread')}, TF32 {plain(e.allow_tf32)}, "
-        f"deterministic {plain(e.deterministic)}, cuDNN benchmark {plain(e.cudnn_benchmark)}"
-        for e in (result.execution for result in ok)
-    )
-    lines += [f"- Executed in: {text}." for text in executions]
+    lines += executions(ok)
     versions = dict.fromkeys(record.provenance.bench for record in records)
     lines += [f"- bench {name(', '.join(versions))}."] if versions else []
-    if len({result.keys.performance for result in ok}) > 1:
+    # Precision may differ between architectures on one machine: it is part of how each is run.
+    if len({(result.machine, result.execution.threads) for result in ok}) > 1:
         lines.append(
-            "- **The cells ran under different conditions** (see keys.performance in "
+            "- **The cells ran on different machines or versions** (see keys.performance in "
             "results.csv): their times and memory do not compare."
         )
     times = f"{run.started_at} to {run.finished_at or 'not finished'}"
     return "\n".join([*lines, f"- UTC: {times}."])
+
+
+def executions(ok: Sequence[Result]) -> list[str]:
+    """How each architecture was executed; those that agree share a line."""
+    found: dict[str, dict[str, None]] = {}
+    for result in ok:
+        e = result.execution
+        text = (
+            f"{e.precision}, {'channels-last' if e.channels_last else 'channels-first'}, "
+            f"{units.plural(e.threads, 'thread')}, TF32 {plain(e.allow_tf32)}, "
+            f"deterministic {plain(e.deterministic)}, cuDNN benchmark {plain(e.cudnn_benchmark)}"
+        )
+        found.setdefault(text, {})[result.cell.architecture_label] = None
+    return [f"- Executed in {text}: {name(', '.join(labels))}." for text, labels in found.items()]
 
 
 def machine(facts: Machine) -> list[str]:

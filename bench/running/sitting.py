@@ -1,6 +1,6 @@
 """One sitting of a run: everything found out first, then every cell that has no good record.
 
-`prepare` writes nothing. `train` makes the run folder, or goes on with one.
+Up to `assign` and `begin` nothing is written; `train` fills the run folder.
 """
 
 import csv

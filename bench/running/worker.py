@@ -33,6 +33,7 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))
             record = attempt(cell, shared, job, sender)
+            shared.release(cell)
             store.write_record(job.folder, record)
             sender.send(CellEnded(record.cell_id, record.status, summary(record)))
             if record.kind == "cuda":

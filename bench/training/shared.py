@@ -75,6 +75,7 @@ class Shared:
     def __init__(self, context: Context, cells: Sequence[Cell]) -> None:
         self.context = context
         self._sharers = Counter(key for cell in cells for key in keys_of(cell))
+        self._waiting = self._sharers.copy()
         self._pieces: dict[Hashable, Piece[Any]] = {}
         self._latencies: dict[Hashable, Latency] = {}
         self._macs: dict[Hashable, int] = {}
@@ -109,6 +110,13 @@ class Shared:
         return self._once(
             features_key(cell), lambda clock: self._features(cell, parts, state, clock)
         )
+
+    def release(self, cell: Cell) -> None:
+        """Let go of the pieces that no later cell uses: they would lie in its peak memory."""
+        for key in keys_of(cell):
+            self._waiting[key] -= 1
+            if self._waiting[key] == 0:
+                self._pieces.pop(key, None)
 
     def forward_macs(self, cell: Cell) -> int:
         """Multiply-accumulates of one image's forward pass."""

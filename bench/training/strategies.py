@@ -25,8 +25,8 @@ class Strategy(NamedTuple):
 STRATEGIES: Mapping[Kind, Strategy] = {
     "feature_extraction": Strategy("train the head on a frozen backbone", 1e-2, 0.0, True),
     "fine_tuning": Strategy("train everything, the backbone more slowly", 1e-3, 0.3, True),
-    "two_phase": Strategy("train the head, then everything at a low rate", 1e-2, 0.1, True),
-    "partial": Strategy("train the last stage and the head", 1e-3, 1.0, True),
+    "two_phase": Strategy("train the head, then everything at a low rate", 3e-3, 0.1, True),
+    "partial": Strategy("train the last stage and the head", 1e-3, 0.3, True),
     "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False),
 }
 

@@ -156,3 +156,13 @@ def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
 def test_the_seed_of_a_purpose_depends_on_both() -> None:
     drawn = {derived_seed(seed, use) for seed in (0, 1, 2) for use in ("head", "batches")}
     assert len(drawn) == 6
+
+
+def test_a_piece_is_let_go_after_its_last_user() -> None:
+    first, last = (cells.cell("feature_extraction", "mobilenet_v3_small", seed=s) for s in (0, 1))
+    shared = cells.worker([first, last])
+    features = shared.features(first).value
+    shared.release(first)
+    assert shared.features(last).value is features
+    shared.release(last)
+    assert shared.features(last).value is not features
