@@ -77,6 +77,8 @@ def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
     values.pop("image_size", None)
     if kind == "feature_extraction":
         values["backbone_lr_scale"] = 0.0
+        if values["views"] == 1:  # the eval crop, whatever the recipe says of augmentation
+            values |= {"augment": "none", "flip": False}
     if kind != "partial":
         values.pop("stages", None)
     if kind == "two_phase":

@@ -26,10 +26,13 @@ class SuiteError(ValueError):
 def unknown(name: object, accepted: Sequence[str]) -> str:
     """Text for a name that is not among the accepted ones: the nearest, or all when few."""
     near = difflib.get_close_matches(str(name).lower(), accepted, n=2)
+    hints = []
     if near:
-        return "unknown – did you mean " + " or ".join(f'"{match}"' for match in near) + "?"
+        hints.append("did you mean " + " or ".join(f'"{match}"' for match in near) + "?")
     if len(accepted) <= 20:
-        return "unknown – accepted are " + ", ".join(f'"{match}"' for match in accepted)
+        hints.append("accepted are " + ", ".join(f'"{match}"' for match in accepted))
+    if hints:
+        return "unknown – " + " ".join(hints)
     return "unknown – see `python -m bench list architectures`"
 
 
@@ -78,6 +81,8 @@ def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Pr
             return Problem(key, f"{got} {unknown(details['input'], accepted)}")
         case "value_error":
             return Problem(key, str(context["error"]))
+        case "model_type" if key.endswith(("recipe", "dataset")):
+            return Problem(key, f"must be a table (got {_shown(details['input'])})")
         case kind:
             text = WORDING.get(kind, lower(details["msg"])).format(**context)
             got = "" if kind == "missing" else f" (got {_shown(details['input'])})"

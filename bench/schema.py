@@ -263,6 +263,7 @@ class Provenance(Value):
     bench: str
     commit: str | None
     finished_at: str  # UTC, ISO 8601
+    weights_wanted: str | None = None  # first choice of the suite, where all fell back from it
     device_index: int | None = None
 
 
@@ -356,7 +357,6 @@ class Run(Value):
     source: Source
     preprocessing: dict[str, Preprocessing]  # by architecture label
     cells: tuple[str, ...]  # every cell id that the suite asks for, in order
-    warnings: tuple[str, ...]
     status: Literal["running", "finished", "interrupted"]
     started_at: str
     finished_at: str | None = None

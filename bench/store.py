@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from bench import schema
 from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run, slug
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -50,7 +51,7 @@ def check_usable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
     if folder.is_dir() and not (folder / "run.json").exists():
-        others = [child.name for child in folder.iterdir() if child.name not in OWN_NAMES]
+        others = [child.name for child in folder.iterdir() if not child.name.startswith(OWN_NAMES)]
         if others:
             raise FolderError(
                 f"{folder}: holds other files ({', '.join(sorted(others)[:3])}, ...) and no run; "
@@ -61,7 +62,7 @@ def check_usable(folder: Path) -> None:
         raise FolderError(f"{folder}: {nearest} is not a writable folder; name another with --out")
 
 
-OWN_NAMES = (".lock", "cells", "split.csv")
+OWN_NAMES = (".lock", "cells", "split.csv", ".split.csv.", ".run.json.")
 """What an interrupted start may have left before run.json was there."""
 
 
@@ -178,7 +179,7 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
         raise
     except (OSError, ValueError):
         return None
-    return record if record.cell_id == cell_id else None
+    return record if record.cell_id == cell_id == schema.cell_id(record.cell) else None
 
 
 def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:

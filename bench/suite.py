@@ -74,6 +74,13 @@ class RecipeTable(Table):
         return {key: value for key, value in values.items() if value is not None}
 
 
+ONLY_OF: Mapping[str, Collection[Kind]] = {
+    "stages": {"partial"},
+    "head_epochs": {"two_phase"},
+    "backbone_lr_scale": {"fine_tuning", "two_phase", "partial", "from_scratch"},
+}
+"""Recipe keys that only some kinds of strategy have a use for."""
+
 RECIPE_DEFAULTS: Mapping[str, Any] = {
     "epochs": 10,
     "batch_size": 32,
@@ -316,6 +323,9 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
 
     problems = []
     kind = strategy.resolved_kind()
+    for key, kinds in ONLY_OF.items():
+        if key in strategy.said() and kind not in kinds:
+            problems.append(Problem(f"{place}.{key}", f"means nothing to {kind}: leave it out"))
     if values["views"] > 1 and values["augment"] == "none":
         text = 'more than one view needs augment = "standard": plain crops are all the same'
         problems.append(Problem(place_of("views"), text))

@@ -205,7 +205,7 @@ def run(
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),
         duplicates={"train/test": 0}, source=schema.Source(wanted=(source,), used=source),
         preprocessing=dict.fromkeys(architectures, preprocessing),
-        cells=tuple(schema.cell_id(one) for one in asked), warnings=(), status="finished",
+        cells=tuple(schema.cell_id(one) for one in asked), status="finished",
         started_at="2026-11-02T09:50:00Z", finished_at="2026-11-02T10:00:00Z", wall_seconds=512.0,
     )  # fmt: skip
 

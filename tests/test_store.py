@@ -198,6 +198,7 @@ def test_a_usable_folder_is_not_made_by_the_check(tmp_path: Path) -> None:
 def test_what_an_interrupted_start_left_is_no_foreign_file(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / "cells").mkdir()
+    (tmp_path / ".run.json.x1y2").touch()
     store.check_usable(tmp_path)
 
 

@@ -33,7 +33,6 @@ __all__ = [
     "Request",
     "Survey",
     "WeightsError",
-    "availability",
     "choose",
     "load_state",
     "member",
@@ -100,15 +99,6 @@ def choose(
     weights cannot be had.
     """
     return _choose(requests, preference, _sources(preference, pinned_source), (), offline=offline)
-
-
-def availability(architecture: str, entry: str, *, offline: bool) -> MissingWeights | None:
-    """Why exact weights or a source cannot be had; None if they lie here or can be fetched.
-
-    Changes nothing. Raises WeightsError for an unknown name and for a damaged file in a folder.
-    """
-    found = look(architecture, entry, offline=offline)
-    return found if isinstance(found, MissingWeights) else None
 
 
 def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | None:

@@ -46,7 +46,7 @@ def document(
 
 def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
     """The finding in a sentence, and whatever limits it."""
-    limits = [*unfinished(run, records), *random_weights(run, records)]
+    limits = [*unfinished(run, records), *random_weights(run, records), *fallback(run)]
     if summary.winner is None:
         found = f"{len(results(records)):,} of {len(run.cells):,} cells"
         return [
@@ -86,17 +86,22 @@ def random_weights(run: Run, records: Sequence[Result | Failure]) -> list[str]:
     used = {record.cell.weights.source for record in records}
     if run.source.used != "random" or (records and "random" not in used):
         return []
-    lines = [
-        "> **Random weights: this run does not tell which pretrained architecture to use.** Every "
-        "backbone started from random values, so the ranking says nothing about pretraining."
+    return [
+        "> **Random weights: this run does not tell which pretrained architecture to use.** "
+        "Backbones started from random values, so the ranking says nothing about pretraining."
     ]
-    if run.source.fell_back:
-        files = units.plural(len(run.source.missing), "file")
-        lines += [
-            f"> The suite asks for {name(run.source.wanted[0])} first; it fell back because "
-            f"{files} could not be had:",
-            ">",
-        ]
+
+
+def fallback(run: Run) -> list[str]:
+    """What the first choice of weights lacked, where all architectures fell back from it."""
+    if not run.source.fell_back:
+        return []
+    files = units.plural(len(run.source.missing), "file")
+    lines = [
+        f"> The suite asks for {name(run.source.wanted[0])} weights first; the run used "
+        f"{name(run.source.used)} because {files} could not be had:",
+        ">",
+    ]
     lines += [
         f"> - {name(file.architecture)}: {name(file.file)} ({name(file.why)}); put it into "
         f"{name(file.folder)}" + (f", from {name(file.address)}" if file.address else "")

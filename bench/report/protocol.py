@@ -20,7 +20,6 @@ def protocol(run: Run, cells: Sequence[Cell]) -> str:
         f"{name(run.source.used)}.",
         *weights(cells),
         *preprocessing(run, cells),
-        *(f"- Warning: {name(warning)}" for warning in run.warnings),
     ]
     return "\n".join(lines)
 

@@ -24,6 +24,8 @@ def cause_of(error: Exception) -> Cause:
             return Cause("failed", "weights", reason)
         case torch.OutOfMemoryError():
             return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
+        case RuntimeError() if "ALLOC_FAILED" in str(error):  # of cuBLAS or cuDNN
+            return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
         case MemoryError():
             return Cause("failed", "oom_host", "out of memory")
         case RuntimeError() if any(mark in str(error) for mark in HOST_MEMORY):

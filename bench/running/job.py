@@ -1,11 +1,12 @@
 """What a worker is given, and what of its records needs no torch."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import bench
-from bench.schema import Cell, Failure, Machine, Provenance, Result, cell_id
+from bench.schema import Cell, Failure, Machine, Provenance, Result, Source, cell_id
 from bench.training.context import Context
 
 
@@ -16,6 +17,7 @@ class Job(NamedTuple):
     context: Context
     machine: Machine
     commit: str | None
+    weights: Source
 
 
 class Cause(NamedTuple):
@@ -27,17 +29,23 @@ class Cause(NamedTuple):
 
 
 def failure(cell: Cell, cause: Cause, job: Job, *, seconds: float) -> Failure:
-    """The record of a cell that was not scored."""
+    """The record of a cell that was not scored; its reason names no folder of this machine."""
+    dataset = job.context.dataset
     return Failure(
         cell_id=cell_id(cell),
         status=cause.status,
         kind=cause.kind,
-        reason=cause.reason,
+        reason=without_folders(cause.reason.replace(f"{dataset.source}/", f"{dataset.name}/")),
         cell=cell,
         seconds=seconds,
         machine=job.machine,
         provenance=provenance(job),
     )
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute paths cut down to their last name."""
+    return re.sub(r"(?<![\w.:/~])/(?:[^\s/:'\"]+/)+([^\s/:'\"]+)", r".../\1", text)
 
 
 def provenance(job: Job) -> Provenance:
@@ -46,6 +54,7 @@ def provenance(job: Job) -> Provenance:
         bench=bench.__version__,
         commit=job.commit,
         finished_at=now(),
+        weights_wanted=job.weights.wanted[0] if job.weights.fell_back else None,
         device_index=job.context.device.index,
     )
 

@@ -1,5 +1,6 @@
 """Workers on this machine, one after another; a worker that dies costs one cell, not the run."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -79,8 +80,10 @@ def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Cell]:
             listen(event)
     except Stopped as stop:
         worker.process.kill()
-        for event in events(worker):  # what it told before, and nobody had heard yet
-            flight.take(event)
+        # What it told before, and nobody had heard yet; the stop may have cut a message in two.
+        with contextlib.suppress(Exception):
+            for event in events(worker):
+                flight.take(event)
         cause = Cause("interrupted", "stopped", f"stopped by signal {stop.signal_number}")
         if flight.current is not None:
             record_once(flight.current, cause, job, flight.since)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench.running.findings import Speed
 from bench.schema import Cell
-from bench.training.strategies import STARTS_FROZEN, scored_epochs
+from bench.training.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 
 Sizes = tuple[str, int]
 """Architecture and image size: what the cost of one image depends on."""
@@ -69,7 +69,7 @@ def _visits(cell: Cell, frozen: int) -> Visits:
     recipe, data = cell.recipe, cell.data
     epochs = recipe.epochs - (recipe.head_epochs or 0)
     share = PARTIAL_SHARE if cell.kind == "partial" else 1.0
-    statistics = min(data.num_train, 512) if recipe.precise_bn else 0
+    statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
     scoring = len(scored_epochs(epochs)) * (data.num_val + statistics) + data.num_test
     return Visits(epochs * data.num_train * share, frozen + scoring)
 

@@ -6,6 +6,7 @@ Up to `assign` and `begin` nothing is written; `train` fills the run folder.
 import csv
 import io
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
 from bench.measure.hardware import usable_cores
-from bench.mistakes import SuiteError
+from bench.mistakes import Problem, SuiteError
 from bench.running import child, plan
 from bench.running.events import CellEnded, Event
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
@@ -109,7 +110,7 @@ def assign(
     """The cells of the suite, resolved. Raises SuiteError where a size does not fit a network."""
     facts = Facts(images.data, images.dataset.photographs, prepared.weights, prepared.native_size)
     found = cells(suite, facts)
-    if problems := size_problems(found):
+    if problems := [*size_problems(found), *same_ids(found)]:
         raise SuiteError(place, problems)
     sizes = sorted({plan.sizes_of(cell) for cell in found})
     macs: Mapping[plan.Sizes, int] = child.call(
@@ -119,6 +120,12 @@ def assign(
         "bench.running.preflight:preprocessings", found, prepared
     )
     return Assignment(suite, hardware, images, prepared, preprocessing, macs, found)
+
+
+def same_ids(found: Sequence[Cell]) -> list[Problem]:
+    """Cells that no name tells apart."""
+    twice = [name for name, count in Counter(map(cell_id, found)).items() if count > 1]
+    return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
 
 
 def predicted_seconds(assignment: Assignment) -> float:
@@ -158,7 +165,6 @@ def new_run(assignment: Assignment) -> Run:
         source=prepared.source,
         preprocessing=dict(assignment.preprocessing),
         cells=tuple(cell_id(cell) for cell in assignment.cells),
-        warnings=(),
         status="running",
         started_at=now(),
     )
@@ -256,7 +262,7 @@ def train(
     write_split(folder, images)
     write("running", None)
     try:
-        run_cells(left, Job(folder, context, hardware.machine, hardware.commit), note)
+        run_cells(left, Job(folder, context, hardware.machine, hardware.commit, run.source), note)
     except Stopped:
         write("interrupted", now())
         raise

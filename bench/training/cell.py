@@ -31,11 +31,15 @@ from bench.training.scores import score
 from bench.training.shared import Meters, Shared
 from bench.training.stage import Exam, Inputs, Stage, stage_of
 from bench.training.step import Placement
-from bench.training.strategies import STARTS_FROZEN, PhasePlan, phases, scored_epochs
+from bench.training.strategies import (
+    PRECISE_BN_IMAGES,
+    STARTS_FROZEN,
+    PhasePlan,
+    phases,
+    scored_epochs,
+)
 
 Logits = NDArray[np.float32]
-
-PRECISE_BN_IMAGES = 512
 
 
 Report = Callable[[EpochPoint, float], None]
@@ -57,8 +61,9 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
     """Train and score one cell. Raises Diverged, and whatever torch raises."""
     images = shared.images(cell)
     backbone = None if cell.weights.source == "scratch" else shared.backbone(cell)
+    warmup = shared.warmup(cell)
     features = shared.features(cell) if cell.kind in STARTS_FROZEN else None
-    pieces = [piece for piece in (images, backbone, features) if piece is not None]
+    pieces = [piece for piece in (images, backbone, warmup, features) if piece is not None]
     inputs = Inputs(images.value, features.value if features else None, shared.preprocessing(cell))
 
     meters = Meters(shared.context.device)

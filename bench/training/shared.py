@@ -18,9 +18,10 @@ from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent, latency
 from bench.models import build, weights
 from bench.models.build import Network
-from bench.schema import Cell, Latency, Preprocessing
+from bench.schema import Cell, Latency, Memory, Preprocessing
 from bench.training.context import Context
 from bench.training.feeds import AugmentedImages, eval_batch, shuffled_crops
+from bench.training.fit import training_loss
 from bench.training.freezing import batch_norms
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
 from bench.training.step import Placement, placement
@@ -103,6 +104,15 @@ class Shared:
         """Values of the given backbone; random ones with batch-norm statistics from train."""
         parts = self.images(cell).value
         return self._once(backbone_key(cell), lambda clock: self._backbone(cell, parts, clock))
+
+    def warmup(self, cell: Cell) -> Piece[None]:
+        """First steps on a network that is thrown away: kernels are loaded, libraries set up.
+
+        Its memory is not counted: a cell that trains less than everything would be charged for it.
+        """
+        parts = self.images(cell).value
+        piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, parts, clock))
+        return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
 
     def features(self, cell: Cell) -> Piece[Features]:
         """Features of every image, from the given backbone frozen."""
@@ -188,6 +198,20 @@ class Shared:
             )
         return Features(train_VN, val_N, test_N)
 
+    def _warm_up(self, cell: Cell, parts: Parts, clock: Clock) -> None:
+        place, train = self.placement(cell), parts.train
+        with clock.part("warmup"):
+            network = self._network(cell, None)
+            place.place(network)
+            batch = eval_batch(train, self.preprocessing(cell))
+            outputs(network, batch, min(EVAL_BATCH, cell.data.num_train), place)
+            if cell.kind != "feature_extraction":
+                size = min(cell.recipe.batch_size, cell.data.num_train)
+                indices_B = torch.arange(size, device=place.device)
+                network.train()
+                loss = training_loss(network, batch, train.labels_N, indices_B, 0.0, place)
+                loss.backward()  # type: ignore[no-untyped-call]
+
     def _network(self, cell: Cell, state: State | None) -> Network:
         return build.build(
             cell.architecture,
@@ -213,9 +237,17 @@ class Shared:
         return latency(forward, batch_BCHW[:1], batch_BCHW, self.context.device)
 
 
+UNCOUNTED = Memory(
+    gpu_allocated_bytes=None,
+    gpu_reserved_bytes=None,
+    gpu_device_bytes=None,
+    cpu_rss_above_start_bytes=None,
+)
+
+
 def keys_of(cell: Cell) -> list[Hashable]:
     """The pieces that a cell uses."""
-    keys = [images_key(cell)]
+    keys = [images_key(cell), warmup_key(cell)]
     if cell.weights.source != "scratch":
         keys.append(backbone_key(cell))
     if cell.kind in STARTS_FROZEN:
@@ -226,6 +258,13 @@ def keys_of(cell: Cell) -> list[Hashable]:
 def images_key(cell: Cell) -> Hashable:
     """Decoded images differ by size only: a worker has one architecture and one pipeline."""
     return ("images", cell.image_size)
+
+
+def warmup_key(cell: Cell) -> Hashable:
+    """Warm-ups differ by the shapes of the steps, and by whether the network is trained."""
+    recipe = cell.recipe
+    trained = cell.kind != "feature_extraction"
+    return ("warmup", cell.image_size, recipe.precision, trained and recipe.batch_size)
 
 
 def backbone_key(cell: Cell) -> Hashable:

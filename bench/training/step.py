@@ -90,12 +90,15 @@ def _precision(
 
 
 def prepare_device(device: Device) -> None:
-    """Process-wide settings: all usable cores, TF32 where fp32 is left, autotuned convolutions."""
+    """Process-wide settings: all usable cores, and fp32 that is fp32.
+
+    Convolutions are not autotuned: the choice would differ from one process to the next.
+    """
     # Meters collect garbage before each cell: 0.3 s a time over all that torch has imported.
     gc.freeze()
     torch.set_num_threads(usable_cores())
     if device.type == "cuda":
         torch.cuda.set_device(device.index)
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False

@@ -34,6 +34,9 @@ STRATEGIES: Mapping[Kind, Strategy] = {
 STARTS_FROZEN: tuple[Kind, ...] = ("feature_extraction", "two_phase")
 """Kinds whose first phase trains the head alone, on features that are computed once."""
 
+PRECISE_BN_IMAGES = 512
+"""Training images that batch-norm statistics are re-estimated from."""
+
 SCORINGS = 5
 """Points of a learning curve: scoring val after every epoch would cost as much as training."""
 

@@ -172,14 +172,6 @@ def test_a_list_without_a_known_source_is_refused(preference: list[str]) -> None
         weights.choose(BOTH, preference, offline=True)
 
 
-def test_availability_changes_nothing(published: dict[str, str], checkpoints: Path) -> None:
-    missing = weights.availability("squeezenet1_1", "imagenet", offline=True)
-    assert missing is not None
-    assert missing.file == file_of(published["squeezenet1_1"])
-    assert weights.availability("squeezenet1_1", "IMAGENET1K_V1", offline=False) is None
-    assert not checkpoints.exists()
-
-
 # ---- folders of one's own -------------------------------------------------------------------
 
 

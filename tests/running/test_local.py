@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from bench import store
+from bench.data.dataset import Dataset
 from bench.measure.device import Device
 from bench.running import local
 from bench.running.events import CellEnded, CellStarted
-from bench.running.job import Cause, Job
+from bench.running.job import Cause, Job, failure, provenance
 from bench.running.local import Flight
-from bench.schema import Failure, cell_id
+from bench.schema import Failure, Source, cell_id
 from bench.training.context import Context
 from tests import records
 
@@ -50,8 +51,25 @@ def test_a_worker_that_ran_all_leaves_nothing() -> None:
 
 
 def job(folder: Path) -> Job:
-    context = Context(Device("cpu", None), None, None, {}, {})  # type: ignore[arg-type]
-    return Job(folder, context, records.CPU, None)
+    digits = Dataset("pictures", "/home/jane/pictures", (), (), True, ())
+    context = Context(Device("cpu", None), digits, None, {}, {})  # type: ignore[arg-type]
+    return Job(folder, context, records.CPU, None, Source(wanted=("random",), used="random"))
+
+
+def test_a_failure_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    reason = "/home/jane/pictures/cat/1.jpg: gone; [Errno 2] no '/srv/w/x.pth', see https://a.b/c/d"
+    cause = Cause("failed", "data", reason)
+    record = failure(FIRST, cause, job(tmp_path), seconds=1.0)
+    assert record.reason == (
+        "pictures/cat/1.jpg: gone; [Errno 2] no '.../x.pth', see https://a.b/c/d"
+    )
+
+
+def test_a_record_says_which_weights_were_wanted_only_after_a_fallback(tmp_path: Path) -> None:
+    plain = job(tmp_path)
+    assert provenance(plain).weights_wanted is None
+    fallen = plain._replace(weights=Source(wanted=("imagenet", "random"), used="random"))
+    assert provenance(fallen).weights_wanted == "imagenet"
 
 
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def changed(**update: Any) -> Run:
 
 
 def test_a_run_that_goes_on_keeps_its_start_its_time_and_its_source() -> None:
-    fresh = changed(started_at="later", wall_seconds=0.0, warnings=("x",))
+    fresh = changed(started_at="later", wall_seconds=0.0)
     assert sitting.go_on(EARLIER, fresh) == EARLIER
 
 

@@ -14,7 +14,7 @@ from bench.models.weights import WeightsError
 from bench.running import worker
 from bench.running.failure import cause_of
 from bench.running.job import Job
-from bench.schema import Failure
+from bench.schema import Failure, Source
 from bench.training.context import Context
 from bench.training.fit import Diverged
 from bench.training.shared import Shared
@@ -33,7 +33,9 @@ def test_a_picture_that_is_gone_since_the_check_fails_the_cell_and_names_it(
     (pictures / "cat" / "0.png").unlink()
 
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    job = Job(tmp_path / "out", context, records.CPU, None)
+    job = Job(
+        tmp_path / "out", context, records.CPU, None, Source(wanted=("random",), used="random")
+    )
     record = worker.attempt(cell, Shared(context, (cell,)), job, sender)
     sender.close()
     receiver.close()
@@ -52,6 +54,7 @@ def test_a_picture_that_is_gone_since_the_check_fails_the_cell_and_names_it(
         (DataError(["x.png: is empty"]), "failed", "data"),
         (WeightsError("no such member"), "failed", "weights"),
         (torch.OutOfMemoryError("CUDA out of memory"), "failed", "oom_gpu"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "failed", "oom_gpu"),
         (MemoryError(), "failed", "oom_host"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
          "failed", "oom_host"),
