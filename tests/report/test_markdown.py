@@ -121,6 +121,13 @@ def test_a_disqualified_row_is_named_in_the_reasons() -> None:
     assert "- b · partial: 1/2 (1 diverged)" in section(text, "Why")
 
 
+def test_a_fallback_to_another_source_is_in_the_headline_without_the_word_random() -> None:
+    source = schema.Source(wanted=("mine/", "imagenet"), used="imagenet")
+    head = report(*two(source=source)).split("\n## ")[0]
+    assert "asks for mine/ weights first; the run used imagenet" in head
+    assert "andom" not in head
+
+
 def test_a_fallback_to_random_weights_is_in_the_headline_with_every_missing_file() -> None:
     missing = schema.MissingWeights(
         architecture="slow",
@@ -132,7 +139,7 @@ def test_a_fallback_to_random_weights_is_in_the_headline_with_every_missing_file
     source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(missing,))
     head = report(*two(source=source)).split("\n## ")[0]
     assert "does not tell which pretrained architecture to use" in head
-    assert "The suite asks for imagenet first; it fell back because 1 file could not be had" in head
+    assert "imagenet weights first; the run used random because 1 file could not be had" in head
     assert "- slow: slow-12345678.pth (no connection); put it into ~/.cache/torch" in head
     assert "https://example.org/slow-12345678.pth" in head
 
