@@ -21,8 +21,8 @@ EFFICIENT = ("vit",)
 (48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
-CELL_SECONDS = 1.0  # building the network, writing the record
-WORKER_SECONDS = 6.0  # starting, decoding, measuring the latency
+CELL_SECONDS = 0.5  # building the network, writing the record
+WORKER_SECONDS = 4.0  # starting, decoding, measuring the latency
 REPORT_SECONDS = 10.0
 RECORD_BYTES = 30_000
 BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
