@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from bench import schema
-from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run, slug
+from bench import identity
+from bench.identity import slug
+from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 UPGRADES: Mapping[int, Upgrade] = {}
@@ -179,7 +180,7 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
         raise
     except (OSError, ValueError):
         return None
-    return record if record.cell_id == cell_id == schema.cell_id(record.cell) else None
+    return record if record.cell_id == cell_id == identity.cell_id(record.cell) else None
 
 
 def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:

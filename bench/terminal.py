@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.identity import cell_id
 from bench.running.events import CellEnded, CellStarted, EpochEnded, Event
 from bench.running.local import Stopped
-from bench.schema import Cell, cell_id
+from bench.schema import Cell
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
 BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))

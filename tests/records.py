@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench import predictions, schema
+from bench import identity, predictions, schema
 from bench.schema import Failure, Machine, Result, Run, Scores
 
 CPU = Machine(
@@ -123,7 +123,7 @@ def result(
     machine: Machine = CPU,
 ) -> Result:
     """An ok record with so many val and test images right."""
-    draw = np.random.default_rng(zlib.crc32(schema.cell_id(of).encode()))
+    draw = np.random.default_rng(zlib.crc32(identity.cell_id(of).encode()))
     _, parameters, macs, slowness = spec(of.architecture_label)
     share = STRATEGIES[of.strategy][3] if of.strategy in STRATEGIES else 1.0
     execution = schema.Execution(
@@ -136,7 +136,7 @@ def result(
     )  # fmt: skip
     on_gpu = machine.device == "cuda"
     return Result(
-        cell_id=schema.cell_id(of), cell=of,
+        cell_id=identity.cell_id(of), cell=of,
         quality=schema.Quality(val=scores(val, 400), test=scores(test, 1000)),
         curve=curve(of, val / 400, draw),
         cost=schema.Cost(
@@ -155,7 +155,7 @@ def result(
             cpu_rss_above_start_bytes=None if on_gpu else peak_memory_bytes,
         ),
         energy=schema.Energy(attributed_joules=None, marginal_joules=None),
-        machine=machine, execution=execution, keys=schema.keys(of, execution, machine),
+        machine=machine, execution=execution, keys=identity.keys(of, execution, machine),
         provenance=schema.Provenance(
             bench="0.1.0", commit=None, finished_at="2026-11-02T10:00:00Z"
         ),
@@ -168,7 +168,7 @@ def failure(
     """The record of a cell that did not finish."""
     return Failure.model_validate(
         {
-            "cell_id": schema.cell_id(of), "status": status, "kind": "training",
+            "cell_id": identity.cell_id(of), "status": status, "kind": "training",
             "reason": reason, "cell": of, "seconds": 3.0, "machine": CPU,
             "provenance": schema.Provenance(
                 bench="0.1.0", commit=None, finished_at="2026-11-02T10:00:00Z"
@@ -205,7 +205,7 @@ def run(
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),
         duplicates={"train/test": 0}, source=schema.Source(wanted=(source,), used=source),
         preprocessing=dict.fromkeys(architectures, preprocessing),
-        cells=tuple(schema.cell_id(one) for one in asked), status="finished",
+        cells=tuple(identity.cell_id(one) for one in asked), status="finished",
         started_at="2026-11-02T09:50:00Z", finished_at="2026-11-02T10:00:00Z", wall_seconds=512.0,
     )  # fmt: skip
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench import store
-from bench.schema import Result, cell_id
+from bench.identity import cell_id
+from bench.schema import Result
 from bench.store import FolderError
 from tests import records
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from bench import terminal
+from bench.identity import cell_id
 from bench.running.events import CellEnded, CellStarted, EpochEnded
-from bench.schema import EpochPoint, cell_id
+from bench.schema import EpochPoint
 from bench.terminal import PlainDisplay, Tally
 from tests import records
 

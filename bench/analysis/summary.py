@@ -11,7 +11,8 @@ from itertools import product
 from typing import NamedTuple
 
 from bench.analysis.stats import Interval, Spread, spread, wilson
-from bench.schema import Failure, Machine, Memory, Metric, Result, Run, Scores, slug
+from bench.identity import slug
+from bench.schema import Failure, Machine, Memory, Metric, Result, Run, Scores
 
 
 class Score(NamedTuple):

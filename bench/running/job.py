@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import bench
-from bench.schema import Cell, Failure, Machine, Provenance, Result, Source, cell_id
+from bench.identity import cell_id
+from bench.schema import Cell, Failure, Machine, Provenance, Result, Source
 from bench.training.context import Context
 
 

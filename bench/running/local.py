@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import store
+from bench.identity import cell_id
 from bench.running import child
 from bench.running.child import Child
 from bench.running.events import CellEnded, CellStarted, Event, FolderRefused
 from bench.running.job import Cause, Job, failure, summary
 from bench.running.plan import workers
-from bench.schema import Cell, cell_id
+from bench.schema import Cell
 from bench.store import FolderError
 
 Listener = Callable[[Event], None]

@@ -16,6 +16,7 @@ from bench.cells import Facts, cells, size_problems
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
+from bench.identity import cell_id
 from bench.measure.hardware import usable_cores
 from bench.mistakes import Problem, SuiteError
 from bench.running import child, plan
@@ -23,7 +24,7 @@ from bench.running.events import CellEnded, Event
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
-from bench.schema import Cell, Data, Preprocessing, Result, Run, cell_id
+from bench.schema import Cell, Data, Preprocessing, Result, Run
 from bench.store import FolderError
 from bench.suite import Suite, labels_of
 from bench.training.context import Context

@@ -9,10 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench import store
+from bench.identity import cell_id, keys
 from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused
 from bench.running.failure import cause_of
 from bench.running.job import Job, failure, provenance, summary
-from bench.schema import Cell, EpochPoint, Failure, Result, cell_id, keys
+from bench.schema import Cell, EpochPoint, Failure, Result
 from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.shared import Shared

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from bench import store
 from bench.data.dataset import Dataset
+from bench.identity import cell_id
 from bench.measure.device import Device
 from bench.running import local
 from bench.running.events import CellEnded, CellStarted
 from bench.running.job import Cause, Job, failure, provenance
 from bench.running.local import Flight
-from bench.schema import Failure, Source, cell_id
+from bench.schema import Failure, Source
 from bench.training.context import Context
 from tests import records
 

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import BaseModel
 
-from bench import schema
-from bench.schema import BUCKETS, Cell, Execution, Failure, Machine, Result
+from bench import identity, schema
+from bench.identity import BUCKETS
+from bench.schema import Cell, Execution, Failure, Machine, Result
 from tests import records
 
 CELL = records.cell("resnet18", "fine_tuning", 0)
@@ -27,12 +28,12 @@ def test_every_field_of_a_record_is_in_exactly_one_bucket() -> None:
 
 
 def changed(**update: object) -> str:
-    return schema.cell_id(CELL.model_copy(update=update))
+    return identity.cell_id(CELL.model_copy(update=update))
 
 
 def test_a_cell_keeps_its_id_under_another_label_and_folder_name() -> None:
     renamed = CELL.data.model_copy(update={"name": "elsewhere"})
-    original = schema.cell_id(CELL).rsplit("-", 1)[1]
+    original = identity.cell_id(CELL).rsplit("-", 1)[1]
     assert changed(data=renamed).endswith(original)
     assert changed(architecture_label="other").endswith(original)
 
@@ -49,18 +50,18 @@ def test_a_cell_keeps_its_id_under_another_label_and_folder_name() -> None:
     ],
 )
 def test_a_cell_gets_another_id_with_another_task(update: dict[str, object]) -> None:
-    assert changed(**update).rsplit("-", 1)[1] != schema.cell_id(CELL).rsplit("-", 1)[1]
+    assert changed(**update).rsplit("-", 1)[1] != identity.cell_id(CELL).rsplit("-", 1)[1]
 
 
 def test_a_value_at_its_default_is_not_part_of_the_identity() -> None:
-    identity = schema.cell_identity(CELL)
-    assert "cell.metric" not in identity
+    task = identity.cell_identity(CELL)
+    assert "cell.metric" not in task
     assert CELL.metric == Cell.model_fields["metric"].default
 
 
 def test_ids_are_safe_file_names_whatever_the_names_in_them() -> None:
     hostile = CELL.model_copy(update={"strategy": "../a/b\n<c>" * 20})
-    name = schema.cell_id(hostile)
+    name = identity.cell_id(hostile)
     assert len(name) < 80
     assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
@@ -69,15 +70,15 @@ def test_a_machine_fact_changes_only_the_keys_that_it_belongs_to() -> None:
     record = records.result(CELL)
     execution: Execution = record.execution
     machine: Machine = record.machine
-    base = schema.keys(CELL, execution, machine)
-    driver = schema.keys(CELL, execution, machine.model_copy(update={"driver": "999.9"}))
+    base = identity.keys(CELL, execution, machine)
+    driver = identity.keys(CELL, execution, machine.model_copy(update={"driver": "999.9"}))
     assert (driver.task, driver.numerics) == (base.task, base.numerics)
     assert driver.performance != base.performance
-    torch = schema.keys(CELL, execution, machine.model_copy(update={"torch": "9.9"}))
+    torch = identity.keys(CELL, execution, machine.model_copy(update={"torch": "9.9"}))
     assert torch.task == base.task
     assert torch.numerics != base.numerics
     assert torch.performance != base.performance
-    os = schema.keys(CELL, execution, machine.model_copy(update={"os": "another"}))
+    os = identity.keys(CELL, execution, machine.model_copy(update={"os": "another"}))
     assert os == base
 
 
