@@ -18,15 +18,17 @@ from bench.schema import Execution, Recipe
 
 FP32_ON_CPU_BELOW: Mapping[str, float] = {
     "efficientnet": 176,
-    "mobilenet": math.inf,
+    "mobilenet_v2": 176,
+    "mobilenet_v3": math.inf,
     "mnasnet": math.inf,
     "shufflenet": math.inf,
 }
 """Image size below which a family of depthwise convolutions trains faster in fp32 than in bf16 on
-a CPU that has both. Images/s per core, Zen 5, batch 32, channels_last, fp32 against bf16:
-efficientnet_b0 188 / 80 at 64 px, 53 / 34 at 128, 9.7 / 12.9 at 224; mobilenet_v3_small 672 / 279
-at 64 px, 117 / 71 at 224. Dense networks are faster in bf16 at every size (resnet18 at 64 px:
-152 / 238)."""
+a CPU that has both. Images/s of one core, Zen 5, channels_last, fp32 against bf16, at 64 px and at
+224 px: efficientnet_b0 188 / 80 and 9.7 / 12.9 (53 / 34 at 128 px); mobilenet_v2 347 / 168 and
+18 / 27; mobilenet_v3_small 672 / 279 and 117 / 71; mnasnet1_0 320 / 124 and 29 / 22;
+shufflenet_v2_x1_0 600 / 293 and 66 / 52. Dense networks are faster in bf16 at every size (resnet18
+at 64 px: 152 / 238)."""
 
 
 class Placement(NamedTuple):
