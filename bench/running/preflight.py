@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.nn import functional
@@ -20,6 +21,8 @@ from bench.schema import Cell, Preprocessing, Source, Weights
 from bench.training.cell import start_of
 from bench.training.step import placement, prepare_device
 
+T = TypeVar("T")
+
 
 def find_hardware(asked: str) -> Hardware:
     """The device for --device. Raises DeviceError."""
@@ -31,12 +34,7 @@ def fetch_weights(wanted: Wanted) -> Prepared:
     """Choose the source of all weights and bring every file here. Raises WeightsError."""
     if not wanted.needed:
         return _without_weights(wanted)
-    choice = weights.choose(
-        requests_of(wanted),
-        wanted.preference,
-        offline=wanted.offline,
-        pinned_source=wanted.pinned_source,
-    )
+    choice = decided(weights.choose, wanted)
     return _prepared(wanted, choice.source, choice.weights, choice.paths, ())
 
 
@@ -44,12 +42,7 @@ def survey_weights(wanted: Wanted) -> Prepared:
     """The same without fetching anything; weights to come have no hash yet."""
     if not wanted.needed:
         return _without_weights(wanted)
-    survey = weights.survey(
-        requests_of(wanted),
-        wanted.preference,
-        offline=wanted.offline,
-        pinned_source=wanted.pinned_source,
-    )
+    survey = decided(weights.survey, wanted)
     ready: dict[str, Weights] = {}
     for label, finding in survey.findings.items():
         if isinstance(finding, Download):
@@ -58,6 +51,16 @@ def survey_weights(wanted: Wanted) -> Prepared:
             ready[label] = finding.weights
     downloads = tuple((Path(d.address).name, d.megabytes) for d in survey.downloads)
     return _prepared(wanted, survey.source, ready, dict.fromkeys(ready), downloads)
+
+
+def decided(decide: Callable[..., T], wanted: Wanted) -> T:
+    """What `choose` or `survey` makes of the wishes."""
+    return decide(
+        requests_of(wanted),
+        wanted.preference,
+        offline=wanted.offline,
+        pinned_source=wanted.pinned_source,
+    )
 
 
 def requests_of(wanted: Wanted) -> dict[str, Request]:

@@ -25,6 +25,8 @@ def test_the_arithmetic_that_a_suite_asks_for_is_used(asked: str, kind: torch.dt
         ("efficientnet_b0", 175, False),
         ("efficientnet_b0", 176, True),
         ("mobilenet_v3_small", 224, False),
+        ("mobilenet_v2", 64, False),
+        ("mobilenet_v2", 224, True),
         ("shufflenet_v2_x1_0", 224, False),
     ],
 )
