@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple, Protocol
 
 import torch
 from PIL import Image
@@ -21,23 +22,43 @@ from bench.data.sources import large_pictures_allowed, open_image
 from bench.schema import Preprocessing
 
 
+class Pixels(Protocol):
+    """Square RGB images, uint8, of which a batch is taken by its indices; a tensor is one."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def __getitem__(self, indices_B: Tensor, /) -> Tensor:
+        """The images of a batch, uint8 [B, C, H, W], on the device of the indices."""
+        ...
+
+
 @dataclass(frozen=True)
 class Images:
-    """Images of one part, in the order of its indices, ready to stay on a device."""
+    """Images of one part, in the order of its indices."""
+
+    crops_NCHW: Pixels  # the evaluation crop, crop_size pixels square
+    squares_NCHW: Pixels | None  # resize_size pixels square; None: nothing augments them
+    labels_N: Tensor  # int64, on the device
+
+
+class Decoded(NamedTuple):
+    """Images of one part in memory, in the order of its indices."""
 
     crops_NCHW: Tensor  # uint8, the evaluation crop, crop_size pixels square
     squares_NCHW: Tensor | None  # uint8, resize_size pixels square; None: nothing augments them
     labels_N: Tensor  # int64
 
-    def to(self, device: torch.device) -> "Images":
-        """The same images on a device."""
+    def to(self, device: torch.device) -> Images:
+        """The images on a device, to stay there."""
         squares_NCHW = None if self.squares_NCHW is None else self.squares_NCHW.to(device)
         return Images(self.crops_NCHW.to(device), squares_NCHW, self.labels_N.to(device))
 
 
 def decode(
     dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing, *, threads: int
-) -> Images:
+) -> Decoded:
     """Evaluation crops of the images; DataError names one that cannot be decoded."""
     crops_NCHW = empty(len(indices), preprocessing.crop_size)
 
@@ -45,12 +66,12 @@ def decode(
         crops_NCHW[position] = cropped(resized, preprocessing.crop_size)
 
     for_each(dataset, indices, preprocessing, store, threads)
-    return Images(crops_NCHW, None, labels(dataset, indices))
+    return Decoded(crops_NCHW, None, labels(dataset, indices))
 
 
 def decode_with_squares(
     dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing, *, threads: int
-) -> Images:
+) -> Decoded:
     """Evaluation crops, and the larger squares that training crops are taken from."""
     crops_NCHW = empty(len(indices), preprocessing.crop_size)
     squares_NCHW = empty(len(indices), preprocessing.resize_size)
@@ -61,7 +82,7 @@ def decode_with_squares(
         squares_NCHW[position] = cropped(resized, preprocessing.resize_size)
 
     for_each(dataset, indices, preprocessing, store, threads)
-    return Images(crops_NCHW, squares_NCHW, labels(dataset, indices))
+    return Decoded(crops_NCHW, squares_NCHW, labels(dataset, indices))
 
 
 def empty(num_images: int, size: int) -> Tensor:

@@ -19,7 +19,7 @@ from bench.models.weights import RANDOM, Request
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.schema import Cell, Preprocessing, Source, Weights
 from bench.training.cell import start_of
-from bench.training.step import placement, prepare_device
+from bench.training.placement import placement, prepare_device
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from bench.running.job import Job, failure, provenance, summary
 from bench.schema import Cell, EpochPoint, Failure, Result
 from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
+from bench.training.placement import prepare_device
 from bench.training.shared import Shared
-from bench.training.step import prepare_device
 
 POISONED_EXIT = 70
 """Exit code of a worker whose CUDA context is lost: a fresh one takes over the rest."""

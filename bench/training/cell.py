@@ -27,10 +27,10 @@ from bench.schema import (
 from bench.training.fit import Epoch, fit
 from bench.training.freezing import trained_norms
 from bench.training.inference import estimate_statistics, logits
+from bench.training.placement import Placement
 from bench.training.scores import score
 from bench.training.shared import Meters, Shared
 from bench.training.stage import Exam, Inputs, Stage, stage_of
-from bench.training.step import Placement
 from bench.training.strategies import (
     PRECISE_BN_IMAGES,
     STARTS_FROZEN,

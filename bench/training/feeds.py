@@ -53,7 +53,7 @@ class AugmentedImages:
         assert squares_NCHW is not None, "augmentation needs the squares around the crops"
         flip_probability = augment.FLIP_PROBABILITY if self.flip else 0.0
         params_NP = augment.draw(generator, len(squares_NCHW), flip_probability)
-        params_NP = params_NP.to(squares_NCHW.device, non_blocking=True)
+        params_NP = params_NP.to(self.images.labels_N.device, non_blocking=True)
         pipeline = self.preprocessing
 
         def batch(indices_B: Tensor) -> Tensor:

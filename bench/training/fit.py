@@ -11,7 +11,7 @@ from torch.nn import functional
 from bench.schema import Recipe
 from bench.training.feeds import Batch, Feed
 from bench.training.freezing import freeze, param_groups, set_train_mode
-from bench.training.step import Placement
+from bench.training.placement import Placement
 from bench.training.strategies import PhasePlan, lr_scales
 
 

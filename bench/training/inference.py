@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.training.feeds import Batch
 from bench.training.fit import Diverged
 from bench.training.freezing import BatchNorm
-from bench.training.step import Placement
+from bench.training.placement import Placement
 
 EVAL_BATCH = 128
 

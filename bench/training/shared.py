@@ -24,7 +24,7 @@ from bench.training.feeds import AugmentedImages, eval_batch, shuffled_crops
 from bench.training.fit import training_loss
 from bench.training.freezing import batch_norms
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
-from bench.training.step import Placement, placement
+from bench.training.placement import Placement, placement
 from bench.training.strategies import STARTS_FROZEN
 
 T = TypeVar("T")

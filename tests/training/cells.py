@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.data.dataset import Dataset
 from bench.data.digits import scan_digits
@@ -14,8 +15,8 @@ from bench.models.architectures import ARCHITECTURES
 from bench.schema import Cell, Data, EpochPoint, Kind, Latency, Preprocessing, Recipe, Weights
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
+from bench.training.placement import Placement, placement
 from bench.training.shared import Shared
-from bench.training.step import Placement, placement
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(
@@ -136,3 +137,8 @@ def pictures(num_images: int, size: int, num_classes: int = 10) -> Images:
     noise_NCHW = torch.randint(100, shape, generator=generator, dtype=torch.uint8)
     crops_NCHW = noise_NCHW + (labels_N * 150 // num_classes).to(torch.uint8)[:, None, None, None]
     return Images(crops_NCHW, crops_NCHW, labels_N)
+
+
+def crops_of(images: Images) -> Tensor:
+    """The crops of all images."""
+    return images.crops_NCHW[torch.arange(len(images.crops_NCHW))]

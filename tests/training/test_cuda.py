@@ -9,7 +9,7 @@ import torch
 from bench.measure.device import Device
 from bench.schema import Kind
 from bench.training.cell import Outcome
-from bench.training.step import prepare_device
+from bench.training.placement import prepare_device
 from tests.training import cells
 
 pytestmark = [

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.data.images import Images
 from bench.models.build import Network
 from bench.training.feeds import AugmentedImages, CachedFeatures, PlainImages, eval_batch
 from bench.training.shared import Features, Parts
@@ -20,7 +21,7 @@ def test_plain_images_are_the_normalised_crops_in_every_epoch() -> None:
     feed, generator = PlainImages(images, pipeline), torch.Generator().manual_seed(0)
     first_BCHW, second_BCHW = (feed.epoch(generator)(ALL) for _ in range(2))
     assert first_BCHW.equal(second_BCHW)
-    blue_BHW = (images.crops_NCHW[:, 2] / 255 - 0.3) / 2.0
+    blue_BHW = (cells.crops_of(images)[:, 2] / 255 - 0.3) / 2.0
     torch.testing.assert_close(first_BCHW[:, 2], blue_BHW)
 
 
@@ -40,10 +41,9 @@ def test_an_image_is_augmented_alike_whatever_its_batch() -> None:
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_images_are_mirrored_only_where_that_keeps_the_class(flip: bool) -> None:
-    images = cells.pictures(200, 8)
-    assert images.squares_NCHW is not None
-    images.squares_NCHW[:] = 0
-    images.squares_NCHW[..., :4] = 255  # bright on the left
+    squares_NCHW = torch.zeros(200, 3, 8, 8, dtype=torch.uint8)
+    squares_NCHW[..., :4] = 255  # bright on the left
+    images = Images(squares_NCHW, squares_NCHW, torch.zeros(200, dtype=torch.int64))
     batch = AugmentedImages(images, cells.UNIT, flip).epoch(torch.Generator().manual_seed(0))
     made_BCHW = batch(torch.arange(200))
     mirrored = int((made_BCHW[..., :2].mean((1, 2, 3)) < made_BCHW[..., -2:].mean((1, 2, 3))).sum())

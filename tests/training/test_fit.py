@@ -51,7 +51,7 @@ def rate(step: int) -> float:
 
 def trained_by_hand(network: nn.Sequential, images: Images, num_steps: int) -> list[float]:
     """AdamW as in algorithm 2 of Loshchilov & Hutter 2019; the losses of all steps."""
-    inputs_NCHW, labels_N = images.crops_NCHW.float() / 255, images.labels_N
+    inputs_NCHW, labels_N = cells.crops_of(images).float() / 255, images.labels_N
     generator = torch.Generator().manual_seed(5)
     first = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     second = {name: torch.zeros_like(p) for name, p in network.named_parameters()}

@@ -105,7 +105,7 @@ def test_outputs_are_those_of_eval_mode_one_image_at_a_time() -> None:
     network(torch.rand(4, 3, 8, 8))
     found_NK = outputs(network, eval_batch(images, cells.UNIT), 150, cells.place())
     with torch.no_grad():
-        singly_NK = torch.cat([network(crop[None] / 255) for crop in images.crops_NCHW])
+        singly_NK = torch.cat([network(crop[None] / 255) for crop in cells.crops_of(images)])
     assert not network.training
     # float32 convolutions that sum in another order
     np.testing.assert_allclose(found_NK.numpy(), singly_NK.numpy(), rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bench.measure.hardware import cpu_has_bf16
-from bench.training.step import placement
+from bench.training.placement import placement
 from tests.training import cells
 
 
