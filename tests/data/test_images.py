@@ -109,8 +109,9 @@ def test_images_come_in_the_order_of_the_indices() -> None:
 
 def test_moving_to_a_device_moves_every_tensor() -> None:
     images = decode_with_squares(scan("digits"), [0, 1], SMALL, threads=1).to(torch.device("meta"))
+    meta = torch.arange(2, device="meta")
     assert images.squares_NCHW is not None
-    tensors = (images.crops_NCHW, images.squares_NCHW, images.labels_N)
+    tensors = (images.crops_NCHW[meta], images.squares_NCHW[meta], images.labels_N)
     assert [tensor.device.type for tensor in tensors] == ["meta"] * 3
 
 
