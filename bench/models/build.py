@@ -55,13 +55,23 @@ def build(
     the backbone holds. Raises WeightsError where `state` does not fit.
     """
     architecture = ARCHITECTURES[name]
-    with seeded(backbone_seed):
-        parts = take_apart(published_model(architecture, image_size), architecture)
-    if state is not None:
+    if state is None:
+        with seeded(backbone_seed):
+            parts = take_apart(published_model(architecture, image_size), architecture)
+    else:
+        with _EmptyOnMeta():
+            parts = take_apart(published_model(architecture, image_size), architecture)
         load(parts.backbone, fitted(parts.backbone, architecture, state, image_size))
-    with seeded(head_seed):
-        layer = new_layer(parts.layer, num_classes)
-    return assemble(parts, layer, architecture)
+    return assemble(parts, new_layer(parts.layer, num_classes, head_seed), architecture)
+
+
+def head(like: Network, head_seed: int) -> nn.Sequential:
+    """The head that `build` gives a network of this kind; `like` may lie on the meta device."""
+    children = dict(like.head.named_children())
+    old = children["layer"]
+    num_classes = old.out_channels if isinstance(old, nn.Conv2d) else old.out_features
+    children["layer"] = new_layer(old, cast(int, num_classes), head_seed)
+    return nn.Sequential(OrderedDict(children))
 
 
 @contextmanager
@@ -110,12 +120,13 @@ def take_apart(model: nn.Module, architecture: Architecture) -> Parts:
     return Parts(model, dropout, layer)
 
 
-def new_layer(old: nn.Module, num_classes: int) -> nn.Module:
+def new_layer(old: nn.Module, num_classes: int, head_seed: int) -> nn.Module:
     """A layer of the same kind and width for `num_classes`, with torch's default initialisation."""
-    if isinstance(old, nn.Conv2d):
-        return nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
-    assert isinstance(old, nn.Linear), f"a head is linear or a 1x1 convolution, not {old}"
-    return nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    with seeded(head_seed):
+        if isinstance(old, nn.Conv2d):
+            return nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
+        assert isinstance(old, nn.Linear), f"a head is linear or a 1x1 convolution, not {old}"
+        return nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
 
 
 def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Network:
@@ -131,11 +142,16 @@ def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Netw
 
 
 def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Copy values into `backbone` under its own names, converted to its own types."""
-    own = backbone.state_dict()
-    with torch.no_grad():
-        for path in own.keys() & values.keys():
-            own[path].copy_(values[path])
+    """Give a backbone on the meta device copies of these values, converted to its own types.
+
+    What they lack (a counter in files older than it) becomes zero.
+    """
+    state = backbone.state_dict()  # with the versions that some modules ask for
+    for path, like in state.items():
+        given = values.get(path)
+        missing = torch.zeros(like.shape, dtype=like.dtype)
+        state[path] = missing if given is None else given.to(like.dtype, copy=True)
+    backbone.load_state_dict(state, assign=True)
 
 
 # ---- without values -------------------------------------------------------------------------
