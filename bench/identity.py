@@ -33,6 +33,8 @@ BUCKETS: dict[str, Bucket] = {
     "cell.data.num_val": "information",
     "cell.data.num_test": "information",
     **{f"execution.{name}": "numerics" for name in Execution.model_fields},
+    "execution.captured": "performance",  # the same kernels on the same values
+    "execution.resident": "performance",
     "machine.device": "numerics",
     "machine.compute_capability": "numerics",
     "machine.cuda": "numerics",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Shape of the files in a run folder; a newer one is refused."""
 
 PROTOCOL_VERSION = 1
@@ -17,6 +17,10 @@ Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "fro
 Metric = Literal["top1", "balanced_accuracy"]
 Part = Literal["train", "val", "test"]
 Profile = Literal["gpu", "cpu"]
+ImageCache = Literal["cold", "warm", "bypassed"]
+"""Images decoded once into a file: in this run, by an earlier one, or by the worker, without it."""
+FeatureCache = Literal["computed", "reused"]
+"""Features of the frozen backbone: made in this run, or kept by an earlier one."""
 
 
 class Value(BaseModel):
@@ -178,6 +182,8 @@ class Cost(Value):
     phases: tuple[Phase, ...]
     forward_macs: int | None  # of one image
     seconds_to_target: float | None  # training time until val first reached the target
+    images: ImageCache
+    features: FeatureCache | None  # null where the cell uses no cached features
 
 
 class Memory(Value):
@@ -240,6 +246,9 @@ class Execution(Value):
     allow_tf32: bool
     deterministic: bool
     cudnn_benchmark: bool
+    captured: bool  # the whole step was recorded as a CUDA graph and replayed
+    compiled: bool  # its kernels were fused by torch.compile
+    resident: bool  # the images lay on the device; else they were streamed from the disk
 
 
 class Keys(Value):

@@ -21,9 +21,7 @@ from bench import identity
 from bench.identity import slug
 from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run
 
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-UPGRADES: Mapping[int, Upgrade] = {}
-"""From each older schema version to the next one."""
+Content = dict[str, Any]
 
 
 class FolderError(ValueError):
@@ -175,12 +173,22 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
     """The record of one cell; None where it is missing or damaged."""
     path = cell_folder(folder, cell_id) / "record.json"
     try:
-        record = RECORD.validate_python(upgraded(json.loads(path.read_text("utf-8")), path))
+        written = json.loads(path.read_text("utf-8"))
+        record = RECORD.validate_python(upgraded(written, path))
     except FolderError:
         raise
     except (OSError, ValueError):
         return None
-    return record if record.cell_id == cell_id == identity.cell_id(record.cell) else None
+    if record.cell_id != cell_id or cell_id != identity.cell_id(record.cell):
+        return None
+    is_older = written["schema_version"] < SCHEMA_VERSION
+    return with_keys(record) if is_older and isinstance(record, Result) else record
+
+
+def with_keys(record: Result) -> Result:
+    """The record with its keys computed anew: fields that came later are part of them."""
+    found = identity.keys(record.cell, record.execution, record.machine)
+    return record.model_copy(update={"keys": found})
 
 
 def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
@@ -203,9 +211,12 @@ def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
             (cell_folder(folder, cell_id) / "record.json").unlink(missing_ok=True)
 
 
-def upgraded(data: Any, path: Path) -> dict[str, Any]:
+# ---- older schemas --------------------------------------------------------------------------
+
+
+def upgraded(data: Any, path: Path) -> Content:
     """The data in today's schema. Raises FolderError where it is newer, or not bench's."""
-    content: dict[str, Any] = data if isinstance(data, dict) else {}
+    content: Content = data if isinstance(data, dict) else {}
     version = content.get("schema_version")
     if not isinstance(version, int):
         raise ValueError(  # noqa: TRY004 - a file that is wrong, not an argument
@@ -217,9 +228,31 @@ def upgraded(data: Any, path: Path) -> dict[str, Any]:
             f"{SCHEMA_VERSION}); update bench to read it"
         )
     while version < SCHEMA_VERSION:
-        content = UPGRADES[version](content)
+        try:
+            content = UPGRADES[version](content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: is not whole") from error
         version += 1
+        content = {**content, "schema_version": version}
     return content
+
+
+def _say_what_was_cached(content: Content) -> Content:
+    """1 to 2: a cell decoded its images itself, and no step was captured or compiled."""
+    if content.get("status") != "ok":
+        return content  # a failure, or run.json
+    starts_frozen = content["cell"]["kind"] in ("feature_extraction", "two_phase")
+    features = "computed" if starts_frozen else None
+    execution = {"captured": False, "compiled": False, "resident": True}
+    return {
+        **content,
+        "cost": {**content["cost"], "images": "bypassed", "features": features},
+        "execution": {**content["execution"], **execution},
+    }
+
+
+UPGRADES: Mapping[int, Callable[[Content], Content]] = {1: _say_what_was_cached}
+"""From each older schema version to the next one."""
 
 
 def _first_line(error: Exception) -> str:

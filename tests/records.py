@@ -126,15 +126,15 @@ def result(
     draw = np.random.default_rng(zlib.crc32(identity.cell_id(of).encode()))
     _, parameters, macs, slowness = spec(of.architecture_label)
     share = STRATEGIES[of.strategy][3] if of.strategy in STRATEGIES else 1.0
+    on_gpu = machine.device == "cuda"
     execution = schema.Execution(
         precision="fp32", channels_last=True, threads=2, allow_tf32=False, deterministic=False,
-        cudnn_benchmark=False,
+        cudnn_benchmark=False, captured=on_gpu, compiled=False, resident=True,
     )  # fmt: skip
     latency = schema.Latency(
         batch1_p50_seconds=0.006 * slowness, batch1_p95_seconds=0.008 * slowness, num_calls=50,
         batch_size=64, images_per_second=900 / slowness,
     )  # fmt: skip
-    on_gpu = machine.device == "cuda"
     return Result(
         cell_id=identity.cell_id(of), cell=of,
         quality=schema.Quality(val=scores(val, 400), test=scores(test, 1000)),
@@ -147,7 +147,8 @@ def result(
             ),
             latency=latency, total_parameters=parameters,
             trainable_parameters=int(parameters * share), trainable_share=share,
-            phases=(), forward_macs=macs, seconds_to_target=train_seconds / 2,
+            phases=(), forward_macs=macs, seconds_to_target=train_seconds / 2, images="cold",
+            features="computed" if of.kind in ("feature_extraction", "two_phase") else None,
         ),
         memory=schema.Memory(
             gpu_allocated_bytes=peak_memory_bytes if on_gpu else None,

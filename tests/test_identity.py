@@ -82,6 +82,19 @@ def test_a_machine_fact_changes_only_the_keys_that_it_belongs_to() -> None:
     assert os == base
 
 
+@pytest.mark.parametrize(
+    ("field", "same_numerics"), [("captured", True), ("resident", True), ("compiled", False)]
+)
+def test_a_replayed_step_and_streamed_images_change_the_speed_alone(
+    field: str, same_numerics: bool
+) -> None:
+    record = records.result(CELL)
+    other = record.execution.model_copy(update={field: not getattr(record.execution, field)})
+    changed = identity.keys(CELL, other, record.machine)
+    assert changed.performance != record.keys.performance
+    assert (changed.numerics == record.keys.numerics) == same_numerics
+
+
 def test_a_record_survives_the_round_trip_through_json() -> None:
     for record in (records.result(CELL), records.failure(CELL)):
         assert schema.RECORD.validate_json(record.model_dump_json()) == record

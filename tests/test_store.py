@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
+from bench import identity, store
 from bench.identity import cell_id
 from bench.schema import Result
 from bench.store import FolderError
@@ -121,8 +121,8 @@ def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(
 ) -> None:
     store.write_record(tmp_path, record)
     path = record_file(tmp_path, record)
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    with pytest.raises(FolderError, match=r"newer bench \(schema 2, this one knows 1\); update"):
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    with pytest.raises(FolderError, match=r"newer bench \(schema 3, this one knows 2\); update"):
         store.set_aside_damaged(tmp_path, [record.cell_id])
     assert path.exists()
 
@@ -144,7 +144,45 @@ def test_an_older_schema_goes_through_every_upgrade(monkeypatch: pytest.MonkeyPa
         store, "UPGRADES", {1: lambda d: {**d, "a": 1}, 2: lambda d: {**d, "b": d["a"] + 1}}
     )
     upgraded = store.upgraded(json.loads('{"schema_version": 1}'), Path("x"))
-    assert (upgraded["a"], upgraded["b"]) == (1, 2)
+    assert upgraded == {"schema_version": 3, "a": 1, "b": 2}
+
+
+OLD = Path(__file__).parent / "schema1"
+"""A run folder as it was written before records said what was cached."""
+
+
+def test_a_run_of_the_first_schema_is_read() -> None:
+    run = store.read_run(OLD)
+    assert run.schema_version == store.SCHEMA_VERSION
+    assert run.wall_seconds == 1.3115882910001346
+
+
+def test_records_of_the_first_schema_say_what_was_true_of_them() -> None:
+    ok, diverged = store.read_records(OLD)
+    assert isinstance(ok, Result)
+    assert (ok.cost.images, ok.cost.features) == ("bypassed", "computed")
+    execution = ok.execution
+    assert (execution.captured, execution.compiled, execution.resident) == (False, False, True)
+    assert ok.keys == identity.keys(ok.cell, execution, ok.machine)
+    assert (diverged.status, diverged.schema_version) == ("diverged", store.SCHEMA_VERSION)
+
+
+def test_features_of_the_first_schema_are_told_by_the_kind_of_cell() -> None:
+    (path,) = OLD.glob("cells/*feature_extraction*/record.json")
+    old = json.loads(path.read_text())
+    old["cell"]["kind"] = "partial"
+    assert store.upgraded(old, path)["cost"]["features"] is None
+
+
+@pytest.mark.parametrize("damage", [{"cost": None}, {"cell": {}}, {"schema_version": 0}])
+def test_a_damaged_record_of_an_older_schema_is_damaged(
+    tmp_path: Path, damage: dict[str, object]
+) -> None:
+    (path,) = OLD.glob("cells/*feature_extraction*/record.json")
+    copy = tmp_path / "cells" / path.parent.name / "record.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    assert len(store.set_aside_damaged(tmp_path, [path.parent.name])) == 1
 
 
 def test_records_come_in_the_order_of_the_run(tmp_path: Path) -> None:

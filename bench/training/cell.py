@@ -89,6 +89,8 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
         phases=tuple(training.phases),
         forward_macs=shared.forward_macs(cell),
         seconds_to_target=training.seconds_to_target,
+        images="bypassed",
+        features="computed" if cell.kind in STARTS_FROZEN else None,
     )
     curve = tuple(training.curve)
     return Outcome(quality, curve, cost, combined.memory, combined.energy, place.execution)
