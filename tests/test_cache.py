@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from bench import cache
-from bench.cache import Contents, Damaged, Entry, Provided
+from bench import cache, entry
+from bench.cache import Provided
+from bench.entry import Contents, Damaged, Entry
 
-KEY, OTHER = cache.key_of({"number": 1}), cache.key_of({"number": 2})
+KEY, OTHER = entry.key_of({"number": 1}), entry.key_of({"number": 2})
 DATA = bytes(range(256)) * 16
 ROOT = Path(__file__).parent.parent
 
@@ -87,7 +88,7 @@ def test_an_entry_is_made_once_and_then_found(home: Path) -> None:
 def test_only_what_is_missing_is_made_and_in_one_go() -> None:
     make = Maker()
     provide(make, KEY)
-    third = cache.key_of({"number": 3})
+    third = entry.key_of({"number": 3})
     provided = provide(make, KEY, OTHER, third)
     assert make.calls == [[KEY], sorted([OTHER, third])]
     assert provided.entries.keys() == {KEY, OTHER, third}
@@ -96,8 +97,8 @@ def test_only_what_is_missing_is_made_and_in_one_go() -> None:
 
 def test_keys_differ_where_a_fact_does() -> None:
     facts = ({"a": 1, "b": 2}, {"a": 2, "b": 1}, {"a": "1", "b": 2}, {"a": 1}, {"a": [1], "b": 2})
-    assert len({cache.key_of(one) for one in facts}) == len(facts)
-    assert cache.key_of({"a": 1, "b": 2}) == cache.key_of({"b": 2, "a": 1})
+    assert len({entry.key_of(one) for one in facts}) == len(facts)
+    assert entry.key_of({"a": 1, "b": 2}) == entry.key_of({"b": 2, "a": 1})
 
 
 def test_what_is_no_mishap_of_the_disk_passes_and_leaves_nothing(home: Path) -> None:
@@ -190,11 +191,11 @@ def test_no_byte_of_entry_json_can_change_unnoticed(home: Path) -> None:
     provide()
     path = home / "things" / KEY / "entry.json"
     whole = path.read_bytes()
-    read = cache.read(path.parent)
+    read = entry.read(path.parent)
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         try:
-            assert cache.read(path.parent) == read  # a space that became another, say
+            assert entry.read(path.parent) == read  # a space that became another, say
         except Damaged:
             continue
 
@@ -426,7 +427,7 @@ def aged(home: Path) -> Path:
 
 
 def test_making_removes_what_was_not_used_for_a_month(aged: Path) -> None:
-    provide(Maker(), cache.key_of({"number": 3}))
+    provide(Maker(), entry.key_of({"number": 3}))
     assert not aged.exists()
 
 

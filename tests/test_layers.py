@@ -29,6 +29,7 @@ FLOORS: tuple[set[str], ...] = (
     {"cells"},
     {"store"},
     {"measure"},
+    {"entry"},
     {"cache"},
     {"data"},
     {"models"},
@@ -45,7 +46,7 @@ ROOF = ("terminal", "views", "cli", "__main__")  # each may use everything below
 TORCH = {"torch", "torchvision", "timm"}
 WITHOUT_TORCH = {
     *("bench", "schema", "identity", "predictions", "training.strategies", "models.architectures"),
-    *("mistakes", "suite", "cells", "store", "cache", "analysis", "report", *ROOF),
+    *("mistakes", "suite", "cells", "store", "entry", "cache", "analysis", "report", *ROOF),
 }
 PRINTS = {"bench.cli"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
