@@ -1,17 +1,14 @@
 """One cell, from its first image to its last score."""
 
-import hashlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from bench.measure.meters import Clock, combine
-from bench.models.build import Network, build
+from bench.models import build
+from bench.models.build import Network
 from bench.schema import (
     Cell,
     Cost,
@@ -19,28 +16,22 @@ from bench.schema import (
     EpochPoint,
     Execution,
     Memory,
-    Metric,
     Phase,
     Quality,
     Throughput,
 )
-from bench.training.fit import Epoch, fit
-from bench.training.freezing import trained_norms
-from bench.training.inference import estimate_statistics, logits
+from bench.training.course import Course, Point
+from bench.training.feeds import shuffled_crops
+from bench.training.fit import Diverged
+from bench.training.inference import logits
+from bench.training.live import Scoring, learn
 from bench.training.placement import Placement
 from bench.training.scores import score
-from bench.training.shared import Meters, Shared
-from bench.training.stage import Exam, Inputs, Stage, stage_of
-from bench.training.strategies import (
-    PRECISE_BN_IMAGES,
-    STARTS_FROZEN,
-    PhasePlan,
-    phases,
-    scored_epochs,
-)
-
-Logits = NDArray[np.float32]
-
+from bench.training.seeds import derived_seed
+from bench.training.shared import Features, Meters, Piece, Shared, State, TrainedHeads
+from bench.training.stage import Exam, Parts, feature_exam, image_exam
+from bench.training.step import Step
+from bench.training.strategies import STARTS_FROZEN, live_phase
 
 Report = Callable[[EpochPoint, float], None]
 """Told of every epoch: its point of the learning curve, and its images per second."""
@@ -57,48 +48,169 @@ class Outcome(NamedTuple):
     execution: Execution
 
 
+class Work(NamedTuple):
+    """The shared pieces of a cell; None for those that it does without."""
+
+    images: Piece[Parts]
+    backbone: Piece[State] | None
+    warmup: Piece[None]
+    features: Piece[Features] | None
+    heads: Piece[TrainedHeads] | None
+    step: Piece[Step] | None  # where the live phase is captured
+
+    @property
+    def pieces(self) -> list[Piece[Any]]:
+        """Those that there are."""
+        return [piece for piece in self if piece is not None]
+
+    @property
+    def seconds_before(self) -> float:
+        """Training time before the first phase: of the features."""
+        return 0.0 if self.features is None else self.features.spent.seconds["train"]
+
+
+class Trained(NamedTuple):
+    """What a cell trained, and how it is scored."""
+
+    module: nn.Module
+    placement: Placement
+    val: Exam
+    test: Exam
+    execution: Execution
+
+
 def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
     """Train and score one cell. Raises Diverged, and whatever torch raises."""
-    images = shared.images(cell)
-    backbone = None if cell.weights.source == "scratch" else shared.backbone(cell)
-    warmup = shared.warmup(cell)
-    features = shared.features(cell) if cell.kind in STARTS_FROZEN else None
-    pieces = [piece for piece in (images, backbone, warmup, features) if piece is not None]
-    inputs = Inputs(images.value, features.value if features else None, shared.preprocessing(cell))
-
+    work = work_of(cell, shared)
     meters = Meters(shared.context.device)
-    place = shared.placement(cell)
-    with meters.clock.part("build"):
-        network = start_of(cell, backbone.value if backbone else None)
-        place.place(network)
-    training = Training(cell, network, place, meters.clock, report)
-    training.seconds_before = sum(piece.spent.seconds["train"] for piece in pieces)
-    for plan in phases(cell.kind, cell.recipe, network.stages):
-        training.run_phase(plan, stage_of(plan, network, inputs, cell.recipe))
-    quality = training.quality()
-    combined = combine(meters.spent(), [(piece.spent, piece.sharers) for piece in pieces])
+    curve = Curve(cell, work.seconds_before, report)
+    courses: list[Course] = []
+    if work.heads is not None:
+        courses.append(head_course(cell, work.heads.value))
+        curve.add(courses[0].plan.name, *courses[0].points)
+    if cell.kind == "feature_extraction":
+        trained = trained_head(cell, shared, work, courses[0], meters.clock)
+    else:
+        step = started_step(cell, shared, work, courses, meters.clock)
+        trained = live(cell, shared, work, step)
+        courses.append(live_course(cell, shared, step, trained, curve, meters.clock))
+    quality = quality_of(trained, courses[-1], meters.clock)
+    combined = combine(meters.spent(), [(piece.spent, piece.sharers) for piece in work.pieces])
+    total_parameters = sum(p.numel() for p in shared.outline(cell).parameters())
+    phases = [phase_of(course, total_parameters) for course in courses]
     cost = Cost(
         attributed=combined.attributed,
         marginal=combined.marginal,
         shared_by=combined.shared_by,
-        images_per_second=throughput(training.rates),
-        latency=shared.latency(cell, network),
-        total_parameters=training.total_parameters,
-        trainable_parameters=training.phases[-1].trainable_parameters,
-        trainable_share=training.phases[-1].trainable_share,
-        phases=tuple(training.phases),
+        images_per_second=throughput(courses[-1]),
+        latency=shared.latency(cell),
+        total_parameters=total_parameters,
+        trainable_parameters=phases[-1].trainable_parameters,
+        trainable_share=phases[-1].trainable_share,
+        phases=tuple(phases),
         forward_macs=shared.forward_macs(cell),
-        seconds_to_target=training.seconds_to_target,
-        images="bypassed",
-        features="computed" if cell.kind in STARTS_FROZEN else None,
+        seconds_to_target=curve.seconds_to_target,
+        images=work.images.value.how,
+        features=None if work.features is None else "computed",
     )
-    curve = tuple(training.curve)
-    return Outcome(quality, curve, cost, combined.memory, combined.energy, place.execution)
+    points = tuple(curve.points)
+    return Outcome(quality, points, cost, combined.memory, combined.energy, trained.execution)
 
 
-def start_of(cell: Cell, state: Mapping[str, Tensor] | None) -> Network:
+def work_of(cell: Cell, shared: Shared) -> Work:
+    """Everything that the cell shares, made if it is not there yet."""
+    starts_frozen, is_live = cell.kind in STARTS_FROZEN, cell.kind != "feature_extraction"
+    return Work(
+        images=shared.images(cell),
+        backbone=None if cell.weights.source == "scratch" else shared.backbone(cell),
+        warmup=shared.warmup(cell),
+        features=shared.features(cell) if starts_frozen else None,
+        heads=shared.heads(cell) if starts_frozen else None,
+        step=shared.captured_step(cell) if is_live else None,
+    )
+
+
+class Curve:
+    """The learning curve of a cell through all of its phases, told to `report` as it grows."""
+
+    def __init__(self, cell: Cell, seconds_before: float, report: Report) -> None:
+        self.points: list[EpochPoint] = []
+        self.seconds_to_target: float | None = None
+        self._target, self._report = cell.target, report
+        self._seconds = self._seconds_before = seconds_before
+
+    def add(self, phase: str, *points: Point) -> None:
+        """Append epochs of a phase, the first of which is number 1 of it."""
+        for point in points:
+            if point.epoch == 1:
+                self._seconds_before = self._seconds
+            self._seconds = self._seconds_before + point.seconds
+            value = point.val_score
+            if value is not None and value >= self._target and self.seconds_to_target is None:
+                self.seconds_to_target = self._seconds
+            self.points.append(
+                EpochPoint(
+                    phase=phase,
+                    epoch=len(self.points) + 1,
+                    train_loss=point.train_loss,
+                    val_score=value,
+                )
+            )
+            self._report(self.points[-1], point.images_per_second)
+
+
+# ---- the phases -----------------------------------------------------------------------------
+
+
+def head_course(cell: Cell, heads: TrainedHeads) -> Course:
+    """The head-only phase of this cell's seed. Raises Diverged."""
+    course = heads.courses[cell.seed]
+    if isinstance(course, Diverged):
+        raise course
+    return course
+
+
+def trained_head(cell: Cell, shared: Shared, work: Work, course: Course, clock: Clock) -> Trained:
+    """The head alone, which features are enough to score; fp32, as it was trained."""
+    assert work.features is not None, "a head is trained on features"
+    assert work.heads is not None, "a head was trained"
+    assert course.kept.values is not None, "heads trained together are kept one by one"
+    place, images, features = shared.placement(cell), work.images.value, work.features.value
+    with clock.part("build"):
+        head = build.head(shared.outline(cell), derived_seed(cell.seed, "head"))
+        head.load_state_dict(course.kept.values)
+        head.to(place.device)
+    execution = place.execution.model_copy(
+        update={"captured": work.heads.value.captured, "resident": images.resident}
+    )
+    return Trained(
+        head,
+        place.in_fp32(),
+        feature_exam(features.val_N, images.val.labels_N),
+        feature_exam(features.test_N, images.test.labels_N),
+        execution,
+    )
+
+
+def started_step(
+    cell: Cell, shared: Shared, work: Work, courses: Sequence[Course], clock: Clock
+) -> Step:
+    """The step of the live phase, before its first run: captured already, or made now."""
+    with clock.part("build"):
+        network = start_of(cell, work.backbone.value if work.backbone else None)
+        for course in courses:
+            assert course.kept.values is not None, "heads trained together are kept one by one"
+            network.head.load_state_dict(course.kept.values)
+        if work.step is None:
+            return shared.new_step(cell, shared.placement(cell).place(network))
+        step, plan = work.step.value, live_phase(cell.kind, cell.recipe, network.stages)
+        step.start_from(network.state_dict(), plan.rules, cell.recipe.lr)
+        return step
+
+
+def start_of(cell: Cell, state: State | None) -> Network:
     """The network before its first step: backbone values as given, or drawn from the seed."""
-    return build(
+    return build.build(
         cell.architecture,
         len(cell.data.classes),
         cell.image_size,
@@ -108,135 +220,67 @@ def start_of(cell: Cell, state: Mapping[str, Tensor] | None) -> Network:
     )
 
 
-def derived_seed(seed: int, purpose: str) -> int:
-    """A seed of its own for each use of randomness, so that none depends on another's draws."""
-    return int(hashlib.sha256(f"{seed} {purpose}".encode()).hexdigest()[:12], 16)
+def live(cell: Cell, shared: Shared, work: Work, step: Step) -> Trained:
+    """The whole network, scored on images."""
+    images, preprocessing = work.images.value, shared.preprocessing(cell)
+    execution = step.placement.execution.model_copy(
+        update={
+            "captured": step.captured,
+            "compiled": step.compiled,
+            "resident": images.resident,
+        }
+    )
+    return Trained(
+        step.network,
+        step.placement,
+        image_exam(images.val, preprocessing),
+        image_exam(images.test, preprocessing),
+        execution,
+    )
 
 
-class Kept(NamedTuple):
-    """The scored network that counts: its val logits, and its values if later epochs change it."""
+def live_course(
+    cell: Cell, shared: Shared, step: Step, trained: Trained, curve: Curve, clock: Clock
+) -> Course:
+    """Train on images to the end."""
+    plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
+    train, preprocessing = shared.images(cell).value.train, shared.preprocessing(cell)
+    crops = shuffled_crops(train, preprocessing) if cell.recipe.precise_bn else None
+    scoring = Scoring(trained.val, crops)
+    return learn(cell, plan, step, scoring, clock, lambda point: curve.add(plan.name, point))
 
-    val_score: float
-    val_logits_NK: Logits
-    state: Mapping[str, Tensor] | None
+
+# ---- what came out --------------------------------------------------------------------------
 
 
-class Training:
-    """The phases of one cell, and what they leave behind: curve, rates, the network to score."""
-
-    def __init__(
-        self,
-        cell: Cell,
-        network: Network,
-        place: Placement,
-        clock: Clock,
-        report: Report,
-    ) -> None:
-        self.phases: list[Phase] = []
-        self.curve: list[EpochPoint] = []
-        self.rates: list[float] = []  # images per second of every live epoch but a phase's first
-        self.seconds_to_target: float | None = None
-        self.seconds_before = 0.0  # training time that was spent on shared work
-        self.total_parameters = sum(parameter.numel() for parameter in network.parameters())
-        self._cell, self._place, self._clock, self._report = cell, place, clock, report
-        self._order = torch.Generator().manual_seed(derived_seed(cell.seed, "batches"))
-        self._kept: Kept | None = None
-        self._stage: Stage | None = None
-        torch.manual_seed(derived_seed(cell.seed, "dropout"))
-
-    def run_phase(self, plan: PhasePlan, stage: Stage) -> None:
-        """Train one phase to its end, scoring val along the way."""
-        recipe = self._cell.recipe
-        self._kept, self._stage = None, stage
-        scored = scored_epochs(plan.epochs)
-        for epoch, seconds in timed(
-            fit(stage.module, stage.feed, plan, recipe, self._place, self._order), self._clock
-        ):
-            rate = epoch.images / seconds
-            if epoch.number > 1 and not plan.head_only:
-                self.rates.append(rate)
-            value = self._score(stage) if epoch.number in scored else None
-            self._note(plan, epoch, rate, value)
-        self.phases.append(self._phase(plan, epoch))
-
-    def quality(self) -> Quality:
-        """Scores of the network that counts. Test is read here, once."""
-        kept, stage = self._kept, self._stage
-        assert kept is not None, "phases run first"
-        assert stage is not None, "phases run first"
-        with self._clock.part("eval"):
-            if kept.state is not None:
-                stage.module.load_state_dict(kept.state)
-            test_logits_NK = self._logits(stage, stage.test)
-            return Quality(
-                val=score(kept.val_logits_NK, stage.val.labels_N),
-                test=score(test_logits_NK, stage.test.labels_N),
-            )
-
-    def _score(self, stage: Stage) -> float:
-        """Score val, and keep this network if it is the one that counts so far."""
-        with self._clock.part("eval"):
-            if stage.crops is not None:
-                num_images = min(PRECISE_BN_IMAGES, len(stage.feed.labels_N))
-                norms = trained_norms(stage.module)
-                estimate_statistics(stage.module, norms, stage.crops, num_images, self._place)
-            val_logits_NK = self._logits(stage, stage.val)
-            value = metric_of(val_logits_NK, stage.val.labels_N, self._cell.metric)
-            best = self._cell.recipe.checkpoint == "best"
-            if self._kept is None or not best or value > self._kept.val_score:
-                state = snapshot(stage) if best else None
-                self._kept = Kept(value, val_logits_NK, state)
-        return value
-
-    def _logits(self, stage: Stage, exam: Exam) -> Logits:
-        return logits(stage.module, exam.batch, len(exam.labels_N), self._place)
-
-    def _note(self, plan: PhasePlan, epoch: Epoch, rate: float, value: float | None) -> None:
-        number = sum(phase.epochs for phase in self.phases) + epoch.number
-        point = EpochPoint(
-            phase=plan.name, epoch=number, train_loss=epoch.train_loss, val_score=value
-        )
-        self.curve.append(point)
-        if value is not None and value >= self._cell.target and self.seconds_to_target is None:
-            self.seconds_to_target = self.seconds_before + self._clock.seconds["train"]
-        self._report(point, rate)
-
-    def _phase(self, plan: PhasePlan, last: Epoch) -> Phase:
-        return Phase(
-            name=plan.name,
-            epochs=plan.epochs,
-            trainable_parameters=last.trainable_parameters,
-            trainable_share=last.trainable_parameters / self.total_parameters,
-            steps=last.steps * plan.epochs,
-            frozen_cached=plan.head_only,
+def quality_of(trained: Trained, course: Course, clock: Clock) -> Quality:
+    """Scores of the network that counts. Test is read here, once."""
+    with clock.part("eval"):
+        test = trained.test
+        num_test = len(test.labels_N)
+        test_logits_NK = logits(trained.module, test.batch, num_test, trained.placement)
+        return Quality(
+            val=score(course.kept.val_logits_NK, trained.val.labels_N),
+            test=score(test_logits_NK, test.labels_N),
         )
 
 
-def timed(epochs: Iterator[Epoch], clock: Clock) -> Iterator[tuple[Epoch, float]]:
-    """Each epoch with its seconds, counted as training."""
-    while True:
-        before = time.perf_counter()
-        with clock.part("train"):
-            epoch = next(epochs, None)
-        if epoch is None:
-            return
-        yield epoch, time.perf_counter() - before
+def phase_of(course: Course, total_parameters: int) -> Phase:
+    """One phase, as it was run."""
+    return Phase(
+        name=course.plan.name,
+        epochs=course.plan.epochs,
+        trainable_parameters=course.trainable_parameters,
+        trainable_share=course.trainable_parameters / total_parameters,
+        steps=course.steps * course.plan.epochs,
+        frozen_cached=course.plan.head_only,
+    )
 
 
-def snapshot(stage: Stage) -> Mapping[str, Tensor]:
-    """A copy of the values of what trains."""
-    return {name: value.clone() for name, value in stage.module.state_dict().items()}
-
-
-def metric_of(logits_NK: Logits, labels_N: NDArray[np.int64], metric: Metric) -> float:
-    """The suite's metric on one part."""
-    value: float = getattr(score(logits_NK, labels_N), metric)
-    return value
-
-
-def throughput(rates: Sequence[float]) -> Throughput | None:
-    """Median and quartiles of the epochs' rates; None where no epoch trained on images."""
-    if not rates:
+def throughput(course: Course) -> Throughput | None:
+    """Median and quartiles of the epochs' rates but the first; None where no image was seen."""
+    rates = [point.images_per_second for point in course.points if point.epoch > 1]
+    if course.plan.head_only or not rates:
         return None
     lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
     return Throughput(

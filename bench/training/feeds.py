@@ -1,9 +1,10 @@
-"""What a training step sees: live augmented images, plain crops, or cached features.
+"""What a training step sees: live augmented images, or the plain crops.
 
 A feed draws all random numbers of an epoch at once, on the CPU, so that the same seed gives the
-same batches on every device and no step waits for the host.
+same batches on every device and no step waits for the host. They are handed back to it with each
+batch, so that a step can keep them where a captured graph looks for them.
 
-Dimensions: N images, B batch, V views, C channels, H, W pixels.
+Dimensions: N images, B batch, C channels, H, W pixels.
 """
 
 from collections.abc import Callable
@@ -18,19 +19,23 @@ from bench.data.images import Images, normalise, standardise
 from bench.schema import Preprocessing
 
 Batch = Callable[[Tensor], Tensor]
-"""From the indices of a batch to the input of the module that trains."""
+"""From the indices of a batch to the input of a module."""
 
 
 class Feed(Protocol):
-    """Training inputs of one phase, resident on the device."""
+    """Training inputs of one phase."""
 
     @property
     def labels_N(self) -> Tensor:
-        """Class of each image, int64."""
+        """Class of each image, int64, on the device."""
         ...
 
-    def epoch(self, generator: torch.Generator) -> Batch:
-        """Draw one epoch's random numbers; the function returned gathers its batches."""
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """The random numbers of one epoch, on the CPU; of the same shape in every epoch."""
+        ...
+
+    def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
+        """The inputs of a batch, by the random numbers of its epoch; both on the device."""
         ...
 
 
@@ -47,21 +52,17 @@ class AugmentedImages:
         """Class of each image."""
         return self.images.labels_N
 
-    def epoch(self, generator: torch.Generator) -> Batch:
+    def draw(self, generator: torch.Generator) -> Tensor:
         """New crops, flips and colours for every image."""
-        squares_NCHW = self.images.squares_NCHW
-        assert squares_NCHW is not None, "augmentation needs the squares around the crops"
         flip_probability = augment.FLIP_PROBABILITY if self.flip else 0.0
-        params_NP = augment.draw(generator, len(squares_NCHW), flip_probability)
-        params_NP = params_NP.to(self.images.labels_N.device, non_blocking=True)
-        pipeline = self.preprocessing
+        return augment.draw(generator, len(self.labels_N), flip_probability)
 
-        def batch(indices_B: Tensor) -> Tensor:
-            params_BP = params_NP[indices_B]
-            unit_BCHW = augment.apply(squares_NCHW[indices_B], params_BP, pipeline.crop_size)
-            return standardise(unit_BCHW, pipeline.mean, pipeline.std)
-
-        return batch
+    def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
+        """Each image under its own draw, normalised as the weights ask."""
+        squares_NCHW, pipeline = self.images.squares_NCHW, self.preprocessing
+        assert squares_NCHW is not None, "augmentation needs the squares around the crops"
+        unit_BCHW = augment.apply(squares_NCHW[indices_B], drawn[indices_B], pipeline.crop_size)
+        return standardise(unit_BCHW, pipeline.mean, pipeline.std)
 
 
 @dataclass(frozen=True)
@@ -76,26 +77,13 @@ class PlainImages:
         """Class of each image."""
         return self.images.labels_N
 
-    def epoch(self, generator: torch.Generator) -> Batch:
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Nothing."""
+        return torch.empty(0)
+
+    def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
         """The same crops in every epoch."""
-        return eval_batch(self.images, self.preprocessing)
-
-
-@dataclass(frozen=True)
-class CachedFeatures:
-    """Features of a frozen backbone, one row per view of each image."""
-
-    features_VN: Tensor  # [V, N, ...] float32
-    labels_N: Tensor
-
-    def epoch(self, generator: torch.Generator) -> Batch:
-        """One view of each image, drawn anew in every epoch."""
-        views, num_images = self.features_VN.shape[:2]
-        if views == 1:
-            return lambda indices_B: self.features_VN[0, indices_B]
-        view_N = torch.randint(views, (num_images,), generator=generator)
-        view_N = view_N.to(self.features_VN.device, non_blocking=True)
-        return lambda indices_B: self.features_VN[view_N[indices_B], indices_B]
+        return eval_batch(self.images, self.preprocessing)(indices_B)
 
 
 def eval_batch(images: Images, preprocessing: Preprocessing) -> Batch:

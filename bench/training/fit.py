@@ -5,14 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from bench.schema import Recipe
-from bench.training.feeds import Batch, Feed
-from bench.training.freezing import freeze, param_groups, set_train_mode
-from bench.training.placement import Placement
-from bench.training.strategies import PhasePlan, lr_scales
+from bench.training.step import Step
+from bench.training.strategies import PhasePlan
 
 
 class Diverged(ArithmeticError):
@@ -24,89 +20,47 @@ class Epoch(NamedTuple):
 
     number: int  # 1, 2, ... within the phase
     train_loss: float
-    steps: int
     images: int  # that were trained on, counting repeats
-    trainable_parameters: int  # as the optimiser holds them
 
 
 def fit(
-    network: nn.Module,
-    feed: Feed,
-    phase: PhasePlan,
-    recipe: Recipe,
-    placement: Placement,
-    generator: torch.Generator,
+    step: Step, phase: PhasePlan, warmup_epochs: float, generator: torch.Generator
 ) -> Iterator[Epoch]:
-    """Train `network` in place under the rules of `phase`, yielding after every epoch.
+    """Train the step's network in place over the epochs of a phase, yielding after each.
 
-    AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), linear warm-up, then a cosine to zero;
-    cross-entropy with label smoothing. The host waits for the device once per epoch, to check
-    that the loss is finite: Diverged is raised if it is not.
+    Full batches of an order that is new in every epoch; linear warm-up, then a cosine to zero. The
+    host waits for the device once per epoch, to check that the loss is finite: Diverged is raised
+    if it is not.
     """
-    scales = lr_scales((name for name, _ in network.named_parameters()), phase.rules)
-    freeze(network, scales)
-    groups = param_groups(network, scales, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    optimiser = torch.optim.AdamW(groups, fused=True)
-    trainable = sum(p.numel() for group in optimiser.param_groups for p in group["params"])
-    steps = steps_per_epoch(len(feed.labels_N), recipe.batch_size)
-    visits = steps * min(recipe.batch_size, len(feed.labels_N))
-    schedule = warmup_cosine(
-        steps * min(recipe.warmup_epochs, phase.epochs / 2), steps * phase.epochs
-    )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule)
+    num_images = len(step.feed.labels_N)
+    steps = steps_per_epoch(num_images, step.batch_size)
+    scale = warmup_cosine(steps * min(warmup_epochs, phase.epochs / 2), steps * phase.epochs)
     for number in range(1, phase.epochs + 1):
-        set_train_mode(network)
-        loss_sum = torch.zeros((), device=placement.device)
-        batch = feed.epoch(generator)
-        for indices_B in batches(len(feed.labels_N), recipe.batch_size, generator, placement):
-            loss = training_loss(
-                network, batch, feed.labels_N, indices_B, recipe.label_smoothing, placement
-            )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            scheduler.step()
-            loss_sum += loss.detach()
-        train_loss = loss_sum.item() / steps
+        step.begin_epoch(generator)
+        order_N = torch.randperm(num_images, generator=generator)
+        batches = batches_of(order_N.to(step.feed.labels_N.device), step.batch_size)
+        for taken, indices_B in enumerate(batches, start=steps * (number - 1)):
+            step.run(indices_B, scale(taken))
+        train_loss = step.loss_sum() / steps
         if not math.isfinite(train_loss):
             raise Diverged(f"training loss is {train_loss} in epoch {number} of phase {phase.name}")
-        yield Epoch(number, train_loss, steps, visits, trainable)
-
-
-def training_loss(
-    network: nn.Module,
-    batch: Batch,
-    labels_N: Tensor,
-    indices_B: Tensor,
-    label_smoothing: float,
-    placement: Placement,
-) -> Tensor:
-    """Mean cross-entropy of one batch, computed in fp32 whatever the network ran in."""
-    inputs = placement.lay_out(batch(indices_B))
-    with placement.autocast():
-        logits_BK = network(inputs)
-    return functional.cross_entropy(
-        logits_BK.float(), labels_N[indices_B], label_smoothing=label_smoothing
-    )
+        yield Epoch(number, train_loss, steps * step.batch_size)
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Full batches only: a last batch of one image would break batch norm."""
-    return max(1, num_images // batch_size)
-
-
-def batches(
-    num_images: int, batch_size: int, generator: torch.Generator, placement: Placement
-) -> Iterator[Tensor]:
-    """Indices of each full batch of one epoch, in a new random order; the rest is left out.
+    """Full batches only: a last batch of one image would break batch norm.
 
     Fewer images than one batch make a single batch of all of them.
     """
-    order_N = torch.randperm(num_images, generator=generator)
-    order_N = order_N.to(placement.device, non_blocking=True)
+    return max(1, num_images // batch_size)
+
+
+def batches_of(order_N: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Consecutive full batches along the last dimension; the rest is left out."""
+    num_images = order_N.shape[-1]
     size = min(batch_size, num_images)
     for start in range(0, steps_per_epoch(num_images, batch_size) * size, size):
-        yield order_N[start : start + size]
+        yield order_N[..., start : start + size]
 
 
 def warmup_cosine(warmup_steps: float, total_steps: int) -> Callable[[int], float]:

@@ -53,17 +53,27 @@ def _train_learning_parts(module: nn.Module) -> None:
 def param_groups(
     model: nn.Module, scales: Mapping[str, float], lr: float, weight_decay: float
 ) -> ParamGroups:
-    """The trainable parameters grouped by rate and weight decay, for an optimiser.
+    """The trainable parameters grouped by part (head, backbone), rate and decay, for an optimiser.
 
     Biases, norms and embeddings take no weight decay (He et al. 2019, arXiv:1812.01187, 3.1).
+    `first_name` is that of a group's first parameter. Parts have groups of their own also at equal
+    rates, so that the groups of all phases that train the same parameters are the same.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[str, float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if scales[name] > 0:
             spared = parameter.ndim <= 1 or name.rpartition(".")[2] in UNDECAYED
-            decay = 0.0 if spared else weight_decay
-            groups.setdefault((lr * scales[name], decay), []).append(parameter)
-    return [{"params": p, "lr": rate, "weight_decay": wd} for (rate, wd), p in groups.items()]
+            group = groups.setdefault(
+                (name.partition(".")[0], scales[name], spared),
+                {
+                    "params": [],
+                    "first_name": name,
+                    "lr": lr * scales[name],
+                    "weight_decay": 0.0 if spared else weight_decay,
+                },
+            )
+            group["params"].append(parameter)
+    return list(groups.values())
 
 
 def batch_norms(model: nn.Module) -> list[BatchNorm]:

@@ -7,7 +7,7 @@ import gc
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from bench.measure.device import Device
 from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16, usable_cores
 from bench.schema import Execution, Recipe
+
+M = TypeVar("M", bound=nn.Module)
 
 FP32_ON_CPU_BELOW: Mapping[str, float] = {
     "efficientnet": 176,
@@ -66,7 +68,7 @@ class Placement(NamedTuple):
         """The same device in fp32."""
         return Placement(self.device, self.execution.model_copy(update={"precision": "fp32"}))
 
-    def place(self, network: nn.Module) -> nn.Module:
+    def place(self, network: M) -> M:
         """The network on the device, in the memory layout of this cell; moved in place."""
         network.to(self.device)
         if self.execution.channels_last:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.schema import Scores
+from bench.schema import Metric, Scores
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -38,6 +38,17 @@ def score(logits_NK: Floats, labels_N: Ints) -> Scores:
         confusion=tuple(tuple(int(count) for count in row) for row in confusion_KK),
         predictions=predictions.pack(labels_N, predicted_N, confidence_N),
     )
+
+
+def metric_of(logits_NK: Floats, labels_N: Ints, metric: Metric) -> float:
+    """The suite's metric alone, the same number as in `score`, for learning curves."""
+    predicted_N = logits_NK.argmax(axis=1)
+    match metric:
+        case "top1":
+            return float((predicted_N == labels_N).mean())
+        case "balanced_accuracy":
+            confusion_KK = confusion_matrix(labels_N, predicted_N, logits_NK.shape[1])
+            return float(np.nanmean(recall(confusion_KK)))
 
 
 def log_softmax(logits_NK: Floats) -> Floats:

@@ -1,17 +1,19 @@
 """Work that the cells of one worker have in common, done once and remembered with its cost.
 
 Decoded images, the frozen backbone and its features do not depend on the seed, and serve every
-strategy that asks for the same ones. Each piece knows how many cells of the worker use it.
+strategy that asks for the same ones; heads of all seeds are trained together; a step that was
+captured serves all cells of its shape. Each piece knows how many cells of the worker use it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.data.images import Images, decode, decode_with_squares
+from bench.data.images import decode, decode_with_squares
 from bench.data.sources import open_image
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
@@ -20,23 +22,29 @@ from bench.models import build, weights
 from bench.models.build import Network
 from bench.schema import Cell, Latency, Memory, Preprocessing
 from bench.training.context import Context
-from bench.training.feeds import AugmentedImages, eval_batch, shuffled_crops
-from bench.training.fit import training_loss
+from bench.training.course import Course
+from bench.training.feeds import AugmentedImages, Batch, eval_batch, shuffled_crops
+from bench.training.fit import Diverged, steps_per_epoch
 from bench.training.freezing import batch_norms
+from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
-from bench.training.placement import Placement, placement
-from bench.training.strategies import STARTS_FROZEN
+from bench.training.placement import Placement, placement, worth_compiling
+from bench.training.seeds import derived_seed
+from bench.training.sharing import (
+    backbone_key,
+    features_key,
+    heads_key,
+    images_key,
+    keys_of,
+    step_key,
+    warmup_key,
+)
+from bench.training.stage import Parts, host, image_feed
+from bench.training.step import Step
+from bench.training.strategies import live_phase, phases
 
 T = TypeVar("T")
 State = Mapping[str, Tensor]
-
-
-class Parts(NamedTuple):
-    """The decoded images of one split, on the device."""
-
-    train: Images
-    val: Images
-    test: Images
 
 
 class Features(NamedTuple):
@@ -45,6 +53,13 @@ class Features(NamedTuple):
     train_VN: Tensor  # [views, images, ...]
     val_N: Tensor
     test_N: Tensor
+
+
+class TrainedHeads(NamedTuple):
+    """The heads of one strategy after its head-only phase, by seed."""
+
+    courses: Mapping[int, Course | Diverged]
+    captured: bool
 
 
 class Piece(NamedTuple, Generic[T]):
@@ -75,11 +90,11 @@ class Shared:
 
     def __init__(self, context: Context, cells: Sequence[Cell]) -> None:
         self.context = context
+        self._cells = cells
         self._sharers = Counter(key for cell in cells for key in keys_of(cell))
         self._waiting = self._sharers.copy()
         self._pieces: dict[Hashable, Piece[Any]] = {}
-        self._latencies: dict[Hashable, Latency] = {}
-        self._macs: dict[Hashable, int] = {}
+        self._facts: dict[Hashable, Any] = {}
 
     def placement(self, cell: Cell) -> Placement:
         """Where and in which arithmetic the cell runs."""
@@ -110,8 +125,8 @@ class Shared:
 
         Its memory is not counted: a cell that trains less than everything would be charged for it.
         """
-        parts = self.images(cell).value
-        piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, parts, clock))
+        self.images(cell)  # a piece of its own, which the warm-up is not to pay for
+        piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, clock))
         return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
 
     def features(self, cell: Cell) -> Piece[Features]:
@@ -121,6 +136,30 @@ class Shared:
             features_key(cell), lambda clock: self._features(cell, parts, state, clock)
         )
 
+    def heads(self, cell: Cell) -> Piece[TrainedHeads]:
+        """The heads of all seeds of the cell's strategy, through its head-only phase."""
+        parts, features = self.images(cell).value, self.features(cell).value
+        return self._once(
+            heads_key(cell), lambda clock: self._train_heads(cell, parts, features, clock)
+        )
+
+    def captured_step(self, cell: Cell) -> Piece[Step] | None:
+        """The step of the cell's live phase, captured; None where steps are not: on a CPU.
+
+        Nor are steps captured on images that come from the host.
+        """
+        parts = self.images(cell).value
+        if self.placement(cell).device.type != "cuda" or not parts.resident:
+            return None
+        return self._once(step_key(cell), lambda clock: self._capture(cell, clock))
+
+    def new_step(self, cell: Cell, network: Network) -> Step:
+        """A step of the cell's live phase that trains this network, placed already."""
+        parts, recipe = self.images(cell).value, cell.recipe
+        feed = image_feed(parts.train, self.preprocessing(cell), recipe)
+        rules = live_phase(cell.kind, recipe, network.stages).rules
+        return Step(network, feed, rules, recipe, self.placement(cell))
+
     def release(self, cell: Cell) -> None:
         """Let go of the pieces that no later cell uses: they would lie in its peak memory."""
         for key in keys_of(cell):
@@ -128,22 +167,33 @@ class Shared:
             if self._waiting[key] == 0:
                 self._pieces.pop(key, None)
 
+    def outline(self, cell: Cell) -> Network:
+        """The cell's network without values, for its names and shapes."""
+        return self._noted(
+            ("outline", cell.image_size),
+            lambda: build.outline(cell.architecture, len(cell.data.classes), cell.image_size),
+        )
+
     def forward_macs(self, cell: Cell) -> int:
         """Multiply-accumulates of one image's forward pass."""
-        key = (cell.architecture, cell.image_size)
-        if key not in self._macs:
-            self._macs[key] = build.forward_macs(
-                cell.architecture, len(cell.data.classes), cell.image_size
-            )
-        return self._macs[key]
+        return self._noted(
+            ("macs", cell.image_size),
+            lambda: build.forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
+        )
 
-    def latency(self, cell: Cell, network: nn.Module) -> Latency:
-        """Inference latency and throughput, measured on the first network that comes by."""
-        place = self.placement(cell)
-        key = (cell.architecture, cell.image_size, place.execution.precision)
-        if key not in self._latencies:
-            self._latencies[key] = self._measure_latency(cell, network, place)
-        return self._latencies[key]
+    def latency(self, cell: Cell) -> Latency:
+        """Inference latency and throughput, which do not depend on the values of a network."""
+        precision = self.placement(cell).execution.precision
+        return self._noted(
+            ("latency", cell.image_size, precision), lambda: self._measure_latency(cell)
+        )
+
+    def _noted(self, key: Hashable, find: Callable[[], T]) -> T:
+        """A fact about the architecture, found once; nobody pays for it."""
+        if key not in self._facts:
+            self._facts[key] = find()
+        found: T = self._facts[key]
+        return found
 
     # ---- how each piece is made -------------------------------------------------------------
 
@@ -162,7 +212,9 @@ class Shared:
             train = decode_with_squares(dataset, split.train, preprocessing, threads=threads)
             val = decode(dataset, split.val, preprocessing, threads=threads)
             test = decode(dataset, split.test, preprocessing, threads=threads)
-            return Parts(train.to(device), val.to(device), test.to(device))
+            return Parts(
+                train.to(device), val.to(device), test.to(device), resident=True, how="bypassed"
+            )
 
     def _backbone(self, cell: Cell, parts: Parts, clock: Clock) -> State:
         with clock.part("build"):
@@ -183,11 +235,12 @@ class Shared:
             backbone = self._network(cell, state).backbone
             place.place(backbone)
         with clock.part("train"):
-            batches = [eval_batch(parts.train, preprocessing)]
+            batches: list[Batch] = [eval_batch(parts.train, preprocessing)]
             if cell.recipe.views > 1:
                 feed = AugmentedImages(parts.train, preprocessing, cell.recipe.flip)
                 generator = torch.Generator().manual_seed(0)
-                batches = [feed.epoch(generator) for _ in range(cell.recipe.views)]
+                draws = [feed.draw(generator).to(place.device) for _ in range(cell.recipe.views)]
+                batches = [partial(feed.batch, drawn=drawn) for drawn in draws]
             train_VN = torch.stack(
                 [outputs(backbone, batch, cell.data.num_train, place) for batch in batches]
             )
@@ -198,19 +251,52 @@ class Shared:
             )
         return Features(train_VN, val_N, test_N)
 
-    def _warm_up(self, cell: Cell, parts: Parts, clock: Clock) -> None:
-        place, train = self.placement(cell), parts.train
+    def _train_heads(
+        self, cell: Cell, parts: Parts, features: Features, clock: Clock
+    ) -> TrainedHeads:
+        seeds = [one.seed for one in self._cells if heads_key(cell) in keys_of(one)]
+        plan, place = phases(cell.kind, cell.recipe, ())[0], self.placement(cell)
+        with clock.part("build"):
+            like = self.outline(cell)
+            starts = [
+                Seeded(
+                    build.head(like, derived_seed(seed, "head")),
+                    torch.Generator().manual_seed(derived_seed(seed, "batches")),
+                    torch.Generator(place.device).manual_seed(derived_seed(seed, "dropout")),
+                )
+                for seed in seeds
+            ]
+            heads = Heads(starts, features.train_VN, parts.train.labels_N, cell.recipe)
+        if place.device.type == "cuda":
+            with clock.part("warmup"):
+                heads.capture()
+        val = FeatureExam(features.val_N, host(parts.val.labels_N))
+        courses = train_heads(heads, plan, cell.recipe, val, cell.metric, clock)
+        return TrainedHeads(dict(zip(seeds, courses, strict=True)), heads.captured)
+
+    def _capture(self, cell: Cell, clock: Clock) -> Step:
+        recipe = cell.recipe
         with clock.part("warmup"):
-            network = self._network(cell, None)
-            place.place(network)
-            batch = eval_batch(train, self.preprocessing(cell))
+            network = self.placement(cell).place(self._throwaway(cell))
+            step = self.new_step(cell, network)
+            step.capture()
+            epochs = live_phase(cell.kind, recipe, network.stages).epochs
+            steps = epochs * steps_per_epoch(cell.data.num_train, step.batch_size)
+            cells = self._sharers[step_key(cell)]
+            if worth_compiling(step.placement.device, step.seconds() * steps * cells):
+                step.compile()
+        return step
+
+    def _warm_up(self, cell: Cell, clock: Clock) -> None:
+        place, parts = self.placement(cell), self.images(cell).value
+        with clock.part("warmup"):
+            network = place.place(self._throwaway(cell))
+            batch = eval_batch(parts.train, self.preprocessing(cell))
             outputs(network, batch, min(EVAL_BATCH, cell.data.num_train), place)
             if cell.kind != "feature_extraction":
-                size = min(cell.recipe.batch_size, cell.data.num_train)
-                indices_B = torch.arange(size, device=place.device)
-                network.train()
-                loss = training_loss(network, batch, train.labels_N, indices_B, 0.0, place)
-                loss.backward()  # type: ignore[no-untyped-call]
+                step = self.new_step(cell, network)
+                step.begin_epoch(torch.Generator())
+                step.run(torch.arange(step.batch_size, device=place.device), 0.0)
 
     def _network(self, cell: Cell, state: State | None) -> Network:
         return build.build(
@@ -222,12 +308,17 @@ class Shared:
             head_seed=0,
         )
 
-    def _measure_latency(self, cell: Cell, network: nn.Module, place: Placement) -> Latency:
-        images = self.images(cell).value.val
+    def _throwaway(self, cell: Cell) -> Network:
+        """A network whose values do not matter: the backbone's, where they are here already."""
+        piece = self._pieces.get(backbone_key(cell))
+        return self._network(cell, piece.value if piece else None)
+
+    def _measure_latency(self, cell: Cell) -> Latency:
+        place, images = self.placement(cell), self.images(cell).value.val
+        network = place.place(self._throwaway(cell)).eval()
         size = min(EVAL_BATCH, len(images.labels_N))
         indices_B = torch.arange(size, device=place.device)
         batch_BCHW = place.lay_out(eval_batch(images, self.preprocessing(cell))(indices_B))
-        network.eval()
 
         def forward(images_BCHW: Tensor) -> Tensor:
             with place.autocast():
@@ -243,37 +334,3 @@ UNCOUNTED = Memory(
     gpu_device_bytes=None,
     cpu_rss_above_start_bytes=None,
 )
-
-
-def keys_of(cell: Cell) -> list[Hashable]:
-    """The pieces that a cell uses."""
-    keys = [images_key(cell), warmup_key(cell)]
-    if cell.weights.source != "scratch":
-        keys.append(backbone_key(cell))
-    if cell.kind in STARTS_FROZEN:
-        keys.append(features_key(cell))
-    return keys
-
-
-def images_key(cell: Cell) -> Hashable:
-    """Decoded images differ by size only: a worker has one architecture and one pipeline."""
-    return ("images", cell.image_size)
-
-
-def warmup_key(cell: Cell) -> Hashable:
-    """Warm-ups differ by the shapes of the steps, and by whether the network is trained."""
-    recipe = cell.recipe
-    trained = cell.kind != "feature_extraction"
-    return ("warmup", cell.image_size, recipe.precision, trained and recipe.batch_size)
-
-
-def backbone_key(cell: Cell) -> Hashable:
-    """Backbones differ by size (position embeddings, statistics) and arithmetic."""
-    return ("backbone", cell.image_size, cell.recipe.precision)
-
-
-def features_key(cell: Cell) -> Hashable:
-    """Features differ by the views of train as well."""
-    recipe = cell.recipe
-    augmented = (recipe.views, recipe.flip) if recipe.views > 1 else (1,)
-    return ("features", cell.image_size, recipe.precision, *augmented)

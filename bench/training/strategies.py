@@ -83,10 +83,17 @@ def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[
         case "two_phase":
             head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
             rest = recipe.epochs - head_epochs
-            slowly = (Rule("", recipe.backbone_lr_scale),)
+            scale = recipe.backbone_lr_scale
+            slowly = (Rule("head", scale), Rule("backbone", scale))
             return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, slowly)]
         case "partial":
             return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
+
+
+def live_phase(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> PhasePlan:
+    """The phase of a strategy that trains on images: the only one but for a head-only first one."""
+    (live,) = (plan for plan in phases(kind, recipe, stages) if not plan.head_only)
+    return live
 
 
 def head_epochs_of(epochs: int, head_epochs: int | None) -> int:

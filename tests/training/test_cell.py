@@ -10,8 +10,9 @@ from bench import predictions
 from bench.data.digits import scan_digits
 from bench.data.split import Split
 from bench.schema import Cell, EpochPoint, Kind, Scores
-from bench.training.cell import Outcome, metric_of, run_cell, throughput
+from bench.training.cell import Outcome, run_cell, throughput
 from bench.training.fit import Diverged
+from bench.training.scores import metric_of
 from bench.training.shared import Shared
 from bench.training.strategies import STRATEGIES
 from tests.training import cells

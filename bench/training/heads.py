@@ -1,0 +1,286 @@
+"""Heads on a frozen backbone: those of all seeds trained together, in one batched product a step.
+
+A head is one linear layer (or 1x1 convolution) after an optional dropout. Each seed has its own
+start, batches, views and dropped units, from its own generators: its head is the one that it would
+train alone. Heads and their features are fp32, whatever the backbone ran in.
+
+Dimensions: S seeds, V views, N images, B batch, P positions (1, or the pixels of SqueezeNet's
+maps), D features, K classes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.measure.meters import Clock
+from bench.schema import Metric, Recipe
+from bench.training.capture import captured_if_possible
+from bench.training.course import Course, Kept, Point, is_better
+from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine
+from bench.training.scores import metric_of
+from bench.training.strategies import PhasePlan, scored_epochs
+
+LAYER = "layer"
+"""Name of the layer that learns, in the head of a network."""
+
+
+class Seeded(NamedTuple):
+    """One head before its first step, and where its random numbers come from."""
+
+    head: nn.Sequential
+    order: torch.Generator  # of batches and views, on the CPU
+    dropout: torch.Generator  # on the device
+
+
+class FeatureExam(NamedTuple):
+    """Features that heads are scored on, and their true classes."""
+
+    features_N: Tensor
+    labels_N: NDArray[np.int64]
+
+
+class Heads:
+    """The heads of several seeds as one stack of matrices, on the device of the features.
+
+    `features_VN` is [V, N, D] or [V, N, D, H, W], float32.
+    """
+
+    def __init__(
+        self, seeds: Sequence[Seeded], features_VN: Tensor, labels_N: Tensor, recipe: Recipe
+    ) -> None:
+        device, first = features_VN.device, seeds[0].head
+        self.seeds = seeds
+        self.batch_size = min(recipe.batch_size, len(labels_N))
+        self.num_images = len(labels_N)
+        self.captured = False
+        self._run = self._step
+        self._rows_VNPD, self._labels_N = rows_of(features_VN, 2), labels_N
+        self._label_smoothing = recipe.label_smoothing
+        names = [name for name, _ in first.named_children()]
+        self._rest = nn.Sequential(*list(first.children())[names.index(LAYER) + 1 :])
+        dropout = [module.p for module in first.children() if isinstance(module, nn.Dropout)]
+        self._drop = sum(dropout)  # of the one there is, if any
+        self._map_shape = features_VN.shape[3:]
+        self._values = stacked([seed.head for seed in seeds], device)
+        self._parameters = {n: nn.Parameter(value.clone()) for n, value in self._values.items()}
+        self._rate = torch.tensor(recipe.lr, device=device)
+        self._peak = recipe.lr
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": [parameter], "lr": self._rate, "weight_decay": decay}
+                for name, parameter in self._parameters.items()
+                for decay in [recipe.weight_decay if name == "weight" else 0.0]
+            ],
+            fused=True,
+            capturable=device.type == "cuda",
+        )
+        batch = (len(seeds), self.batch_size)
+        self._view_SN = torch.zeros(len(seeds), self.num_images, dtype=torch.int64, device=device)
+        self._indices_SB = torch.zeros(batch, dtype=torch.int64, device=device)
+        dropped = (*batch, *self._rows_VNPD.shape[2:]) if self._drop else (0,)
+        self._kept_SBPD = torch.zeros(dropped, device=device)
+        self._losses_S = torch.zeros(len(seeds), device=device)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Elements of the parameters of one head."""
+        return sum(parameter[0].numel() for parameter in self._parameters.values())
+
+    def begin_epoch(self) -> Tensor:
+        """Draw the views of an epoch; the order of its images for each seed, [S, N]."""
+        num_views = len(self._rows_VNPD)
+        if num_views > 1:
+            views = [
+                torch.randint(num_views, (self.num_images,), generator=seed.order)
+                for seed in self.seeds
+            ]
+            self._view_SN.copy_(torch.stack(views))
+        orders = [torch.randperm(self.num_images, generator=seed.order) for seed in self.seeds]
+        self._losses_S.zero_()
+        return torch.stack(orders).to(self._labels_N.device)
+
+    def run(self, indices_SB: Tensor, scale: float) -> None:
+        """Train every head on its batch, at `scale` times the peak rate."""
+        self._indices_SB.copy_(indices_SB)
+        self._rate.fill_(self._peak * scale)
+        self._run()
+
+    def loss_sums(self) -> list[float]:
+        """Sum of the losses of the epoch's steps, by seed; waits for the device."""
+        sums: list[float] = self._losses_S.tolist()
+        return sums
+
+    @torch.no_grad()
+    def logits(self, features_N: Tensor) -> NDArray[np.float32]:
+        """Logits of the same images by every head, [S, N, K], on the host."""
+        rows_NPD = rows_of(features_N, 1)
+        weight_SKD, bias_SK = self._parameters["weight"], self._parameters.get("bias")
+        flat_NPK = functional.linear(
+            rows_NPD, weight_SKD.flatten(0, 1), None if bias_SK is None else bias_SK.flatten()
+        )
+        split_NPSK = flat_NPK.view(*rows_NPD.shape[:2], *weight_SKD.shape[:2])
+        logits_SNK = self._pooled(split_NPSK.permute(2, 0, 1, 3))
+        array_SNK: NDArray[np.float32] = logits_SNK.cpu().numpy()
+        return array_SNK
+
+    def values(self, seed: int) -> Mapping[str, Tensor]:
+        """A copy of the present values of one head, under the names of its state dict."""
+        state = self.seeds[seed].head.state_dict()
+        return {
+            f"{LAYER}.{name}": parameter[seed].detach().clone().view_as(state[f"{LAYER}.{name}"])
+            for name, parameter in self._parameters.items()
+        }
+
+    def capture(self) -> None:
+        """Record the step as a CUDA graph, if it can be, and set the heads back to their start."""
+        dropout = [seed.dropout for seed in self.seeds]
+        before = [generator.initial_seed() for generator in dropout]
+        replay = captured_if_possible(self._step, self._labels_N.device, dropout)
+        self.captured = replay is not None
+        self._run = replay or self._step
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(self._values[name])
+        for moments in self._optimiser.state.values():
+            for value in moments.values():
+                value.zero_()
+        for generator, seed in zip(dropout, before, strict=True):
+            generator.manual_seed(seed)
+
+    def _step(self) -> None:
+        self._optimiser.zero_grad(set_to_none=True)
+        view_SB = self._view_SN.gather(1, self._indices_SB)
+        rows_SBPD = self._dropped(self._rows_VNPD[view_SB, self._indices_SB])
+        weight_SDK, bias_SK = self._parameters["weight"].mT, self._parameters.get("bias")
+        flat_SMK = torch.bmm(rows_SBPD.flatten(1, 2), weight_SDK)
+        if bias_SK is not None:
+            flat_SMK = flat_SMK + bias_SK[:, None]
+        logits_SBK = self._pooled(flat_SMK.view(*rows_SBPD.shape[:3], -1))
+        losses = functional.cross_entropy(
+            logits_SBK.flatten(0, 1),
+            self._labels_N[self._indices_SB].flatten(),
+            label_smoothing=self._label_smoothing,
+            reduction="none",
+        )
+        losses_S = losses.view(self._indices_SB.shape).mean(1)
+        losses_S.sum().backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self._losses_S.add_(losses_S.detach())
+
+    def _dropped(self, rows_SBPD: Tensor) -> Tensor:
+        if not self._drop:
+            return rows_SBPD
+        keep = 1 - self._drop
+        for kept_BPD, seed in zip(self._kept_SBPD, self.seeds, strict=True):
+            kept_BPD.bernoulli_(keep, generator=seed.dropout)
+        return rows_SBPD * self._kept_SBPD / keep
+
+    def _pooled(self, outputs_SNPK: Tensor) -> Tensor:
+        """What the rest of the head makes of the layer's outputs, [S, N, K]."""
+        if not self._map_shape:
+            return outputs_SNPK.squeeze(2)
+        num_seeds, num_images, _, num_classes = outputs_SNPK.shape
+        maps = outputs_SNPK.mT.reshape(-1, num_classes, *self._map_shape)
+        pooled: Tensor = self._rest(maps)
+        return pooled.view(num_seeds, num_images, num_classes)
+
+
+def rows_of(features: Tensor, num_leading: int) -> Tensor:
+    """Features [..., D] or [..., D, H, W], with so many leading dimensions, as [..., P, D]."""
+    if features.ndim == num_leading + 1:
+        return features.unsqueeze(-2)
+    return features.flatten(num_leading + 1).mT.contiguous()
+
+
+def stacked(heads: Sequence[nn.Sequential], device: torch.device) -> dict[str, Tensor]:
+    """Weights [S, K, D] and, where there are any, biases [S, K] of the heads' layers."""
+    layers = [head.get_submodule(LAYER) for head in heads]
+    return {
+        name: torch.stack([layer.get_parameter(name).detach() for layer in layers])
+        .flatten(2 if name == "weight" else 1)
+        .to(device)
+        for name, _ in layers[0].named_parameters()
+    }
+
+
+def train_heads(
+    heads: Heads, plan: PhasePlan, recipe: Recipe, val: FeatureExam, metric: Metric, clock: Clock
+) -> list[Course | Diverged]:
+    """The course of every seed through a head-only phase, in their order.
+
+    Rates and batches as in `fit`. A head whose loss or logits stop being finite ends as Diverged,
+    and the others go on.
+    """
+    steps = steps_per_epoch(heads.num_images, heads.batch_size)
+    scale = warmup_cosine(steps * min(recipe.warmup_epochs, plan.epochs / 2), steps * plan.epochs)
+    scored, since = scored_epochs(plan.epochs), clock.seconds["train"]
+    learning = [Learning(heads, seed, plan) for seed in range(len(heads.seeds))]
+    for epoch in range(1, plan.epochs + 1):
+        begun = clock.seconds["train"]
+        with clock.part("train"):
+            batches = batches_of(heads.begin_epoch(), heads.batch_size)
+            for taken, indices_SB in enumerate(batches, start=steps * (epoch - 1)):
+                heads.run(indices_SB, scale(taken))
+            losses = [loss / steps for loss in heads.loss_sums()]
+        trained = clock.seconds["train"]
+        rate = steps * heads.batch_size / (trained - begun)
+        with clock.part("eval"):
+            values: list[float | None] = [None] * len(learning)
+            if epoch in scored:
+                logits_SNK = heads.logits(val.features_N)
+                values = [
+                    one.score(logits_NK, val.labels_N, metric, recipe.checkpoint)
+                    for one, logits_NK in zip(learning, logits_SNK, strict=True)
+                ]
+            for one, loss, value in zip(learning, losses, values, strict=True):
+                one.note(Point(epoch, loss, value, trained - since, rate))
+    return [one.course(steps) for one in learning]
+
+
+class Learning:
+    """One seed's head on its way through the phase."""
+
+    def __init__(self, heads: Heads, seed: int, plan: PhasePlan) -> None:
+        self._heads, self._seed, self._plan = heads, seed, plan
+        self._points: list[Point] = []
+        self._kept: Kept | None = None
+        self._fault: Diverged | None = None
+
+    def score(
+        self,
+        logits_NK: NDArray[np.float32],
+        labels_N: NDArray[np.int64],
+        metric: Metric,
+        checkpoint: Literal["last", "best"],
+    ) -> float | None:
+        """The val score, and the head kept if it is the one that counts so far."""
+        if not np.isfinite(logits_NK).all():
+            self._fault = self._fault or Diverged("logits are not finite")
+            return None
+        value = metric_of(logits_NK, labels_N, metric)
+        if is_better(value, self._kept, checkpoint):
+            self._kept = Kept(value, logits_NK, self._heads.values(self._seed))
+        return value
+
+    def note(self, point: Point) -> None:
+        """One more epoch."""
+        self._points.append(point)
+        if not math.isfinite(point.train_loss):
+            self._fault = self._fault or Diverged(
+                f"training loss is {point.train_loss} in epoch {point.epoch} "
+                f"of phase {self._plan.name}"
+            )
+
+    def course(self, steps: int) -> Course | Diverged:
+        """The whole course, once it is over."""
+        if self._fault is not None:
+            return self._fault
+        assert self._kept is not None, "the last epoch is always scored"
+        size = self._heads.trainable_parameters
+        return Course(self._plan, tuple(self._points), self._kept, steps, size)
