@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.identity import cell_id
-from bench.running.events import CellEnded, CellStarted, EpochEnded, Event
+from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried
 from bench.running.local import Stopped
 from bench.schema import Cell
 
@@ -108,6 +108,8 @@ class Tally:
             case CellEnded():
                 self.over[event.cell_id] = event
                 self.current, self.epoch = None, None
+            case GroupRetried():
+                self.current, self.epoch = None, None
 
     @property
     def total(self) -> int:
@@ -157,7 +159,7 @@ def display(console: Console, work: Work) -> Display:
 
 
 class PlainDisplay:
-    """One line for each cell that is over."""
+    """One line for each cell that is over, and for what else went wrong."""
 
     def __init__(self, console: Console, work: Work) -> None:
         self._console, self._tally = console, Tally(work)
@@ -174,6 +176,8 @@ class PlainDisplay:
         if isinstance(event, CellEnded):
             line = Text(f"{cell_line(self._tally, event)}  {left_text(self._tally)}".rstrip())
             self._console.print(line, soft_wrap=True)
+        elif isinstance(event, GroupRetried):
+            self._console.print(Text(retry_line(event)), soft_wrap=True)
 
 
 class LiveDisplay:
@@ -198,6 +202,8 @@ class LiveDisplay:
         if isinstance(event, CellEnded):
             style = "" if event.status == "ok" else "red"
             self._live.console.print(Text(cell_line(self._tally, event), style=style))
+        elif isinstance(event, GroupRetried):
+            self._live.console.print(Text(retry_line(event), style="yellow"))
 
     def _picture(self) -> RenderableType:
         tally = self._tally
@@ -230,6 +236,12 @@ def cell_line(tally: Tally, ended: CellEnded) -> str:
     names = max(len(name) for name in tally.work.names.values())
     name = tally.work.names[ended.cell_id]
     return f"[{tally.count:>{width}}/{tally.total}] {name:<{names}}  {plain(ended.summary)}"
+
+
+def retry_line(event: GroupRetried) -> str:
+    """What became of seeds whose heads were trained together."""
+    again = f"its {event.num_seeds} seeds run once more, one at a time"
+    return f"{plain(event.strategy)}: {plain(event.death)}; {again}"
 
 
 def left_text(tally: Tally) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench import terminal
 from bench.identity import cell_id
-from bench.running.events import CellEnded, CellStarted, EpochEnded
+from bench.running.events import CellEnded, CellStarted, EpochEnded, GroupRetried
 from bench.schema import EpochPoint
 from bench.terminal import PlainDisplay, Tally
 from tests import records
@@ -84,6 +84,20 @@ def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> Non
         "[2/3] resnet18 · fine_tuning · seed 0  top1 val 0.5  about 3 min 0 s left",
         "[3/3] resnet18 · fine_tuning · seed 1  failed (crash): [bold][2J",
     ]
+
+
+def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally: Tally) -> None:
+    file = io.StringIO()
+    display = PlainDisplay(Console(file=file), tally.work)
+    display(CellStarted(IDS[0]))
+    display(GroupRetried("resnet18 · two_phase", 2, "its process was killed by SIGKILL"))
+    assert file.getvalue() == (
+        "resnet18 · two_phase: its process was killed by SIGKILL; its 2 seeds run once more, "
+        "one at a time\n"
+    )
+    for event in (CellStarted(IDS[0]), epoch(4), GroupRetried("x", 2, "y")):
+        tally.take(event)
+    assert (tally.count, tally.share, tally.current) == (1, 0, None)
 
 
 def test_what_moves_the_cursor_or_turns_the_writing_is_left_out() -> None:

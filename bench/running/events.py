@@ -27,10 +27,18 @@ class CellEnded(NamedTuple):
     summary: str  # one line: the scores, or what went wrong
 
 
+class GroupRetried(NamedTuple):
+    """The worker died that trained the heads of several seeds together: each runs alone, once."""
+
+    strategy: str  # with its architecture
+    num_seeds: int
+    death: str  # how the worker ended
+
+
 class FolderRefused(NamedTuple):
     """The disk did not take the record: the run cannot go on."""
 
     reason: str
 
 
-Event = CellStarted | EpochEnded | CellEnded | FolderRefused
+Event = CellStarted | EpochEnded | CellEnded | GroupRetried | FolderRefused

@@ -10,6 +10,9 @@ from bench.identity import cell_id
 from bench.schema import Cell, Failure, Machine, Provenance, Result, Source
 from bench.training.context import Context
 
+POISONED_EXIT = 70
+"""Exit code of a worker whose CUDA context is lost: a fresh one takes over the rest."""
+
 
 class Job(NamedTuple):
     """What a worker needs besides its cells."""

@@ -1,17 +1,23 @@
-"""Workers on this machine, one after another; a worker that dies costs one cell, not the run."""
+"""Workers on this machine, one after another; a worker that dies costs one cell, not the run.
+
+One that dies while it trains the heads of several seeds together costs none of them yet: each
+seed is run once more, alone.
+"""
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import store
 from bench.identity import cell_id
 from bench.running import child
 from bench.running.child import Child
-from bench.running.events import CellEnded, CellStarted, Event, FolderRefused
-from bench.running.job import Cause, Job, failure, summary
-from bench.running.plan import workers
+from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried
+from bench.running.job import POISONED_EXIT, Cause, Job, failure, summary
+from bench.running.plan import group, workers
 from bench.schema import Cell
 from bench.store import FolderError
 
@@ -24,6 +30,16 @@ class Stopped(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.signal_number = signal_number
+
+
+class Death(NamedTuple):
+    """How a worker ended in the middle of a cell."""
+
+    how: str  # "was killed by SIGKILL"
+    out_of_memory: bool
+
+    def __str__(self) -> str:
+        return f"its process {self.how}" + (", out of memory" if self.out_of_memory else "")
 
 
 class Flight:
@@ -62,14 +78,17 @@ def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
     Raises Stopped, with a record of the cell it interrupted, and FolderError where the disk does
     not take a record.
     """
-    for plan in workers(cells):
-        left: Sequence[Cell] = plan.cells
-        while left:  # each worker takes away one cell at least
-            left = run_worker(left, job, listen)
+    waiting = deque[Sequence[Cell]](plan.cells for plan in workers(cells))
+    while waiting:  # each worker takes away one cell at least, or divides a group
+        left = run_worker(waiting.popleft(), job, listen)
+        waiting.extendleft(reversed(left))
 
 
-def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Cell]:
-    """Run cells until the worker ends, well or not; those that have no record after it."""
+def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequence[Cell]]:
+    """Run cells until the worker ends, well or not.
+
+    Returns those that have no record after it, as they are to be divided among fresh workers.
+    """
     flight = Flight(cells)
     kills_before = oom_kills()
     worker = child.start("bench.running.worker:main", job, tuple(cells))
@@ -91,14 +110,31 @@ def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Cell]:
         raise
     finally:
         kill(worker)
-    lost = flight.current
-    if lost is not None:
-        how = child.exit_text(worker.process.exitcode)
-        cause = crash_cause(how, out_of_memory=oom_kills() > kills_before)
-        ended = record_once(lost, cause, job, flight.since)
-        flight.take(ended)
-        listen(ended)
-    return flight.left
+    if flight.current is None:
+        return together(flight.left)
+    death = Death(exit_text(worker.process.exitcode), oom_kills() > kills_before)
+    return after_death(death, flight, flight.current, job, listen)
+
+
+def after_death(
+    death: Death, flight: Flight, lost: Cell, job: Job, listen: Listener
+) -> list[Sequence[Cell]]:
+    """Record the cell that its worker took down, or divide its group; what is left to run."""
+    seeds = group(flight.left, lost)
+    if len(seeds) > 1 and store.read_record(job.folder, cell_id(lost)) is None:
+        name = f"{lost.architecture_label} · {lost.strategy}"
+        listen(GroupRetried(name, len(seeds), str(death)))
+        alone = [[cell] for cell in seeds]
+        return [*alone, *together([cell for cell in flight.left if cell not in seeds])]
+    ended = record_once(lost, crash_cause(death), job, flight.since)
+    flight.take(ended)
+    listen(ended)
+    return together(flight.left)
+
+
+def together(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
+    """All of them in one worker, if there are any."""
+    return [cells] if cells else []
 
 
 def events(worker: Child) -> Iterator[Event]:
@@ -128,11 +164,16 @@ def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
     return CellEnded(record.cell_id, record.status, summary(record))
 
 
-def crash_cause(how: str, *, out_of_memory: bool) -> Cause:
-    """Why a worker ended in the middle of a cell."""
-    if out_of_memory:
-        return Cause("failed", "oom_host", f"out of memory: its process {how}")
-    return Cause("failed", "crash", f"its process {how}; see log.txt beside the record")
+def exit_text(exitcode: int | None) -> str:
+    """How a worker ended, in words."""
+    return "lost its GPU" if exitcode == POISONED_EXIT else child.exit_text(exitcode)
+
+
+def crash_cause(death: Death) -> Cause:
+    """Why a cell has no result, where its worker ended in the middle of it."""
+    if death.out_of_memory:
+        return Cause("failed", "oom_host", f"out of memory: its process {death.how}")
+    return Cause("failed", "crash", f"its process {death.how}; see log.txt beside the record")
 
 
 def oom_kills() -> int:

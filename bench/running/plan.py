@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from bench.running.findings import Speed
-from bench.schema import Cell
+from bench.schema import Cell, Kind
 from bench.training.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 
 Sizes = tuple[str, int]
@@ -19,6 +19,13 @@ GFLOP/s per core)."""
 EFFICIENT = ("vit",)
 """Families that are one large matrix product after another: about twice as fast per multiply-add
 (48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
+
+ORDER: tuple[Kind, ...] = (
+    *("feature_extraction", "two_phase"),  # share features
+    *("fine_tuning", "from_scratch"),  # share a captured step with two_phase's second phase
+    "partial",
+)
+"""Kinds in the order in which a worker runs them: those that share work lie side by side."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record
@@ -44,22 +51,46 @@ class Visits(NamedTuple):
 
 
 def workers(cells: Sequence[Cell]) -> list[WorkerPlan]:
-    """One worker for each architecture, in the order of the suite."""
+    """One worker for each architecture, in the order of the suite; inside it, by what is shared."""
     by_label = groupby(cells, key=lambda cell: cell.architecture_label)
-    return [WorkerPlan(label, tuple(group)) for label, group in by_label]
+    return [WorkerPlan(label, tuple(_in_running_order(list(own)))) for label, own in by_label]
+
+
+def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells by image size, kind and strategy, and else as they come: seeds lie together."""
+    strategies = list(dict.fromkeys(cell.strategy for cell in cells))
+    return sorted(
+        cells,
+        key=lambda cell: (
+            cell.image_size,
+            ORDER.index(cell.kind),
+            strategies.index(cell.strategy),
+        ),
+    )
+
+
+def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
+    """The cells whose heads are trained in one product with those of one of them.
+
+    They are the seeds of a strategy that begins with a head-only phase; else the cell alone.
+    """
+    if of.kind not in STARTS_FROZEN:
+        return [of]
+    name = (of.architecture_label, of.strategy)
+    return [cell for cell in cells if (cell.architecture_label, cell.strategy) == name]
 
 
 def visits(cells: Sequence[Cell]) -> list[Visits]:
-    """Visits of each cell in the order of running; shared features count for the first alone."""
+    """Visits of each cell; shared features count for the one that runs first alone."""
     cached: set[Hashable] = set()
-    counted = []
-    for cell in cells:
+    counted: dict[Cell, Visits] = {}
+    for cell in (cell for plan in workers(cells) for cell in plan.cells):
         features = (cell.architecture_label, cell.image_size, cell.recipe.views)
         is_first = cell.kind in STARTS_FROZEN and features not in cached
         if is_first:
             cached.add(features)
-        counted.append(_visits(cell, _frozen_visits(cell) if is_first else 0))
-    return counted
+        counted[cell] = _visits(cell, _frozen_visits(cell) if is_first else 0)
+    return [counted[cell] for cell in cells]
 
 
 def _frozen_visits(cell: Cell) -> int:

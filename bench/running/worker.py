@@ -12,15 +12,13 @@ from bench import store
 from bench.identity import cell_id, keys
 from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused
 from bench.running.failure import cause_of
-from bench.running.job import Job, failure, provenance, summary
+from bench.running.job import POISONED_EXIT, Job, failure, provenance, summary
+from bench.running.plan import group
 from bench.schema import Cell, EpochPoint, Failure, Result
 from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.placement import prepare_device
 from bench.training.shared import Shared
-
-POISONED_EXIT = 70
-"""Exit code of a worker whose CUDA context is lost: a fresh one takes over the rest."""
 
 
 def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
@@ -30,10 +28,12 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
         faulthandler.enable()
         prepare_device(job.context.device)
         shared = Shared(job.context, cells)
-        for cell in cells:
+        for index, cell in enumerate(cells):
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))
             record = attempt(cell, shared, job, sender)
+            if record.kind == "cuda" and len(group(cells[index:], cell)) > 1:
+                os._exit(POISONED_EXIT)  # without a record: its seeds are run once more
             shared.release(cell)
             store.write_record(job.folder, record)
             sender.send(CellEnded(record.cell_id, record.status, summary(record)))

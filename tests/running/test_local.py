@@ -1,5 +1,6 @@
 """Which cell pays when a worker dies: exactly one, and none between two cells."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import store
@@ -7,10 +8,10 @@ from bench.data.dataset import Dataset
 from bench.identity import cell_id
 from bench.measure.device import Device
 from bench.running import local
-from bench.running.events import CellEnded, CellStarted
+from bench.running.events import CellEnded, CellStarted, Event, GroupRetried
 from bench.running.job import Cause, Job, failure, provenance
-from bench.running.local import Flight
-from bench.schema import Failure, Source
+from bench.running.local import Death, Flight
+from bench.schema import Cell, Failure, Source
 from bench.training.context import Context
 from tests import records
 
@@ -26,7 +27,10 @@ def ended(number: int) -> CellEnded:
     return CellEnded(cell_id(CELLS[number]), "ok", "")
 
 
-def flight(*events: CellStarted | CellEnded) -> Flight:
+Told = CellStarted | CellEnded
+
+
+def flight(*events: Told) -> Flight:
     found = Flight(CELLS)
     for event in events:
         found.take(event)
@@ -73,8 +77,56 @@ def test_a_record_says_which_weights_were_wanted_only_after_a_fallback(tmp_path:
     assert provenance(fallen).weights_wanted == "imagenet"
 
 
+HEADS = [records.cell("resnet18", "two_phase", seed) for seed in (0, 1, 2)]
+KILLED = Death("was killed by SIGKILL", out_of_memory=False)
+
+
+def after_death(
+    cells: Sequence[Cell], told: Sequence[Told], folder: Path
+) -> tuple[list[list[Cell]], list[Event]]:
+    """What is left to run, and what was said, after a worker died that had told so much."""
+    found = Flight(cells)
+    for event in told:
+        found.take(event)
+    assert found.current is not None
+    heard: list[Event] = []
+    left = local.after_death(KILLED, found, found.current, job(folder), heard.append)
+    return [list(batch) for batch in left], heard
+
+
+def test_seeds_whose_worker_died_while_they_trained_together_run_alone(tmp_path: Path) -> None:
+    left, heard = after_death([*HEADS, FIRST], [CellStarted(cell_id(HEADS[0]))], tmp_path)
+    assert left == [*([cell] for cell in HEADS), [FIRST]]
+    assert heard == [GroupRetried("resnet18 · two_phase", 3, "its process was killed by SIGKILL")]
+    assert list(tmp_path.iterdir()) == [], "no failure is recorded yet"
+
+
+def test_a_seed_that_has_a_record_is_not_run_again(tmp_path: Path) -> None:
+    first, second, third = map(cell_id, HEADS)
+    told: list[Told] = [CellStarted(first), CellEnded(first, "ok", ""), CellStarted(second)]
+    left, _ = after_death([*HEADS, FIRST], told, tmp_path)
+    assert left == [[HEADS[1]], [HEADS[2]], [FIRST]]
+    told += [CellEnded(second, "ok", ""), CellStarted(third)]
+    left, heard = after_death([*HEADS, FIRST], told, tmp_path)
+    assert left == [[FIRST]], "the last seed is a group no longer"
+    assert heard[0][:2] == (third, "failed")
+
+
+def test_a_seed_that_dies_alone_has_failed(tmp_path: Path) -> None:
+    left, heard = after_death(HEADS[:1], [CellStarted(cell_id(HEADS[0]))], tmp_path)
+    assert (left, heard[0][:2]) == ([], (cell_id(HEADS[0]), "failed"))
+
+
+def test_a_group_whose_first_seed_was_recorded_by_its_dying_worker_stays_together(
+    tmp_path: Path,
+) -> None:
+    store.write_record(tmp_path, records.result(HEADS[0]))
+    left, heard = after_death(HEADS, [CellStarted(cell_id(HEADS[0]))], tmp_path)
+    assert (left, heard[0][:2]) == ([HEADS[1:]], (cell_id(HEADS[0]), "ok"))
+
+
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:
-    cause = local.crash_cause("was killed by SIGSEGV", out_of_memory=False)
+    cause = local.crash_cause(Death("was killed by SIGSEGV", out_of_memory=False))
     told = local.record_once(FIRST, cause, job(tmp_path), since=0.0)
     record = store.read_record(tmp_path, cell_id(FIRST))
     assert isinstance(record, Failure)
@@ -94,7 +146,7 @@ def test_a_record_that_the_worker_wrote_before_it_died_is_kept(tmp_path: Path) -
 
 
 def test_the_kernels_count_names_want_of_memory() -> None:
-    cause = local.crash_cause("was killed by SIGKILL", out_of_memory=True)
+    cause = local.crash_cause(Death("was killed by SIGKILL", out_of_memory=True))
     assert (cause.kind, cause.reason) == (
         "oom_host",
         "out of memory: its process was killed by SIGKILL",

@@ -1,9 +1,11 @@
 """How much a run will look at, counted by hand."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
 
+from bench.identity import cell_id
 from bench.running import plan
 from bench.running.findings import Speed
 from bench.running.plan import Visits
@@ -35,6 +37,14 @@ def test_features_are_counted_for_the_first_cell_that_needs_them() -> None:
     cells = [records.cell("resnet18", "feature_extraction", seed) for seed in (0, 1)]
     other = records.cell("resnet50", "feature_extraction", 0)
     assert [seen.forwarded for seen in visits(*cells, other)] == [1700, 0, 1700]
+
+
+def test_features_are_counted_for_the_cell_that_runs_first_not_for_the_first_of_the_suite() -> None:
+    two_phase = records.cell("resnet18", "two_phase", 0)
+    (alone,) = visits(two_phase)
+    both = visits(two_phase, records.cell("resnet18", "feature_extraction", 0))
+    assert both[0].forwarded == alone.forwarded - 1700
+    assert both[1].forwarded == 1700
 
 
 def test_training_counts_every_epoch_and_its_scorings() -> None:
@@ -74,12 +84,42 @@ def test_a_network_bound_by_memory_counts_four_times() -> None:
     assert sparse == 4 * dense
 
 
-def test_each_architecture_has_one_worker_that_runs_its_cells_in_order() -> None:
+def test_each_architecture_has_one_worker_in_the_order_of_the_suite() -> None:
     asked = list(product(("vgg16", "resnet18"), ("partial", "fine_tuning"), (1, 0)))
     cells = [records.cell(*names) for names in asked]
     plans = plan.workers(cells)
     assert [one.architecture_label for one in plans] == ["vgg16", "resnet18"]
-    assert [cell for one in plans for cell in one.cells] == cells
+    assert all({cell.architecture for cell in one.cells} == {one[0]} for one in plans)
+    assert sorted(map(cell_id, cells)) == sorted(cell_id(c) for one in plans for c in one.cells)
+
+
+def names_in_order(cells: Sequence[Cell]) -> list[tuple[str, int]]:
+    (one,) = plan.workers(cells)
+    return [(cell.strategy, cell.seed) for cell in one.cells]
+
+
+def test_cells_that_share_work_run_side_by_side_and_seeds_together() -> None:
+    by_seed = product((1, 0), reversed(records.STRATEGIES))
+    cells = [records.cell("resnet18", strategy, seed) for seed, strategy in by_seed]
+    order = ("feature_extraction", "two_phase", "fine_tuning", "from_scratch", "partial")
+    assert names_in_order(cells) == [(strategy, seed) for strategy in order for seed in (1, 0)]
+
+
+def test_strategies_of_one_kind_keep_their_order_unless_their_images_differ() -> None:
+    cells = [records.cell("resnet18", name, 0) for name in ("gentle", "coarse", "bold")]
+    cells[1] = cells[1].model_copy(update={"image_size": 32})
+    assert [name for name, _ in names_in_order(cells)] == ["coarse", "gentle", "bold"]
+
+
+def test_a_group_is_the_seeds_of_a_strategy_that_begins_with_the_head_alone() -> None:
+    names = product(("resnet18", "vgg16"), ("two_phase", "feature_extraction", "partial"), (0, 1))
+    cells = {name: records.cell(*name) for name in names}
+    everyone = list(cells.values())
+    for strategy in ("two_phase", "feature_extraction"):
+        seeds = [cells["resnet18", strategy, seed] for seed in (0, 1)]
+        assert plan.group(everyone, seeds[1]) == seeds
+    alone = cells["vgg16", "partial", 0]
+    assert plan.group(everyone, alone) == [alone]
 
 
 def test_predicted_time_adds_visits_at_their_measured_speed() -> None:

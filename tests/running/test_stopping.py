@@ -1,6 +1,7 @@
 """Killed at any moment, the same command goes on, and the scores are those of a quiet run."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,66 @@ def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
     assert lost.reason.startswith("its process was killed by SIGKILL")
     assert 0 < lost.seconds < 60
     assert "no winner" not in out
+
+
+GROUP = """
+name = "tiny"
+architectures = ["mobilenet_v3_small"]
+strategies = ["from_scratch", {name = "heads", kind = "feature_extraction", epochs = 1000}]
+seeds = [0, 1, 2]
+weights = ["random"]
+[recipe]
+image_size = 32
+epochs = 1
+batch_size = 4
+precision = "fp32"
+"""
+"""The heads train first, for a fraction of a second: long enough to be killed."""
+
+AGAIN = (
+    "mobilenet_v3_small · heads: its process was killed by SIGKILL; its 3 seeds run once more, "
+    "one at a time"
+)
+
+
+def new_worker(process: subprocess.Popen[str], before: psutil.Process) -> psutil.Process:
+    """The worker that follows another, once it runs."""
+
+    def others() -> list[psutil.Process]:
+        below = command.descendants(process)
+        return [one for one in below if one.ppid() != process.pid and one != before]
+
+    command.wait_for(lambda: bool(others()))
+    return others()[0]
+
+
+def test_seeds_whose_worker_is_killed_run_once_more_alone_and_the_others_go_on(
+    here: Place,
+) -> None:
+    folder = here.folder / "out"
+    with command.running(here, "run", here.suite(GROUP), "--out", folder) as process:
+        command.wait_for_cell(folder, 1)
+        command.worker_of(process).kill()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, ""), out
+    assert out.splitlines().count(AGAIN) == 1
+    assert [record.status for record in command.records(folder)] == ["ok"] * 6
+
+
+def test_a_seed_that_dies_alone_as_well_has_failed_and_costs_no_other(here: Place) -> None:
+    folder = here.folder / "out"
+    with command.running(here, "run", here.suite(GROUP), "--out", folder) as process:
+        command.wait_for_cell(folder, 1)
+        together = command.worker_of(process)
+        together.kill()
+        new_worker(process, together).kill()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (3, ""), out
+    assert out.splitlines().count(AGAIN) == 1
+    by_name = {(r.cell.strategy, r.cell.seed): r for r in command.records(folder)}
+    lost = by_name.pop(("heads", 0))
+    assert (lost.status, lost.kind) == ("failed", "crash")
+    assert [record.status for record in by_name.values()] == ["ok"] * 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
