@@ -230,6 +230,8 @@ def train_heads(
             losses = [loss / steps for loss in heads.loss_sums()]
         trained = clock.seconds["train"]
         rate = steps * heads.batch_size / (trained - begun)
+        for one, loss in zip(learning, losses, strict=True):
+            one.check(epoch, loss)
         with clock.part("eval"):
             values: list[float | None] = [None] * len(learning)
             if epoch in scored:
@@ -239,7 +241,7 @@ def train_heads(
                     for one, logits_NK in zip(learning, logits_SNK, strict=True)
                 ]
             for one, loss, value in zip(learning, losses, values, strict=True):
-                one.note(Point(epoch, loss, value, trained - since, rate))
+                one.points.append(Point(epoch, loss, value, trained - since, rate))
     return [one.course(steps) for one in learning]
 
 
@@ -248,7 +250,7 @@ class Learning:
 
     def __init__(self, heads: Heads, seed: int, plan: PhasePlan) -> None:
         self._heads, self._seed, self._plan = heads, seed, plan
-        self._points: list[Point] = []
+        self.points: list[Point] = []
         self._kept: Kept | None = None
         self._fault: Diverged | None = None
 
@@ -268,13 +270,11 @@ class Learning:
             self._kept = Kept(value, logits_NK, self._heads.values(self._seed))
         return value
 
-    def note(self, point: Point) -> None:
-        """One more epoch."""
-        self._points.append(point)
-        if not math.isfinite(point.train_loss):
+    def check(self, epoch: int, loss: float) -> None:
+        """Note a loss that is not finite."""
+        if not math.isfinite(loss):
             self._fault = self._fault or Diverged(
-                f"training loss is {point.train_loss} in epoch {point.epoch} "
-                f"of phase {self._plan.name}"
+                f"training loss is {loss} in epoch {epoch} of phase {self._plan.name}"
             )
 
     def course(self, steps: int) -> Course | Diverged:
@@ -283,4 +283,4 @@ class Learning:
             return self._fault
         assert self._kept is not None, "the last epoch is always scored"
         size = self._heads.trainable_parameters
-        return Course(self._plan, tuple(self._points), self._kept, steps, size)
+        return Course(self._plan, tuple(self.points), self._kept, steps, size)

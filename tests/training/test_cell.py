@@ -11,10 +11,11 @@ from bench.data.digits import scan_digits
 from bench.data.split import Split
 from bench.schema import Cell, EpochPoint, Kind, Scores
 from bench.training.cell import Outcome, run_cell, throughput
+from bench.training.course import Course, Kept, Point
 from bench.training.fit import Diverged
 from bench.training.scores import metric_of
 from bench.training.shared import Shared
-from bench.training.strategies import STRATEGIES
+from bench.training.strategies import STRATEGIES, PhasePlan, Rule
 from tests.training import cells
 
 SMALL = "mobilenet_v3_small"
@@ -130,7 +131,10 @@ def test_throughput_is_of_epochs_on_images_after_the_first(
 
 
 def test_quartiles_of_the_rates() -> None:
-    found = throughput([5.0, 1.0, 4.0, 2.0, 3.0])
+    rates = [900.0, 5.0, 1.0, 4.0, 2.0, 3.0]  # the first epoch warms up
+    points = tuple(Point(i, 0.0, None, 1.0, rate) for i, rate in enumerate(rates, start=1))
+    kept = Kept(0.0, np.zeros((1, 1), dtype=np.float32), None)
+    found = throughput(Course(PhasePlan("all", 6, (Rule("", 1.0),)), points, kept, 1, 1))
     assert found is not None
     assert (found.lower_quartile, found.median, found.upper_quartile) == (2.0, 3.0, 4.0)
     assert found.num_epochs == 5
@@ -192,13 +196,13 @@ def test_best_is_chosen_by_the_metric_of_the_suite() -> None:
 
 def test_time_to_a_target_counts_shared_training_and_stops_at_the_first_scoring_above() -> None:
     easy = cells.cell("two_phase", SMALL, target=0.0, epochs=6, head_epochs=1)
-    shared = cells.worker([easy])
+    never = cells.cell("two_phase", SMALL, target=1.0)
+    shared = cells.worker([easy, never])
     cost = cells.run(easy, shared).cost
     frozen = shared.features(easy).spent.seconds["train"]
     assert cost.seconds_to_target is not None
     # The head's only epoch is over in a fraction of what five epochs on images take.
     assert frozen < cost.seconds_to_target < (frozen + cost.attributed.train) / 2
-    never = cells.cell("two_phase", SMALL, target=1.0)
     assert cells.run(never, shared).cost.seconds_to_target is None
 
 

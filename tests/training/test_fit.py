@@ -2,6 +2,8 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 import torch
@@ -9,15 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.images import Images
+from bench.schema import Recipe
 from bench.training.feeds import PlainImages
 from bench.training.fit import (
     Diverged,
     Epoch,
-    batches,
+    batches_of,
     fit,
     steps_per_epoch,
     warmup_cosine,
 )
+from bench.training.step import Step
 from bench.training.strategies import HEAD_ONLY, PhasePlan, Rule
 from tests.training import cells
 
@@ -35,6 +39,11 @@ def tiny() -> nn.Sequential:
         )
     )
     return nn.Sequential(OrderedDict(backbone=backbone, head=nn.Linear(24, 10)))
+
+
+def step_of(network: nn.Module, images: Images, rules: Sequence[Rule], recipe: Recipe) -> Step:
+    """A step on plain images."""
+    return Step(network, PlainImages(images, cells.UNIT), rules, recipe, cells.place())
 
 
 EVERYTHING = (Rule("head", 1.0), Rule("backbone", 0.1))
@@ -86,9 +95,8 @@ def test_training_is_that_of_a_loop_written_by_hand() -> None:
     ours, by_hand = tiny(), tiny()
     recipe = cells.recipe(lr=0.01, weight_decay=0.2, warmup_epochs=1.5)
     cells.place().place(ours)
-    feed, plan = PlainImages(images, cells.UNIT), PhasePlan("all", 6, EVERYTHING)
-    generator = torch.Generator().manual_seed(5)
-    epochs = list(fit(ours, feed, plan, recipe, cells.place(), generator))
+    step, plan = step_of(ours, images, EVERYTHING, recipe), PhasePlan("all", 6, EVERYTHING)
+    epochs = list(fit(step, plan, 1.5, torch.Generator().manual_seed(5)))
     losses = trained_by_hand(by_hand, images, 24)
     means = [sum(losses[4 * i : 4 * i + 4]) / 4 for i in range(6)]
     assert [epoch.train_loss for epoch in epochs] == pytest.approx(means, rel=1e-4)
@@ -102,31 +110,28 @@ def test_training_is_that_of_a_loop_written_by_hand() -> None:
 
 
 def epochs_of(num_images: int, batch_size: int, **changed: float) -> list[Epoch]:
-    feed = PlainImages(cells.pictures(num_images, 8), cells.UNIT)
     recipe = cells.recipe(batch_size=batch_size, **changed)
-    plan = PhasePlan("all", 2, EVERYTHING)
-    return list(fit(tiny(), feed, plan, recipe, cells.place(), torch.Generator()))
+    step = step_of(tiny(), cells.pictures(num_images, 8), EVERYTHING, recipe)
+    return list(fit(step, PhasePlan("all", 2, EVERYTHING), 0.5, torch.Generator()))
 
 
 def test_an_epoch_counts_its_steps_and_the_images_of_full_batches() -> None:
     epochs = epochs_of(35, 8)
-    assert [(e.number, e.steps, e.images) for e in epochs] == [(1, 4, 32), (2, 4, 32)]
+    assert [(e.number, e.images) for e in epochs] == [(1, 32), (2, 32)]
 
 
-def test_an_epoch_knows_the_parameters_that_its_optimiser_holds() -> None:
-    feed = PlainImages(cells.pictures(8, 8), cells.UNIT)
-    plan = PhasePlan("head", 1, HEAD_ONLY)
-    (epoch,) = fit(tiny(), feed, plan, cells.recipe(), cells.place(), torch.Generator())
-    assert epoch.trainable_parameters == 24 * 10 + 10
+def test_a_step_knows_the_parameters_that_its_optimiser_holds() -> None:
+    step = step_of(tiny(), cells.pictures(8, 8), HEAD_ONLY, cells.recipe())
+    assert step.trainable_parameters == 24 * 10 + 10
 
 
 def test_a_loss_that_is_not_finite_ends_the_phase() -> None:
     network = tiny()
     with torch.no_grad():
         network.get_parameter("head.bias").fill_(math.nan)
-    feed, plan = PlainImages(cells.pictures(8, 8), cells.UNIT), PhasePlan("all", 3, EVERYTHING)
+    step = step_of(network, cells.pictures(8, 8), EVERYTHING, cells.recipe())
     with pytest.raises(Diverged, match="training loss is nan in epoch 1 of phase all"):
-        list(fit(network, feed, plan, cells.recipe(), cells.place(), torch.Generator()))
+        list(fit(step, PhasePlan("all", 3, EVERYTHING), 0.5, torch.Generator()))
 
 
 def test_a_rate_that_is_far_too_high_diverges() -> None:
@@ -140,7 +145,7 @@ def test_a_rate_that_is_far_too_high_diverges() -> None:
 def test_batches_are_full_and_hold_no_image_twice(
     num_images: int, batch_size: int, steps: int
 ) -> None:
-    found = list(batches(num_images, batch_size, torch.Generator(), cells.place()))
+    found = list(batches_of(torch.randperm(num_images), batch_size))
     seen = torch.cat(found).tolist()
     assert len(found) == steps == steps_per_epoch(num_images, batch_size)
     assert {len(batch) for batch in found} == {min(num_images, batch_size)}
@@ -148,13 +153,30 @@ def test_batches_are_full_and_hold_no_image_twice(
     assert set(seen) <= set(range(num_images))
 
 
+class Watched(PlainImages):
+    """Notes the batches that it is asked for."""
+
+    seen: ClassVar[list[int]] = []
+
+    def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
+        self.seen.extend(indices_B.tolist())
+        return super().batch(indices_B, drawn)
+
+
 def test_every_epoch_has_its_own_order_and_leaves_out_others() -> None:
-    generator = torch.Generator().manual_seed(0)
-    orders: list[Tensor] = [
-        torch.cat(list(batches(21, 4, generator, cells.place()))) for _ in range(10)
-    ]
-    assert len({tuple(order.tolist()) for order in orders}) == 10
-    assert len({(set(range(21)) - set(order.tolist())).pop() for order in orders}) > 3
+    recipe, feed = cells.recipe(batch_size=4), Watched(cells.pictures(21, 8), cells.UNIT)
+    step = Step(tiny(), feed, EVERYTHING, recipe, cells.place())
+    list(fit(step, PhasePlan("all", 10, EVERYTHING), 0.5, torch.Generator().manual_seed(0)))
+    orders = [feed.seen[20 * epoch : 20 * epoch + 20] for epoch in range(10)]
+    assert len({tuple(order) for order in orders}) == 10
+    assert all(len(set(order)) == 20 for order in orders)
+    assert len({(set(range(21)) - set(order)).pop() for order in orders}) > 3
+
+
+def test_batches_of_several_orders_are_taken_from_each() -> None:
+    orders_SN = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
+    found = [batch.tolist() for batch in batches_of(orders_SN, 2)]
+    assert found == [[[0, 1], [4, 3]], [[2, 3], [2, 1]]]
 
 
 def test_rates_rise_in_a_line_and_fall_along_a_cosine() -> None:
@@ -171,9 +193,10 @@ def test_without_warm_up_the_first_step_is_at_the_peak() -> None:
 def test_warm_up_takes_half_of_a_short_phase_at_most() -> None:
     network = tiny()
     recipe = cells.recipe(batch_size=8, warmup_epochs=50.0, lr=0.01, weight_decay=0.0)
-    feed, plan = PlainImages(cells.pictures(64, 8), cells.UNIT), PhasePlan("all", 1, EVERYTHING)
+    step = step_of(network, cells.pictures(64, 8), EVERYTHING, recipe)
     before = network.get_parameter("head.bias").detach().clone()
-    list(fit(network, feed, plan, recipe, cells.place(), torch.Generator().manual_seed(0)))
+    plan = PhasePlan("all", 1, EVERYTHING)
+    list(fit(step, plan, recipe.warmup_epochs, torch.Generator().manual_seed(0)))
     moved = (network.get_parameter("head.bias").detach() - before).abs().max().item()
     # Adam moves a parameter by about its rate: the rates of 8 steps add up to 4 peaks if half of
     # them warm up, and to 0.72 if all do.

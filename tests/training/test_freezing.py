@@ -20,6 +20,7 @@ from bench.training.freezing import (
     trained_norms,
 )
 from bench.training.inference import estimate_statistics
+from bench.training.step import Step
 from bench.training.strategies import HEAD_ONLY, PhasePlan, Rule, lr_scales, phases
 from tests.training import cells
 
@@ -41,7 +42,8 @@ def two_steps(network: Network, plan: PhasePlan) -> None:
     feed = AugmentedImages(images, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
     recipe = cells.recipe(batch_size=4, lr=1e-2, warmup_epochs=0.0)
     torch.manual_seed(0)
-    list(fit(network, feed, plan, recipe, cells.place(), torch.Generator().manual_seed(0)))
+    step = Step(network, feed, plan.rules, recipe, cells.place())
+    list(fit(step, plan, recipe.warmup_epochs, torch.Generator().manual_seed(0)))
 
 
 def under(network: nn.Module, prefixes: Sequence[str]) -> set[str]:
