@@ -72,11 +72,17 @@ def silent(text: str) -> None:
     """Tell nobody."""
 
 
-def provide(kind: str, wanted: Mapping[str, int], make: Make, tell: Tell = silent) -> Provided:
+def provide(
+    kind: str,
+    wanted: Mapping[str, int],
+    make: Make,
+    tell: Tell = silent,
+    wait_seconds: float | None = None,
+) -> Provided:
     """The entries that are wanted: found, or made in one go by `make`.
 
     `wanted` holds the key of each and its size on disk in bytes, about. Where another process
-    makes one of them, it is waited for. What `make` raises passes, but for OSError, which means
+    makes one of them, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises passes, but for OSError, which means
     that the disk did not take its files.
     """
     found, damaged = _find(kind, wanted)
@@ -85,7 +91,8 @@ def provide(kind: str, wanted: Mapping[str, int], make: Make, tell: Tell = silen
     if missing := _without(wanted, found):
         try:
             prune()
-            with _locked(kind, missing, tell):
+            patience = WAIT_SECONDS if wait_seconds is None else wait_seconds
+            with _locked(kind, missing, tell, patience):
                 others, damaged = _find(kind, missing)  # made while this process waited
                 found |= others
                 if missing := _without(missing, others):
@@ -143,7 +150,7 @@ def _publish(part: Path, folder: Path) -> Entry:
 
 
 @contextmanager
-def _locked(kind: str, keys: Mapping[str, int], tell: Tell) -> Iterator[None]:
+def _locked(kind: str, keys: Mapping[str, int], tell: Tell, patience: float) -> Iterator[None]:
     """Hold the locks of all keys, always taken in the same order. Raises OSError."""
     folder = root() / kind
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,17 +160,19 @@ def _locked(kind: str, keys: Mapping[str, int], tell: Tell) -> Iterator[None]:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                tell(f"waiting for another run that makes the same {kind}")
-                _wait_for(lock)
+                if patience:
+                    tell(f"waiting for another run that makes the same {kind}")
+                _wait_for(lock, patience)
             stack.callback(lock.release)
         yield
 
 
-def _wait_for(lock: FileLock) -> None:
+def _wait_for(lock: FileLock, patience: float) -> None:
     try:
-        lock.acquire(timeout=WAIT_SECONDS)
+        lock.acquire(timeout=patience)
     except Timeout:
-        text = f"another run has been making the same for {WAIT_SECONDS / 60:.0f} minutes"
+        since = f" has been making the same for {patience / 60:.0f} minutes"
+        text = "another run" + (since if patience else " makes the same just now")
         raise OSError(errno.EBUSY, text) from None
 
 
