@@ -54,9 +54,9 @@ class Work(NamedTuple):
     images: Piece[Parts]
     backbone: Piece[State] | None
     warmup: Piece[None]
+    step: Piece[Step] | None  # where the live phase is captured
     features: Piece[Features] | None
     heads: Piece[TrainedHeads] | None
-    step: Piece[Step] | None  # where the live phase is captured
 
     @property
     def pieces(self) -> list[Piece[Any]]:
@@ -118,15 +118,19 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
 
 
 def work_of(cell: Cell, shared: Shared) -> Work:
-    """Everything that the cell shares, made if it is not there yet."""
+    """Everything that the cell shares, made if it is not there yet.
+
+    In the order of their peaks: features that lie on the device already would count in the peak of
+    a step, which serves cells without features as well.
+    """
     starts_frozen, is_live = cell.kind in STARTS_FROZEN, cell.kind != "feature_extraction"
     return Work(
         images=shared.images(cell),
         backbone=None if cell.weights.source == "scratch" else shared.backbone(cell),
         warmup=shared.warmup(cell),
+        step=shared.captured_step(cell) if is_live else None,
         features=shared.features(cell) if starts_frozen else None,
         heads=shared.heads(cell) if starts_frozen else None,
-        step=shared.captured_step(cell) if is_live else None,
     )
 
 

@@ -1,4 +1,5 @@
-"""Cells on a GPU: what the CPU computes, within rounding, and peaks that do not depend on company.
+"""Cells on a GPU: what the CPU computes, within rounding; captured, what the same steps compute one
+by one; and peaks that do not depend on company.
 
 resnet18 has no dropout, whose draws would differ between the devices.
 """
@@ -7,9 +8,15 @@ import pytest
 import torch
 
 from bench.measure.device import Device
-from bench.schema import Kind
-from bench.training.cell import Outcome
-from bench.training.placement import prepare_device
+from bench.schema import Cell, Kind
+from bench.training import capture
+from bench.training.cell import Outcome, start_of
+from bench.training.feeds import AugmentedImages
+from bench.training.fit import fit
+from bench.training.placement import placement, prepare_device
+from bench.training.shared import Piece
+from bench.training.step import Step
+from bench.training.strategies import live_phase
 from tests.training import cells
 
 pytestmark = [
@@ -19,38 +26,130 @@ pytestmark = [
 
 GPU = Device("cuda", 0)
 KINDS: tuple[Kind, ...] = (
-    "feature_extraction",
     "fine_tuning",
-    "two_phase",
-    "partial",
     "from_scratch",
+    "two_phase",
+    "feature_extraction",
+    "partial",
 )
 
 
-def outcomes(device: Device, *kinds: Kind, precision: str = "fp32") -> list[Outcome]:
-    """One cell of each kind, in one worker on the device."""
-    asked = [cells.cell(kind, precision=precision) for kind in kinds]
+class Uncaptured(cells.Worker):
+    """A worker whose steps are launched kernel by kernel."""
+
+    def captured_step(self, cell: Cell) -> Piece[Step] | None:
+        return None
+
+
+def outcomes(
+    device: Device,
+    *asked: Cell,
+    worker: type[cells.Worker] = cells.Worker,
+) -> list[Outcome]:
+    """The outcomes of cells, one after another in one worker on the device."""
     prepare_device(device)
-    worker = cells.Worker(cells.context("resnet18")._replace(device=device), asked)
+    names = {one.architecture for one in asked}
+    shared = worker(cells.context(*names)._replace(device=device), asked)
     found = []
     for one in asked:
-        found.append(cells.run(one, worker))
-        worker.release(one)
+        found.append(cells.run(one, shared))
+        shared.release(one)
     return found
+
+
+def losses(outcome: Outcome) -> list[float]:
+    return [point.train_loss for point in outcome.curve]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cell_in_fp32_learns_what_it_learns_on_the_cpu(kind: Kind) -> None:
-    (there,) = outcomes(GPU, kind)
-    (here,) = outcomes(Device("cpu", None), kind)
+    (there,) = outcomes(GPU, cells.cell(kind))
+    (here,) = outcomes(Device("cpu", None), cells.cell(kind))
     # A few steps: rounding (1e-7) is amplified by AdamW's division, but not to per cent.
-    losses = [[point.train_loss for point in outcome.curve] for outcome in (there, here)]
-    assert losses[0] == pytest.approx(losses[1], rel=2e-2)
+    assert losses(there) == pytest.approx(losses(here), rel=2e-2)
     assert there.quality.test.nll == pytest.approx(here.quality.test.nll, rel=5e-2)
+    assert there.execution.captured
+
+
+@pytest.mark.parametrize("kind", ["fine_tuning", "partial", "from_scratch"])
+@pytest.mark.parametrize("architecture", ["resnet18", "efficientnet_b0", "vit_b_16"])
+def test_a_captured_cell_learns_what_the_same_steps_learn_one_by_one(
+    kind: Kind, architecture: str
+) -> None:
+    asked = [cells.cell(kind, architecture, seed=seed, epochs=3) for seed in (0, 1)]
+    captured = outcomes(GPU, *asked)
+    eager = outcomes(GPU, *asked, worker=Uncaptured)
+    for one, other in zip(captured, eager, strict=True):
+        assert (one.execution.captured, other.execution.captured) == (True, False)
+        # The same kernels and, by the same seed, the same dropout; atomic sums differ in order.
+        assert losses(one) == pytest.approx(losses(other), rel=2e-2)
+    assert losses(captured[0]) != losses(captured[1])
+
+
+def test_dropout_in_a_replay_differs_from_step_to_step_and_repeats_with_the_seed() -> None:
+    prepare_device(GPU)
+    device = torch.device("cuda", 0)
+    kept = torch.zeros(64, device=device)
+    generator = torch.Generator(device).manual_seed(3)
+
+    def draw() -> None:
+        kept.bernoulli_(0.5, generator=generator)
+
+    replay = capture.captured(draw, device, [generator])
+    found = []
+    for _ in range(2):
+        generator.manual_seed(3)
+        for _ in range(2):
+            replay()
+            found.append(kept.clone())
+    assert not found[0].equal(found[1])
+    assert found[0].equal(found[2])
+    assert found[1].equal(found[3])
+
+
+def test_heads_of_several_seeds_learn_on_a_gpu_what_they_learn_on_the_cpu() -> None:
+    asked = [cells.cell("feature_extraction", seed=seed, epochs=4) for seed in (0, 1, 2)]
+    for there, here in zip(
+        outcomes(GPU, *asked), outcomes(Device("cpu", None), *asked), strict=True
+    ):
+        assert there.execution.captured
+        assert losses(there) == pytest.approx(losses(here), rel=2e-2)
+
+
+def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = torch.zeros((), device="cuda")
+    assert capture.captured_if_possible(lambda: value.fill_(value.item()), value.device) is None
+    assert "not captured as a CUDA graph" in capsys.readouterr().err
+    assert torch.ones((), device="cuda").item() == 1, "the device must go on"
+
+
+def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
+    prepare_device(GPU)
+    one = cells.cell("fine_tuning", epochs=3)
+    plan = live_phase(one.kind, one.recipe, start_of(one, None).stages)
+    place = placement("resnet18", one.recipe, 32, torch.device("cuda", 0))
+    means = []
+    for compiled in (False, True):
+        network = place.place(start_of(one, None))
+        images = cells.pictures(24, 40)
+        on_gpu = type(images)(
+            cells.crops_of(images).cuda(), cells.crops_of(images).cuda(), images.labels_N.cuda()
+        )
+        feed = AugmentedImages(on_gpu, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
+        step = Step(network, feed, plan.rules, one.recipe, place)
+        if compiled:
+            step.compile()
+            assert step.compiled
+            step.start_from(start_of(one, None).state_dict(), plan.rules, one.recipe.lr)
+        generator = torch.Generator().manual_seed(0)
+        means.append([epoch.train_loss for epoch in fit(step, plan, 0.5, generator)])
+    assert means[0] == pytest.approx(means[1], rel=2e-2)
 
 
 def test_auto_runs_in_bf16_where_the_gpu_has_it_and_memory_is_known() -> None:
-    (found,) = outcomes(GPU, "fine_tuning", precision="auto")
+    (found,) = outcomes(GPU, cells.cell("fine_tuning", precision="auto"))
     modern = torch.cuda.get_device_capability(0) >= (8, 0)
     assert found.execution.precision == ("bf16" if modern else "fp32")
     # 11.2 million parameters: fp32 values, gradients and two moments of AdamW.
@@ -58,7 +157,9 @@ def test_auto_runs_in_bf16_where_the_gpu_has_it_and_memory_is_known() -> None:
     assert (found.memory.gpu_reserved_bytes or 0) >= (found.memory.gpu_allocated_bytes or 0)
 
 
-def test_a_cell_has_the_same_peak_alone_and_last_in_its_worker() -> None:
-    alone = outcomes(GPU, "from_scratch")[0].memory.gpu_allocated_bytes
-    last = outcomes(GPU, *KINDS)[-1].memory.gpu_allocated_bytes
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cell_has_the_same_peak_alone_and_last_in_its_worker(kind: Kind) -> None:
+    others = [cells.cell(other) for other in KINDS if other != kind]
+    alone = outcomes(GPU, cells.cell(kind))[0].memory.gpu_allocated_bytes
+    last = outcomes(GPU, *others, cells.cell(kind))[-1].memory.gpu_allocated_bytes
     assert last == pytest.approx(alone, rel=0.02)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bench.measure.hardware import cpu_has_bf16
-from bench.training.placement import placement
+from bench.training.placement import COMPILERS, placement, worth_compiling
 from tests.training import cells
 
 
@@ -55,3 +55,20 @@ def test_the_layout_changes_no_value() -> None:
 
 def test_threads_are_recorded_as_torch_has_them() -> None:
     assert cells.place().execution.threads == torch.get_num_threads()
+
+
+def test_compiling_is_worth_it_only_where_it_saves_more_than_it_takes() -> None:
+    gpu, compiler = torch.device("cuda", 0), COMPILERS["cuda"]
+    even = compiler.seconds / (1 - 1 / compiler.speedup)
+    assert even == pytest.approx(460, rel=1e-3)  # 60 s against 13 % of 460 s
+    assert not worth_compiling(gpu, even * 0.99)
+    assert worth_compiling(gpu, even * 1.01)
+    assert not worth_compiling(cells.CPU, 1e9)
+
+
+def test_fp32_is_asked_for_without_changing_the_rest() -> None:
+    place = placement("resnet18", cells.recipe(precision="bf16"), 64, cells.CPU)
+    plain = place.in_fp32()
+    assert plain.execution.precision == "fp32"
+    changed = plain.execution.model_copy(update={"precision": "bf16"})
+    assert (changed, plain.device) == (place.execution, place.device)
