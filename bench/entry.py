@@ -7,8 +7,10 @@ used, and a reader hears so by `Damaged`.
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,11 +46,15 @@ class Contents(NamedTuple):
 
 
 class Chunks:
-    """An open data file whose chunks are verified as they are read, by any thread."""
+    """An open data file whose chunks are verified as they are read, by any thread.
+
+    It is closed with its last user, if not before.
+    """
 
     def __init__(self, path: Path, file: File) -> None:
         self._path, self._file = path, file
-        self._open = path.open("rb", buffering=0)
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, self._descriptor)
 
     def __len__(self) -> int:
         return len(self._file.sums)
@@ -59,16 +65,12 @@ class Chunks:
         start = number * chunk_bytes
         chunk = bytearray(min(chunk_bytes, size - start))
         try:
-            num_read = os.preadv(self._open.fileno(), [chunk], start)
+            num_read = os.preadv(self._descriptor, [chunk], start)
         except OSError as error:
             raise Damaged(f"{self._path.name}: {reason(error)}") from error
         if num_read != len(chunk) or checksum(chunk) != sums[number]:
             raise Damaged(f"{self._path.name} has changed {start} bytes from its start")
         return chunk
-
-    def close(self) -> None:
-        """Close the file."""
-        self._open.close()
 
 
 class Entry(NamedTuple):
@@ -85,16 +87,17 @@ class Entry(NamedTuple):
         except OSError as error:
             raise Damaged(f"{name}: {reason(error)}") from error
 
+    def content(self, name: str) -> bytes:
+        """All of a data file. Raises Damaged."""
+        with closing(self.open(name)) as chunks:
+            return b"".join(map(chunks.read, range(len(chunks))))
+
     def check(self) -> None:
         """Read everything once. Raises Damaged."""
         for name in self.files:
-            chunks = self.open(name)
-            try:
-                with ThreadPoolExecutor(usable_cores()) as pool:
-                    for _ in pool.map(lambda n, c=chunks: len(c.read(n)), range(len(chunks))):
-                        pass  # raises what the thread raised
-            finally:
-                chunks.close()
+            with closing(self.open(name)) as chunks, ThreadPoolExecutor(usable_cores()) as pool:
+                for _ in pool.map(lambda n, c=chunks: len(c.read(n)), range(len(chunks))):
+                    pass  # raises what the thread raised
 
 
 def read(folder: Path) -> Entry:

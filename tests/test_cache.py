@@ -50,11 +50,7 @@ def provide(make: cache.Make | None = None, *keys: str) -> Provided:
 
 
 def content(entry: Entry) -> bytes:
-    chunks = entry.open("data")
-    try:
-        return b"".join(chunks.read(number) for number in range(len(chunks)))
-    finally:
-        chunks.close()
+    return entry.content("data")
 
 
 def made_again(make: Maker) -> str:

@@ -1,6 +1,6 @@
 """Where images come from: one row per source, and the three things that are done with any.
 
-Scanning lists and hashes, checking decodes everything once, opening gives one picture. A source
+Scanning lists and hashes, opening gives one picture, or every picture once. A source
 other than "digits" is a folder, relative to the current directory; a folder that is itself
 called digits is reached as "./digits".
 """
@@ -30,6 +30,7 @@ __all__ = [
     "Item",
     "Source",
     "check_images",
+    "open_all",
     "open_image",
     "scan",
     "source_of",
@@ -124,20 +125,39 @@ def open_image(dataset: Dataset, item: Item) -> Image.Image:
     return source_of(dataset.source).open(dataset.source, item)
 
 
-def check_images(dataset: Dataset, threads: int) -> None:
-    """Decode every image once; DataError names those that cannot be."""
+def open_all(
+    dataset: Dataset,
+    threads: int,
+    use: Callable[[int, Image.Image], None],
+    count: Callable[[int], None] = lambda num_done: None,
+) -> None:
+    """Open every image once and hand it to `use`, in any thread, with its number.
 
-    def problems_of(item: Item) -> list[str]:
+    `count` hears how many are done. What `use` raises passes at once; DataError names, at the
+    end, all images that cannot be decoded.
+    """
+
+    def problems_of(number: int) -> list[str]:
         try:
-            open_image(dataset, item)
+            picture = open_image(dataset, dataset.items[number])
         except DataError as error:
             return error.problems
+        use(number, picture)
         return []
 
+    problems: list[str] = []
     with large_pictures_allowed(), ThreadPoolExecutor(threads) as pool:
-        problems = [line for lines in pool.map(problems_of, dataset.items) for line in lines]
+        found = pool.map(problems_of, range(len(dataset.items)))
+        for num_done, lines in enumerate(found, start=1):
+            problems += lines
+            count(num_done)
     if problems:
         raise DataError([*shortened(problems), "replace these files or take them out"])
+
+
+def check_images(dataset: Dataset, threads: int) -> None:
+    """Decode every image once; DataError names those that cannot be."""
+    open_all(dataset, threads, lambda number, picture: None)
 
 
 @contextmanager

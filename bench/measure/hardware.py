@@ -183,6 +183,32 @@ def cgroup_limits(root: Path) -> Limits:
     return Limits(min(cores, default=None), min(memory, default=None))
 
 
+def free_memory_bytes() -> int:
+    """Main memory that this process can still take: of the machine, or of its control groups."""
+    return min([psutil.virtual_memory().available, *cgroup_free_bytes(ROOT)])
+
+
+def cgroup_free_bytes(root: Path) -> list[int]:
+    """What each limited control group of this process, and parent of one, has left.
+
+    Cached pages of files count as left: the kernel drops them for whoever asks for memory.
+    """
+    free = []
+    for controllers, folder in _cgroup_folders(root):
+        if "memory" in controllers:
+            limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
+            used = _numbers(folder / "memory.current") or _numbers(folder / "memory.usage_in_bytes")
+            if limit and used and limit[0] < 2**62:
+                free.append(max(0, limit[0] - used[0] + _cached_pages(folder / "memory.stat")))
+    return free
+
+
+def _cached_pages(path: Path) -> int:
+    """Bytes of files that a control group keeps in memory."""
+    text = path.read_text() if path.exists() else ""
+    return sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", text, re.MULTILINE)))
+
+
 def _cgroup_folders(root: Path) -> Iterator[tuple[set[str], Path]]:
     """(controllers, folder) for each control group of this process, and each of its parents."""
     table, mount = root / "proc/self/cgroup", root / "sys/fs/cgroup"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from bench.measure.meters import Clock, combine
+from bench.measure.meters import Clock, Spent, combine
 from bench.models import build
 from bench.models.build import Network
 from bench.schema import (
@@ -28,7 +28,15 @@ from bench.training.live import Scoring, learn
 from bench.training.placement import Placement
 from bench.training.scores import score
 from bench.training.seeds import derived_seed
-from bench.training.shared import Features, Meters, Piece, Shared, State, TrainedHeads
+from bench.training.shared import (
+    UNCOUNTED,
+    Features,
+    Meters,
+    Piece,
+    Shared,
+    State,
+    TrainedHeads,
+)
 from bench.training.stage import Exam, Parts, feature_exam, image_exam
 from bench.training.step import Step
 from bench.training.strategies import STARTS_FROZEN, live_phase
@@ -64,6 +72,15 @@ class Work(NamedTuple):
         return [piece for piece in self if piece is not None]
 
     @property
+    def spent(self) -> list[tuple[Spent, int]]:
+        """What they cost, and how many cells share each; decoding came before the workers."""
+        decoding = [
+            (Spent({"data": share.seconds}, UNCOUNTED, share.joules), share.sharers)
+            for share in self.images.value.shares
+        ]
+        return [(piece.spent, piece.sharers) for piece in self.pieces] + decoding
+
+    @property
     def seconds_before(self) -> float:
         """Training time before the first phase: of the features."""
         return 0.0 if self.features is None else self.features.spent.seconds["train"]
@@ -95,7 +112,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
         trained = live(cell, shared, work, step)
         courses.append(live_course(cell, shared, step, trained, curve, meters.clock))
     quality = quality_of(trained, courses[-1], meters.clock)
-    combined = combine(meters.spent(), [(piece.spent, piece.sharers) for piece in work.pieces])
+    combined = combine(meters.spent(), work.spent)
     total_parameters = sum(p.numel() for p in shared.outline(cell).parameters())
     phases = [phase_of(course, total_parameters) for course in courses]
     cost = Cost(

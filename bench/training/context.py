@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bench.data.dataset import Dataset
 from bench.data.split import Split
+from bench.data.stored import Resize, Stored
 from bench.measure.device import Device
 
 
@@ -17,3 +18,5 @@ class Context(NamedTuple):
     split: Split
     files: Mapping[str, Path | None]  # weights file by architecture label; None: drawn
     pipelines: Mapping[str, str]  # enum member whose transforms apply, by architecture label
+    reuse_features: bool = False  # keep features for later runs, and use those of earlier ones
+    images: Mapping[Resize, Stored] = {}  # in the cache; workers decode what is not

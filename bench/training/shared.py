@@ -13,10 +13,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from bench.data.images import decode, decode_with_squares
 from bench.data.sources import open_image
+from bench.data.stored import resize_of
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent, latency
 from bench.models import build, weights
 from bench.models.build import Network
@@ -28,6 +27,7 @@ from bench.training.fit import Diverged, steps_per_epoch
 from bench.training.freezing import batch_norms
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
+from bench.training.loading import augments, load
 from bench.training.placement import Placement, placement, worth_compiling
 from bench.training.seeds import derived_seed
 from bench.training.sharing import (
@@ -109,7 +109,8 @@ class Shared:
     def images(self, cell: Cell) -> Piece[Parts]:
         """The split, decoded at the cell's size."""
         key, dataset = images_key(cell), self.context.dataset
-        if key not in self._pieces:
+        cached = resize_of(self.preprocessing(cell)) in self.context.images
+        if key not in self._pieces and not cached:
             # The first image loads libraries, which no cell is to pay for: scikit-learn, which
             # holds the digits, takes 110 MiB and a second.
             open_image(dataset, dataset.items[self.context.split.train[0]])
@@ -205,16 +206,10 @@ class Shared:
         return self._pieces[key]
 
     def _decode(self, cell: Cell, clock: Clock) -> Parts:
-        dataset, split = self.context.dataset, self.context.split
-        preprocessing, threads = self.preprocessing(cell), usable_cores()
-        device = torch.device(str(self.context.device))
+        users = [one for one in self._cells if images_key(one) == images_key(cell)]
         with clock.part("data"):
-            train = decode_with_squares(dataset, split.train, preprocessing, threads=threads)
-            val = decode(dataset, split.val, preprocessing, threads=threads)
-            test = decode(dataset, split.test, preprocessing, threads=threads)
-            return Parts(
-                train.to(device), val.to(device), test.to(device), resident=True, how="bypassed"
-            )
+            augmented = any(map(augments, users))
+            return load(self.context, self.preprocessing(cell), augmented=augmented)
 
     def _backbone(self, cell: Cell, parts: Parts, clock: Clock) -> State:
         with clock.part("build"):

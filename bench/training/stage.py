@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.images import Images
+from bench.data.stored import Share
 from bench.schema import ImageCache, Preprocessing, Recipe
 from bench.training.feeds import AugmentedImages, Batch, Feed, PlainImages, eval_batch
 
@@ -19,6 +20,7 @@ class Parts(NamedTuple):
     test: Images
     resident: bool  # on the device; else gathered from disk, batch by batch
     how: ImageCache
+    shares: tuple[Share, ...] = ()  # of the pass that decoded them before the cells
 
 
 class Exam(NamedTuple):
