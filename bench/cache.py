@@ -82,8 +82,8 @@ def provide(
     """The entries that are wanted: found, or made in one go by `make`.
 
     `wanted` holds the key of each and its size on disk in bytes, about. Where another process
-    makes one of them, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises passes, but for OSError, which means
-    that the disk did not take its files.
+    makes one of them, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises
+    passes, but for OSError, which means that the disk did not take its files.
     """
     found, damaged = _find(kind, wanted)
     made: dict[str, Entry] = {}

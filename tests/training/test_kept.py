@@ -1,0 +1,189 @@
+"""Features that outlive their run: the same ones or none, and never in the way."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import cache
+from bench.entry import Contents
+from bench.measure import hardware
+from bench.schema import Cell, Preprocessing
+from bench.training import kept
+from bench.training.kept import Features
+from bench.training.placement import Placement, placement
+from tests.training import cells
+from tests.training.cells import UNIT
+
+CELL = cells.cell("feature_extraction")
+PLACE = placement("resnet18", CELL.recipe, 32, cells.CPU)
+NAME = "f" * 64
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def made() -> Features:
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((2, 5, 7), (3, 7), (4, 7))
+    train_VN, val_N, test_N = (torch.randn(shape, generator=draw) for shape in shapes)
+    return Features(train_VN, val_N, test_N, "computed")
+
+
+def save(features: Features) -> list[str]:
+    """What is said while features are kept."""
+    said: list[str] = []
+    kept.save(NAME, features, said.append)
+    return said
+
+
+def load() -> tuple[Features | None, list[str]]:
+    """The kept features, and what is said."""
+    said: list[str] = []
+    return kept.load(NAME, cells.CPU, said.append), said
+
+
+def test_kept_features_come_back_bit_for_bit_and_say_so() -> None:
+    assert load() == (None, [])
+    features = made()
+    assert save(features) == []
+    found, said = load()
+    assert found is not None
+    assert all(one.equal(other) for one, other in zip(found[:3], features[:3], strict=True))
+    assert (found.how, said) == ("reused", [])
+
+
+def test_features_that_are_kept_already_are_left_alone(home: Path) -> None:
+    save(made())
+    before = (home / "features" / NAME / "train.npy").stat().st_mtime_ns
+    assert save(made()) == []
+    assert (home / "features" / NAME / "train.npy").stat().st_mtime_ns == before
+
+
+# ---- in the way of nobody -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["train.npy", "entry.json"])
+def test_damaged_features_are_not_used_and_kept_anew_with_one_line(home: Path, file: str) -> None:
+    save(made())
+    path = home / "features" / NAME / file
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    assert load() == (None, [])
+    (line,) = save(made())
+    assert line.startswith("cached features were damaged, made again: ")
+    assert load()[0] is not None
+
+
+def test_features_of_another_make_are_not_used_and_that_is_said(home: Path) -> None:
+    def write(folders: Any) -> Any:
+        (folders[NAME] / "train.npy").write_bytes(b"no array")
+        return {NAME: Contents({})}
+
+    cache.provide(kept.KIND, {NAME: 8}, write)
+    found, (line,) = load()
+    assert found is None
+    assert line.startswith("kept features cannot be read and are computed again: ")
+
+
+def test_features_that_another_run_is_keeping_are_not_waited_for(home: Path) -> None:
+    lock = home / "features" / f"{NAME}.lock"
+    lock.parent.mkdir()
+    code = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire()"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; print('held', flush=True); sys.stdin.read()", str(lock)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        (line,) = save(made())
+        other.communicate()
+    assert line.endswith("is not used for features: another run makes the same just now")
+    assert load() == (None, [])
+
+
+def test_a_disk_that_takes_nothing_costs_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", "/dev/null/cache")
+    assert load() == (None, [])
+    (line,) = save(made())
+    assert line == "the cache in /dev/null/cache is not used for features: Not a directory"
+
+
+# ---- under which name -----------------------------------------------------------------------
+
+
+def name(cell: Cell = CELL, steps: Preprocessing = UNIT, place: Placement = PLACE) -> str:
+    return kept.key(cell, steps, place)
+
+
+def with_recipe(**changed: Any) -> Cell:
+    return CELL.model_copy(update={"recipe": CELL.recipe.model_copy(update=changed)})
+
+
+def with_data(**changed: Any) -> Cell:
+    return CELL.model_copy(update={"data": CELL.data.model_copy(update=changed)})
+
+
+def with_weights(**changed: Any) -> Cell:
+    return CELL.model_copy(update={"weights": CELL.weights.model_copy(update=changed)})
+
+
+def elsewhere(**changed: Any) -> Placement:
+    return PLACE._replace(execution=PLACE.execution.model_copy(update=changed))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: name(CELL.model_copy(update={"architecture": "resnet34"})),
+        lambda: name(CELL.model_copy(update={"image_size": 40})),
+        lambda: name(with_weights(init_seed=1)),
+        lambda: name(with_weights(source="folder")),
+        lambda: name(with_weights(sha256="a" * 64)),
+        lambda: name(with_data(content_sha256="d" * 64)),
+        lambda: name(with_data(split_sha256="d" * 64)),
+        lambda: name(with_recipe(views=2)),
+        lambda: name(steps=UNIT.model_copy(update={"std": (1.0, 1.0, 0.5)})),
+        lambda: name(steps=UNIT.model_copy(update={"resize_size": 9})),
+        lambda: name(place=elsewhere(precision="bf16")),
+        lambda: name(place=elsewhere(allow_tf32=True)),
+        lambda: name(place=elsewhere(threads=64)),
+    ],
+)  # fmt: skip
+def test_whatever_a_feature_depends_on_gives_it_another_name(other: Callable[[], str]) -> None:
+    assert other() != name()
+
+
+@pytest.mark.parametrize(
+    "fact", ["torch", "torchvision", "pillow", "cpu_capability", "compute_capability", "device"]
+)
+def test_another_machine_or_version_gives_another_name(
+    fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = hardware.machine("cpu", None)
+    there = here.model_copy(update={fact: "other"})
+    before = name()
+    monkeypatch.setattr(hardware, "machine", lambda device, index: there)
+    assert name() != before
+
+
+def test_mirroring_matters_where_there_are_views() -> None:
+    assert name(with_recipe(flip=True)) == name(with_recipe(flip=False))
+    assert name(with_recipe(flip=True, views=2)) != name(with_recipe(flip=False, views=2))
+
+
+def test_what_comes_after_the_backbone_gives_no_other_name() -> None:
+    assert name(CELL.model_copy(update={"seed": 5, "strategy": "x", "metric": "top1"})) == name()
+    assert name(CELL.model_copy(update={"kind": "two_phase", "architecture_label": "x"})) == name()
+    assert name(with_recipe(epochs=99, lr=0.5, batch_size=1, precision="auto")) == name()
+    assert name(place=elsewhere(captured=True, resident=False)) == name()
