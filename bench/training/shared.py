@@ -43,6 +43,9 @@ from bench.training.stage import Parts, host, image_feed
 from bench.training.step import Step
 from bench.training.strategies import live_phase, phases
 
+WARMUP_IMAGES = 8
+"""Enough to load the kernels; a whole batch would take a CPU as long as a real one."""
+
 T = TypeVar("T")
 State = Mapping[str, Tensor]
 
@@ -287,9 +290,10 @@ class Shared:
         with clock.part("warmup"):
             network = place.place(self._throwaway(cell))
             batch = eval_batch(parts.train, self.preprocessing(cell))
-            outputs(network, batch, min(EVAL_BATCH, cell.data.num_train), place)
+            outputs(network, batch, min(WARMUP_IMAGES, cell.data.num_train), place)
             if cell.kind != "feature_extraction":
-                step = self.new_step(cell, network)
+                recipe = cell.recipe.model_copy(update={"batch_size": WARMUP_IMAGES})
+                step = self.new_step(cell.model_copy(update={"recipe": recipe}), network)
                 step.begin_epoch(torch.Generator())
                 step.run(torch.arange(step.batch_size, device=place.device), 0.0)
 

@@ -27,10 +27,9 @@ def images_key(cell: Cell) -> Hashable:
 
 
 def warmup_key(cell: Cell) -> Hashable:
-    """Warm-ups differ by the shapes of the steps, and by whether the network is trained."""
-    recipe = cell.recipe
+    """Warm-ups differ by whether the network is trained."""
     trained = cell.kind != "feature_extraction"
-    return ("warmup", cell.image_size, recipe.precision, trained and recipe.batch_size)
+    return ("warmup", cell.image_size, cell.recipe.precision, trained)
 
 
 def backbone_key(cell: Cell) -> Hashable:
