@@ -42,6 +42,7 @@ class Row(NamedTuple):
     trainable_share: float | None
     forward_macs: int | None
     latency_seconds: float | None  # median at batch 1
+    features_reused: bool  # of an earlier run, in a seed at least: see `comparable_cost`
 
     @property
     def complete(self) -> bool:
@@ -90,6 +91,9 @@ class Summary(NamedTuple):
 
 TIE_BREAKS = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
 """What a suite may prefer; the lower the better, unknown last."""
+
+LOWERED_BY_REUSE = ("train_seconds", "peak_memory_bytes")
+"""Costs that are less than those of the whole cell where an earlier run's features were used."""
 
 
 def summarise(run: Run, records: Sequence[Result | Failure]) -> Summary:
@@ -221,6 +225,7 @@ def _row(
         trainable_share=first.trainable_share if first else None,
         forward_macs=first.forward_macs if first else None,
         latency_seconds=latencies[0] if latencies else None,
+        features_reused=any(result.cost.features == "reused" for result in ok),
     )
 
 
@@ -245,11 +250,14 @@ def _val_mean(row: Row) -> float:
 
 
 def _preference(row: Row, tie_break: Sequence[str]) -> tuple[tuple[bool, float], ...]:
-    costs = (_cost(row, name) for name in tie_break)
+    costs = (comparable_cost(row, name) for name in tie_break)
     return tuple((cost is None, cost or 0.0) for cost in costs)
 
 
-def _cost(row: Row, name: str) -> float | None:
+def comparable_cost(row: Row, name: str) -> float | None:
+    """A cost by its name in TIE_BREAKS; None where it is unknown, or part of it was not spent."""
+    if row.features_reused and name in LOWERED_BY_REUSE:
+        return None
     if name == "train_seconds":
         return None if row.train_seconds is None else row.train_seconds.mean
     cost: float | None = getattr(row, name)

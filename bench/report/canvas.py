@@ -95,12 +95,20 @@ def basis(run: Run) -> str:
 
 
 def not_shown(rows: Sequence[Row]) -> str:
-    """A line that names the rows without a place in a plot; empty if there are none."""
-    if not rows:
-        return ""
+    """Lines that name the rows without a place in a plot, by reason; empty if there are none."""
+    reused = [row for row in rows if row.features_reused and row.complete]
+    others = [row for row in rows if row not in reused]
+    reasons = {
+        "for want of a number or of a complete set of seeds": others,
+        "because features of an earlier run made them cheaper": reused,
+    }
+    return "".join(_left_out(why, left_out) for why, left_out in reasons.items() if left_out)
+
+
+def _left_out(why: str, rows: Sequence[Row]) -> str:
     named = ", ".join(f"{short(row.architecture)} · {short(row.strategy)}" for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    return f"\nNot shown, for want of a number or of a complete set of seeds: {named}{more}."
+    return f"\nNot shown, {why}: {named}{more}."
 
 
 def legends(figure: Figure, style: Look) -> None:

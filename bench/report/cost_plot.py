@@ -11,7 +11,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.analysis.summary import Row, Summary, peak_memory_bytes
+from bench.analysis.summary import Row, Summary, comparable_cost, peak_memory_bytes
 from bench.report import canvas, units
 from bench.schema import Result, Run
 
@@ -28,7 +28,7 @@ class CostAxis(NamedTuple):
 TRAIN_TIME = CostAxis(
     "train time",
     "train time of one cell, as if it ran alone (s)",
-    lambda row: row.train_seconds.mean if row.train_seconds else None,
+    lambda row: comparable_cost(row, "train_seconds"),
     lambda result: result.cost.attributed.train,
 )
 
@@ -40,12 +40,12 @@ def memory_axis(run: Run) -> CostAxis:
     return CostAxis(
         "peak memory",
         f"peak {what} (MiB)",
-        lambda row: _mebibytes(row.peak_memory_bytes),
+        lambda row: _mebibytes(comparable_cost(row, "peak_memory_bytes")),
         lambda result: _mebibytes(peak_memory_bytes(result.memory, result.machine)),
     )
 
 
-def _mebibytes(value: int | None) -> float | None:
+def _mebibytes(value: float | None) -> float | None:
     return None if value is None else value / 2**20
 
 

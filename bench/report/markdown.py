@@ -7,7 +7,7 @@ measured is said as plainly as what was.
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from bench.analysis.summary import Row, Summary, results, status_counts
+from bench.analysis.summary import Row, Summary, comparable_cost, results, status_counts
 from bench.report import protocol, tables, units
 from bench.report.tables import escape_markdown as name
 from bench.schema import Failure, Result, Run
@@ -34,7 +34,7 @@ def document(
         *("## Costs", *costs(run, records, summary)),
         *("## Plots", *pictures(plots)),
         *("## Failed, missing, not measured", not_measured(run, records, summary)),
-        *("## Protocol", protocol.protocol(run, [record.cell for record in records])),
+        *("## Protocol", protocol.protocol(run, records)),
         *("## Machine and versions", protocol.machines(run, records)),
         *("## Files", FILES),
     ]
@@ -158,6 +158,7 @@ def tie_numbers(row: Row) -> str:
     return (
         f"val {units.score(row.val)} %, train {units.three_digits(seconds)} s, "
         f"{units.mebibytes(row.peak_memory_bytes)} MiB"
+        + (f" {units.REUSED}" if row.features_reused else "")
     )
 
 
@@ -186,6 +187,8 @@ def scores(run: Run, summary: Summary) -> list[str]:
         f"as if the cell ran alone. Memory: peak {memory}, largest over seeds. Trainable: share of "
         "all parameters in the last phase. Sorted by val."
     )
+    if any(row.features_reused for row in summary.rows):
+        legend += f" {units.REUSED_NOTE}"
     matrix = tables.matrix({(row.architecture, row.strategy): row.test for row in summary.rows})
     return [
         tables.markdown(tables.main(summary)),
@@ -233,19 +236,25 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
             for part in ("data", "build", "warmup", "train", "eval")
         )
         lines.append(f"- Its ok cells, with shared work counted once: {split}.")
-    complete = [row for row in summary.rows if row.complete and row.train_seconds]
-    if complete:
-        quickest = min(complete, key=lambda row: row.train_seconds.mean if row.train_seconds else 0)
-        lines.append(f"- Quickest to train: {row_name(quickest)} ({tie_numbers(quickest)}).")
-    measured = [row for row in complete if row.peak_memory_bytes is not None]
-    if measured:
-        leanest = min(measured, key=lambda row: row.peak_memory_bytes or 0)
-        lines.append(f"- Least memory: {row_name(leanest)} ({tie_numbers(leanest)}).")
-    joules = [r.energy.attributed_joules for r in ok if r.energy.attributed_joules is not None]
+    for title, cost in (
+        ("Quickest to train", "train_seconds"),
+        ("Least memory", "peak_memory_bytes"),
+    ):
+        if row := lowest(summary, cost):
+            lines.append(f"- {title}: {row_name(row)} ({tie_numbers(row)}).")
+    whole = [result.energy.attributed_joules for result in ok if result.cost.features != "reused"]
+    joules = [energy for energy in whole if energy is not None]
     if joules:
         lines.append(f"- GPU energy, mean per cell: {units.three_digits(fmean(joules))} J.")
     table = tables.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
+
+
+def lowest(summary: Summary, cost: str) -> Row | None:
+    """The complete row with the lowest of a cost; None where it is comparable in none."""
+    costs = {row: comparable_cost(row, cost) for row in summary.rows if row.complete}
+    known = {row: value for row, value in costs.items() if value is not None}
+    return min(known, key=known.__getitem__, default=None)
 
 
 def pictures(plots: Iterable[str]) -> list[str]:

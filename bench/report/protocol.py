@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.summary import results
-from bench.report import units
+from bench.report import execution
 from bench.report.tables import escape_markdown as name
 from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
 
 
-def protocol(run: Run, cells: Sequence[Cell]) -> str:
-    """Data, split, recipes, weights and preprocessing, enough to repeat the run."""
+def protocol(run: Run, records: Sequence[Result | Failure]) -> str:
+    """Data, split, recipes, weights, preprocessing, and how the machine ran the cells."""
+    cells = [record.cell for record in records]
     lines = [
         f"- Data: {data(run)}.",
         f"- Identical images on both sides: {duplicates(run)}.",
@@ -20,6 +21,7 @@ def protocol(run: Run, cells: Sequence[Cell]) -> str:
         f"{name(run.source.used)}.",
         *weights(cells),
         *preprocessing(run, cells),
+        *(f"- {title}: {name(text)}." for title, text in execution.facts(results(records)).items()),
     ]
     return "\n".join(lines)
 
@@ -113,7 +115,11 @@ def machines(run: Run, records: Sequence[Result | Failure]) -> str:
     """Hardware, software and how the cells were executed; more than one machine is said."""
     ok = results(records)
     lines = [*machine(run.machine)]
-    lines += executions(ok)
+    lines += (
+        [f"- Settings: {name(execution.told(ok, execution.settings, execution.among))}."]
+        if ok
+        else []
+    )
     versions = dict.fromkeys(record.provenance.bench for record in records)
     lines += [f"- bench {name(', '.join(versions))}."] if versions else []
     # Precision may differ between architectures on one machine: it is part of how each is run.
@@ -124,20 +130,6 @@ def machines(run: Run, records: Sequence[Result | Failure]) -> str:
         )
     times = f"{run.started_at} to {run.finished_at or 'not finished'}"
     return "\n".join([*lines, f"- UTC: {times}."])
-
-
-def executions(ok: Sequence[Result]) -> list[str]:
-    """How each architecture was executed; those that agree share a line."""
-    found: dict[str, dict[str, None]] = {}
-    for result in ok:
-        e = result.execution
-        text = (
-            f"{e.precision}, {'channels-last' if e.channels_last else 'channels-first'}, "
-            f"{units.plural(e.threads, 'thread')}, TF32 {plain(e.allow_tf32)}, "
-            f"deterministic {plain(e.deterministic)}, cuDNN benchmark {plain(e.cudnn_benchmark)}"
-        )
-        found.setdefault(text, {})[result.cell.architecture_label] = None
-    return [f"- Executed in {text}: {name(', '.join(labels))}." for text, labels in found.items()]
 
 
 def machine(facts: Machine) -> list[str]:

@@ -40,8 +40,8 @@ def main(summary: Summary) -> Table:
     rows = tuple(
         (
             *(row.architecture, row.strategy, *_score_texts(row.val), *_score_texts(row.test)),
-            units.three_digits(row.train_seconds.mean if row.train_seconds else None),
-            units.mebibytes(row.peak_memory_bytes),
+            units.train_seconds(row),
+            units.memory(row),
             units.share(row.trainable_share),
             *(status_counts(row), verdict(row, summary)),
         )
@@ -90,6 +90,7 @@ def _numbers(row: Row, summary: Summary) -> dict[str, Value]:
         "trainable_share": row.trainable_share,
         "forward_macs": row.forward_macs,
         "latency_seconds": row.latency_seconds,
+        "features_reused": row.features_reused,
     }
 
 

@@ -1,7 +1,7 @@
 """Numbers as people read them: percent, seconds, MiB. Unknown is a dash, never a zero."""
 
 from bench.analysis.stats import Interval
-from bench.analysis.summary import Score
+from bench.analysis.summary import Row, Score
 from bench.schema import Machine, Run
 
 UNKNOWN = "-"
@@ -17,6 +17,12 @@ COSTS = {
 }
 """The tie-breaks in words."""
 
+REUSED = "†"
+REUSED_NOTE = (
+    f"{REUSED} Features that an earlier run had kept were used: time, energy and memory are less "
+    "than the whole cell's and are compared with nothing."
+)
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """`94.2` for 0.942; the unit stands in the heading."""
@@ -29,6 +35,20 @@ def score(value: Score | None) -> str:
         return UNKNOWN
     sd = value.seeds.sd
     return percent(value.seeds.mean) + ("" if sd is None else f" ± {percent(sd)}")
+
+
+def train_seconds(row: Row) -> str:
+    """Mean train time, marked where it is not the whole of it."""
+    return _marked(row, three_digits(row.train_seconds.mean if row.train_seconds else None))
+
+
+def memory(row: Row) -> str:
+    """Peak memory in MiB, marked where it is not the whole of it."""
+    return _marked(row, mebibytes(row.peak_memory_bytes))
+
+
+def _marked(row: Row, text: str) -> str:
+    return f"{text} {REUSED}" if row.features_reused and text != UNKNOWN else text
 
 
 def interval(value: Interval | None) -> str:
