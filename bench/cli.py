@@ -20,9 +20,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bench.terminal import plain, screen, status
+from bench.terminal import plain, screen, status, telling
 
 if TYPE_CHECKING:
+    from bench.data.stored import Making
     from bench.running.findings import Hardware
     from bench.running.sitting import Assignment
     from bench.schema import Failure, Result, Run
@@ -173,12 +174,13 @@ def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None
     suite = file.profiles[hardware.device.profile]
     with status(out, "looking at the images"):
         images = sitting.open_images(suite)
+        decoding_seconds = sitting.check_images(images)
     with status(out, "looking for weights"):
         wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=None)
         prepared = sitting.survey_weights(wanted)
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
     with status(out, "trying a few steps of each architecture"):
-        seconds = sitting.predicted_seconds(assignment)
+        seconds = sitting.predicted_seconds(assignment, decoding_seconds)
     out.print(views.plan(assignment, seconds))
 
 
@@ -199,9 +201,13 @@ def train(file: "SuiteFile", hardware: "Hardware", asked: Path | None, *, offlin
         prepared = sitting.fetch_weights(wanted)
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
     sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
+    with telling(out, "decoding the images") as tell:
+        made = sitting.decode_images(assignment, tell)
+    for note in made.notes:
+        out.print(Text(plain(note)))
     with store.locked(folder):
         try:
-            train_in(folder, assignment)
+            train_in(folder, assignment, made)
         except Stopped:
             err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
             raise
@@ -211,7 +217,7 @@ def train(file: "SuiteFile", hardware: "Hardware", asked: Path | None, *, offlin
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
-def train_in(folder: Path, assignment: "Assignment") -> None:
+def train_in(folder: Path, assignment: "Assignment", made: "Making") -> None:
     """Run the cells that have no good record in a locked folder."""
     from bench import terminal, views
     from bench.running import plan, sitting
@@ -221,7 +227,7 @@ def train_in(folder: Path, assignment: "Assignment") -> None:
     out.print(views.start(assignment, started, todo))
     work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
     with terminal.display(out, work) as display:
-        sitting.train(folder, started, assignment, todo.left, display)
+        sitting.train(folder, started, assignment, made, todo.left, display)
 
 
 # ---- signals and errors ---------------------------------------------------------------------

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -59,6 +59,16 @@ def can_redraw(console: Console) -> bool:
 def status(console: Console, text: str) -> AbstractContextManager[object]:
     """Say what is being waited for, on a terminal that can take it back; nothing elsewhere."""
     return console.status(Text(text)) if can_redraw(console) else nullcontext()
+
+
+@contextmanager
+def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """The same, with a function to say something else by."""
+    if not can_redraw(console):
+        yield lambda text: None
+        return
+    with console.status(Text(text)) as shown:
+        yield lambda text: shown.update(Text(plain(text)))
 
 
 class Work(NamedTuple):

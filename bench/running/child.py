@@ -79,15 +79,19 @@ def start(function: str, *arguments: object) -> Child:
     return Child(process, receiver)
 
 
-def call(function: str, *arguments: object) -> Any:
+def call(function: str, *arguments: object, listen: Callable[[str], None] | None = None) -> Any:
     """The value of "module:function" in a child.
 
+    With `listen`, the function gets one more argument, to tell with: what it tells is heard here.
     Raises Refused where the child raised one of bench's own ValueErrors (their classes may need
     torch), and ChildCrashed where it raised anything else or ended without an answer.
     """
-    child = start("bench.running.child:answer", function, arguments)
+    child = start("bench.running.child:answer", function, arguments, listen is not None)
     try:
         outcome, value = child.messages.recv()
+        while listen is not None and outcome == "told":
+            listen(value)
+            outcome, value = child.messages.recv()
     except (EOFError, OSError):  # OSError: it ended in the middle of its answer
         child.process.join()
         raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
@@ -101,10 +105,15 @@ def call(function: str, *arguments: object) -> Any:
     return value
 
 
-def answer(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
-    """Send ("value", ...), ("refused", lines) for a mistake of the user's, or ("bug", text)."""
+def answer(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
+    """Send ("value", ...), ("refused", lines) for a mistake of the user's, or ("bug", text).
+
+    Before that, ("told", text) for what a function that tells has told.
+    """
     message: tuple[str, object]
     try:
+        if tells:
+            arguments = (*arguments, lambda text: sender.send(("told", text)))
         message = ("value", _found(function)(*arguments))
     except Exception as error:  # told to the main process, which ends with it
         users = isinstance(error, ValueError) and type(error).__module__.startswith("bench.")

@@ -98,15 +98,14 @@ def _pipeline(request: Request) -> str:
     return name
 
 
-def preprocessings(cells: Sequence[Cell], prepared: Prepared) -> dict[str, Preprocessing]:
-    """The eval pipeline of each architecture, at the size of its first cell."""
-    first: dict[str, Cell] = {}
+def pipelines(cells: Sequence[Cell], prepared: Prepared) -> dict[tuple[str, int], Preprocessing]:
+    """The eval pipeline by architecture label and image size, in the order of the cells."""
+    found = {}
     for cell in cells:
-        first.setdefault(cell.architecture_label, cell)
-    return {
-        label: build.preprocessing(cell.architecture, prepared.pipelines[label], cell.image_size)
-        for label, cell in first.items()
-    }
+        label, size = cell.architecture_label, cell.image_size
+        member = prepared.pipelines[label]
+        found[label, size] = build.preprocessing(cell.architecture, member, size)
+    return found
 
 
 def forward_macs(wanted: Iterable[tuple[str, int]], num_classes: int) -> dict[tuple[str, int], int]:

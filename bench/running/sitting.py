@@ -7,7 +7,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from bench.cells import Facts, cells, size_problems
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
+from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
 from bench.identity import cell_id
 from bench.measure.hardware import usable_cores
 from bench.mistakes import Problem, SuiteError
@@ -45,9 +46,26 @@ class Assignment(NamedTuple):
     hardware: Hardware
     images: Images
     prepared: Prepared
-    preprocessing: Mapping[str, Preprocessing]
+    pipelines: Mapping[tuple[str, int], Preprocessing]  # by architecture label and image size
     macs: Mapping[plan.Sizes, int]
     cells: Sequence[Cell]
+
+    @property
+    def preprocessing(self) -> dict[str, Preprocessing]:
+        """The eval pipeline of each architecture, at the size of its first cell."""
+        first: dict[str, Preprocessing] = {}
+        for (label, _size), pipeline in self.pipelines.items():
+            first.setdefault(label, pipeline)
+        return first
+
+    def resize(self, cell: Cell) -> Resize:
+        """How the squares are made that the cell uses."""
+        return resize_of(self.pipelines[cell.architecture_label, cell.image_size])
+
+    @property
+    def resizes(self) -> set[Resize]:
+        """All that the suite asks for."""
+        return {self.resize(cell) for cell in self.cells}
 
 
 # ---- finding out ----------------------------------------------------------------------------
@@ -60,10 +78,9 @@ def find_hardware(asked: str) -> Hardware:
 
 
 def open_images(suite: Suite) -> Images:
-    """Scan, check and split the images. Raises DataError with every problem."""
+    """Scan and split the images. Raises DataError with every problem that needs no decoding."""
     table = suite.dataset
     dataset = sources.scan(table.source)
-    sources.check_images(dataset, usable_cores())
     defaults = sources.source_of(table.source)
     split = make_split(
         dataset,
@@ -85,6 +102,27 @@ def open_images(suite: Suite) -> Images:
 
 def _said(said: int | None, default: int | None) -> int | None:
     return default if said is None else said
+
+
+def check_images(images: Images) -> float:
+    """Decode every image and keep nothing; the seconds it took. Raises DataError."""
+    before = time.monotonic()
+    sources.check_images(images.dataset, usable_cores())
+    return time.monotonic() - before
+
+
+def decode_images(assignment: Assignment, tell: Callable[[str], None]) -> Making:
+    """Every image decoded into the cache, if it is not there. Raises child.Refused."""
+    images, device = assignment.images, assignment.hardware.device
+    made: Making = child.call(
+        "bench.data.decoded:make", images.dataset, assignment.resizes, device, listen=tell
+    )
+    return made
+
+
+def cache_bytes(assignment: Assignment) -> int:
+    """What decoding the images will add to the cache."""
+    return missing_bytes(assignment.images.dataset, assignment.resizes)
 
 
 def wanted_weights(suite: Suite, *, offline: bool, pinned_source: str | None) -> Wanted:
@@ -117,10 +155,10 @@ def assign(
     macs: Mapping[plan.Sizes, int] = child.call(
         "bench.running.preflight:forward_macs", sizes, len(images.data.classes)
     )
-    preprocessing: Mapping[str, Preprocessing] = child.call(
-        "bench.running.preflight:preprocessings", found, prepared
+    pipelines: Mapping[tuple[str, int], Preprocessing] = child.call(
+        "bench.running.preflight:pipelines", found, prepared
     )
-    return Assignment(suite, hardware, images, prepared, preprocessing, macs, found)
+    return Assignment(suite, hardware, images, prepared, pipelines, macs, found)
 
 
 def same_ids(found: Sequence[Cell]) -> list[Problem]:
@@ -129,12 +167,16 @@ def same_ids(found: Sequence[Cell]) -> list[Problem]:
     return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
 
 
-def predicted_seconds(assignment: Assignment) -> float:
-    """Wall time of the run, from a few real steps of each architecture on this device."""
+def predicted_seconds(assignment: Assignment, decoding_seconds: float) -> float:
+    """Wall time of the run, from a few real steps of each architecture on this device.
+
+    `decoding_seconds` is the time to decode every image, where the cache does not have them.
+    """
     speeds: Mapping[plan.Sizes, Speed] = child.call(
         "bench.running.preflight:measure_speeds", assignment.cells, assignment.hardware.device
     )
-    return plan.seconds(assignment.cells, speeds)
+    decoding = decoding_seconds if cache_bytes(assignment) else 0.0
+    return plan.seconds(assignment.cells, speeds) + decoding
 
 
 # ---- the run folder -------------------------------------------------------------------------
@@ -164,7 +206,7 @@ def new_run(assignment: Assignment) -> Run:
         data_notes=images.dataset.notes,
         duplicates=duplicates(images.dataset, images.split),
         source=prepared.source,
-        preprocessing=dict(assignment.preprocessing),
+        preprocessing=assignment.preprocessing,
         cells=tuple(cell_id(cell) for cell in assignment.cells),
         status="running",
         started_at=now(),
@@ -239,12 +281,22 @@ def todo(folder: Path, assignment: Assignment) -> Todo:
 
 
 def train(
-    folder: Path, run: Run, assignment: Assignment, left: Sequence[Cell], listen: Listener
+    folder: Path,
+    run: Run,
+    assignment: Assignment,
+    made: Making,
+    left: Sequence[Cell],
+    listen: Listener,
 ) -> Run:
     """Run the cells that are left, and return the finished run. The folder must be locked."""
     hardware, images, prepared = assignment.hardware, assignment.images, assignment.prepared
     context = Context(
-        hardware.device, images.dataset, images.split, prepared.files, prepared.pipelines
+        hardware.device,
+        images.dataset,
+        images.split,
+        prepared.files,
+        prepared.pipelines,
+        images=stored(made, Counter(map(assignment.resize, left))),
     )
     started = time.monotonic()
 
