@@ -77,6 +77,14 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="Use only weights that are on this machine.")
     ] = False,
+    reuse_features: Annotated[
+        bool,
+        typer.Option(
+            "--reuse-features",
+            help="Keep what frozen backbones make of the images, and use what earlier runs kept; "
+            "such cells are marked, their costs compared with nothing.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")
     ] = False,
@@ -94,7 +102,7 @@ def run(
     if dry_run:
         show_plan(file, hardware, offline=offline)
     else:
-        train(file, hardware, folder, offline=offline)
+        train(file, hardware, folder, offline=offline, reuse_features=reuse_features)
 
 
 @app.command("list")
@@ -184,7 +192,14 @@ def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None
     out.print(views.plan(assignment, seconds))
 
 
-def train(file: "SuiteFile", hardware: "Hardware", asked: Path | None, *, offline: bool) -> None:
+def train(
+    file: "SuiteFile",
+    hardware: "Hardware",
+    asked: Path | None,
+    *,
+    offline: bool,
+    reuse_features: bool,
+) -> None:
     """Find everything out, run what has no good record yet, write the report. Exits."""
     from bench import store, views
     from bench.running import sitting
@@ -200,6 +215,7 @@ def train(file: "SuiteFile", hardware: "Hardware", asked: Path | None, *, offlin
     with status(out, "looking for weights"):
         prepared = sitting.fetch_weights(wanted)
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
+        assignment = assignment._replace(reuse_features=reuse_features)
     sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
     with telling(out, "decoding the images") as tell:
         made = sitting.decode_images(assignment, tell)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.identity import cell_id
-from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried
+from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
 from bench.running.local import Stopped
 from bench.schema import Cell
 
@@ -186,8 +186,8 @@ class PlainDisplay:
         if isinstance(event, CellEnded):
             line = Text(f"{cell_line(self._tally, event)}  {left_text(self._tally)}".rstrip())
             self._console.print(line, soft_wrap=True)
-        elif isinstance(event, GroupRetried):
-            self._console.print(Text(retry_line(event)), soft_wrap=True)
+        elif text := said(event):
+            self._console.print(Text(text), soft_wrap=True)
 
 
 class LiveDisplay:
@@ -212,8 +212,8 @@ class LiveDisplay:
         if isinstance(event, CellEnded):
             style = "" if event.status == "ok" else "red"
             self._live.console.print(Text(cell_line(self._tally, event), style=style))
-        elif isinstance(event, GroupRetried):
-            self._live.console.print(Text(retry_line(event), style="yellow"))
+        elif text := said(event):
+            self._live.console.print(Text(text, style="yellow"))
 
     def _picture(self) -> RenderableType:
         tally = self._tally
@@ -248,10 +248,16 @@ def cell_line(tally: Tally, ended: CellEnded) -> str:
     return f"[{tally.count:>{width}}/{tally.total}] {name:<{names}}  {plain(ended.summary)}"
 
 
-def retry_line(event: GroupRetried) -> str:
-    """What became of seeds whose heads were trained together."""
-    again = f"its {event.num_seeds} seeds run once more, one at a time"
-    return f"{plain(event.strategy)}: {plain(event.death)}; {again}"
+def said(event: Event) -> str:
+    """The line of what went another way than planned; empty for all other events."""
+    match event:
+        case GroupRetried():
+            again = f"its {event.num_seeds} seeds run once more, one at a time"
+            return plain(f"{event.strategy}: {event.death}; {again}")
+        case Noted():
+            return plain(event.text)
+        case _:
+            return ""
 
 
 def left_text(tally: Tally) -> str:

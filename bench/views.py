@@ -13,12 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.summary import Row, Summary, summarise
+from bench import cache
+from bench.analysis.summary import Row, Summary, results, summarise
 from bench.data.sources import SOURCES
 from bench.models.architectures import ARCHITECTURES, FEATURED
-from bench.report import markdown, units
+from bench.report import execution, markdown, units
 from bench.running import plan as plans
-from bench.running.sitting import Assignment, Todo
+from bench.running.sitting import Assignment, Todo, cache_bytes
 from bench.schema import Failure, MissingWeights, Result, Run, Source
 from bench.suite import labels_of
 from bench.terminal import clock_text, plain
@@ -169,6 +170,10 @@ def plan(assignment: Assignment, seconds: float) -> RenderableType:
         f"downloads       {downloads_text}",
         f"disk            about {plans.disk_bytes(assignment.cells) / 1e6:.0f} MB",
     ]
+    if cached := cache_bytes(assignment):
+        lines.append(
+            f"cache           about {cached / 1e6:.0f} MB of decoded images, {cache.root()}"
+        )
     return Group(matrix, Text(), *prose(lines))
 
 
@@ -248,7 +253,12 @@ def closing(
 ) -> list[str]:
     """The finding, the failures and the files, line by line."""
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
-    lines = [*finding(summary), f"done: {counts} · {clock_text(run.wall_seconds)}"]
+    lines = finding(summary)
+    if any(row.features_reused for row in summary.rows):
+        lines.append(units.REUSED_NOTE)
+    if ok := results(records):
+        lines.append(f"how: {execution.in_short(ok)}")
+    lines.append(f"done: {counts} · {clock_text(run.wall_seconds)}")
     if run.source.fell_back and run.source.used == "random":
         lines.insert(0, f"note: {RANDOM_WEIGHTS}")
     for failed in summary.failures:
@@ -281,7 +291,7 @@ NUMBERS = ("val", "test", "train", "memory")
 def _mark(row: Row, summary: Summary) -> str:
     winner = "*" if row is summary.winner else ""
     tied = bool(summary.not_told_apart) and row is summary.recommended
-    return winner + ("+" if tied else "")
+    return winner + ("+" if tied else "") + (units.REUSED if row.features_reused else "")
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:

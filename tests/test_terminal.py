@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench import terminal
 from bench.identity import cell_id
-from bench.running.events import CellEnded, CellStarted, EpochEnded, GroupRetried
+from bench.running.events import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
 from bench.schema import EpochPoint
 from bench.terminal import PlainDisplay, Tally
 from tests import records
@@ -98,6 +98,12 @@ def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally
     for event in (CellStarted(IDS[0]), epoch(4), GroupRetried("x", 2, "y")):
         tally.take(event)
     assert (tally.count, tally.share, tally.current) == (1, 0, None)
+
+
+def test_what_a_worker_has_to_say_is_a_line(tally: Tally) -> None:
+    file = io.StringIO()
+    PlainDisplay(Console(file=file, width=20), tally.work)(Noted("resnet18: [b]\x1b not used"))
+    assert file.getvalue() == "resnet18: [b] not used\n"
 
 
 def test_what_moves_the_cursor_or_turns_the_writing_is_left_out() -> None:

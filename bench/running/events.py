@@ -35,10 +35,16 @@ class GroupRetried(NamedTuple):
     death: str  # how the worker ended
 
 
+class Noted(NamedTuple):
+    """Something that a person should know, such as a cache that could not be used."""
+
+    text: str
+
+
 class FolderRefused(NamedTuple):
     """The disk did not take the record: the run cannot go on."""
 
     reason: str
 
 
-Event = CellStarted | EpochEnded | CellEnded | GroupRetried | FolderRefused
+Event = CellStarted | EpochEnded | CellEnded | GroupRetried | Noted | FolderRefused

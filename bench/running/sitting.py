@@ -49,6 +49,7 @@ class Assignment(NamedTuple):
     pipelines: Mapping[tuple[str, int], Preprocessing]  # by architecture label and image size
     macs: Mapping[plan.Sizes, int]
     cells: Sequence[Cell]
+    reuse_features: bool = False  # of frozen backbones, from run to run
 
     @property
     def preprocessing(self) -> dict[str, Preprocessing]:
@@ -296,6 +297,7 @@ def train(
         images.split,
         prepared.files,
         prepared.pipelines,
+        reuse_features=assignment.reuse_features,
         images=stored(made, Counter(map(assignment.resize, left))),
     )
     started = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import store
 from bench.identity import cell_id, keys
-from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused
+from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused, Noted
 from bench.running.failure import cause_of
 from bench.running.job import POISONED_EXIT, Job, failure, provenance, summary
 from bench.running.plan import group
@@ -27,7 +27,8 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
         log_to(log_of(job, cells[0]))
         faulthandler.enable()
         prepare_device(job.context.device)
-        shared = Shared(job.context, cells)
+        label = cells[0].architecture_label
+        shared = Shared(job.context, cells, lambda text: sender.send(Noted(f"{label}: {text}")))
         for index, cell in enumerate(cells):
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))

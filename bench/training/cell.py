@@ -24,19 +24,12 @@ from bench.training.course import Course, Point
 from bench.training.feeds import shuffled_crops
 from bench.training.fit import Diverged
 from bench.training.inference import logits
+from bench.training.kept import Features
 from bench.training.live import Scoring, learn
 from bench.training.placement import Placement
 from bench.training.scores import score
 from bench.training.seeds import derived_seed
-from bench.training.shared import (
-    UNCOUNTED,
-    Features,
-    Meters,
-    Piece,
-    Shared,
-    State,
-    TrainedHeads,
-)
+from bench.training.shared import UNCOUNTED, Meters, Piece, Shared, State, TrainedHeads
 from bench.training.stage import Exam, Parts, feature_exam, image_exam
 from bench.training.step import Step
 from bench.training.strategies import STARTS_FROZEN, live_phase
@@ -128,7 +121,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
         forward_macs=shared.forward_macs(cell),
         seconds_to_target=curve.seconds_to_target,
         images=work.images.value.how,
-        features=None if work.features is None else "computed",
+        features=None if work.features is None else work.features.value.how,
     )
     points = tuple(curve.points)
     return Outcome(quality, points, cost, combined.memory, combined.energy, trained.execution)

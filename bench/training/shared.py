@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from bench.cache import Tell, silent
 from bench.data.sources import open_image
 from bench.data.stored import resize_of
 from bench.measure.device import Device
@@ -20,6 +21,7 @@ from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent, latency
 from bench.models import build, weights
 from bench.models.build import Network
 from bench.schema import Cell, Latency, Memory, Preprocessing
+from bench.training import kept
 from bench.training.context import Context
 from bench.training.course import Course
 from bench.training.feeds import AugmentedImages, Batch, eval_batch, shuffled_crops
@@ -27,6 +29,7 @@ from bench.training.fit import Diverged, steps_per_epoch
 from bench.training.freezing import batch_norms
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
+from bench.training.kept import Features
 from bench.training.loading import augments, load
 from bench.training.placement import Placement, placement, worth_compiling
 from bench.training.seeds import derived_seed
@@ -48,14 +51,6 @@ WARMUP_IMAGES = 8
 
 T = TypeVar("T")
 State = Mapping[str, Tensor]
-
-
-class Features(NamedTuple):
-    """What the frozen backbone makes of each image, float32, on the device."""
-
-    train_VN: Tensor  # [views, images, ...]
-    val_N: Tensor
-    test_N: Tensor
 
 
 class TrainedHeads(NamedTuple):
@@ -89,11 +84,14 @@ class Meters:
 
 
 class Shared:
-    """The pieces of one worker. `cells` are all cells that it will run."""
+    """The pieces of one worker. `cells` are all cells that it will run.
 
-    def __init__(self, context: Context, cells: Sequence[Cell]) -> None:
+    `tell` hears what a person should know, such as a cache that could not be used.
+    """
+
+    def __init__(self, context: Context, cells: Sequence[Cell], tell: Tell = silent) -> None:
         self.context = context
-        self._cells = cells
+        self._cells, self._tell = cells, tell
         self._sharers = Counter(key for cell in cells for key in keys_of(cell))
         self._waiting = self._sharers.copy()
         self._pieces: dict[Hashable, Piece[Any]] = {}
@@ -134,11 +132,22 @@ class Shared:
         return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
 
     def features(self, cell: Cell) -> Piece[Features]:
-        """Features of every image, from the given backbone frozen."""
-        parts, state = self.images(cell).value, self.backbone(cell).value
-        return self._once(
-            features_key(cell), lambda clock: self._features(cell, parts, state, clock)
-        )
+        """Features of every image, from the given backbone frozen, or kept by an earlier run."""
+        parts, state, key = self.images(cell).value, self.backbone(cell).value, features_key(cell)
+        if key in self._pieces or not self.context.reuse_features:
+            return self._once(key, lambda clock: self._features(cell, parts, state, clock))
+        place = self.placement(cell)
+        name = kept.key(cell, self.preprocessing(cell), place)
+
+        def make(clock: Clock) -> Features:
+            with clock.part("data"):
+                found = kept.load(name, place.device, self._tell)
+            return found or self._features(cell, parts, state, clock)
+
+        piece = self._once(key, make)
+        if piece.value.how == "computed":
+            kept.save(name, piece.value, self._tell)  # for later runs: no cell of this one pays
+        return piece
 
     def heads(self, cell: Cell) -> Piece[TrainedHeads]:
         """The heads of all seeds of the cell's strategy, through its head-only phase."""
@@ -247,7 +256,7 @@ class Shared:
                 outputs(backbone, eval_batch(images, preprocessing), len(images.labels_N), place)
                 for images in (parts.val, parts.test)
             )
-        return Features(train_VN, val_N, test_N)
+        return Features(train_VN, val_N, test_N, "computed")
 
     def _train_heads(
         self, cell: Cell, parts: Parts, features: Features, clock: Clock

@@ -12,8 +12,9 @@ import torch
 from bench import cache
 from bench.entry import Contents
 from bench.measure import hardware
-from bench.schema import Cell, Preprocessing
+from bench.schema import Cell, Kind, Preprocessing
 from bench.training import kept
+from bench.training.cell import Outcome, run_cell
 from bench.training.kept import Features
 from bench.training.placement import Placement, placement
 from tests.training import cells
@@ -187,3 +188,51 @@ def test_what_comes_after_the_backbone_gives_no_other_name() -> None:
     assert name(CELL.model_copy(update={"kind": "two_phase", "architecture_label": "x"})) == name()
     assert name(with_recipe(epochs=99, lr=0.5, batch_size=1, precision="auto")) == name()
     assert name(place=elsewhere(captured=True, resident=False)) == name()
+
+
+# ---- through a run --------------------------------------------------------------------------
+
+
+def runs(one: Cell, *, reuse: bool) -> tuple[Outcome, list[str]]:
+    """A cell in a worker of its own, and what that has to say."""
+    said: list[str] = []
+    context = cells.context(one.architecture)._replace(reuse_features=reuse)
+    return run_cell(one, cells.Worker(context, [one], said.append), cells.ignore), said
+
+
+@pytest.mark.parametrize("kind", ["feature_extraction", "two_phase"])
+def test_a_later_run_that_asks_for_it_uses_them_with_the_same_scores(kind: Kind) -> None:
+    one = cells.cell(kind, "mobilenet_v3_small")
+    first, again = (runs(one, reuse=True)[0] for _ in range(2))
+    assert (first.cost.features, again.cost.features) == ("computed", "reused")
+    assert again.quality == first.quality
+
+
+def test_without_being_asked_a_run_neither_keeps_nor_uses_any(home: Path) -> None:
+    one = cells.cell("feature_extraction", "mobilenet_v3_small")
+    runs(one, reuse=False)
+    assert not (home / "features").exists()
+    runs(one, reuse=True)
+    assert runs(one, reuse=False)[0].cost.features == "computed"
+
+
+def test_another_seed_uses_what_one_seed_kept_and_another_size_does_not() -> None:
+    one = cells.cell("feature_extraction", "mobilenet_v3_small")
+    runs(one, reuse=True)
+    other = one.model_copy(update={"seed": 1})
+    larger = one.model_copy(update={"image_size": 40})
+    assert runs(other, reuse=True)[0].cost.features == "reused"
+    assert runs(larger, reuse=True)[0].cost.features == "computed"
+
+
+def test_damaged_features_cost_a_line_and_no_score(home: Path) -> None:
+    one = cells.cell("feature_extraction", "mobilenet_v3_small")
+    first, said = runs(one, reuse=True)
+    assert said == []
+    (path,) = home.glob("features/*/val.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 64
+    path.write_bytes(content)
+    again, (line,) = runs(one, reuse=True)
+    assert (again.cost.features, again.quality) == ("computed", first.quality)
+    assert line.startswith("cached features were damaged, made again: val.npy")

@@ -14,8 +14,9 @@ from bench.data.split import make_split
 from bench.schema import Data
 from bench.training.cell import start_of
 from bench.training.feeds import eval_batch
+from bench.training.kept import Features
 from bench.training.seeds import derived_seed
-from bench.training.shared import Features, Shared
+from bench.training.shared import Shared
 from tests.training import cells
 
 
