@@ -233,3 +233,14 @@ def drawn(run_: Run, strategies: Sequence[str], source: str = "random") -> list[
                     )
                 )
     return found
+
+
+def reused(record: Result) -> Result:
+    """The record of a cell that used the features of an earlier run."""
+    return record.model_copy(update={"cost": record.cost.model_copy(update={"features": "reused"})})
+
+
+def executed(record: Result, **changed: object) -> Result:
+    """The record of a cell that ran in another way."""
+    execution = record.execution.model_copy(update=changed)
+    return record.model_copy(update={"execution": execution})

@@ -87,6 +87,25 @@ def test_the_end_marks_the_winner_and_what_is_recommended() -> None:
     assert lines[-2:] == ["done: 2 ok · 8 min 32 s", "report: out/report.md"]
 
 
+def test_the_end_says_in_a_line_how_the_cells_were_run_and_marks_reused_features() -> None:
+    run, found = drawn("feature_extraction", "fine_tuning")
+    before = shown(views.end(Path("out"), run, found), width=200)
+    found[0] = records.reused(found[0])
+    lines = shown(views.end(Path("out"), run, found), width=200)
+    assert before[-3] == (
+        "how: fp32 · images decoded in this run, resident · features computed in this run · "
+        "steps one by one"
+    )
+    assert "†" not in "".join(before)
+    assert lines[-3] == (
+        "how: fp32 · images decoded in this run, resident · features computed in this run; "
+        "kept by an earlier run † in 1 of 6 cells · steps one by one"
+    )
+    assert lines[-4].startswith("† Features that an earlier run had kept were used")
+    (row,) = (line for line in lines if line.startswith("†  "))
+    assert row.split()[1:3] == ["resnet18", "feature_extraction"]
+
+
 def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
     run, found = drawn("feature_extraction", "fine_tuning")
     lines = shown(views.end(Path("out"), run, found))

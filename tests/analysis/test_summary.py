@@ -1,6 +1,7 @@
 """Who wins and who is not told apart, on runs small enough to count by hand."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -128,6 +129,39 @@ def test_a_cost_that_is_unknown_comes_last_in_the_tie_break() -> None:
         ],
     )
     assert chosen(told) == ("a · partial", ["b · partial"], "b · partial")
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"]])
+@pytest.mark.parametrize("cost", ["train_seconds", "peak_memory_bytes"])
+def test_what_reused_features_made_cheap_never_beats_or_equals_a_known_cost(
+    cost: str, order: list[str]
+) -> None:
+    # Both have the same val score, so that the tie-break decides on winner and recommendation.
+    asked = run(order, ["two_phase"], seeds=[0, 1], tie_break=[cost])
+    costs: dict[str, dict[str, Any]] = {"a": {cost: 1}, "b": {cost: 10**9}}
+    found = [
+        result(cell(name, "two_phase", seed), val=BEST, **costs[name])
+        for name in costs
+        for seed in (0, 1)
+    ]
+    assert chosen(summarise(asked, found))[0::2] == ("a · two_phase", "a · two_phase")
+    found[1] = records.reused(found[1])
+    told = summarise(asked, found)
+    assert chosen(told)[0::2] == ("b · two_phase", "b · two_phase")
+    assert {row.architecture: row.features_reused for row in told.rows} == {"a": True, "b": False}
+
+
+def test_reused_features_change_no_cost_but_those_of_the_work_that_was_not_done() -> None:
+    found = [result(cell("a", "two_phase", 0)), result(cell("b", "two_phase", 0))]
+    found[0] = records.reused(found[0])
+    reused, whole = summarise(run(["a", "b"], ["two_phase"]), found).rows
+    for cost in summary.TIE_BREAKS:
+        known = summary.comparable_cost(whole, cost)
+        assert known is not None
+        assert summary.comparable_cost(reused, cost) == (
+            None if cost in ("train_seconds", "peak_memory_bytes") else known
+        )
+    assert reused.train_seconds == whole.train_seconds, "it is shown, and marked"
 
 
 def test_the_second_tie_break_settles_what_the_first_leaves_equal() -> None:

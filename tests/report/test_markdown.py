@@ -184,6 +184,42 @@ def test_cells_that_ran_on_different_hardware_are_said_not_to_compare() -> None:
     )
 
 
+def test_reused_features_are_marked_explained_and_never_the_cheapest() -> None:
+    asked, (slow, quick) = two()
+    assert isinstance(quick, Result)
+    plain, marked = (report(asked, [slow, one]) for one in (quick, records.reused(quick)))
+    assert "†" not in plain
+    assert "- Quickest to train: quick · partial" in plain
+    (row,) = (line for line in section(marked, "All scores").split("\n") if "20.0 †" in line)
+    assert "200 †" in row
+    assert "† Features that an earlier run had kept were used" in section(marked, "All scores")
+    assert "- quick · partial (val 94.0 %, train 20.0 s, 200 MiB †)" in section(marked, "Why")
+    assert "recommends the winner itself" in section(marked, "Why")
+    assert "- Quickest to train: slow · partial" in section(marked, "Costs")
+    assert "- Least memory: slow · partial" in section(marked, "Costs")
+
+
+def test_energy_that_was_saved_by_reused_features_is_in_no_mean() -> None:
+    def spent(one: Failure | Result, joules: float) -> Result:
+        energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
+        return Result.model_validate({**one.model_dump(), "energy": energy})
+
+    asked, (slow, quick) = two()
+    both = [spent(slow, 500.0), records.reused(spent(quick, 3.0))]
+    assert "GPU energy, mean per cell: 500 J." in report(asked, [*both])
+    assert "GPU energy" not in report(asked, [slow, both[1]])
+
+
+def test_the_protocol_says_how_the_cells_were_run() -> None:
+    asked, found = two()
+    lines = section(report(asked, found), "Protocol").strip().split("\n")
+    assert lines[-3:] == [
+        "- Precision: fp32.",
+        "- Images: decoded in this run, resident.",
+        "- Training steps: one by one.",
+    ]
+
+
 def test_only_plots_that_were_drawn_are_embedded_by_relative_path() -> None:
     text = section(report(*two(), plots=("accuracy",)), "Plots")
     assert re.findall(r"\]\((.*?)\)", text) == ["plots/accuracy.png"]

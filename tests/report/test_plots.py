@@ -144,6 +144,18 @@ def test_memory_that_is_unknown_or_zero_has_no_place_on_a_log_axis() -> None:
     assert len(drawn(asked, nothing)["accuracy-vs-memory"].axes[0].collections) == 0
 
 
+def test_reused_features_have_no_place_in_a_plot_of_costs_and_that_is_said() -> None:
+    asked = run(["whole", "reused"], ["partial"])
+    found = [result(cell(name, "partial", 0)) for name in ("whole", "reused")]
+    figures = drawn(asked, [found[0], records.reused(found[1])])
+    for stem in STEMS[1:3]:
+        assert len(figures[stem].axes[0].collections) == 1
+        note = " ".join(texts(figures[stem])).replace("\n", " ")
+        assert "earlier run made them cheaper: reused · partial." in note
+        assert "for want of" not in note
+    assert "reused" in texts(figures["accuracy"])
+
+
 def test_an_architecture_has_the_same_colour_in_every_plot() -> None:
     asked, found = whole(ALL[:2], STRATEGIES[:2], [0])
     figures = drawn(asked, found)

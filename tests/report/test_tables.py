@@ -136,6 +136,19 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     assert dict(zip(numbers[0], numbers[1], strict=True))["val_sd"] == ""
 
 
+def test_costs_without_the_work_of_an_earlier_run_are_marked_in_every_format() -> None:
+    asked = run(["a", "b"], ["partial"])
+    found = [result(cell(name, "partial", 0), train_seconds=2.0) for name in ("a", "b")]
+    summary = summarise(asked, [records.reused(found[0]), found[1]])
+    main = {row[0]: row for row in tables.main(summary).rows}
+    assert [main[name][6:8] for name in ("a", "b")] == [("2.00 †", "200 †"), ("2.00", "200")]
+    assert "2.00 † & 200 †" in re.sub(r" +", " ", tables.latex(tables.main(summary)))
+    header, *rows = read_csv(tables.csv_text(tables.main_numbers(summary)))
+    told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert [told[name]["features_reused"] for name in ("a", "b")] == ["True", "False"]
+    assert told["a"]["train_seconds_mean"] == "2.0"
+
+
 def test_the_matrix_has_a_dash_where_nothing_is_ok() -> None:
     asked = run(["a", "b"], ["partial", "fine_tuning"])
     found = [
