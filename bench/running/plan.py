@@ -21,11 +21,12 @@ EFFICIENT = ("vit",)
 (48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
 
 ORDER: tuple[Kind, ...] = (
-    *("feature_extraction", "two_phase"),  # share features
-    *("fine_tuning", "from_scratch"),  # share a captured step with two_phase's second phase
+    *("fine_tuning", "from_scratch", "two_phase"),  # share a captured step
+    "feature_extraction",  # shares features with two_phase, which is the first to need them
     "partial",
 )
-"""Kinds in the order in which a worker runs them: those that share work lie side by side."""
+"""Kinds in the order in which a worker runs them: those that share work lie side by side, and no
+features lie on the device while the step is captured whose peak others share."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record

@@ -40,11 +40,10 @@ def test_features_are_counted_for_the_first_cell_that_needs_them() -> None:
 
 
 def test_features_are_counted_for_the_cell_that_runs_first_not_for_the_first_of_the_suite() -> None:
-    two_phase = records.cell("resnet18", "two_phase", 0)
-    (alone,) = visits(two_phase)
-    both = visits(two_phase, records.cell("resnet18", "feature_extraction", 0))
+    frozen = records.cell("resnet18", "feature_extraction", 0)
+    (alone,) = visits(frozen)
+    both = visits(frozen, records.cell("resnet18", "two_phase", 0))
     assert both[0].forwarded == alone.forwarded - 1700
-    assert both[1].forwarded == 1700
 
 
 def test_training_counts_every_epoch_and_its_scorings() -> None:
@@ -101,7 +100,7 @@ def names_in_order(cells: Sequence[Cell]) -> list[tuple[str, int]]:
 def test_cells_that_share_work_run_side_by_side_and_seeds_together() -> None:
     by_seed = product((1, 0), reversed(records.STRATEGIES))
     cells = [records.cell("resnet18", strategy, seed) for seed, strategy in by_seed]
-    order = ("feature_extraction", "two_phase", "fine_tuning", "from_scratch", "partial")
+    order = ("fine_tuning", "from_scratch", "two_phase", "feature_extraction", "partial")
     assert names_in_order(cells) == [(strategy, seed) for strategy in order for seed in (1, 0)]
 
 
