@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -30,6 +31,18 @@ def slip() -> NoReturn:
 
 def test_the_value_of_a_function_comes_back() -> None:
     assert child.call(f"{HERE}:double", 21) == 42
+
+
+def count(number: int, tell: Callable[[str], None]) -> int:
+    for n in range(number):
+        tell(f"{n} of {number}")
+    return number
+
+
+def test_what_a_function_tells_is_heard_before_its_value() -> None:
+    heard: list[str] = []
+    assert child.call(f"{HERE}:count", 3, listen=heard.append) == 3
+    assert heard == ["0 of 3", "1 of 3", "2 of 3"]
 
 
 def test_a_mistake_of_the_users_comes_back_line_by_line() -> None:
