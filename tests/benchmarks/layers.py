@@ -1,0 +1,129 @@
+"""What a network must at least compute and move for one image, layer by layer; how long it takes.
+
+Multiply-adds of convolutions, linear layers and attention; activations under a practical model of
+what moves: each of those layers reads its input and writes its output once in every pass
+(forward, gradient of the input, gradient of the weights; the first layer has no gradient of its
+input to write). A batch norm with the activation and sum behind it reads and writes its map twice
+in inference; in training eight times (statistics, normalise; two sums and the gradient in the
+backward pass). Layer norms and GELU are passes of their own: two forward, three backward; so are
+the sums of transformers, three each way. Weights are left out: large batches share them.
+
+Counted by hooks on the meta device, for convolutional networks with batch norm and for ViT.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.vision_transformer import EncoderBlock
+
+from bench.models.build import outline
+
+
+class Layer(NamedTuple):
+    """Work for one image: floating-point operations, and numbers read and written."""
+
+    forward_flop: float
+    train_flop: float  # forward and backward
+    forward_numbers: float
+    train_numbers: float
+
+
+class Ceilings(NamedTuple):
+    """What a device reaches at best."""
+
+    flop_per_second: float
+    bytes_per_second: float
+
+
+def train_seconds(layers: Sequence[Layer], ceilings: Ceilings, number_bytes: int) -> float:
+    """The sum over layers of the longer of computing and moving, for training on one image."""
+    return sum(
+        max(
+            layer.train_flop / ceilings.flop_per_second,
+            layer.train_numbers * number_bytes / ceilings.bytes_per_second,
+        )
+        for layer in layers
+    )
+
+
+def layers_of(architecture: str, image_size: int) -> list[Layer]:
+    """Every layer that computes or moves, in the order of running; a head of 1000 classes."""
+    network = outline(architecture, 1000, image_size).eval()
+    found: list[Layer] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        count = COUNTS.get(type(module))
+        if count is not None:
+            result = output[0] if isinstance(output, tuple) else output
+            found.extend(count(module, inputs[0], result, not found))
+
+    handles = [module.register_forward_hook(note) for module in network.modules()]
+    with torch.no_grad():
+        network(torch.empty(1, 3, image_size, image_size, device="meta"))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+Count = Callable[[Any, Tensor, Tensor, bool], list[Layer]]
+"""From a module, its first input, its output and whether it is the first layer."""
+
+
+def product(multiply_adds: float, read: float, written: float, *, first: bool = False) -> Layer:
+    """A layer of three matrix products in training, two where its input has no gradient."""
+    return Layer(
+        2 * multiply_adds,
+        2 * multiply_adds * (2 if first else 3),
+        read + written,
+        3 * (read + written) - (read if first else 0),
+    )
+
+
+def passes(numbers: float, forward: int, training: int) -> Layer:
+    """So many reads and writes of a tensor."""
+    return Layer(0, 0, numbers * forward, numbers * training)
+
+
+def _convolution(module: nn.Conv2d, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+    work = written.numel() * module.weight[0].numel()
+    return [product(work, read.numel(), written.numel(), first=first)]
+
+
+def _linear(module: nn.Linear, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+    return [product(written.numel() * module.in_features, read.numel(), written.numel())]
+
+
+def _attention(
+    module: nn.MultiheadAttention, read: Tensor, written: Tensor, first: bool
+) -> list[Layer]:
+    numbers, width, length = read.numel(), module.embed_dim, read.shape[-2]
+    return [
+        product(3 * numbers * width, numbers, 3 * numbers),
+        product(2 * numbers * length, 3 * numbers, numbers),
+        product(numbers * width, numbers, numbers),
+    ]
+
+
+def _batch_norm(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+    return [passes(written.numel(), 2, 8)]
+
+
+def _pointwise(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+    return [passes(written.numel(), 2, 5)]
+
+
+def _two_sums(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+    return [passes(written.numel(), 3, 6)] * 2
+
+
+COUNTS: dict[type[nn.Module], Count] = {
+    nn.Conv2d: _convolution,
+    nn.Linear: _linear,
+    nn.MultiheadAttention: _attention,
+    nn.BatchNorm2d: _batch_norm,
+    nn.GELU: _pointwise,
+    nn.LayerNorm: _pointwise,
+    EncoderBlock: _two_sums,
+}
