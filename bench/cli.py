@@ -217,10 +217,7 @@ def train(
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
         assignment = assignment._replace(reuse_features=reuse_features)
     sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
-    with telling(out, "decoding the images") as tell:
-        made = sitting.decode_images(assignment, tell)
-    for note in made.notes:
-        out.print(Text(plain(note)))
+    made = decode(assignment)
     with store.locked(folder):
         try:
             train_in(folder, assignment, made)
@@ -231,6 +228,25 @@ def train(
     out.print(views.end(folder, finished, records))
     all_ok = all(record.status == "ok" for record in records)
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
+
+
+def decode(assignment: "Assignment") -> "Making":
+    """Every image decoded into the cache, with a line for whatever is worth one."""
+    from bench.running import sitting
+
+    total = len(assignment.images.dataset.items)
+    with telling(out, "decoding the images") as show:
+
+        def hear(told: str | int) -> None:
+            if isinstance(told, int):
+                show(f"decoding the images: {told:,} of {total:,}")
+            else:
+                out.print(Text(plain(told)))
+
+        made = sitting.decode_images(assignment, hear)
+    for note in made.notes:
+        out.print(Text(plain(note)))
+    return made
 
 
 def train_in(folder: Path, assignment: "Assignment", made: "Making") -> None:

@@ -63,7 +63,7 @@ def status(console: Console, text: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
-    """The same, with a function to say something else by."""
+    """The same, with a function to say something else by, as often as one likes."""
     if not can_redraw(console):
         yield lambda text: None
         return
@@ -147,8 +147,11 @@ class Tally:
 
     @property
     def left_seconds(self) -> float | None:
-        """Time left at the speed so far; None until a fiftieth of the work is done."""
-        return self.elapsed * (1 / self.share - 1) if self.share > 0.02 else None
+        """Time left at the speed so far; None until a twentieth of the work is done.
+
+        The first cells are the cheapest, and pay for what their worker does once.
+        """
+        return self.elapsed * (1 / self.share - 1) if self.share > 0.05 else None
 
 
 class Display(Protocol):

@@ -1,6 +1,7 @@
 """What is shown while cells run, counted by hand."""
 
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -145,7 +146,21 @@ def test_waiting_is_said_on_a_terminal_only() -> None:
     file = io.StringIO()
     with terminal.status(Console(file=file), "looking"):
         pass
+    with terminal.telling(Console(file=file), "looking") as tell:
+        tell("still looking")
     assert file.getvalue() == ""
+
+
+def test_what_is_waited_for_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with terminal.telling(console, "looking") as tell:
+        tell("3 of 5\x1b[2J")
+        time.sleep(0.2)  # it is redrawn about twelve times a second
+    assert isinstance(console.file, io.StringIO)
+    assert "3 of 5" in console.file.getvalue()
+    assert "5\x1b[2J" not in console.file.getvalue()
 
 
 def test_a_live_display_leaves_the_lines_of_its_cells_and_nothing_else(

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from bench import cache
-from bench.cache import Tell
 from bench.data.dataset import Dataset
 from bench.data.sources import check_images, open_all
 from bench.data.squares import square_of
@@ -25,6 +24,10 @@ from bench.measure.device import Device
 from bench.measure.hardware import gpu_handle, usable_cores
 
 TELL_SECONDS = 0.5
+
+
+Tell = Callable[[str | int], None]
+"""Hears lines to say, and now and then the number of images that are decoded."""
 
 
 def make(dataset: Dataset, resizes: Collection[Resize], device: Device, tell: Tell) -> Making:
@@ -70,7 +73,7 @@ class Pass:
                 for writer in writers.values():
                     writer.write(number, picture)
 
-            open_all(self._dataset, threads, write, progress(num_images, self._tell))
+            open_all(self._dataset, threads, write, now_and_then(self._tell))
         for name, writer in writers.items():
             self.resizing[self._by_key[name]] = writer.seconds / threads
         return {name: writer.contents() for name, writer in writers.items()}
@@ -121,14 +124,14 @@ class Writer:
         self._file.close()
 
 
-def progress(num_images: int, tell: Tell) -> Callable[[int], None]:
-    """Tells now and then how many images are done."""
+def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
+    """Passes on a number if the last was passed on some time ago."""
     last = time.monotonic()
 
-    def note(num_done: int) -> None:
+    def count(number: int) -> None:
         nonlocal last
         if time.monotonic() - last > TELL_SECONDS:
             last = time.monotonic()
-            tell(f"decoding the images: {num_done:,} of {num_images:,}")
+            tell(number)
 
-    return note
+    return count

@@ -79,7 +79,7 @@ def start(function: str, *arguments: object) -> Child:
     return Child(process, receiver)
 
 
-def call(function: str, *arguments: object, listen: Callable[[str], None] | None = None) -> Any:
+def call(function: str, *arguments: object, listen: Callable[[Any], None] | None = None) -> Any:
     """The value of "module:function" in a child.
 
     With `listen`, the function gets one more argument, to tell with: what it tells is heard here.
@@ -108,12 +108,12 @@ def call(function: str, *arguments: object, listen: Callable[[str], None] | None
 def answer(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
     """Send ("value", ...), ("refused", lines) for a mistake of the user's, or ("bug", text).
 
-    Before that, ("told", text) for what a function that tells has told.
+    Before that, ("told", ...) for what a function that tells has told.
     """
     message: tuple[str, object]
     try:
         if tells:
-            arguments = (*arguments, lambda text: sender.send(("told", text)))
+            arguments = (*arguments, lambda told: sender.send(("told", told)))
         message = ("value", _found(function)(*arguments))
     except Exception as error:  # told to the main process, which ends with it
         users = isinstance(error, ValueError) and type(error).__module__.startswith("bench.")

@@ -30,7 +30,7 @@ features lie on the device while the step is captured whose peak others share.""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record
-WORKER_SECONDS = 4.0  # starting, decoding, measuring the latency
+WORKER_SECONDS = 4.0  # starting, loading the images, measuring the latency
 REPORT_SECONDS = 3.0
 RECORD_BYTES = 30_000
 BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
@@ -139,7 +139,7 @@ def sizes_of(cell: Cell) -> Sizes:
 
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
-    """Size of the run folder, about: records, tables and plots."""
+    """Size of the run folder, about: records, tables and plots; the cache is counted apart."""
     records = (
         RECORD_BYTES
         + BYTES_PER_SCORED_IMAGE * (cell.data.num_val + cell.data.num_test)

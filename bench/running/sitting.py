@@ -112,8 +112,11 @@ def check_images(images: Images) -> float:
     return time.monotonic() - before
 
 
-def decode_images(assignment: Assignment, tell: Callable[[str], None]) -> Making:
-    """Every image decoded into the cache, if it is not there. Raises child.Refused."""
+def decode_images(assignment: Assignment, tell: Callable[[str | int], None]) -> Making:
+    """Every image decoded into the cache, if it is not there. Raises child.Refused.
+
+    `tell` hears lines to say, and how many images are decoded.
+    """
     images, device = assignment.images, assignment.hardware.device
     made: Making = child.call(
         "bench.data.decoded:make", images.dataset, assignment.resizes, device, listen=tell

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 import bench
 from bench.measure import hardware
-from bench.measure.hardware import Limits, cgroup_limits, has_bf16, machine
+from bench.measure.hardware import Limits, cgroup_free_bytes, cgroup_limits, has_bf16, machine
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -139,6 +140,38 @@ def test_the_tightest_limit_of_the_groups_holds(
     tmp_path: Path, files: dict[str, str], limits: Limits
 ) -> None:
     assert cgroup_limits(lay_out(tmp_path, files)) == limits
+
+
+V2 = {
+    "proc/self/cgroup": "0::/a/b\n",
+    "sys/fs/cgroup/a/memory.max": "4000\n",
+    "sys/fs/cgroup/a/memory.current": "3900\n",
+    "sys/fs/cgroup/a/memory.stat": "anon 3000\nfile 900\ninactive_file 500\nactive_file 100\n",
+    "sys/fs/cgroup/a/b/memory.max": "max\n",
+    "sys/fs/cgroup/a/b/memory.current": "100\n",
+}
+V1 = {
+    "proc/self/cgroup": "4:memory:/job\n",
+    "sys/fs/cgroup/memory/job/memory.limit_in_bytes": "2000\n",
+    "sys/fs/cgroup/memory/job/memory.usage_in_bytes": "2100\n",  # a limit that was lowered
+    "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
+    "sys/fs/cgroup/memory/memory.usage_in_bytes": "5000\n",
+}
+
+
+@pytest.mark.parametrize(("files", "free"), [({}, []), (V2, [700]), (V1, [0])])
+def test_what_a_group_has_left_counts_cached_files_as_free(
+    tmp_path: Path, files: dict[str, str], free: list[int]
+) -> None:
+    assert cgroup_free_bytes(lay_out(tmp_path, files)) == free
+
+
+def test_free_memory_is_that_of_the_machine_or_of_the_group_if_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < hardware.free_memory_bytes() <= psutil.virtual_memory().total
+    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, V2))
+    assert hardware.free_memory_bytes() == 700
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from bench.schema import Result
 from tests import command
@@ -77,6 +78,22 @@ def test_two_runs_at_once_decode_them_once(here: Place, cold: Path) -> None:
     assert sorted(images(folders[0]) + images(folders[1])) == ["cold"] * 2 + ["warm"] * 2
     for folder in folders:
         assert command.scores(folder) == command.scores(cold)
+
+
+def test_waiting_for_another_run_is_said(here: Place, cold: Path) -> None:
+    suite, kind = here.suite(SUITE), here.folder / "waiting" / "images"
+    shutil.copytree(here.folder / "cache" / "images", kind)
+    (entry,) = (path for path in kind.iterdir() if path.is_dir())
+    shutil.rmtree(entry)
+    with FileLock(f"{entry}.lock") as lock:
+        arguments = ("run", suite, "--out", "waited")
+        with command.running(here, *arguments, BENCH_CACHE="waiting") as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(2)]
+            assert said[1] == "waiting for another run that makes the same images\n"
+            lock.release()
+            _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
 
 
 def test_a_cache_that_vanishes_during_a_run_is_no_loss(here: Place) -> None:
