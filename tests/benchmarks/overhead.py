@@ -45,10 +45,11 @@ from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock
 from bench.models.architectures import ARCHITECTURES
-from bench.models.build import Network
+from bench.models.build import Network, outline
 from bench.schema import Cell, Preprocessing
 from bench.training.cell import run_cell, started_step, work_of
 from bench.training.fit import fit, steps_per_epoch
+from bench.training.freezing import batch_norms
 from bench.training.inference import EVAL_BATCH
 from bench.training.live import Scoring, learn
 from bench.training.seeds import derived_seed
@@ -147,11 +148,12 @@ def counts_of(cell: Cell) -> Counts:
     """The bare work of a cell, as its recipe asks."""
     data, epochs = cell.data, cell.recipe.epochs
     scorings = len(scored_epochs(epochs))
-    has_norms = cell.recipe.precise_bn and ARCHITECTURES[cell.architecture].family != "vit"
+    network = outline(cell.architecture, len(data.classes), cell.image_size)
+    estimates = cell.recipe.precise_bn and batch_norms(network)
     return Counts(
         steps=epochs * steps_per_epoch(data.num_train, cell.recipe.batch_size),
         val=scorings * data.num_val,
-        statistics=scorings * min(PRECISE_BN_IMAGES, data.num_train) if has_norms else 0,
+        statistics=scorings * min(PRECISE_BN_IMAGES, data.num_train) if estimates else 0,
         test=data.num_test,
     )
 
