@@ -4,9 +4,11 @@ Printed as a table for people, written as JSON for everything else.
 """
 
 import argparse
+import gc
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -89,15 +91,19 @@ def arguments(description: str | None, *, rounds: int) -> argparse.ArgumentParse
     return parser
 
 
-def take_place(asked: argparse.Namespace) -> Place:
-    """Choose and prepare the device, as a worker of bench does. Raises DeviceError."""
+@contextmanager
+def placed(asked: argparse.Namespace) -> Iterator[Place]:
+    """The device, chosen and prepared as by a worker of bench. Raises DeviceError."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     device = devices.choose(asked.device)
     prepare_device(device)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
     machine = hardware.machine(device.type, device.index)
-    return Place(device, machine, torch.get_num_threads(), load)
+    try:
+        yield Place(device, machine, torch.get_num_threads(), load)
+    finally:
+        gc.unfreeze()  # what stays frozen is reported as leaked when the process ends
 
 
 def versions() -> dict[str, str]:

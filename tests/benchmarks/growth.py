@@ -33,7 +33,7 @@ from bench.suite import Suite
 from bench.training.kept import Features
 from bench.training.shared import Piece
 from tests.benchmarks import engine, photographs
-from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, show, take_place
+from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.overhead import Bench, raw_of
 from tests.benchmarks.pairs import timed
 from tests.benchmarks.synthetic import Size, write_weights
@@ -239,8 +239,11 @@ def measure(name: str, asked: argparse.Namespace, place: Place, folder: Path) ->
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and show."""
     asked = parse(words)
-    place = take_place(asked)
-    with engine.own_cache(), tempfile.TemporaryDirectory(prefix="growth-") as folder:
+    with (
+        placed(asked) as place,
+        engine.own_cache(),
+        tempfile.TemporaryDirectory(prefix="growth-") as folder,
+    ):
         figures = [
             figure
             for name in asked.law

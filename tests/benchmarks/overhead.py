@@ -59,7 +59,7 @@ from bench.training.strategies import PRECISE_BN_IMAGES, live_phase, scored_epoc
 from tests.benchmarks import engine, photographs, synthetic
 from tests.benchmarks.ceiling import ROTATION, Ceiling, raw_forwards, raw_steps
 from tests.benchmarks.commands import toml
-from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, show, take_place
+from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.pairs import timed
 from tests.benchmarks.synthetic import Size, Worker, write_weights
 
@@ -223,7 +223,7 @@ def in_memory(asked: argparse.Namespace, place: Place, folder: Path) -> list[Fig
     bench = Bench(size, weights, device)
     raw, counts = raw_of(bench.cell, bench.worker, bench.step), counts_of(bench.cell)
     sides: dict[str, tuple[Callable[[], float], int, int]] = {
-        "step": (bench.step_level, counts.val * 0, 0),
+        "step": (bench.step_level, 0, 0),
         "epoch": (bench.epoch_level, counts.val, 0),
         "cell": (bench.cell_level, counts.val + counts.test, counts.statistics),
     }
@@ -318,9 +318,12 @@ def whole_suite(asked: argparse.Namespace, place: Place, folder: Path) -> list[F
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and show."""
     asked = parse(words)
-    place = take_place(asked)
     figures: list[Figure] = []
-    with engine.own_cache(), tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+    with (
+        placed(asked) as place,
+        engine.own_cache(),
+        tempfile.TemporaryDirectory(prefix="overhead-") as folder,
+    ):
         if set(asked.level) - {"suite"}:
             figures += in_memory(asked, place, Path(folder))
         if "suite" in asked.level:

@@ -24,7 +24,7 @@ from bench.measure.device import Device
 from bench.models.architectures import ARCHITECTURES
 from bench.training.step import Step
 from bench.training.strategies import live_phase
-from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, show, take_place
+from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.layers import Ceilings, Layer, layers_of, train_seconds
 from tests.benchmarks.overhead import Bench
 from tests.benchmarks.pairs import Cost, timed
@@ -139,8 +139,7 @@ def measure(asked: argparse.Namespace, place: Place, name: str, folder: Path) ->
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and show."""
     asked = parse(words)
-    place = take_place(asked)
-    with tempfile.TemporaryDirectory(prefix="roofline-") as folder:
+    with placed(asked) as place, tempfile.TemporaryDirectory(prefix="roofline-") as folder:
         figures = [
             figure
             for name in asked.architecture

@@ -1,6 +1,5 @@
 """Every benchmark runs end to end at a tiny size and says what it should, however fast."""
 
-import gc
 import json
 import math
 import os
@@ -33,7 +32,6 @@ def one_core() -> Iterator[None]:
     yield
     os.sched_setaffinity(0, cores)
     torch.set_num_threads(threads)
-    gc.unfreeze()  # workers and benchmarks freeze what they imported
 
 
 def findings(main: Main, folder: Path, *words: str) -> dict[str, Any]:

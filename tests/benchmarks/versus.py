@@ -33,7 +33,7 @@ from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.models.architectures import ARCHITECTURES
 from tests.benchmarks import commands, engine, match, tutorial
-from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, show, take_place
+from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.frameworks import FRAMEWORKS
 from tests.benchmarks.match import Match
 from tests.benchmarks.pairs import Cost, Turn, alternate
@@ -235,9 +235,8 @@ def goal_of(goals: Goals, asked: argparse.Namespace, place: Place) -> Goal | Non
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and show."""
     asked = parse(words)
-    place = take_place(asked)
     measure = whole_processes if asked.whole_process else side_by_side
-    with engine.own_cache():
+    with placed(asked) as place, engine.own_cache():
         show(measure(asked, place), asked.json)
 
 
