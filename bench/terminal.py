@@ -147,11 +147,8 @@ class Tally:
 
     @property
     def left_seconds(self) -> float | None:
-        """Time left at the speed so far; None until a twentieth of the work is done.
-
-        The first cells are the cheapest, and pay for what their worker does once.
-        """
-        return self.elapsed * (1 / self.share - 1) if self.share > 0.05 else None
+        """Time left at the speed so far; None until a fiftieth of the work is done."""
+        return self.elapsed * (1 / self.share - 1) if self.share > 0.02 else None
 
 
 class Display(Protocol):

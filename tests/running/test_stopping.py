@@ -40,7 +40,7 @@ def test_after_kill_9_no_process_is_left_and_the_next_run_ends_with_the_scores_o
 def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
     folder = here.folder / "out"
     text = LONG.replace(
-        "epochs = 5000}]", 'epochs = 5000}, {name = "last", kind = "from_scratch", epochs = 1}]'
+        "epochs = 5000}]", 'epochs = 5000}, {name = "last", kind = "partial", epochs = 1}]'
     )
     with command.running(here, "run", here.suite(text), "--out", folder) as process:
         command.wait_for_cell(folder, 2)
@@ -59,7 +59,7 @@ def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
 GROUP = """
 name = "tiny"
 architectures = ["mobilenet_v3_small"]
-strategies = ["from_scratch", {name = "heads", kind = "feature_extraction", epochs = 1000}]
+strategies = ["partial", {name = "heads", kind = "feature_extraction", epochs = 1000}]
 seeds = [0, 1, 2]
 weights = ["random"]
 [recipe]
