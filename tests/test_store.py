@@ -11,7 +11,7 @@ import pytest
 
 from bench import identity, store
 from bench.identity import cell_id
-from bench.schema import Result
+from bench.schema import SCHEMA_VERSION, Result
 from bench.store import FolderError
 from tests import records
 
@@ -153,7 +153,7 @@ OLD = Path(__file__).parent / "schema1"
 
 def test_a_run_of_the_first_schema_is_read() -> None:
     run = store.read_run(OLD)
-    assert run.schema_version == store.SCHEMA_VERSION
+    assert run.schema_version == SCHEMA_VERSION
     assert run.wall_seconds == 1.3115882910001346
 
 
@@ -164,7 +164,7 @@ def test_records_of_the_first_schema_say_what_was_true_of_them() -> None:
     execution = ok.execution
     assert (execution.captured, execution.compiled, execution.resident) == (False, False, True)
     assert ok.keys == identity.keys(ok.cell, execution, ok.machine)
-    assert (diverged.status, diverged.schema_version) == ("diverged", store.SCHEMA_VERSION)
+    assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
 
 
 def test_features_of_the_first_schema_are_told_by_the_kind_of_cell() -> None:
