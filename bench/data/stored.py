@@ -105,13 +105,9 @@ def stored(made: Making, uses: Mapping[Resize, int]) -> dict[Resize, Stored]:
         joules = None if made.joules is None else made.joules * seconds / total
         return Share(seconds, joules, max(1, sharers))
 
-    opening = share(made.opening_seconds, sum(cold.values())) if cold else None
-    return {
-        resize: Stored(
-            entry,
-            (opening, share(made.resizing_seconds[resize], cold[resize]))
-            if opening and resize in cold
-            else (),
-        )
-        for resize, entry in made.entries.items()
-    }
+    found = {resize: Stored(entry, ()) for resize, entry in made.entries.items()}
+    for resize, sharers in cold.items():
+        opening = share(made.opening_seconds, sum(cold.values()))
+        resizing = share(made.resizing_seconds[resize], sharers)
+        found[resize] = Stored(made.entries[resize], (opening, resizing))
+    return found
