@@ -16,7 +16,7 @@ from tests.benchmarks import engine, match, photographs, tutorial
 from tests.benchmarks.match import Match, Size
 
 CPU = Device("cpu", None)
-SIZE = Size("fine_tuning", "mobilenet_v3_small", 20, 2, (60, 45), 32, 4, 2, 2)
+SIZE = Size("fine_tuning", "mobilenet_v3_small", 25, 2, (60, 45), 32, 4, 2, 2)
 
 
 @pytest.fixture
