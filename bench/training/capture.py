@@ -41,11 +41,13 @@ def captured_if_possible(
     work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()
 ) -> Work | None:
     """The same, or None where the work cannot be recorded; why is written to the cell's log."""
+    stream = torch.cuda.current_stream(device)
     try:
         return captured(work, device, generators)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
         torch.cuda.synchronize(device)
         sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
         return None

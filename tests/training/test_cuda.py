@@ -120,7 +120,11 @@ def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     value = torch.zeros((), device="cuda")
-    assert capture.captured_if_possible(lambda: value.fill_(value.item()), value.device) is None
+
+    def wait() -> None:
+        value.fill_(value.item())
+
+    assert capture.captured_if_possible(wait, value.device) is None
     assert "not captured as a CUDA graph" in capsys.readouterr().err
     assert torch.ones((), device="cuda").item() == 1, "the device must go on"
 
