@@ -24,7 +24,7 @@ from bench.entry import Chunks, Damaged, Entry
 from bench.measure.hardware import usable_cores
 
 BLOCK_BYTES = 64 << 20
-"""Squares that are on their way to the device at a time."""
+"""Of images that are on their way to the device at a time."""
 
 
 class Square(NamedTuple):
@@ -112,32 +112,26 @@ class Centres:
 
     def __getitem__(self, indices_B: Tensor, /) -> Tensor:
         items = [self._items[index] for index in indices_B.tolist()]
-        (batch,) = gathered(self._squares, items, [self._size])
-        return batch.to(indices_B.device)
+        return gathered(self._squares, items, self._size).to(indices_B.device)
 
 
-def gathered(squares: Squares, items: Sequence[int], sizes: Sequence[int]) -> list[Tensor]:
-    """Centres of each size of the items, uint8 [items, 3, size, size], on the host."""
-    batches = [torch.empty((len(items), 3, size, size), dtype=torch.uint8) for size in sizes]
-    arrays = [batch.numpy() for batch in batches]  # whose copies start no threads of their own
+def gathered(squares: Squares, items: Sequence[int], size: int) -> Tensor:
+    """Centres of the items, uint8 [items, 3, size, size], on the host."""
+    batch = torch.empty((len(items), 3, size, size), dtype=torch.uint8)
+    array = batch.numpy()  # whose copies start no threads of their own
 
     def put(position: int, square: Square) -> None:
-        for array, size in zip(arrays, sizes, strict=True):
-            array[position] = square.centre(size)
+        array[position] = square.centre(size)
 
     squares.each(items, put)
-    return batches
+    return batch
 
 
-def resident(
-    squares: Squares, items: Sequence[int], sizes: Sequence[int], device: torch.device
-) -> list[Tensor]:
-    """The same on the device, to stay there; the host holds one block of them at a time."""
-    shapes = [(len(items), 3, size, size) for size in sizes]
-    whole = [torch.empty(shape, dtype=torch.uint8, device=device) for shape in shapes]
-    block = max(1, BLOCK_BYTES // (3 * squares.resize.size**2))
+def resident(squares: Squares, items: Sequence[int], size: int, device: torch.device) -> Tensor:
+    """The same on the device, to stay there; the host holds one block of it at a time."""
+    whole = torch.empty((len(items), 3, size, size), dtype=torch.uint8, device=device)
+    block = max(1, BLOCK_BYTES // (3 * size**2))
     for start in range(0, len(items), block):
         chosen = items[start : start + block]
-        for target, batch in zip(whole, gathered(squares, chosen, sizes), strict=True):
-            target[start : start + len(chosen)] = batch
+        whole[start : start + len(chosen)] = gathered(squares, chosen, size)
     return whole

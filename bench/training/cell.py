@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
+from bench.data.images import Pixels
 from bench.measure.meters import Clock, Spent, combine
 from bench.models import build
 from bench.models.build import Network
@@ -53,6 +54,7 @@ class Work(NamedTuple):
     """The shared pieces of a cell; None for those that it does without."""
 
     images: Piece[Parts]
+    squares: Piece[Pixels] | None  # where train is augmented
     backbone: Piece[State] | None
     warmup: Piece[None]
     step: Piece[Step] | None  # where the live phase is captured
@@ -136,6 +138,7 @@ def work_of(cell: Cell, shared: Shared) -> Work:
     starts_frozen, is_live = cell.kind in STARTS_FROZEN, cell.kind != "feature_extraction"
     return Work(
         images=shared.images(cell),
+        squares=shared.squares(cell),
         backbone=None if cell.weights.source == "scratch" else shared.backbone(cell),
         warmup=shared.warmup(cell),
         step=shared.captured_step(cell) if is_live else None,

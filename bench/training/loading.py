@@ -8,49 +8,60 @@ from bench.data.images import Images, Pixels
 from bench.data.squares import Centres, Squares, resident
 from bench.data.stored import resize_of
 from bench.measure.hardware import free_memory_bytes
-from bench.schema import Cell, Preprocessing
+from bench.schema import Preprocessing
 from bench.training.context import Context
 from bench.training.stage import Parts
-from bench.training.strategies import STARTS_FROZEN
 
 RESIDENT_SHARE = 0.5
 """Of the device's free memory that images may take; the rest is for networks and their steps."""
 
 
 def load(context: Context, preprocessing: Preprocessing, *, augmented: bool) -> Parts:
-    """The split, resident on the device where it fits there, else gathered batch by batch.
+    """The crops of the split: resident on the device, or else gathered batch by batch.
 
-    Either way a batch has the same bytes. Where train is augmented, its squares are there too.
+    They stay if they fit there, with the squares if train is augmented; `load_squares` brings
+    those. Either way a batch has the same bytes.
     """
-    resize, crop, split = resize_of(preprocessing), preprocessing.crop_size, context.split
-    stored = context.images.get(resize)
-    squares = Squares(context.dataset, resize, stored.entry if stored else None)
-    device = torch.device(str(context.device))
-    train_sizes = [crop, resize.size] if augmented else [crop]
-    parts = [(split.train, train_sizes), (split.val, [crop]), (split.test, [crop])]
-    need = sum(3 * len(items) * size**2 for items, sizes in parts for size in sizes)
-    stays = fits(need, free_bytes(device))
+    crop, split = preprocessing.crop_size, context.split
+    parts = (split.train, split.val, split.test)
+    need = sum(map(len, parts)) * 3 * crop**2
+    if augmented:
+        need += len(split.train) * 3 * preprocessing.resize_size**2
+    stays = fits(need, free_bytes(torch.device(str(context.device))))
+    squares = squares_of(context, preprocessing)
 
-    def images(items: Sequence[int], sizes: Sequence[int]) -> Images:
-        pixels: list[Pixels] = []
-        if stays:
-            pixels += resident(squares, items, sizes, device)
-        else:
-            pixels += [Centres(squares, items, size) for size in sizes]
+    def images(items: Sequence[int]) -> Images:
         labels = [context.dataset.items[item].label for item in items]
-        labels_N = torch.tensor(labels, dtype=torch.int64, device=device)
-        return Images(pixels[0], pixels[1] if len(pixels) > 1 else None, labels_N)
+        labels_N = torch.tensor(labels, dtype=torch.int64, device=str(context.device))
+        return Images(centres(context, squares, items, crop, stays=stays), None, labels_N)
 
-    train, val, test = (images(*part) for part in parts)
-    shares = stored.shares if stored else ()
+    train, val, test = map(images, parts)
+    stored = context.images.get(squares.resize)
     how = stored.how if stored and squares.damage is None else "bypassed"
+    shares = stored.shares if stored else ()
     return Parts(train, val, test, resident=stays, how=how, shares=shares)
 
 
-def augments(cell: Cell) -> bool:
-    """Whether the cell looks at augmented images of train: live, or as views to cache."""
-    live = cell.kind != "feature_extraction" and cell.recipe.augment == "standard"
-    return live or (cell.kind in STARTS_FROZEN and cell.recipe.views > 1)
+def load_squares(context: Context, preprocessing: Preprocessing, *, stays: bool) -> Pixels:
+    """What train is augmented from, resident on the device or gathered batch by batch."""
+    squares = squares_of(context, preprocessing)
+    return centres(context, squares, context.split.train, squares.resize.size, stays=stays)
+
+
+def squares_of(context: Context, preprocessing: Preprocessing) -> Squares:
+    """The squares of all images, from the cache where they are."""
+    resize = resize_of(preprocessing)
+    stored = context.images.get(resize)
+    return Squares(context.dataset, resize, stored.entry if stored else None)
+
+
+def centres(
+    context: Context, squares: Squares, items: Sequence[int], size: int, *, stays: bool
+) -> Pixels:
+    """The centres of some images."""
+    if stays:
+        return resident(squares, items, size, torch.device(str(context.device)))
+    return Centres(squares, items, size)
 
 
 def fits(need_bytes: int, free_bytes: int) -> bool:

@@ -7,6 +7,7 @@ captured serves all cells of its shape. Each piece knows how many cells of the w
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.cache import Tell, silent
+from bench.data.images import Images, Pixels
 from bench.data.sources import open_image
 from bench.data.stored import resize_of
 from bench.measure.device import Device
@@ -30,15 +32,17 @@ from bench.training.freezing import batch_norms
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
 from bench.training.kept import Features
-from bench.training.loading import augments, load
+from bench.training.loading import load, load_squares
 from bench.training.placement import Placement, placement, worth_compiling
 from bench.training.seeds import derived_seed
 from bench.training.sharing import (
+    augments,
     backbone_key,
     features_key,
     heads_key,
     images_key,
     keys_of,
+    squares_key,
     step_key,
     warmup_key,
 )
@@ -117,6 +121,23 @@ class Shared:
             open_image(dataset, dataset.items[self.context.split.train[0]])
         return self._once(key, lambda clock: self._decode(cell, clock))
 
+    def squares(self, cell: Cell) -> Piece[Pixels] | None:
+        """What the cell augments train from; None where it does not."""
+        if not augments(cell):
+            return None
+        stays = self.images(cell).value.resident
+
+        def make(clock: Clock) -> Pixels:
+            with clock.part("data"):
+                return load_squares(self.context, self.preprocessing(cell), stays=stays)
+
+        return self._once(squares_key(cell), make)
+
+    def train(self, cell: Cell) -> Images:
+        """Train as the cell looks at it."""
+        train, squares = self.images(cell).value.train, self.squares(cell)
+        return train if squares is None else replace(train, squares_NCHW=squares.value)
+
     def backbone(self, cell: Cell) -> Piece[State]:
         """Values of the given backbone; random ones with batch-norm statistics from train."""
         parts = self.images(cell).value
@@ -127,13 +148,14 @@ class Shared:
 
         Its memory is not counted: a cell that trains less than everything would be charged for it.
         """
-        self.images(cell)  # a piece of its own, which the warm-up is not to pay for
+        self.train(cell)  # made of pieces of their own, which the warm-up is not to pay for
         piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, clock))
         return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
 
     def features(self, cell: Cell) -> Piece[Features]:
         """Features of every image, from the given backbone frozen, or kept by an earlier run."""
         parts, state, key = self.images(cell).value, self.backbone(cell).value, features_key(cell)
+        self.train(cell)  # before the clock of the features starts
         if key in self._pieces or not self.context.reuse_features:
             return self._once(key, lambda clock: self._features(cell, parts, state, clock))
         place = self.placement(cell)
@@ -164,12 +186,13 @@ class Shared:
         parts = self.images(cell).value
         if self.placement(cell).device.type != "cuda" or not parts.resident:
             return None
+        self.train(cell)  # before the clock of the step starts
         return self._once(step_key(cell), lambda clock: self._capture(cell, clock))
 
     def new_step(self, cell: Cell, network: Network) -> Step:
         """A step of the cell's live phase that trains this network, placed already."""
-        parts, recipe = self.images(cell).value, cell.recipe
-        feed = image_feed(parts.train, self.preprocessing(cell), recipe)
+        recipe = cell.recipe
+        feed = image_feed(self.train(cell), self.preprocessing(cell), recipe)
         rules = live_phase(cell.kind, recipe, network.stages).rules
         return Step(network, feed, rules, recipe, self.placement(cell))
 
@@ -244,7 +267,7 @@ class Shared:
         with clock.part("train"):
             batches: list[Batch] = [eval_batch(parts.train, preprocessing)]
             if cell.recipe.views > 1:
-                feed = AugmentedImages(parts.train, preprocessing, cell.recipe.flip)
+                feed = AugmentedImages(self.train(cell), preprocessing, cell.recipe.flip)
                 generator = torch.Generator().manual_seed(0)
                 draws = [feed.draw(generator).to(place.device) for _ in range(cell.recipe.views)]
                 batches = [partial(feed.batch, drawn=drawn) for drawn in draws]

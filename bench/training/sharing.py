@@ -12,6 +12,8 @@ from bench.training.strategies import STARTS_FROZEN
 def keys_of(cell: Cell) -> list[Hashable]:
     """The pieces that a cell uses."""
     keys = [images_key(cell), warmup_key(cell)]
+    if augments(cell):
+        keys.append(squares_key(cell))
     if cell.weights.source != "scratch":
         keys.append(backbone_key(cell))
     if cell.kind in STARTS_FROZEN:
@@ -24,6 +26,17 @@ def keys_of(cell: Cell) -> list[Hashable]:
 def images_key(cell: Cell) -> Hashable:
     """Decoded images differ by size only: a worker has one pipeline."""
     return ("images", cell.image_size)
+
+
+def squares_key(cell: Cell) -> Hashable:
+    """Squares to augment train from differ by size as well."""
+    return ("squares", cell.image_size)
+
+
+def augments(cell: Cell) -> bool:
+    """Whether the cell looks at augmented images of train: live, or as views to cache."""
+    live = cell.kind != "feature_extraction" and cell.recipe.augment == "standard"
+    return live or (cell.kind in STARTS_FROZEN and cell.recipe.views > 1)
 
 
 def warmup_key(cell: Cell) -> Hashable:

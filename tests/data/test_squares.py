@@ -58,8 +58,8 @@ def kept(dataset: Dataset, resize: Resize) -> Entry:
     return make(dataset, [resize], Device("cpu", None), lambda text: None).entries[resize]
 
 
-def everything(squares: Squares, dataset: Dataset, *sizes: int) -> list[torch.Tensor]:
-    return gathered(squares, range(len(dataset.items)), sizes)
+def everything(squares: Squares, dataset: Dataset, size: int) -> torch.Tensor:
+    return gathered(squares, range(len(dataset.items)), size)
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -71,7 +71,7 @@ def test_normalised_crops_are_the_bits_of_the_weights_own_transforms(
     expected = torch.stack([preset(open_image(pictures, item)) for item in pictures.items])
     resize = Resize(preset.resize_size[0], preset.interpolation.value, preset.antialias)
     squares = Squares(pictures, resize, kept(pictures, resize) if cached else None)
-    (crops_NCHW,) = everything(squares, pictures, preset.crop_size[0])
+    crops_NCHW = everything(squares, pictures, preset.crop_size[0])
     found = normalise(crops_NCHW, preset.mean, preset.std)
     assert found.dtype == torch.float32
     assert found.equal(expected)
@@ -100,7 +100,7 @@ def test_a_crop_of_the_square_alone_would_be_off_by_a_pixel() -> None:
 
 
 def test_squares_are_the_centre_of_the_resized_picture(pictures: Dataset) -> None:
-    (squares_NCHW,) = everything(Squares(pictures, SMALL, None), pictures, 12)
+    squares_NCHW = everything(Squares(pictures, SMALL, None), pictures, 12)
     assert squares_NCHW.shape == (5, 3, 12, 12)
     assert squares_NCHW.dtype == torch.uint8
     for item, square in zip(pictures.items, squares_NCHW, strict=True):
@@ -110,15 +110,9 @@ def test_squares_are_the_centre_of_the_resized_picture(pictures: Dataset) -> Non
         assert np.array_equal(array, square.permute(1, 2, 0).numpy())
 
 
-def test_what_is_cut_does_not_depend_on_what_else_is(pictures: Dataset) -> None:
-    squares = Squares(pictures, SMALL, kept(pictures, SMALL))
-    both, (alone,) = everything(squares, pictures, 9, 12), everything(squares, pictures, 9)
-    assert both[0].equal(alone)
-
-
 def test_images_come_in_the_order_of_the_items() -> None:
     squares = Squares(scan("digits"), SMALL, None)
-    (forward,), (backward,) = (gathered(squares, way, [9]) for way in ([5, 17, 400], [400, 17, 5]))
+    forward, backward = (gathered(squares, way, 9) for way in ([5, 17, 400], [400, 17, 5]))
     assert forward.equal(backward.flip(0))
 
 
@@ -128,20 +122,19 @@ def test_resident_images_are_those_gathered_batch_by_batch(
 ) -> None:
     monkeypatch.setattr("bench.data.squares.BLOCK_BYTES", block_bytes)
     squares, items = Squares(pictures, SMALL, kept(pictures, SMALL)), [4, 0, 2]
-    crops_NCHW, squares_NCHW = resident(squares, items, [9, 12], CPU)
+    crops_NCHW = resident(squares, items, 9, CPU)
     streamed = Centres(squares, items, 9)
     assert len(streamed) == len(crops_NCHW) == 3
     for indices in ([0, 1, 2], [2, 2, 0], [1], []):
         indices_B = torch.tensor(indices, dtype=torch.int64)
         assert streamed[indices_B].equal(crops_NCHW[indices_B])
-    assert squares_NCHW[1].equal(everything(squares, pictures, 12)[0][0])
+    assert resident(squares, items, 12, CPU)[1].equal(everything(squares, pictures, 12)[0])
 
 
 def test_images_go_where_they_are_asked_for(pictures: Dataset) -> None:
     meta = torch.device("meta")  # takes tensors and keeps nothing
     squares = Squares(pictures, SMALL, None)
-    (crops_NCHW,) = resident(squares, [0, 1], [9], meta)
-    assert crops_NCHW.device == meta
+    assert resident(squares, [0, 1], 9, meta).device == meta
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -151,7 +144,7 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
     dataset = scan(str(tmp_path))
     (tmp_path / "b" / "1.png").unlink()
     with pytest.raises(DataError, match=r"b/1\.png: cannot be read"):
-        gathered(Squares(dataset, SMALL, None), [0, 1], [9])
+        gathered(Squares(dataset, SMALL, None), [0, 1], 9)
 
 
 # ---- damage ---------------------------------------------------------------------------------
@@ -176,13 +169,13 @@ def test_damaged_squares_are_decoded_anew_and_it_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     entry = kept(pictures, SMALL)
-    (expected,) = everything(Squares(pictures, SMALL, None), pictures, 9)
+    expected = everything(Squares(pictures, SMALL, None), pictures, 9)
     squares = Squares(pictures, SMALL, entry) if while_open else None
     spoil(entry.folder / "squares.u8")
     squares = squares or Squares(pictures, SMALL, entry)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert everything(squares, pictures, 9)[0].equal(expected)
+            assert everything(squares, pictures, 9).equal(expected)
     if spoil is Path.unlink and while_open:  # what is open stays until it is closed
         assert squares.damage is None
         return
@@ -198,8 +191,8 @@ def test_damaged_sizes_are_noticed(pictures: Dataset) -> None:
     path.write_bytes(bytes(len(path.read_bytes())))
     squares = Squares(pictures, SMALL, entry)
     assert squares.damage is not None
-    (expected,) = everything(Squares(pictures, SMALL, None), pictures, 9)
-    assert everything(squares, pictures, 9)[0].equal(expected)
+    expected = everything(Squares(pictures, SMALL, None), pictures, 9)
+    assert everything(squares, pictures, 9).equal(expected)
 
 
 def test_squares_come_from_the_cache_and_not_from_the_files(tmp_path: Path) -> None:
@@ -209,5 +202,5 @@ def test_squares_come_from_the_cache_and_not_from_the_files(tmp_path: Path) -> N
     dataset = scan(str(tmp_path))
     squares = Squares(dataset, SMALL, kept(dataset, SMALL))
     shutil.rmtree(tmp_path)
-    (crops_NCHW,) = gathered(squares, [0, 1], [9])
+    crops_NCHW = gathered(squares, [0, 1], 9)
     assert crops_NCHW.float().mean((1, 2, 3)).tolist() == [0, 255]

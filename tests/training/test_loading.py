@@ -1,6 +1,7 @@
 """Images on their way to the device of a worker: resident, streamed, or decoded by the worker."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from bench.data.stored import resize_of, stored
 from bench.measure.device import Device
 from bench.schema import Cell, Quality
 from bench.training.context import Context
-from bench.training.loading import augments, fits, load
+from bench.training.loading import fits, load, load_squares
+from bench.training.sharing import augments
 from bench.training.stage import Parts
 from tests.training import cells
 
@@ -39,9 +41,12 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.training.loading.RESIDENT_SHARE", 0.0)
 
 
-def loaded(context: Context, *, augmented: bool = True) -> Parts:
+def loaded(context: Context) -> Parts:
+    """All parts, train with its squares."""
     pipeline = cells.worker([FINE]).preprocessing(FINE)
-    return load(context, pipeline, augmented=augmented)
+    parts = load(context, pipeline, augmented=True)
+    squares_NCHW = load_squares(context, pipeline, stays=parts.resident)
+    return parts._replace(train=replace(parts.train, squares_NCHW=squares_NCHW))
 
 
 def all_of(pixels: Pixels | None) -> torch.Tensor:
@@ -97,8 +102,24 @@ def test_cells_come_out_the_same_whether_images_stay_or_are_streamed(
 
 
 def test_squares_are_there_only_for_cells_that_augment(cached: Context) -> None:
-    assert loaded(cached, augmented=True).train.squares_NCHW is not None
-    assert loaded(cached, augmented=False).train.squares_NCHW is None
+    plain = cells.cell("feature_extraction")
+    shared = cells.Worker(cached, [FINE, plain])
+    assert shared.squares(plain) is None
+    assert shared.train(plain).squares_NCHW is None
+    squares = shared.squares(FINE)
+    assert squares is not None
+    assert squares.sharers == 1
+    assert shared.train(FINE).squares_NCHW is squares.value
+    assert shared.train(FINE).crops_NCHW is shared.images(plain).value.train.crops_NCHW
+
+
+@pytest.mark.parametrize(("free", "stays"), [(2 * 20 * 3 * 32**2, False), (10**9, True)])
+def test_squares_count_for_whether_crops_stay(
+    cached: Context, monkeypatch: pytest.MonkeyPatch, free: int, stays: bool
+) -> None:
+    monkeypatch.setattr("bench.training.loading.free_memory_bytes", lambda: free)
+    pipeline = cells.worker([FINE]).preprocessing(FINE)
+    assert load(cached, pipeline, augmented=True).resident is stays
 
 
 def test_an_entry_that_vanished_is_no_loss(cached: Context, tmp_path: Path) -> None:
