@@ -27,10 +27,11 @@ from bench.training.fit import Diverged
 from bench.training.inference import logits
 from bench.training.kept import Features
 from bench.training.live import Scoring, learn
+from bench.training.piece import UNCOUNTED, Meters, Piece
 from bench.training.placement import Placement
 from bench.training.scores import score
 from bench.training.seeds import derived_seed
-from bench.training.shared import UNCOUNTED, Meters, Piece, Shared, State, TrainedHeads
+from bench.training.shared import Shared, State, TrainedHeads
 from bench.training.stage import Exam, Parts, feature_exam, image_exam
 from bench.training.step import Step
 from bench.training.strategies import STARTS_FROZEN, live_phase

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,10 @@ from bench.cache import Tell, silent
 from bench.data.images import Images, Pixels
 from bench.data.sources import open_image
 from bench.data.stored import resize_of
-from bench.measure.device import Device
-from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent, latency
+from bench.measure.meters import Clock, latency
 from bench.models import build, weights
 from bench.models.build import Network
-from bench.schema import Cell, Latency, Memory, Preprocessing
+from bench.schema import Cell, Latency, Preprocessing
 from bench.training import kept
 from bench.training.context import Context
 from bench.training.course import Course
@@ -33,6 +32,7 @@ from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.inference import EVAL_BATCH, estimate_statistics, outputs
 from bench.training.kept import Features
 from bench.training.loading import load, load_squares
+from bench.training.piece import UNCOUNTED, Meters, Piece
 from bench.training.placement import Placement, placement, worth_compiling
 from bench.training.seeds import derived_seed
 from bench.training.sharing import (
@@ -62,29 +62,6 @@ class TrainedHeads(NamedTuple):
 
     courses: Mapping[int, Course | Diverged]
     captured: bool
-
-
-class Piece(NamedTuple, Generic[T]):
-    """Something shared, what it cost, and how many cells of this worker use it."""
-
-    value: T
-    spent: Spent
-    sharers: int
-
-
-class Meters:
-    """Clock, memory and energy over one piece of work, started together."""
-
-    def __init__(self, device: Device) -> None:
-        self._memory = MemoryMeter(device)
-        self._energy = EnergyMeter(device)
-        self.clock = Clock(device, at_boundary=self._memory.sample)
-        self._memory.start()
-        self._energy.start()
-
-    def spent(self) -> Spent:
-        """What was spent since the start."""
-        return Spent(dict(self.clock.seconds), self._memory.read(), self._energy.read())
 
 
 class Shared:
@@ -357,11 +334,3 @@ class Shared:
                 return logits_BK
 
         return latency(forward, batch_BCHW[:1], batch_BCHW, self.context.device)
-
-
-UNCOUNTED = Memory(
-    gpu_allocated_bytes=None,
-    gpu_reserved_bytes=None,
-    gpu_device_bytes=None,
-    cpu_rss_above_start_bytes=None,
-)

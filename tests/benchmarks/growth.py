@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from bench.schema import Cell
 from bench.suite import Suite
 from bench.training.kept import Features
-from bench.training.shared import Piece
+from bench.training.piece import Piece
 from tests.benchmarks import engine, photographs
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.overhead import Bench, raw_of

@@ -21,7 +21,7 @@ from bench.models.build import preprocessing
 from bench.schema import Cell, Data, Kind, Weights
 from bench.training.context import Context
 from bench.training.feeds import eval_batch
-from bench.training.shared import UNCOUNTED, Piece
+from bench.training.piece import UNCOUNTED, Piece
 from bench.training.stage import Parts
 from tests.benchmarks import engine
 

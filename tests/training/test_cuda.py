@@ -13,8 +13,8 @@ from bench.training import capture
 from bench.training.cell import Outcome, start_of
 from bench.training.feeds import AugmentedImages
 from bench.training.fit import fit
+from bench.training.piece import Piece
 from bench.training.placement import placement, prepare_device
-from bench.training.shared import Piece
 from bench.training.step import Step
 from bench.training.strategies import live_phase
 from tests.training import cells
