@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from bench.models.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
-from bench.models.state import fitted
+from bench.models.state import check_finite, fitted
 from bench.schema import Preprocessing
 
 
@@ -184,10 +184,11 @@ def outline(name: str, num_classes: int, image_size: int) -> Network:
 
 
 def check(name: str, state: Mapping[str, Tensor]) -> None:
-    """Raise WeightsError where a torchvision state dict is not one of this architecture."""
+    """Raise WeightsError where a state dict is not a usable one of torchvision's architecture."""
     architecture = ARCHITECTURES[name]
     size = nearest_size(architecture, 224)
     fitted(outline(name, 1, size).backbone, architecture, state, size)
+    check_finite(architecture, state)
 
 
 def forward_macs(name: str, num_classes: int, image_size: int) -> int:

@@ -4,7 +4,7 @@ import re
 import struct
 from _pickle import UnpicklingError  # the name of an error; nothing here unpickles
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -80,13 +80,23 @@ def fitted(
             found = interpolate_embeddings(image_size, architecture.size_multiple, found)
         except ValueError as error:
             raise WeightsError(f"encoder.pos_embedding does not fit: {error}") from None
-    wrong = list(mismatches(backbone, found))
+    refuse(architecture, list(mismatches(backbone, found)))
+    return found
+
+
+def check_finite(architecture: Architecture, state: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError where a value is infinite or not a number. Once: it reads all of them."""
+    wrong = [path for path, tensor in state.items() if not tensor.isfinite().all()]
+    refuse(architecture, [f"{path} holds values that are not finite" for path in wrong])
+
+
+def refuse(architecture: Architecture, wrong: Sequence[str]) -> None:
+    """Raise WeightsError with the first of what is wrong, if anything is."""
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise WeightsError(
             f"the values are not those of {architecture.name}: {'; '.join(wrong[:5])}{more}"
         )
-    return found
 
 
 def present_names(
@@ -105,7 +115,7 @@ def present_names(
 
 
 def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:
-    """Each value that is missing, not known, of another shape or not finite, in words."""
+    """Each value that is missing, not known or of another shape, in words."""
     own = backbone.state_dict()
     for path, tensor in own.items():
         if path not in found:
@@ -114,6 +124,4 @@ def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str
                 yield f"{path} is missing"
         elif found[path].shape != tensor.shape:
             yield f"{path} is {list(found[path].shape)} instead of {list(tensor.shape)}"
-        elif not found[path].isfinite().all():
-            yield f"{path} holds values that are not finite"
     yield from (f"{path} is not part of it" for path in found if path not in own)

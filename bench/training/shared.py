@@ -21,6 +21,7 @@ from bench.data.stored import resize_of
 from bench.measure.meters import Clock, latency
 from bench.models import build, weights
 from bench.models.build import Network
+from bench.models.fold import folded
 from bench.schema import Cell, Latency, Preprocessing
 from bench.training import kept
 from bench.training.context import Context
@@ -239,8 +240,7 @@ class Shared:
     def _features(self, cell: Cell, parts: Parts, state: State, clock: Clock) -> Features:
         place, preprocessing = self.placement(cell), self.preprocessing(cell)
         with clock.part("build"):
-            backbone = self._network(cell, state).backbone
-            place.place(backbone)
+            backbone = place.place(folded(self._network(cell, state).backbone))
         with clock.part("train"):
             batches: list[Batch] = [eval_batch(parts.train, preprocessing)]
             if cell.recipe.views > 1:
@@ -324,7 +324,7 @@ class Shared:
     def _measure_latency(self, cell: Cell) -> Latency:
         place, images = self.placement(cell), self.images(cell).value.val
         network = place.place(self._throwaway(cell)).eval()
-        size = min(EVAL_BATCH, len(images.labels_N))
+        size = min(EVAL_BATCH[place.device.type], len(images.labels_N))
         indices_B = torch.arange(size, device=place.device)
         batch_BCHW = place.lay_out(eval_batch(images, self.preprocessing(cell))(indices_B))
 

@@ -124,7 +124,7 @@ def raw_of(cell: Cell, worker: Worker, step: Step) -> Raw:
     """The bare work of the network that a step trains."""
     network, place = step.network, step.placement
     assert isinstance(network, Network), "a live phase trains a whole network"
-    eval_batch = min(EVAL_BATCH, cell.data.num_val)
+    eval_batch = min(EVAL_BATCH[place.device.type], cell.data.num_val)
     train = synthetic.batches_of(cell, worker, ROTATION, step.batch_size)
     scored = synthetic.batches_of(cell, worker, ROTATION, eval_batch)
     rules = live_phase(cell.kind, cell.recipe, worker.outline(cell).stages).rules

@@ -205,13 +205,20 @@ def test_another_networks_state_is_refused_with_at_most_five_names() -> None:
     assert str(error.value).count(" is ") == 5
 
 
-def test_a_wrong_shape_and_a_value_that_is_not_finite_are_named() -> None:
+def test_a_wrong_shape_is_named() -> None:
     state = dict(published("squeezenet1_1", 32).state_dict())
     state["features.0.weight"] = torch.zeros(64, 1, 3, 3)
-    state["features.3.squeeze.bias"] = torch.full((16,), torch.nan)
     with pytest.raises(ValueError, match="not those") as error:
         make("squeezenet1_1", state)
     assert "features.0.weight is [64, 1, 3, 3] instead of [64, 3, 3, 3]" in str(error.value)
+
+
+def test_a_value_that_is_not_finite_is_named_by_the_check_of_a_file() -> None:
+    state = dict(published("squeezenet1_1", 224).state_dict())
+    build.check("squeezenet1_1", state)
+    state["features.3.squeeze.bias"] = torch.full((16,), torch.nan)
+    with pytest.raises(ValueError, match="not those") as error:
+        build.check("squeezenet1_1", state)
     assert "features.3.squeeze.bias holds values that are not finite" in str(error.value)
 
 

@@ -20,7 +20,7 @@ def images_of(values_N1HW: torch.Tensor) -> Batch:
 
 @pytest.mark.parametrize("num_images", [1, 128, 129, 500, 1797, 12_701, 16_257])
 def test_chunks_hold_every_image_once_and_differ_by_one_at_most(num_images: int) -> None:
-    chunks = even_chunks(num_images, cells.CPU)
+    chunks = even_chunks(num_images, 128, cells.CPU)
     sizes = {len(chunk) for chunk in chunks}
     assert torch.cat(list(chunks)).equal(torch.arange(num_images))
     assert max(sizes) - min(sizes) <= 1
