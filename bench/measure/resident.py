@@ -1,4 +1,4 @@
-"""Resident memory of this process: now, at its peak, and the peak's height above a start.
+"""Resident memory of this process: now, at its peak, the peak's height above a start, and its heap.
 
 The kernel keeps the peak (VmHWM) and lets a process lower its own to the present size. Linux
 only; elsewhere everything is unknown.
@@ -48,6 +48,31 @@ def lower_peak() -> None:
         (PROCESS / "clear_refs").write_text(LOWER_PEAK)
     except OSError:
         return
+
+
+class HeapPolicy(NamedTuple):
+    """What glibc's allocator does with memory, in the terms of its mallopt."""
+
+    mmap_max: int  # how many blocks may be mapped by themselves
+    mmap_threshold: int  # bytes from which they are
+    trim_threshold: int  # unused bytes at the heap's end from which it is given back
+
+
+KEPT_HEAP = HeapPolicy(0, 32 << 20, 2**31 - 1)
+"""Freed memory stays with the process. Else the kernel maps and clears the pages of every large
+tensor anew: resnet18 at 224 px on two Xeon cores runs forward at 169 images/s instead of 259, and
+trains at 52 instead of 64."""
+
+DEFAULT_HEAP = HeapPolicy(65_536, 32 << 20, 64 << 20)
+"""What glibc's own thresholds, which follow the sizes that are freed, come to under torch."""
+
+
+def set_heap_policy(policy: HeapPolicy) -> None:
+    """Apply a policy to this process; no other C library than glibc has them."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "gnu_get_libc_version"):
+        for option, value in zip((-4, -3, -1), policy, strict=True):  # as in malloc.h
+            libc.mallopt(option, value)
 
 
 def trim_heap() -> None:

@@ -17,9 +17,8 @@ from bench.training.freezing import BatchNorm
 from bench.training.placement import Placement
 
 EVAL_BATCH: Mapping[str, int] = {"cpu": 32, "cuda": 128}
-"""Images of a forward pass, by type of device, which changes no result. What a CPU works on is to
-stay in its cache. Images/s of two Xeon cores at 224 px in bf16, in batches of 16, 32, 64, 128: resnet18
-214, 189, 182, 83; efficientnet_b0 125, 89, 38, 29; vit_b_16 30, 24, 17, 12."""
+"""Images of a forward pass, by type of device; it changes no result. What a CPU works on is to stay
+in its cache, and large batches would be the peak of its memory."""
 
 STATISTICS_BATCH = 128
 """Images of a forward pass that statistics are estimated from: a part of the estimate's meaning."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bench.measure import resident
 from bench.measure.device import Device
 from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16, usable_cores
 from bench.schema import Execution, Recipe
@@ -122,13 +123,14 @@ def worth_compiling(device: torch.device, training_seconds: float) -> bool:
 
 
 def prepare_device(device: Device) -> None:
-    """Process-wide settings: all usable cores, and fp32 that is fp32.
+    """Process-wide settings: all usable cores, a heap that is kept, and fp32 that is fp32.
 
     Convolutions are not autotuned: the choice would differ from one process to the next.
     """
     # Meters collect garbage before each cell: 0.3 s a time over all that torch has imported.
     gc.freeze()
     torch.set_num_threads(usable_cores())
+    resident.set_heap_policy(resident.KEPT_HEAP)
     if device.type == "cuda":
         torch.cuda.set_device(device.index)
         torch.backends.cuda.matmul.allow_tf32 = False

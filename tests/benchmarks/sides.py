@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import predictions
+from bench.measure import resident
 from bench.measure.device import Device
 from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16
 from bench.training.cell import Outcome
@@ -49,12 +50,16 @@ def run_of(name: str, device: Device) -> Run:
 
 
 def with_defaults(task: Task, *, run: Run, autotune: bool) -> list[Scores]:
-    """Run under torch's own settings, where a worker of bench has others: TF32 in cuDNN.
+    """Run under torch's and the heap's own settings, where a worker of bench has others.
 
     Frameworks run with cuDNN's autotuning, as they advise.
     """
-    with cudnn(tf32=True, benchmark=autotune):
-        return run(task)
+    resident.set_heap_policy(resident.DEFAULT_HEAP)
+    try:
+        with cudnn(tf32=True, benchmark=autotune):
+            return run(task)
+    finally:
+        resident.set_heap_policy(resident.KEPT_HEAP)
 
 
 @contextmanager
