@@ -57,7 +57,8 @@ def test_a_convolution_whose_output_is_used_twice_keeps_its_norm() -> None:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             once: torch.Tensor = self.convolution(images)
-            return once + self.norm(once)
+            normed: torch.Tensor = self.norm(once)
+            return once + normed
 
     plain, images = Twice().eval(), torch.rand(1, 3, 2, 2)
     torch.testing.assert_close(folded(plain)(images), plain(images))
