@@ -12,7 +12,7 @@ from torchvision import models
 
 from bench.cells import recipe
 from bench.data.dataset import Dataset
-from bench.data.images import Images
+from bench.data.images import Images, Pixels
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.measure.meters import Spent
@@ -22,6 +22,7 @@ from bench.schema import Cell, Data, Kind, Weights
 from bench.training.context import Context
 from bench.training.feeds import eval_batch
 from bench.training.piece import UNCOUNTED, Piece
+from bench.training.sharing import augments
 from bench.training.stage import Parts
 from tests.benchmarks import engine
 
@@ -99,6 +100,13 @@ class Worker(engine.Worker):
     def images(self, cell: Cell) -> Piece[Parts]:
         """The given images, at no cost."""
         return Piece(self._parts, Spent({}, UNCOUNTED, None), 1)
+
+    def squares(self, cell: Cell) -> Piece[Pixels] | None:
+        """The squares among them."""
+        pixels = self._parts.train.squares_NCHW
+        if pixels is None or not augments(cell):
+            return None
+        return Piece(pixels, Spent({}, UNCOUNTED, None), 1)
 
 
 def parts_of(size: Size, device: Device) -> Parts:
