@@ -174,7 +174,7 @@ AS_THE_MACHINE_LIKES = Case(
 )
 SEEDS = (range(4), range(4, 10))
 """A difference beyond two standard errors is looked for again, on more seeds of their own: chance
-shows one once in ten times with so few seeds, and hardly ever twice."""
+shows one once in fifteen times with so few seeds, and hardly ever twice."""
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.type)
@@ -284,7 +284,7 @@ def gap(fast_SN: Correct, plain_SN: Correct) -> Gap:
 def simulated(generator: np.random.Generator, num_seeds: int, lost: float) -> Gap:
     """Two arms of 0.75 accuracy, less what the first has lost, on the same 300 images.
 
-    They disagree on a sixth of them, and each training has its own luck (0.015).
+    They disagree on a sixth of them, and each training has its own luck: as resnet18's had here.
     """
     ease_N = generator.normal(0, 1, 300)
 
@@ -292,7 +292,7 @@ def simulated(generator: np.random.Generator, num_seeds: int, lost: float) -> Ga
         rows = []
         for _ in range(num_seeds):
             skill_N = ease_N + generator.normal(0, 0.45, 300)
-            wrong = 1 - accuracy + generator.normal(0, 0.015)
+            wrong = 1 - accuracy + generator.normal(0, 0.033)
             rows.append(skill_N > np.quantile(skill_N, wrong))
         return np.array(rows, dtype=np.float64)
 
@@ -308,4 +308,4 @@ def test_the_comparison_lets_chance_pass_and_finds_a_loss() -> None:
         return passed / 400
 
     assert judged(0.0) > 0.985
-    assert judged(0.08) < 0.05
+    assert judged(0.12) < 0.05
