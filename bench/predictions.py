@@ -64,6 +64,17 @@ def unpack(predictions: Predictions) -> Unpacked:
     )
 
 
+def confident_mistakes(predictions: Predictions, limit: int = 24) -> list[int]:
+    """Indices of at most `limit` wrong images, the most confident first, equal ones by index.
+
+    ValueError where the predictions are damaged.
+    """
+    unpacked = unpack(predictions)
+    mistakes = np.flatnonzero(~unpacked.correct_N)
+    order = np.argsort(-unpacked.confidences_N[mistakes], kind="stable")
+    return [int(index) for index in mistakes[order[:limit]]]
+
+
 def class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
     """Class ids as int64, [N]; ValueError if one is no integer in 0..65535."""
     ids = np.asarray(values_N)

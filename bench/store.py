@@ -141,6 +141,11 @@ def cell_folder(folder: Path, cell_id: str) -> Path:
     return folder / "cells" / cell_id
 
 
+def weights_path(folder: Path, cell_id: str) -> Path:
+    """Where the trained weights of one cell lie, if they are kept: see `keep_weights`."""
+    return cell_folder(folder, cell_id) / "weights.safetensors"
+
+
 # ---- reading --------------------------------------------------------------------------------
 
 

@@ -18,6 +18,8 @@ from bench.training.strategies import STRATEGIES, head_epochs_of
 MAX_CELLS = 10_000
 
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
+KeepWeights = Literal["winner", "all", "none"]
+"""Whose trained weights stay in the run folder: those of the recommended cell, of every cell."""
 
 
 # ---- the tables of the file -----------------------------------------------------------------
@@ -149,6 +151,7 @@ class Suite(Table):
     metric: Metric = "top1"
     target: float = Field(0.9, gt=0, le=1)
     tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
+    keep_weights: KeepWeights = "winner"
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
 

@@ -38,6 +38,22 @@ def test_a_column_is_little_endian_on_every_machine() -> None:
     assert zlib.decompress(base64.b64decode(packed.confidences)) == struct.pack("<HH", 0, 65535)
 
 
+def test_mistakes_come_most_confident_first_and_equal_ones_by_index() -> None:
+    draw = np.random.default_rng(3)
+    labels, predicted = draw.integers(0, 3, (2, 200))
+    confidences = draw.integers(1, 6, 200) / 5  # so that many are equal
+    packed = predictions.pack(labels, predicted, confidences)
+    wrong = [(-confidences[i], i) for i in range(200) if labels[i] != predicted[i]]
+    expected = [i for _, i in sorted(wrong)]
+    assert predictions.confident_mistakes(packed, limit=500) == expected
+    assert predictions.confident_mistakes(packed) == expected[:24]
+
+
+def test_where_nothing_is_wrong_there_are_no_mistakes() -> None:
+    assert predictions.confident_mistakes(predictions.pack([1, 2], [1, 2], [0.5, 1.0])) == []
+    assert predictions.confident_mistakes(predictions.pack([], [], [])) == []
+
+
 def test_no_images_pack_to_empty_columns() -> None:
     unpacked = predictions.unpack(predictions.pack([], [], []))
     assert [len(column) for column in unpacked] == [0, 0, 0]
