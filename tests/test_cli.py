@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench import cli
+from bench.verbs.exits import crash
 from tests import command
 from tests.command import SUITE, Place, bench
 
@@ -235,7 +235,7 @@ def test_a_bug_is_saved_with_its_traceback_and_the_file_is_named(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(KeyError) as caught:
         raise KeyError("no [such] key\x1b[2J")
-    assert cli.crash(caught.value) == 1
+    assert crash(caught.value) == 1
     (saved,) = tmp_path.iterdir()
     assert "Traceback" in saved.read_text()
     said = capsys.readouterr().err
