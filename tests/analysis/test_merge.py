@@ -1,0 +1,177 @@
+"""Runs of one task become one, whatever their machines and seeds; others are refused by field."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bench import identity, schema
+from bench.analysis.merge import Merged, NotOneTask, Part, merge
+from bench.analysis.summary import missing_cells, summarise
+from bench.schema import Failure, Result
+from tests import records
+from tests.records import cell, failure, result, run
+
+ROWS = ["resnet18", "vit_b_16"], ["partial", "two_phase"]
+
+
+def part(called: str, seeds: Sequence[int], **changes: Any) -> Part:
+    """A finished run with a record for each cell."""
+    asked = run(*ROWS, seeds=seeds, **changes)
+    return Part(called, asked, records.drawn(asked, ROWS[1]))
+
+
+def refused(*parts: Part) -> list[str]:
+    with pytest.raises(NotOneTask) as error:
+        merge(parts)
+    return error.value.problems
+
+
+def test_more_seeds_give_what_one_run_over_all_seeds_would_have_asked_for() -> None:
+    whole = run(*ROWS, seeds=[0, 1, 2, 3])
+    made = merge([part("b", [2, 3]), part("a", [0, 1])])
+    assert made.run.cells == whole.cells
+    assert made.run.suite == whole.suite
+    assert [record.cell_id for record in made.records] == list(whole.cells)
+    assert made.repeated == ()
+    assert {row.statuses for row in summarise(made.run, made.records).rows} == {("ok",) * 4}
+
+
+def test_one_run_comes_back_as_it_is() -> None:
+    one = part("a", [3, 1])
+    assert merge([one]) == Merged(one.run, list(one.records), ())
+
+
+def test_times_and_notes_are_those_of_all_runs() -> None:
+    first, other = part("a", [0]), part("b", [1])
+    later = {
+        "started_at": "2026-11-01T00:00:00Z",
+        "finished_at": "2026-11-09T00:00:00Z",
+        "wall_seconds": 88.0,
+        "data_notes": ("3 hidden files were left out", "another"),
+    }
+    made = merge([first, other._replace(run=other.run.model_copy(update=later))]).run
+    assert made.wall_seconds == 600.0
+    assert (made.started_at, made.finished_at) == (later["started_at"], later["finished_at"])
+    assert made.data_notes == ("3 hidden files were left out", "another")
+
+
+def test_a_run_that_still_runs_makes_the_whole_unfinished() -> None:
+    first, other = part("a", [0]), part("b", [1])
+    running = other.run.model_copy(update={"status": "running", "finished_at": None})
+    made = merge([first, other._replace(run=running)]).run
+    assert (made.status, made.finished_at) == ("running", None)
+
+
+def test_of_a_cell_in_two_runs_the_first_named_counts_and_the_other_is_listed() -> None:
+    first, other = part("a", [0]), part("b", [0, 1], machine=records.GPU)
+    made = merge([first, other])
+    assert len(made.records) == 8
+    by_seed = {record.cell.seed: record.machine.device for record in made.records}
+    assert by_seed == {0: "cpu", 1: "cuda"}
+    assert [(twice.counted_name, twice.left_out_name) for twice in made.repeated] == [
+        ("a", "b")
+    ] * 4
+    assert {twice.left_out.machine.device for twice in made.repeated} == {"cuda"}
+    assert {twice.left_out.cell_id for twice in made.repeated} == set(first.run.cells)
+
+
+def test_a_good_record_counts_before_a_failure_as_a_resumed_run_would_have_it() -> None:
+    asked = run(["a"], ["partial"])
+    lost = Part("lost", asked, [failure(cell("a", "partial", 0))])
+    good = Part("good", asked, [result(cell("a", "partial", 0))])
+    made = merge([lost, good])
+    assert [record.status for record in made.records] == ["ok"]
+    (twice,) = made.repeated
+    assert (twice.counted_name, twice.left_out_name, twice.left_out.status) == (
+        "good",
+        "lost",
+        "diverged",
+    )
+
+
+def test_what_no_run_has_stays_missing_and_what_one_has_fills_the_gap() -> None:
+    asked = run(["a", "b"], ["partial"], seeds=[0, 1])
+    parts = [
+        Part("x", asked, [result(cell("a", "partial", 0))]),
+        Part("y", asked, [result(cell("b", "partial", 1))]),
+    ]
+    made = merge(parts)
+    missing = missing_cells(made.run, made.records)
+    assert [(one.architecture, one.seed) for one in missing] == [("a", 1), ("b", 0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": "other"}, "suite.name is capstone in a, other in b"),
+        ({"margin": 0.01}, "suite.margin is 0.005 in a, 0.01 in b"),
+        ({"tie_break": ["latency_seconds"]}, "suite.tie_break[0] is train_seconds in a, latency"),
+        ({"recipe": {"epochs": 20}}, "suite.recipe.epochs is not there in a, 20 in b"),
+    ],
+)
+def test_another_suite_is_refused_by_its_field(changes: dict[str, object], field: str) -> None:
+    assert any(
+        problem.startswith(field) for problem in refused(part("a", [0]), part("b", [1], **changes))
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"weights": ["random", "imagenet"]}, {"keep_weights": "all"}, {"margin": 0.005}],
+)
+def test_what_leaves_the_task_as_it_is_may_differ(changes: dict[str, object]) -> None:
+    assert len(merge([part("a", [0]), part("b", [1], **changes)]).records) == 8
+
+
+@pytest.mark.parametrize(
+    ("update", "field"),
+    [
+        ({"protocol_version": 99}, "protocol_version is 1 in a, 99 in b"),
+        ({"source": schema.Source(wanted=("x/",), used="x/")}, "weights used is random in a, x/"),
+        (
+            {"data": records.data().model_copy(update={"split_sha256": "e" * 64})},
+            f"data.split_sha256 is {'d' * 39}… in a, {'e' * 39}… in b",
+        ),
+        (
+            {"data": records.data("abcdefghij")},
+            "data.classes[0] is 0 in a, a in b",
+        ),
+    ],
+)
+def test_another_protocol_split_or_source_is_refused_by_its_field(
+    update: dict[str, object], field: str
+) -> None:
+    other = part("b", [1])
+    problems = refused(part("a", [0]), other._replace(run=other.run.model_copy(update=update)))
+    assert any(problem.startswith(field) for problem in problems), problems
+
+
+def changed(one: Part, **recipe: object) -> Part:
+    """The run with another recipe in each cell, and nothing of it in the suite."""
+    again: list[Result | Failure] = []
+    for record in one.records:
+        cell_ = record.cell
+        cell_ = cell_.model_copy(update={"recipe": cell_.recipe.model_copy(update=recipe)})
+        again.append(record.model_copy(update={"cell": cell_, "cell_id": identity.cell_id(cell_)}))
+    ids = tuple(record.cell_id for record in again)
+    return one._replace(run=one.run.model_copy(update={"cells": ids}), records=again)
+
+
+def test_cells_of_another_task_are_refused_though_their_suites_say_the_same() -> None:
+    problems = refused(part("a", [0]), changed(part("b", [1]), lr=0.5))
+    assert "vit_b_16 · two_phase: recipe.lr is 0.001 in a, 0.5 in b" in problems
+    assert len(problems) == 4
+
+
+def test_a_difference_shows_between_the_second_and_third_where_the_first_has_no_records() -> None:
+    empty = part("a", [0])._replace(records=[])
+    with pytest.raises(NotOneTask, match=r"b and c are not .*recipe\.lr is 0\.001 in b, 0\.5 in c"):
+        merge([empty, part("b", [1]), changed(part("c", [2]), lr=0.5)])
+
+
+def test_identities_that_differ_are_refused_even_without_a_record_to_tell_why() -> None:
+    other = changed(part("b", [0]), lr=0.5)
+    problems = refused(part("a", [0])._replace(records=[]), other)
+    assert len(problems) == 4
+    assert problems[0].startswith("resnet18 · partial, seed 0: resnet18-partial-s0-")
