@@ -7,10 +7,11 @@ name, synced, and renamed. Only run.json, split.csv and the records are ever rea
 import errno
 import json
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,30 +100,39 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises FolderError."""
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)  # a signal may come after the rename
-            raise
-        _sync_folder(path.parent)
+    with disk_errors(path.parent), whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets a folder be synced."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """An empty file to write to, which takes the name of `path` at the end of the block.
+
+    Where the block or the disk fails, nothing of it is left. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a signal may come after the rename
+        raise
+    if os.name == "posix":  # only there a folder can be synced, so that the rename survives too
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until the disk has a file or a folder, so that it survives a power cut."""
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_run(folder: Path, run: Run) -> None:
@@ -210,10 +220,55 @@ def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
 
 
 def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
-    """Take away the records of cells that are about to run again."""
+    """Take away the records and weights of cells that are about to run again."""
     with disk_errors(folder):
         for cell_id in cell_ids:
             (cell_folder(folder, cell_id) / "record.json").unlink(missing_ok=True)
+            remove_weights(folder, cell_id)
+
+
+def remove_weights(folder: Path, cell_id: str) -> None:
+    """Take away the kept weights of a cell, whole or half written. Raises OSError."""
+    path = weights_path(folder, cell_id)
+    for written in (path, *path.parent.glob(f".{path.name}.*")):
+        written.unlink(missing_ok=True)
+
+
+def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
+    """Take away all kept weights but those of these cells. Raises FolderError."""
+    with disk_errors(folder):
+        for path in (folder / "cells").glob("*/"):
+            if path.name not in cell_ids:
+                remove_weights(folder, path.name)
+
+
+# ---- thumbnails -----------------------------------------------------------------------------
+
+
+def write_thumbnails(folder: Path, jpegs: Mapping[int, bytes]) -> None:
+    """Small pictures of test images by their index, in place of all that there were.
+
+    Raises FolderError.
+    """
+    place = folder / "thumbnails"
+    with disk_errors(folder), tempfile.TemporaryDirectory(prefix=".thumbnails.", dir=folder) as new:
+        made = Path(new) / place.name
+        made.mkdir()
+        for index, jpeg in jpegs.items():
+            (made / f"test-{index:06d}.jpg").write_bytes(jpeg)
+        if place.exists():
+            place.rename(Path(new) / "old")
+        made.rename(place)
+
+
+def read_thumbnails(folder: Path) -> dict[int, bytes]:
+    """The small pictures of a run by the index of the test image; those that can be read."""
+    found = {}
+    for path in sorted((folder / "thumbnails").glob("test-*.jpg")):
+        if name := re.fullmatch(r"test-(\d{6,})\.jpg", path.name, re.ASCII):
+            with suppress(OSError):
+                found[int(name[1])] = path.read_bytes()
+    return found
 
 
 # ---- older schemas --------------------------------------------------------------------------

@@ -83,6 +83,24 @@ def test_an_interrupt_right_after_the_rename_stays_an_interrupt(
     assert (tmp_path / "x.txt").read_text() == "new"
 
 
+def test_other_writers_have_a_file_whole_or_not_at_all_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    with store.whole(path) as temporary:
+        temporary.write_bytes(b"first")
+        assert not path.exists()
+
+    def interrupted() -> None:
+        with store.whole(path) as temporary:
+            temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"first"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert names(tmp_path) == {"x.bin"}
+
+
 def test_a_text_is_written_as_it_is_on_every_system(tmp_path: Path) -> None:
     store.write_text(tmp_path / "a" / "x.txt", "ä\n\n")
     assert (tmp_path / "a" / "x.txt").read_bytes() == b"\xc3\xa4\n\n"
@@ -255,3 +273,50 @@ def test_new_folders_have_a_safe_name_and_differ(tmp_path: Path) -> None:
     found = {store.new_folder(tmp_path, "../My Suite") for _ in range(50)}
     assert len(found) > 40  # of 65,536 names in a second, two may fall together
     assert {path.parent for path in found} == {tmp_path / "my-suite"}
+
+
+# ---- weights and thumbnails -----------------------------------------------------------------
+
+
+def keep(folder: Path, cell_id: str) -> Path:
+    """Kept weights of a cell, and those that a killed writer left."""
+    path = store.weights_path(folder, cell_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"values")
+    (path.parent / f".{path.name}.1234").write_bytes(b"val")
+    return path
+
+
+def test_weights_of_cells_that_run_again_go_and_others_stay(tmp_path: Path) -> None:
+    first, second = keep(tmp_path, "a"), keep(tmp_path, "b")
+    store.remove_records(tmp_path, ["a", "new"])
+    assert list(first.parent.iterdir()) == []
+    assert second.exists()
+
+
+def test_all_weights_go_but_those_of_the_named_cells(tmp_path: Path) -> None:
+    kept = {name: keep(tmp_path, name) for name in "abc"}
+    (tmp_path / "cells" / "stray.txt").write_text("not a cell")
+    (kept["a"].parent / "log.txt").write_text("stays")
+    store.remove_weights_but(tmp_path, {"b"})
+    assert names(tmp_path) == {"stray.txt", "log.txt", kept["b"].name, f".{kept['b'].name}.1234"}
+
+
+def test_thumbnails_take_the_place_of_all_that_there_were(tmp_path: Path) -> None:
+    store.write_thumbnails(tmp_path, {3: b"a", 1_234_567: b"b"})
+    assert names(tmp_path) == {"test-000003.jpg", "test-1234567.jpg"}
+    assert store.read_thumbnails(tmp_path) == {3: b"a", 1_234_567: b"b"}
+    store.write_thumbnails(tmp_path, {4: b"c"})
+    assert store.read_thumbnails(tmp_path) == {4: b"c"}
+    store.write_thumbnails(tmp_path, {})
+    assert store.read_thumbnails(tmp_path) == {}
+    assert list(tmp_path.iterdir()) == [tmp_path / "thumbnails"]
+
+
+def test_other_files_among_the_thumbnails_are_none(tmp_path: Path) -> None:
+    assert store.read_thumbnails(tmp_path) == {}
+    store.write_thumbnails(tmp_path, {3: b"a"})
+    for name in ("test-3.jpg", "test-00000x.jpg", "x.jpg", "test-000004.png"):
+        (tmp_path / "thumbnails" / name).write_bytes(b"no")
+    (tmp_path / "thumbnails" / "test-000005.jpg").mkdir()
+    assert store.read_thumbnails(tmp_path) == {3: b"a"}
