@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from bench.analysis.summary import Row, Summary
 from bench.report import units
-from bench.report.tables import one_line
+from bench.report.fonts import drawable
+from bench.report.formats import one_line
 from bench.schema import Run
 
 STYLE: dict[Any, Any] = {
@@ -133,5 +134,5 @@ def patch(colour: str, marker: str, label: str) -> Line2D:
 
 def short(name: str) -> str:
     """A name that fits beside an axis: one line, at most 26 characters."""
-    text = one_line(name)
+    text = drawable(one_line(name))
     return text if len(text) <= 26 else f"{text[:25]}…"

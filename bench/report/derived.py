@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.analysis.summary import Summary, in_order, summarise
-from bench.report import markdown, plots, tables
-from bench.report.tables import Table
+from bench.report import formats, markdown, plots, tables
+from bench.report.formats import Table
 from bench.schema import Failure, Result, Run
 from bench.store import disk_errors, write_text
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
-    "md": lambda table: tables.markdown(table) + "\n",
-    "tex": lambda table: tables.latex(table) + "\n",
+    "md": lambda table: formats.markdown(table) + "\n",
+    "tex": lambda table: formats.latex(table) + "\n",
 }
 
 
@@ -24,7 +24,7 @@ def write(folder: Path, run: Run, records: Sequence[Result | Failure]) -> list[P
     summary = summarise(run, records)
     records = in_order(run, records)
     texts = {
-        "results.csv": tables.csv_text(tables.cells(run, records, summary.missing)),
+        "results.csv": formats.csv_text(tables.cells(run, records, summary.missing)),
         **table_texts(run, records, summary),
     }
     figures = plots.draw(run, records, summary)
@@ -64,5 +64,5 @@ def table_texts(run: Run, records: Sequence[Result | Failure], summary: Summary)
         for suffix, form in FORMATS.items()
     }
     return texts | {
-        f"tables/{stem}.csv": tables.csv_text(table) for stem, table in computing.items()
+        f"tables/{stem}.csv": formats.csv_text(table) for stem, table in computing.items()
     }

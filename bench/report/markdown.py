@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from bench.analysis.summary import Row, Summary, comparable_cost, results, status_counts
-from bench.report import protocol, tables, units
-from bench.report.tables import escape_markdown as name
+from bench.report import formats, protocol, tables, units
+from bench.report.formats import escape_markdown as name
 from bench.schema import Failure, Result, Run
 
 PLOTS = {
@@ -34,8 +34,8 @@ def document(
         *("## Costs", *costs(run, records, summary)),
         *("## Plots", *pictures(plots)),
         *("## Failed, missing, not measured", not_measured(run, records, summary)),
-        *("## Protocol", protocol.protocol(run, records)),
-        *("## Machine and versions", protocol.machines(run, records)),
+        *("## Protocol", listed(protocol.protocol(run, records))),
+        *("## Machine and versions", *machines(run, records)),
         *("## Files", FILES),
     ]
     return "\n\n".join(parts) + "\n"
@@ -191,10 +191,10 @@ def scores(run: Run, summary: Summary) -> list[str]:
         legend += f" {units.REUSED_NOTE}"
     matrix = tables.matrix({(row.architecture, row.strategy): row.test for row in summary.rows})
     return [
-        tables.markdown(tables.main(summary)),
+        formats.markdown(tables.main(summary)),
         legend,
         f"Mean test {what} in percent:",
-        tables.markdown(matrix),
+        formats.markdown(matrix),
     ]
 
 
@@ -246,7 +246,7 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
     joules = [energy for energy in whole if energy is not None]
     if joules:
         lines.append(f"- GPU energy, mean per cell: {units.three_digits(fmean(joules))} J.")
-    table = tables.markdown(tables.architectures(run, records))
+    table = formats.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
 
 
@@ -298,6 +298,23 @@ def unknown(records: Sequence[Result | Failure]) -> list[tuple[str, int]]:
         "MACs": sum(result.cost.forward_macs is None for result in ok),
     }
     return [(quantity, count) for quantity, count in counts.items() if count]
+
+
+def machines(run: Run, records: Sequence[Result | Failure]) -> list[str]:
+    """What the cells ran on; more than one machine is said first."""
+    ok = results(records)
+    # Precision may differ between architectures on one machine: it is part of how each is run.
+    mixed = len({(result.machine, result.execution.threads) for result in ok}) > 1
+    warning = (
+        "**The cells ran on different machines or versions** (see keys.performance in "
+        "results.csv): their times and memory do not compare."
+    )
+    return [*([warning] if mixed else []), listed(protocol.machines(run, records))]
+
+
+def listed(facts: Iterable[protocol.Fact]) -> str:
+    """Facts as a list."""
+    return "\n".join(f"- {name(title)}: {name(text)}." for title, text in facts)
 
 
 FILES = """\

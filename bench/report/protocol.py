@@ -1,38 +1,44 @@
-"""How the numbers of a report were made: data, recipes, weights, preprocessing, machine."""
+"""How the numbers of a report were made: data, recipes, weights, preprocessing, machine.
+
+Every fact is a title and a plain text, so that each format can escape names in its own way.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.summary import results
 from bench.report import execution
-from bench.report.tables import escape_markdown as name
 from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
 
+Fact = tuple[str, str]
+"""A title, and what there is to say under it."""
 
-def protocol(run: Run, records: Sequence[Result | Failure]) -> str:
+
+def protocol(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
     """Data, split, recipes, weights, preprocessing, and how the machine ran the cells."""
     cells = [record.cell for record in records]
-    lines = [
-        f"- Data: {data(run)}.",
-        f"- Identical images on both sides: {duplicates(run)}.",
-        *(f"- {name(note)}" for note in run.data_notes),
-        f"- Seeds: {', '.join(map(str, run.suite['seeds']))}. Every cell sees the same split.",
+    return [
+        ("Data", data(run)),
+        ("Identical images on both sides", duplicates(run)),
+        *(("Note", note) for note in run.data_notes),
+        ("Seeds", f"{', '.join(map(str, run.suite['seeds']))}; every cell sees the same split"),
         *recipes(cells),
-        f"- Weights asked for, by preference: {name(', '.join(run.source.wanted))}; used: "
-        f"{name(run.source.used)}.",
+        (
+            "Weights asked for, by preference",
+            f"{', '.join(run.source.wanted)}; used: {run.source.used}",
+        ),
         *weights(cells),
         *preprocessing(run, cells),
-        *(f"- {title}: {name(text)}." for title, text in execution.facts(results(records)).items()),
+        *execution.facts(results(records)).items(),
     ]
-    return "\n".join(lines)
 
 
 def data(run: Run) -> str:
     """Name, classes, sizes and hashes of the data."""
     facts = run.data
-    classes = ", ".join(name(label) for label in facts.classes[:10])
+    classes = ", ".join(facts.classes[:10])
     more = f" and {len(facts.classes) - 10} more" if len(facts.classes) > 10 else ""
     return (
-        f"{name(facts.name)}; {len(facts.classes)} classes ({classes}{more}); "
+        f"{facts.name}; {len(facts.classes)} classes ({classes}{more}); "
         f"{facts.num_train:,} train, {facts.num_val:,} val, {facts.num_test:,} test images; "
         f"content {facts.content_sha256[:12]}, split {facts.split_sha256[:12]} (split.csv)"
     )
@@ -40,11 +46,11 @@ def data(run: Run) -> str:
 
 def duplicates(run: Run) -> str:
     """Images of the same bytes in two parts of the split."""
-    found = [f"{count:,} in {name(parts)}" for parts, count in run.duplicates.items() if count]
+    found = [f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count]
     return ", ".join(found) if found else "none"
 
 
-def recipes(cells: Sequence[Cell]) -> list[str]:
+def recipes(cells: Sequence[Cell]) -> list[Fact]:
     """What all strategies share, then what each has of its own."""
     first: dict[str, Cell] = {}
     for cell in cells:
@@ -53,10 +59,10 @@ def recipes(cells: Sequence[Cell]) -> list[str]:
         return []
     texts = {strategy: recipe_texts(cell.recipe) for strategy, cell in first.items()}
     shared = [text for text in next(iter(texts.values())) if all(text in t for t in texts.values())]
-    lines = [f"- Recipe of every strategy: {name(', '.join(shared))}."] if shared else []
+    lines = [("Recipe of every strategy", ", ".join(shared))] if shared else []
     for strategy, own in texts.items():
         rest = [f"kind {first[strategy].kind}", *(text for text in own if text not in shared)]
-        lines.append(f"- Recipe of {name(strategy)}: {name(', '.join(rest))}.")
+        lines.append((f"Recipe of {strategy}", ", ".join(rest)))
     return lines
 
 
@@ -73,7 +79,7 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def weights(cells: Sequence[Cell]) -> list[str]:
+def weights(cells: Sequence[Cell]) -> list[Fact]:
     """Where the backbones' values come from; architectures that agree share a line."""
     found: dict[str, list[str]] = {}
     for cell in cells:
@@ -84,12 +90,11 @@ def weights(cells: Sequence[Cell]) -> list[str]:
         text += " (random values of each seed's own)" if given.source == "scratch" else ""
         found.setdefault(text, []).append(cell.architecture_label)
     return [
-        f"- Weights of {name(', '.join(dict.fromkeys(labels)))}: {name(text)}."
-        for text, labels in found.items()
+        (f"Weights of {', '.join(dict.fromkeys(labels))}", text) for text, labels in found.items()
     ]
 
 
-def preprocessing(run: Run, cells: Sequence[Cell]) -> list[str]:
+def preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
     """The eval pipelines; architectures that agree share a line."""
     sizes = {cell.architecture_label: cell.image_size for cell in cells}
     found: dict[str, list[str]] = {}
@@ -101,62 +106,52 @@ def preprocessing(run: Run, cells: Sequence[Cell]) -> list[str]:
             f"mean {_joined(steps.mean)}, std {_joined(steps.std)}"
         )
         found.setdefault(text, []).append(label)
-    return [
-        f"- Preprocessing of {name(', '.join(labels))}: {name(text)}."
-        for text, labels in found.items()
-    ]
+    return [(f"Preprocessing of {', '.join(labels)}", text) for text, labels in found.items()]
 
 
 def _joined(values: Sequence[float]) -> str:
     return "/".join(f"{value:g}" for value in values)
 
 
-def machines(run: Run, records: Sequence[Result | Failure]) -> str:
+def machines(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
     """Hardware, software and how the cells were executed; more than one machine is said."""
     ok = results(records)
-    lines = [*machine(run.machine)]
-    lines += (
-        [f"- Settings: {name(execution.told(ok, execution.settings, execution.among))}."]
-        if ok
-        else []
-    )
-    versions = dict.fromkeys(record.provenance.bench for record in records)
-    lines += [f"- bench {name(', '.join(versions))}."] if versions else []
-    # Precision may differ between architectures on one machine: it is part of how each is run.
-    if len({(result.machine, result.execution.threads) for result in ok}) > 1:
-        lines.append(
-            "- **The cells ran on different machines or versions** (see keys.performance in "
-            "results.csv): their times and memory do not compare."
-        )
-    times = f"{run.started_at} to {run.finished_at or 'not finished'}"
-    return "\n".join([*lines, f"- UTC: {times}."])
+    facts = machine(run.machine)
+    if ok:
+        facts.append(("Settings", execution.told(ok, execution.settings, execution.among)))
+    if versions := dict.fromkeys(record.provenance.bench for record in records):
+        facts.append(("bench", ", ".join(versions)))
+    return [*facts, ("UTC", f"{run.started_at} to {run.finished_at or 'not finished'}")]
 
 
-def machine(facts: Machine) -> list[str]:
-    """Hardware and versions as list items; what is unknown is left out."""
-    gpu = {
-        "GPU": facts.gpu_name,
-        "GPU memory MiB": facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20,
-        "compute capability": facts.compute_capability,
-        "power limit W": facts.power_limit_watts,
-        "driver": facts.driver,
-        "CUDA": facts.cuda,
-        "cuDNN": facts.cudnn,
+def machine(facts: Machine) -> list[Fact]:
+    """Hardware and versions; what is unknown is left out."""
+    groups: Mapping[str, Mapping[str, object]] = {
+        "GPU": {
+            "": facts.gpu_name,
+            "memory MiB": facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20,
+            "compute capability": facts.compute_capability,
+            "power limit W": facts.power_limit_watts,
+            "driver": facts.driver,
+            "CUDA": facts.cuda,
+            "cuDNN": facts.cudnn,
+        },
+        "CPU": {
+            "": facts.cpu_model,
+            "instructions": facts.cpu_capability,
+            "usable cores": facts.usable_cores,
+            "memory GiB": facts.memory_gib,
+            "OS": facts.os,
+        },
+        "Software": {
+            key: getattr(facts, key)
+            for key in ("python", "torch", "torchvision", "numpy", "pillow")
+        },
     }
-    cpu = {
-        "CPU": facts.cpu_model,
-        "instructions": facts.cpu_capability,
-        "usable cores": facts.usable_cores,
-        "memory GiB": facts.memory_gib,
-        "OS": facts.os,
-    }
-    names = ("python", "torch", "torchvision", "numpy", "pillow")
-    software = {key: getattr(facts, key) for key in names}
-    lines = [_facts(group) for group in (gpu, cpu, software)]
-    return [f"- {line}." for line in lines if line]
+    told = {title: _told(values) for title, values in groups.items()}
+    return [(title, text) for title, text in told.items() if text]
 
 
-def _facts(values: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{key} {name(plain(value))}" for key, value in values.items() if value is not None
-    )
+def _told(values: Mapping[str, object]) -> str:
+    known = {key: plain(value) for key, value in values.items() if value is not None}
+    return ", ".join(f"{key} {value}".strip() for key, value in known.items())

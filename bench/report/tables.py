@@ -1,32 +1,19 @@
-"""Tables of a run as Markdown, CSV and LaTeX, safe for any name that a user may give.
+"""Tables of a run.
 
 A table for reading holds text, rounded; a table for computing holds numbers, unrounded. Null
 is a dash in the one and an empty field in the other, never 0.
 """
 
-import csv
-import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
+from functools import cache
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
-from tabulate import tabulate
 
 from bench.analysis.summary import Missing, Row, Score, Summary, results, status_counts
 from bench.report import units
+from bench.report.formats import Table, Value, text_of
 from bench.schema import Failure, Predictions, Result, Run
-
-Value = str | int | float | bool | None
-
-
-class Table(NamedTuple):
-    """A header, and rows of the same length."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[Value, ...], ...]
-    align: str  # a letter per column: l for text, r for numbers
-
 
 # ---- the tables -----------------------------------------------------------------------------
 
@@ -140,7 +127,7 @@ def architectures(run: Run, records: Sequence[Result | Failure]) -> Table:
         "Inference images/s",
     )
     forms: tuple[Callable[[Any], str], ...] = (
-        *(str, _text, units.millions, units.millions),
+        *(str, text_of, units.millions, units.millions),
         *(units.milliseconds, units.milliseconds, units.three_digits),
     )
     rows = tuple(
@@ -199,22 +186,40 @@ def cells(run: Run, records: Sequence[Result | Failure], missing: Iterable[Missi
         for cell in missing
     }
     for record in records:
-        rows[record.cell_id] = {path: at(record, path) for path in scalar_paths(type(record))}
+        rows[record.cell_id] = dict(scalars(record))
     values = (rows[cell_id] for cell_id in run.cells)
     return Table(header, tuple(tuple(map(row.get, header)) for row in values), "l" * len(header))
 
 
 def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted paths of the fields that hold one value, in the order of declaration."""
-    for name, field in model.model_fields.items():
-        arms = get_args(field.annotation) or (field.annotation,)
-        inner = next((arm for arm in arms if _is_model(arm)), None)
-        if get_origin(field.annotation) is tuple or inner is Predictions:
-            continue
+    for name, inner in _fields(model):
         if inner is None:
             yield f"{prefix}{name}"
         else:
             yield from scalar_paths(inner, f"{prefix}{name}.")
+
+
+def scalars(value: BaseModel, prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """The values at these paths; nothing below a field that is null."""
+    for name, inner in _fields(type(value)):
+        held = getattr(value, name)
+        if inner is None:
+            yield f"{prefix}{name}", held
+        elif held is not None:
+            yield from scalars(held, f"{prefix}{name}.")
+
+
+@cache
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel] | None], ...]:
+    """Each field but lists and predictions, and the model that it holds, if it holds one."""
+    found = []
+    for name, field in model.model_fields.items():
+        arms = get_args(field.annotation) or (field.annotation,)
+        inner = next((arm for arm in arms if _is_model(arm)), None)
+        if get_origin(field.annotation) is not tuple and inner is not Predictions:
+            found.append((name, inner))
+    return tuple(found)
 
 
 def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
@@ -226,72 +231,4 @@ def at(value: object, path: str) -> Value:
     for name in path.split("."):
         value = None if value is None else getattr(value, name)
     assert value is None or isinstance(value, str | int | float)
-    return value
-
-
-# ---- the formats ----------------------------------------------------------------------------
-
-
-def markdown(table: Table) -> str:
-    """A pipe table, aligned so that it reads in a terminal too."""
-    lines = [
-        [escape_markdown(_text(value)) for value in row] for row in (table.header, *table.rows)
-    ]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = [
-        "-" * (width - 1) + (":" if side == "r" else "-")
-        for width, side in zip(widths, table.align, strict=True)
-    ]
-    return "\n".join(
-        "| " + " | ".join(map(_padded, line, widths, table.align)) + " |"
-        for line in (lines[0], rule, *lines[1:])
-    )
-
-
-def _padded(text: str, width: int, side: str) -> str:
-    return text.rjust(width) if side == "r" else text.ljust(width)
-
-
-def latex(table: Table) -> str:
-    """A booktabs tabular; tabulate escapes the specials."""
-    sides = {"l": "left", "r": "right"}
-    body = tabulate(
-        [[one_line(_text(value)) for value in row] for row in table.rows],
-        headers=[one_line(name) for name in table.header],
-        tablefmt="latex_booktabs",
-        disable_numparse=True,
-        colalign=[sides[side] for side in table.align] if table.rows else None,
-    )
-    return f"% needs \\usepackage{{booktabs}}\n{body}"
-
-
-def csv_text(table: Table) -> str:
-    """Comma-separated values, UTF-8, unrounded; text that a spreadsheet would run is quoted."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerows([_csv_value(value) for value in row] for row in (table.header, *table.rows))
-    return lines.getvalue()
-
-
-def _text(value: Value) -> str:
-    return units.UNKNOWN if value is None else str(value)
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks and control characters, which would end a row early."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table and at the start of a line."""
-    escaped = re.sub(r"([\\`*|<>\[\]$]|~(?=~)|(?<=~)~|&(?=#?\w+;))", r"\\\1", one_line(text))
-    escaped = re.sub(r"^([#+-])(?=[\s#])", r"\\\1", escaped)
-    # Between letters an underscore is only an underscore.
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
-
-
-def _csv_value(value: Value) -> Value:
-    # Spreadsheets run such text as a formula (OWASP, "CSV injection").
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
     return value

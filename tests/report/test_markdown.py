@@ -164,7 +164,7 @@ def test_the_protocol_gives_data_seeds_recipe_and_preprocessing() -> None:
     text = section(report(asked, [*found]), "Protocol")
     assert "10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9); 300 train, 400 val, 1,000 test" in text
     assert "Identical images on both sides: 2 in train/test." in text
-    assert "Seeds: 3, 5." in text
+    assert "- Seeds: 3, 5; every cell sees the same split." in text
     shared = next(line for line in text.split("\n") if "every strategy" in line)
     assert "epochs 10, batch_size 32, lr 0.001" in shared
     assert "flip off" in shared

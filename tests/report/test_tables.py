@@ -2,15 +2,13 @@
 
 import csv
 import io
-import math
 import re
 
 import pandas as pd
-import pytest
 
 from bench.analysis.summary import summarise
-from bench.report import tables
-from bench.report.tables import Table, Value
+from bench.report import formats, tables
+from bench.report.formats import Table, Value
 from bench.schema import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
@@ -28,59 +26,6 @@ def read_csv(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text)))
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_stays_in_its_markdown_cell(name: str) -> None:
-    lines = tables.markdown(Table(("name", "n"), ((name, 1),), "lr")).split("\n")
-    assert len(lines) == 3
-    # Cells are divided by the pipes that no backslash escapes.
-    assert len(re.findall(r"(?<!\\)\|", lines[2])) == 3
-    shown = re.sub(r"\\(.)", r"\1", lines[2].split(" | ")[0].removeprefix("| ")).strip()
-    assert shown == name.replace("\n", " ")
-    assert re.search(r"(?<!\\)[`*<]", lines[2]) is None
-
-
-def test_usual_names_read_unchanged_in_markdown() -> None:
-    for name in ("mobilenet_v3_small", "resnet50:IMAGENET1K_V2", "-", "3/3 (1 diverged)", "a & b"):
-        assert tables.escape_markdown(name) == name
-    assert tables.escape_markdown("__init__") == r"\_\_init\_\_"
-    assert tables.escape_markdown("# title") == r"\# title"
-
-
-def test_markdown_columns_are_aligned() -> None:
-    text = tables.markdown(Table(("name", "n"), (("long name", 1), ("x", 1000)), "lr"))
-    assert text.split("\n") == [
-        "| name      |    n |",
-        "| --------- | ---: |",
-        "| long name |    1 |",
-        "| x         | 1000 |",
-    ]
-
-
-def test_latex_specials_are_escaped_and_the_rules_are_booktabs() -> None:
-    text = tables.latex(table(*HOSTILE, None))
-    assert r"\toprule" in text
-    assert r"\bottomrule" in text
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().split("\n")
-    assert len(body) == len(HOSTILE) + 1
-    specials = body[HOSTILE.index("50%_&#$~^{}\\")]
-    assert specials.startswith(r" 50\%\_\&\#\$")
-    for line in body:
-        assert line.endswith(r"\\")
-        assert re.search(r"(?<!\\)[%_&#$]", line.removesuffix(r"\\")) is None
-    assert body[-1].split() == ["-", r"\\"]
-
-
-def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_numbers_do_not() -> None:
-    text = tables.csv_text(table("=1+1", "+a", "-a", "@a", "\ta", -1.5, -3, "a=b", None))
-    found = [row[0] if row else "" for row in read_csv(text)[1:]]
-    assert found == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "-1.5", "-3", "a=b", ""]
-
-
-def test_csv_numbers_come_back_bit_for_bit() -> None:
-    values = [0.1 + 0.2, math.pi, 1e-17, 5130]
-    assert [float(row[0]) for row in read_csv(tables.csv_text(table(*values)))[1:]] == values
-
-
 def test_results_have_a_row_per_cell_in_the_order_of_the_suite_with_every_scalar() -> None:
     asked = run(["vit_b_16", "resnet18"], ["partial"], seeds=[0, 1])
     found: list[Result | Failure] = [
@@ -88,7 +33,7 @@ def test_results_have_a_row_per_cell_in_the_order_of_the_suite_with_every_scalar
         result(cell("vit_b_16", "partial", 1), val=380, test=951),
         result(cell("vit_b_16", "partial", 0)),
     ]
-    text = tables.csv_text(tables.cells(asked, found, summarise(asked, found).missing))
+    text = formats.csv_text(tables.cells(asked, found, summarise(asked, found).missing))
     frame = pd.read_csv(io.StringIO(text)).set_index("cell_id")
     assert list(frame.index) == list(asked.cells)
     assert list(frame["status"]) == ["ok", "ok", "timeout", "missing"]
@@ -130,7 +75,7 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     ]
     assert main.rows[0][2:6] == ("95.0", "92.4–96.7", "94.0", "92.4–95.3")
     assert main.rows[3][2:10] == (*["-"] * 7, "0/1 (1 diverged)")
-    numbers = read_csv(tables.csv_text(tables.main_numbers(summarise(asked, found))))
+    numbers = read_csv(formats.csv_text(tables.main_numbers(summarise(asked, found))))
     failed = dict(zip(numbers[0], numbers[4], strict=True))
     assert failed["val_mean"] == failed["train_seconds_mean"] == failed["peak_memory_bytes"] == ""
     assert dict(zip(numbers[0], numbers[1], strict=True))["val_sd"] == ""
@@ -142,8 +87,8 @@ def test_costs_without_the_work_of_an_earlier_run_are_marked_in_every_format() -
     summary = summarise(asked, [records.reused(found[0]), found[1]])
     main = {row[0]: row for row in tables.main(summary).rows}
     assert [main[name][6:8] for name in ("a", "b")] == [("2.00 †", "200 †"), ("2.00", "200")]
-    assert "2.00 † & 200 †" in re.sub(r" +", " ", tables.latex(tables.main(summary)))
-    header, *rows = read_csv(tables.csv_text(tables.main_numbers(summary)))
+    assert "2.00 † & 200 †" in re.sub(r" +", " ", formats.latex(tables.main(summary)))
+    header, *rows = read_csv(formats.csv_text(tables.main_numbers(summary)))
     told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
     assert [told[name]["features_reused"] for name in ("a", "b")] == ["True", "False"]
     assert told["a"]["train_seconds_mean"] == "2.0"
@@ -160,7 +105,7 @@ def test_the_matrix_has_a_dash_where_nothing_is_ok() -> None:
     assert tables.matrix(scores) == Table(
         ("Architecture", "partial", "fine_tuning"), (("a", "90.0", "-"), ("b", "-", "80.0")), "lrr"
     )
-    assert tables.csv_text(tables.matrix_numbers(scores)) == (
+    assert formats.csv_text(tables.matrix_numbers(scores)) == (
         "architecture,partial,fine_tuning\na,0.9,\nb,,0.8\n"
     )
 
@@ -181,7 +126,7 @@ def test_hostile_labels_reach_every_table() -> None:
     asked = run(HOSTILE, ["=s|1"])
     found = records.drawn(asked, ["=s|1"])
     summary = summarise(asked, found)
-    assert len(tables.markdown(tables.main(summary)).split("\n")) == 2 + len(HOSTILE)
-    rows = read_csv(tables.csv_text(tables.cells(asked, found, ())))
+    assert len(formats.markdown(tables.main(summary)).split("\n")) == 2 + len(HOSTILE)
+    rows = read_csv(formats.csv_text(tables.cells(asked, found, ())))
     labels = {row[rows[0].index("cell.architecture_label")] for row in rows[1:]}
     assert labels == {f"'{name}" if name[0] in "=@" else name for name in HOSTILE}
