@@ -1,0 +1,101 @@
+"""What a suite could have seen, and what it would take to see more."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from bench.analysis.paired import Contrasts, Floats, Outcomes
+
+POWER = 0.8
+"""How often a difference must be found to count as one that can be seen."""
+
+Z_POWER = float(special.ndtri(POWER))
+
+
+class Settling(NamedTuple):
+    """What would tell a tied row from the leader, at the difference seen and 80 % power.
+
+    None where it cannot be had that way: the difference is within the margin or too small for it,
+    the other source of error is too large, or with one seed the share of the seeds is unknown.
+    """
+
+    more_seeds: int | None  # for each row, on the images there are
+    val_images: int | None  # in all, with the seeds there are
+
+
+def visible_difference(behind: Contrasts, limit: float, margin: float) -> float | None:
+    """The smallest true difference from the leader that is found in 80 of 100 suites.
+
+    Of the typical (median) row. None where nothing was compared or nothing varies.
+    """
+    errors_R = behind.errors_R
+    compared_R = (errors_R > 0) & (behind.freedoms_R > 0)  # not the leader with itself
+    if not compared_R.any():
+        return None
+    limits_R = on_t_scale(limit, behind.freedoms_R)
+    needed_R = np.maximum((limits_R + Z_POWER) * errors_R, margin + Z_POWER * errors_R)
+    return float(np.median(needed_R[compared_R]))
+
+
+def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
+    """A limit in normal deviates as one of t statistics with these degrees of freedom."""
+    return np.asarray(special.stdtrit(np.maximum(freedoms_R, 1), special.ndtr(limit)))
+
+
+def settling(found: Outcomes, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
+    """What would tell this row from the leader, which is row 0."""
+    mean = float(behind.means_R[row])
+    if mean <= margin:
+        return Settling(None, None)
+    t_limit = float(on_t_scale(limit, behind.freedoms_R[row : row + 1])[0])
+    # The difference must be both significant and no less than the margin.
+    needed = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER) ** 2
+    items = float(behind.items_R[row]) ** 2
+    if np.isnan(behind.seeds_R[row]):
+        return Settling(None, math.ceil(found.num_images * items / needed))
+    seeds = float(behind.seeds_R[row]) ** 2
+    chance = sum(chance_variance(found, one) for one in (0, row))
+    return Settling(
+        more_seeds=_more_seeds(found, (0, row), items, seeds, chance, needed),
+        val_images=_val_images(found.num_images, items, seeds, chance, needed),
+    )
+
+
+def chance_variance(found: Outcomes, row: int) -> float:
+    """The part of a mean's variance that comes of single images changing sides between seeds."""
+    seeds = found.num_seeds_R[row]
+    if seeds < 2:
+        return 0.0
+    shares_N = found.hits_RN[row] / seeds
+    varying_N = shares_N * (1 - shares_N) / (seeds - 1) * found.weights_N**2
+    return float(varying_N.mean() / found.num_images)
+
+
+def _more_seeds(
+    found: Outcomes,
+    pair: tuple[int, int],
+    items: float,
+    seeds: float,
+    chance: float,
+    needed: float,
+) -> int | None:
+    """More seeds leave what the images differ in by nature, and lessen all that is chance."""
+    by_nature = max(0.0, items - chance)
+    if by_nature >= needed:
+        return None
+    factor = max(chance / (needed - by_nature), seeds / needed)
+    now = float(found.num_seeds_R[[*pair]].min())
+    return max(1, math.ceil(now * (factor - 1)))
+
+
+def _val_images(
+    num_images: int, items: float, seeds: float, chance: float, needed: float
+) -> int | None:
+    """More images leave what a whole training is lucky in, and lessen the rest."""
+    of_training = max(0.0, seeds - chance)
+    if of_training >= needed:
+        return None
+    factor = max(items / needed, min(chance, seeds) / (needed - of_training))
+    return max(num_images + 1, math.ceil(num_images * factor))
