@@ -17,6 +17,9 @@ from bench.schema import Predictions
 LARGEST = 65535
 """Largest class id that can be packed, and the integer that stands for a confidence of 1."""
 
+MISTAKES = 24
+"""Images of a cell that are worth showing."""
+
 
 class Unpacked(NamedTuple):
     """One entry per image, in the order of split.csv."""
@@ -64,7 +67,7 @@ def unpack(predictions: Predictions) -> Unpacked:
     )
 
 
-def confident_mistakes(predictions: Predictions, limit: int = 24) -> list[int]:
+def confident_mistakes(predictions: Predictions, limit: int = MISTAKES) -> list[int]:
     """Indices of at most `limit` wrong images, the most confident first, equal ones by index.
 
     ValueError where the predictions are damaged.

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import bench
 from bench.identity import cell_id
 from bench.schema import Cell, Failure, Machine, Provenance, Result, Source
+from bench.suite import KeepWeights
 from bench.training.context import Context
 
 POISONED_EXIT = 70
@@ -22,6 +23,8 @@ class Job(NamedTuple):
     machine: Machine
     commit: str | None
     weights: Source
+    keep_weights: KeepWeights = "none"
+    seeds: tuple[int, ...] = ()  # of the suite, in its order
 
 
 class Cause(NamedTuple):

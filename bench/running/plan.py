@@ -4,8 +4,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from bench.predictions import MISTAKES
 from bench.running.findings import Speed
 from bench.schema import Cell, Kind
+from bench.suite import KeepWeights
 from bench.training.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 
 Sizes = tuple[str, int]
@@ -35,6 +37,7 @@ REPORT_SECONDS = 3.0
 RECORD_BYTES = 30_000
 BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
 REPORT_BYTES = 4_000_000
+THUMBNAIL_BYTES = 2_000
 
 
 class WorkerPlan(NamedTuple):
@@ -138,12 +141,32 @@ def sizes_of(cell: Cell) -> Sizes:
     return cell.architecture, cell.image_size
 
 
+def weights_bytes(cells: Sequence[Cell], sizes: Sequence[int], keep: KeepWeights) -> int:
+    """What kept weights take at the most, by the size of each cell's.
+
+    Those of the best seed of each row, and one file more while a better one takes the place of
+    another.
+    """
+    if keep != "winner":
+        return sum(sizes) if keep == "all" else 0
+    by_row: dict[tuple[str, str], list[int]] = {}
+    for cell, size in zip(cells, sizes, strict=True):
+        by_row.setdefault((cell.architecture_label, cell.strategy), []).append(size)
+    replaced = (seeds[0] for seeds in by_row.values() if len(seeds) > 1)
+    return sum(seeds[0] for seeds in by_row.values()) + max(replaced, default=0)
+
+
 def disk_bytes(cells: Sequence[Cell]) -> int:
-    """Size of the run folder, about: records, tables and plots; the cache is counted apart."""
+    """Size of the run folder, about: records, thumbnails, tables and plots.
+
+    The cache and kept weights are counted apart.
+    """
     records = (
         RECORD_BYTES
         + BYTES_PER_SCORED_IMAGE * (cell.data.num_val + cell.data.num_test)
         + 8 * len(cell.data.classes) ** 2
         for cell in cells
     )
-    return REPORT_BYTES + sum(records)
+    mistakes = MISTAKES * len(cells)
+    thumbnails = THUMBNAIL_BYTES * min([mistakes, *(cell.data.num_test for cell in cells)])
+    return REPORT_BYTES + sum(records) + thumbnails

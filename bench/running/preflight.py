@@ -14,12 +14,14 @@ from bench.measure.device import Device
 from bench.measure.meters import synchronize
 from bench.models import build, weights
 from bench.models.architectures import ARCHITECTURES
+from bench.models.build import Network
 from bench.models.source import Download
 from bench.models.weights import RANDOM, Request
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.schema import Cell, Preprocessing, Source, Weights
 from bench.training.cell import start_of
 from bench.training.placement import placement, prepare_device
+from bench.training.trained import trained_bytes
 
 T = TypeVar("T")
 
@@ -111,6 +113,19 @@ def pipelines(cells: Sequence[Cell], prepared: Prepared) -> dict[tuple[str, int]
 def forward_macs(wanted: Iterable[tuple[str, int]], num_classes: int) -> dict[tuple[str, int], int]:
     """Multiply-accumulates of one image for each architecture and size."""
     return {(name, size): build.forward_macs(name, num_classes, size) for name, size in wanted}
+
+
+def trained_sizes(cells: Sequence[Cell]) -> list[int]:
+    """Bytes of the trained values of each cell; seeds of a strategy have the same."""
+    outlines: dict[tuple[str, int], Network] = {}
+    sizes: dict[tuple[str, str], int] = {}
+    for cell in cells:
+        shape, row = (cell.architecture, cell.image_size), (cell.architecture_label, cell.strategy)
+        if shape not in outlines:
+            outlines[shape] = build.outline(shape[0], len(cell.data.classes), shape[1])
+        if row not in sizes:
+            sizes[row] = trained_bytes(cell, outlines[shape])
+    return [sizes[cell.architecture_label, cell.strategy] for cell in cells]
 
 
 def measure_speeds(cells: Sequence[Cell], device: Device) -> dict[tuple[str, int], Speed]:

@@ -171,6 +171,12 @@ def same_ids(found: Sequence[Cell]) -> list[Problem]:
     return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
 
 
+def weights_bytes(assignment: Assignment) -> int:
+    """What trained weights will take on the disk while the suite runs, at the most."""
+    sizes: Sequence[int] = child.call("bench.running.preflight:trained_sizes", assignment.cells)
+    return plan.weights_bytes(assignment.cells, sizes, assignment.suite.keep_weights)
+
+
 def predicted_seconds(assignment: Assignment, decoding_seconds: float) -> float:
     """Wall time of the run, from a few real steps of each architecture on this device.
 
@@ -244,12 +250,19 @@ def go_on(earlier: Run, fresh: Run) -> Run:
             f"--out: the run in this folder was another task: {changed[0]} changed since; "
             "name a new folder"
         )
-    return earlier
+    now_wanted = {key: fresh.suite[key] for key in ("keep_weights",) if key in fresh.suite}
+    return earlier.model_copy(update={"suite": {**earlier.suite, **now_wanted}})
 
 
 def _asked(run: Run) -> dict[str, Any]:
-    """The suite without the preference list, of which a run keeps what it found first."""
-    return {key: value for key, value in run.suite.items() if key != "weights"}
+    """What the suite asks of the cells; keys that an older bench did not know are at their default.
+
+    Without the preference list, of which a run keeps what it found first, and what is kept.
+    """
+    known = {name: field.default for name, field in Suite.model_fields.items()}
+    unsaid = {key: value for key, value in known.items() if isinstance(value, str | float)}
+    asked = {**unsaid, **run.suite}
+    return {key: value for key, value in asked.items() if key not in ("weights", "keep_weights")}
 
 
 def write_split(folder: Path, images: Images) -> None:
@@ -293,9 +306,9 @@ def train(
     listen: Listener,
 ) -> Run:
     """Run the cells that are left, and return the finished run. The folder must be locked."""
-    hardware, images, prepared = assignment.hardware, assignment.images, assignment.prepared
+    images, prepared = assignment.images, assignment.prepared
     context = Context(
-        hardware.device,
+        assignment.hardware.device,
         images.dataset,
         images.split,
         prepared.files,
@@ -320,8 +333,22 @@ def train(
     write_split(folder, images)
     write("running", None)
     try:
-        run_cells(left, Job(folder, context, hardware.machine, hardware.commit, run.source), note)
+        run_cells(left, job_of(folder, run, assignment, context), note)
     except Stopped:
         write("interrupted", now())
         raise
     return write("finished", now())
+
+
+def job_of(folder: Path, run: Run, assignment: Assignment, context: Context) -> Job:
+    """What every worker of this sitting is given."""
+    suite, hardware = assignment.suite, assignment.hardware
+    return Job(
+        folder,
+        context,
+        hardware.machine,
+        hardware.commit,
+        run.source,
+        suite.keep_weights,
+        tuple(suite.seeds),
+    )

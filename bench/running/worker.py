@@ -13,6 +13,7 @@ from bench.identity import cell_id, keys
 from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused, Noted
 from bench.running.failure import cause_of
 from bench.running.job import POISONED_EXIT, Job, failure, provenance, summary
+from bench.running.keeping import Keeper
 from bench.running.plan import group
 from bench.schema import Cell, EpochPoint, Failure, Result
 from bench.store import FolderError
@@ -28,15 +29,22 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
         faulthandler.enable()
         prepare_device(job.context.device)
         label = cells[0].architecture_label
-        shared = Shared(job.context, cells, lambda text: sender.send(Noted(f"{label}: {text}")))
+
+        def tell(text: str) -> None:
+            sender.send(Noted(f"{label}: {text}"))
+
+        shared = Shared(job.context, cells, tell)
+        keeper = Keeper(job, shared, tell)
         for index, cell in enumerate(cells):
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))
-            record = attempt(cell, shared, job, sender)
+            record = attempt(cell, shared, job, sender, keeper)
             if record.kind == "cuda" and len(group(cells[index:], cell)) > 1:
                 os._exit(POISONED_EXIT)  # without a record: its seeds are run once more
             shared.release(cell)
             store.write_record(job.folder, record)
+            if isinstance(record, Result):
+                keeper.drop_beaten_by(record)
             sender.send(CellEnded(record.cell_id, record.status, summary(record)))
             if record.kind == "cuda":
                 os._exit(POISONED_EXIT)
@@ -49,7 +57,9 @@ def log_of(job: Job, cell: Cell) -> Path:
     return store.cell_folder(job.folder, cell_id(cell)) / "log.txt"
 
 
-def attempt(cell: Cell, shared: Shared, job: Job, sender: Connection) -> Result | Failure:
+def attempt(
+    cell: Cell, shared: Shared, job: Job, sender: Connection, keeper: Keeper
+) -> Result | Failure:
     """The record of one cell, whatever happens to it short of the end of the process."""
     started = time.perf_counter()
 
@@ -57,7 +67,7 @@ def attempt(cell: Cell, shared: Shared, job: Job, sender: Connection) -> Result 
         sender.send(EpochEnded(cell_id(cell), point, images_per_second))
 
     try:
-        return result(cell, run_cell(cell, shared, report), job)
+        return result(cell, run_cell(cell, shared, report, keeper.of(cell)), job)
     except Exception as error:  # the one place where anything that goes wrong becomes a record
         traceback.print_exc()
         return failure(cell, cause_of(error), job, seconds=time.perf_counter() - started)

@@ -39,6 +39,14 @@ from bench.training.strategies import STARTS_FROZEN, live_phase
 Report = Callable[[EpochPoint, float], None]
 """Told of every epoch: its point of the learning curve, and its images per second."""
 
+Keep = Callable[[Quality, nn.Module], None]
+"""Given the scores and what was trained, the network or the head alone, at no cost of the cell's;
+the next cell may train it further."""
+
+
+def forget(quality: Quality, module: nn.Module) -> None:
+    """Keep nothing of what was trained."""
+
 
 class Outcome(NamedTuple):
     """What a cell came to, before it is put into a record."""
@@ -92,7 +100,7 @@ class Trained(NamedTuple):
     execution: Execution
 
 
-def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
+def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) -> Outcome:
     """Train and score one cell. Raises Diverged, and whatever torch raises."""
     work = work_of(cell, shared)
     meters = Meters(shared.context.device)
@@ -127,6 +135,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report) -> Outcome:
         features=None if work.features is None else work.features.value.how,
     )
     points = tuple(curve.points)
+    keep(quality, trained.module)
     return Outcome(quality, points, cost, combined.memory, combined.energy, trained.execution)
 
 

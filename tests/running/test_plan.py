@@ -128,3 +128,22 @@ def test_predicted_time_adds_visits_at_their_measured_speed() -> None:
         for forward in (0.0, 0.01)
     )
     assert moving - still == pytest.approx(1700 * 0.01)
+
+
+def test_kept_weights_take_the_best_seed_of_each_row_and_one_file_while_it_is_replaced() -> None:
+    names = product(("resnet18", "vgg16"), ("partial", "fine_tuning"), (0, 1, 2))
+    cells = [records.cell(*name) for name in names]
+    sizes = [10] * 3 + [100] * 3 + [20] * 3 + [700] * 3
+    assert plan.weights_bytes(cells, sizes, "none") == 0
+    assert plan.weights_bytes(cells, sizes, "all") == 3 * (10 + 100 + 20 + 700)
+    assert plan.weights_bytes(cells, sizes, "winner") == 10 + 100 + 20 + 700 + 700
+    assert plan.weights_bytes(cells[::3], sizes[::3], "winner") == 10 + 100 + 20 + 700
+    assert plan.weights_bytes([], [], "winner") == 0
+
+
+def test_thumbnails_are_at_most_those_of_every_cell_and_of_every_test_image() -> None:
+    cells = [records.cell("resnet18", "partial", seed) for seed in range(100)]
+    by_count = [plan.disk_bytes(cells[:count]) for count in (0, 1, 2, 99, 100)]
+    record = by_count[4] - by_count[3]  # when every test image has its thumbnail already
+    assert by_count[2] - by_count[1] - record == 24 * plan.THUMBNAIL_BYTES
+    assert by_count[4] - by_count[0] == 100 * record + 1000 * plan.THUMBNAIL_BYTES

@@ -28,6 +28,22 @@ def test_another_list_of_weights_alone_is_no_other_task() -> None:
     assert sitting.go_on(EARLIER, fresh) == EARLIER
 
 
+def test_what_is_kept_may_change_and_is_then_what_the_run_says() -> None:
+    fresh = changed(suite={**EARLIER.suite, "keep_weights": "all"})
+    gone_on = sitting.go_on(EARLIER, fresh)
+    assert gone_on.suite["keep_weights"] == "all"
+    assert gone_on.model_copy(update={"suite": EARLIER.suite}) == EARLIER
+
+
+def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -> None:
+    older = {key: value for key, value in EARLIER.suite.items() if key != "target"}
+    assert EARLIER.suite["target"] == 0.9
+    earlier = changed(suite=older)
+    assert sitting.go_on(earlier, EARLIER).started_at == EARLIER.started_at
+    with pytest.raises(FolderError, match="the suite changed since"):
+        sitting.go_on(earlier, changed(suite={**EARLIER.suite, "target": 0.5}))
+
+
 @pytest.mark.parametrize(
     ("fresh", "name"),
     [

@@ -14,6 +14,7 @@ from bench.models.weights import WeightsError
 from bench.running import worker
 from bench.running.failure import cause_of
 from bench.running.job import Job
+from bench.running.keeping import Keeper
 from bench.schema import Failure, Source
 from bench.training.context import Context
 from bench.training.fit import Diverged
@@ -36,7 +37,8 @@ def test_a_picture_that_is_gone_since_the_check_fails_the_cell_and_names_it(
     job = Job(
         tmp_path / "out", context, records.CPU, None, Source(wanted=("random",), used="random")
     )
-    record = worker.attempt(cell, Shared(context, (cell,)), job, sender)
+    shared = Shared(context, (cell,))
+    record = worker.attempt(cell, shared, job, sender, Keeper(job, shared, lambda text: None))
     sender.close()
     receiver.close()
 
