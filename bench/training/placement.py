@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.measure import resident
 from bench.measure.device import Device
-from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16, usable_cores
+from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16, usable_cores
 from bench.schema import Execution, Recipe
 
 M = TypeVar("M", bound=nn.Module)
@@ -111,7 +111,7 @@ def _precision(
         (size for family, size in FP32_ON_CPU_BELOW.items() if architecture.startswith(family)),
         default=0.0,
     )
-    return "bf16" if cpu_has_bf16() and image_size >= below else "fp32"
+    return "bf16" if cpu_favours_bf16() and image_size >= below else "fp32"
 
 
 def worth_compiling(device: torch.device, training_seconds: float) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench import predictions
 from bench.measure import resident
 from bench.measure.device import Device
-from bench.measure.hardware import cpu_has_bf16, gpu_has_bf16
+from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16
 from bench.training.cell import Outcome
 from tests.benchmarks import engine, tutorial
 from tests.benchmarks.frameworks import FRAMEWORKS
@@ -43,7 +43,7 @@ def run_of(name: str, device: Device) -> Run:
     if name == "tutorial":
         return partial(with_defaults, run=tutorial.run, autotune=False)
     index = device.index or 0
-    bf16 = gpu_has_bf16(index) if device.type == "cuda" else cpu_has_bf16()
+    bf16 = gpu_has_bf16(index) if device.type == "cuda" else cpu_favours_bf16()
     framework = FRAMEWORKS[name]
     framework.load()
     return partial(with_defaults, run=lambda task: framework.run(task, bf16), autotune=True)

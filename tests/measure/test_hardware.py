@@ -14,7 +14,7 @@ import torch
 
 import bench
 from bench.measure import hardware
-from bench.measure.hardware import Limits, cgroup_free_bytes, cgroup_limits, has_bf16, machine
+from bench.measure.hardware import Limits, cgroup_free_bytes, cgroup_limits, favours_bf16, machine
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -177,27 +177,30 @@ def test_free_memory_is_that_of_the_machine_or_of_the_group_if_less(
 @pytest.mark.parametrize(
     ("cpuinfo", "expected"),
     [
-        ("flags\t\t: fpu sse2 avx512f avx512_bf16\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 avx512f avx512_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx512f avx512_bf16\n", False),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n", True),
         ("flags\t\t: fpu amx_bf16 amx_tile\n", True),
         ("Features\t: fp asimd bf16 i8mm\n", True),
-        ("flags\t\t: fpu sse2 avx512f avx512_vnni\n", False),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 avx512f avx512_vnni\n", False),
         ("bugs\t\t: avx512_bf16\n", False),
         ("", False),
     ],
 )
 def test_bf16_is_read_from_the_instruction_flags(cpuinfo: str, expected: bool) -> None:
-    assert has_bf16(cpuinfo) is expected
+    assert favours_bf16(cpuinfo) is expected
 
 
 @needs_linux
-def test_this_cpu_has_bf16_exactly_where_torch_knows_it() -> None:
+def test_a_cpu_that_favours_bf16_has_instructions_that_torch_knows() -> None:
     knows = [
         getattr(torch.cpu, name, bool)()
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     ]
     if "Features" in Path("/proc/cpuinfo").read_text():
         pytest.skip("torch's queries cover x86 alone")
-    assert hardware.cpu_has_bf16() is any(knows)
+    amx = knows[1]
+    assert amx <= hardware.cpu_favours_bf16() <= any(knows)
 
 
 def test_a_mark_of_a_container_is_believed_and_silence_is_unknown(

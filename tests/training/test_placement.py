@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.hardware import cpu_has_bf16
+from bench.measure.hardware import cpu_favours_bf16
 from bench.training.placement import COMPILERS, placement, worth_compiling
 from tests.training import cells
 
@@ -34,7 +34,7 @@ def test_auto_takes_bf16_where_the_cpu_has_it_and_the_network_gains(
     architecture: str, size: int, dense: bool
 ) -> None:
     place = placement(architecture, cells.recipe(precision="auto"), size, cells.CPU)
-    assert place.execution.precision == ("bf16" if dense and cpu_has_bf16() else "fp32")
+    assert place.execution.precision == ("bf16" if dense and cpu_favours_bf16() else "fp32")
 
 
 def test_images_and_convolutions_lie_channels_last_and_features_as_they_are() -> None:
