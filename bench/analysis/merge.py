@@ -4,11 +4,13 @@ Runs merge where the tasks of their cells agree but for the seed. What the suite
 (where weights are looked for first, which are kept) may differ, and so may the machines.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product
 from typing import Any, NamedTuple
 
-from bench.analysis.summary import missing_cells
+from bench.analysis.rows import machine_of, missing_cells, results
+from bench.analysis.summary import MARGIN
 from bench.identity import cell_identity
 from bench.schema import Failure, Result, Run
 
@@ -49,19 +51,19 @@ class NotOneTask(ValueError):
 NOT_COMPARED = ("seeds", "weights", "keep_weights")
 """Keys of the suite that leave a cell's task as it is."""
 
-LATER_KEYS: Mapping[str, Any] = {"margin": 0.005}
+LATER_KEYS: Mapping[str, Any] = {"margin": MARGIN}
 """Keys that older runs do not have, and what their absence means."""
 
 
 def merge(parts: Sequence[Part]) -> Merged:
-    """The runs as one, in the order of the first suite; a single run comes back as it is.
+    """The runs as one, in the order of the first suite; a single one on its reference machine.
 
     Of a cell that several runs have, an ok record counts before one that is not (a resumed run
     would have replaced it), then that of the run named first. Raises NotOneTask.
     """
     first = parts[0]
     if len(parts) == 1:
-        return Merged(first.run, list(first.records), ())
+        return Merged(on_reference_machine(first.run, first.records), list(first.records), ())
     for one, other in combinations(parts, 2):
         if problems := [*run_differences(one, other), *cell_differences(one, other)]:
             raise NotOneTask(one.name, other.name, problems)
@@ -71,11 +73,21 @@ def merge(parts: Sequence[Part]) -> Merged:
     order = product(first.run.preprocessing, strategies, seeds)
     cells = tuple(ids[asked] for asked in order if asked in ids)
     counted, repeated = _counted(parts)
-    return Merged(
-        run=_as_one([part.run for part in parts], seeds, cells),
-        records=[counted[cell_id] for cell_id in cells if cell_id in counted],
-        repeated=tuple(repeated),
-    )
+    records = [counted[cell_id] for cell_id in cells if cell_id in counted]
+    run = _as_one([part.run for part in parts], seeds, cells)
+    return Merged(on_reference_machine(run, records), records, tuple(repeated))
+
+
+def on_reference_machine(run: Run, records: Sequence[Result | Failure]) -> Run:
+    """The run as of the machine of most ok cells, whose costs are compared."""
+    ok = results(records)
+    machines = Counter(map(machine_of, ok))
+    if len(machines) < 2:
+        return run
+    reference = max(machines, key=lambda machine: machines[machine])
+    machine = next(result.machine for result in ok if machine_of(result) == reference)
+    profile = "gpu" if machine.device == "cuda" else "cpu"
+    return run.model_copy(update={"machine": machine, "profile": profile})
 
 
 def _cell_ids(part: Part) -> dict[tuple[str, str, int], str]:

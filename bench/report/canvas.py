@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row
+from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.fonts import drawable
 from bench.report.formats import one_line
@@ -83,9 +84,9 @@ def caption(figure: Figure, title: str, note: str) -> None:
     figure.supxlabel(note, x=0.01, ha="left", fontsize=6.8, color=GREY, linespacing=1.5)
 
 
-def basis(run: Run) -> str:
-    """What the numbers stand on: machine, data and the number of seeds and images."""
-    return " · ".join(
+def basis(run: Run, summary: Summary) -> str:
+    """What the numbers stand on: machine, data, seeds and images; and what had no room."""
+    line = " · ".join(
         (
             f"{short(run.suite_name)}, {units.setting(run)}",
             f"{short(run.data.name)}: {run.data.num_train:,} train, {run.data.num_val:,} val, "
@@ -93,6 +94,17 @@ def basis(run: Run) -> str:
             units.plural(len(run.suite["seeds"]), "seed"),
         )
     )
+    machines = "\nCosts: of the cells on this machine." if summary.mixed_machines else ""
+    return f"{line}{machines}{_no_room(run, summary)}"
+
+
+def _no_room(run: Run, summary: Summary) -> str:
+    counts = {
+        "architectures": (len({r.architecture for r in summary.rows}), len(run.preprocessing)),
+        "strategies": (len({r.strategy for r in summary.rows}), len(run.suite["strategies"])),
+    }
+    parts = [f"{n} of {total} {what}" for what, (n, total) in counts.items() if n < total]
+    return f"\nShown: {' and '.join(parts)}, those with the best val scores." if parts else ""
 
 
 def not_shown(rows: Sequence[Row]) -> str:

@@ -11,7 +11,8 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.analysis.summary import Row, Summary, comparable_cost, peak_memory_bytes
+from bench.analysis.rows import Row, comparable_cost, peak_memory_bytes
+from bench.analysis.summary import Summary
 from bench.report import canvas, units
 from bench.schema import Result, Run
 
@@ -51,6 +52,8 @@ def _mebibytes(value: float | None) -> float | None:
 
 def against_cost(run: Run, found: Sequence[Result], summary: Summary, cost: CostAxis) -> Figure:
     """Test score against a cost on a log axis: a point per row, with its range over seeds."""
+    if summary.mixed_machines:  # the ranges of costs are of one machine, as their means are
+        found = [result for result in found if result.machine == run.machine]
     style = canvas.look(summary)
     figure = canvas.blank(width=7.2, height=max(4.0, 0.9 + 0.19 * sum(map(len, style))))
     ax = figure.subplots()
@@ -70,12 +73,12 @@ def against_cost(run: Run, found: Sequence[Result], summary: Summary, cost: Cost
     canvas.caption(
         figure,
         f"Test {units.METRICS[summary.metric]} against {cost.title}",
-        f"{canvas.basis(run)}\n{_range_legend(run)}{canvas.not_shown(left_out)}",
+        f"{canvas.basis(run, summary)}\n{_range_legend(run)}{canvas.not_shown(left_out)}",
     )
     texts = {row: _point_label(row, summary) for row in points}
     if len(points) > 8 or not _label_all(figure, ax, texts, points):
         canvas.legends(figure, style)
-        chosen = (summary.winner, summary.recommended)
+        chosen = (summary.leader, summary.recommended)
         _label(figure, ax, {row: texts[row] for row in chosen if row in points}, points)
     return figure
 
@@ -123,7 +126,8 @@ def _log_axis(ax: Axes, values: Sequence[float]) -> None:
 
 
 def _point_label(row: Row, summary: Summary) -> str:
-    roles = ["winner on val"] if row == summary.winner else []
+    best = "winner" if summary.winner else "best"
+    roles = [f"{best} on val"] if row == summary.leader else []
     roles += ["recommended"] if row == summary.recommended else []
     name = f"{canvas.short(row.architecture)} · {canvas.short(row.strategy)}"
     return f"{name}\n{', '.join(roles)}" if roles else name

@@ -1,5 +1,6 @@
 """Learning curves: val score and train loss by epoch."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def learning_curves(run: Run, found: Sequence[Result], summary: Summary) -> Figu
     canvas.caption(
         figure,
         "Learning curves by strategy",
-        f"{canvas.basis(run)}\n{lines}{' Dashed: a new phase begins.' if phased else ''}"
+        f"{canvas.basis(run, summary)}\n{lines}{' Dashed: a new phase begins.' if phased else ''}"
         + canvas.not_shown([row for row in summary.rows if row.val is None]),
     )
     figure.legend(
@@ -50,14 +51,29 @@ def _curve_panels(above: Axes, below: Axes, mine: Sequence[Result], style: canva
         curves = [r.curve for r in mine if r.cell.architecture_label == architecture]
         for ax, value in ((above, _val_percent), (below, _train_loss)):
             if len(curves) > 1:
-                for curve in curves:
-                    _line(ax, [curve], value, color=colour, lw=0.5, alpha=0.45)
-            _line(ax, curves, value, color=colour, lw=1.4, marker=".", ms=3)
+                _seeds(ax, curves, value, color=colour, lw=0.5, alpha=0.45)
+            _mean(ax, curves, value, color=colour, lw=1.4, marker=".", ms=3)
     if mine:
         _mark_phases(above, below, mine[0].curve)
 
 
-def _line(
+def _seeds(
+    ax: Axes,
+    curves: Sequence[Sequence[EpochPoint]],
+    value: Callable[[EpochPoint], float | None],
+    **line: Any,
+) -> None:
+    # One line with gaps: thousands of lines would take minutes to draw.
+    epochs: list[float] = []
+    values: list[float] = []
+    for curve in curves:
+        known = [(point.epoch, found) for point in curve if (found := value(point)) is not None]
+        epochs += [*(epoch for epoch, _ in known), math.nan]
+        values += [*(found for _, found in known), math.nan]
+    ax.plot(epochs, values, **line)
+
+
+def _mean(
     ax: Axes,
     curves: Sequence[Sequence[EpochPoint]],
     value: Callable[[EpochPoint], float | None],

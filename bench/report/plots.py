@@ -5,14 +5,17 @@ What has no number is named as missing and drawn nowhere.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from bench.analysis.summary import Summary, results
+from bench.analysis.rows import results
+from bench.analysis.summary import Summary
 from bench.report import canvas
 from bench.report.cost_plot import TRAIN_TIME, against_cost, memory_axis
 from bench.report.curve_plot import learning_curves
+from bench.report.fonts import families
 from bench.report.score_plot import by_strategy
 from bench.schema import Failure, Result, Run
 
@@ -22,13 +25,35 @@ def draw(run: Run, records: Sequence[Result | Failure], summary: Summary) -> dic
     found = results(records)
     if not found:
         return {}
-    with mpl.rc_context(canvas.STYLE):
+    shown = fitting(summary)
+    rows = {(row.architecture, row.strategy) for row in shown.rows}
+    found = [one for one in found if (one.cell.architecture_label, one.cell.strategy) in rows]
+    with mpl.rc_context(style(run, shown)):
         return {
-            "accuracy": by_strategy(run, found, summary),
-            "accuracy-vs-train-time": against_cost(run, found, summary, TRAIN_TIME),
-            "accuracy-vs-memory": against_cost(run, found, summary, memory_axis(run)),
-            "learning-curves": learning_curves(run, found, summary),
+            "accuracy": by_strategy(run, found, shown),
+            "accuracy-vs-train-time": against_cost(run, found, shown, TRAIN_TIME),
+            "accuracy-vs-memory": against_cost(run, found, shown, memory_axis(run)),
+            "learning-curves": learning_curves(run, found, shown),
         }
+
+
+def fitting(summary: Summary) -> Summary:
+    """The summary with as many rows as a picture can hold: what is recommended, and the best."""
+    first = [row for row in (summary.recommended, *summary.ranked) if row is not None]
+    architectures = list(dict.fromkeys(row.architecture for row in first))[:MOST_ARCHITECTURES]
+    strategies = list(dict.fromkeys(row.strategy for row in first))[:MOST_STRATEGIES]
+    rows = (r for r in summary.rows if r.architecture in architectures and r.strategy in strategies)
+    return summary._replace(rows=tuple(rows))
+
+
+MOST_ARCHITECTURES = len(canvas.COLOURS)
+MOST_STRATEGIES = len(canvas.MARKERS)
+
+
+def style(run: Run, summary: Summary) -> dict[Any, Any]:
+    """The style of all plots, with fonts for every name that they show."""
+    rows = [name for row in summary.rows for name in (row.architecture, row.strategy)]
+    return {**canvas.STYLE, "font.family": families([*rows, run.suite_name, run.data.name])}
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bench.analysis.summary import Row, Summary, score_of, status_counts
+from bench.analysis.rows import Row, score_of, status_counts
+from bench.analysis.summary import Summary
 from bench.report import canvas, units
 from bench.schema import Result, Run
 
@@ -34,7 +35,7 @@ def by_strategy(run: Run, found: Sequence[Result], summary: Summary) -> Figure:
     canvas.caption(
         figure,
         f"Test {units.METRICS[summary.metric]} (%) by architecture and strategy",
-        f"{canvas.basis(run)}\n{_score_legend(run, summary)}",
+        f"{canvas.basis(run, summary)}\n{_score_legend(run, summary)}",
     )
     return figure
 
@@ -43,7 +44,8 @@ def _score_legend(run: Run, summary: Summary) -> str:
     several = len(run.suite["seeds"]) > 1
     seeds = "Bar and number: mean over seeds. Dots: seeds. " if several else ""
     line = f"Line: 95 % Wilson interval{' of the mean' if several else ''}. "
-    bold = "Bold: winner on val. " if summary.winner is not None else ""
+    best = "winner" if summary.winner else "best"
+    bold = f"Bold: {best} on val. " if summary.leader else ""
     hollow = "Hollow: not every seed is ok." if several and summary.disqualified else ""
     return f"{seeds}{line}{bold}{hollow}"
 
@@ -59,7 +61,7 @@ def _panel(ax: Axes, strategy: str, found: Sequence[Result], summary: Summary) -
             _seeds(ax, y, colour, row, found)
             if row.complete:
                 _mean(ax, y, colour, row)
-            _note(ax, y, row, bold=row == summary.winner)
+            _note(ax, y, row, bold=row == summary.leader)
 
 
 def _seeds(ax: Axes, y: int, colour: str, row: Row, found: Sequence[Result]) -> None:

@@ -1,7 +1,7 @@
 """Numbers as people read them: percent, seconds, MiB. Unknown is a dash, never a zero."""
 
+from bench.analysis.rows import Row, Score
 from bench.analysis.stats import Interval
-from bench.analysis.summary import Row, Score
 from bench.schema import Machine, Run
 
 UNKNOWN = "-"

@@ -7,7 +7,8 @@ import pytest
 
 from bench import identity, schema
 from bench.analysis.merge import Merged, NotOneTask, Part, merge
-from bench.analysis.summary import missing_cells, summarise
+from bench.analysis.rows import missing_cells
+from bench.analysis.summary import summarise
 from bench.schema import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
@@ -61,6 +62,19 @@ def test_a_run_that_still_runs_makes_the_whole_unfinished() -> None:
     running = other.run.model_copy(update={"status": "running", "finished_at": None})
     made = merge([first, other._replace(run=running)]).run
     assert (made.status, made.finished_at) == ("running", None)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_machine_of_most_cells_is_the_one_whose_costs_are_told(order: int) -> None:
+    parts = [part("a", [0]), part("b", [1, 2], machine=records.GPU)]
+    made = merge(parts[::order])
+    assert (made.run.machine, made.run.profile) == (records.GPU, "gpu")
+    summary = summarise(made.run, made.records)
+    assert summary.mixed_machines
+    for row in summary.rows:
+        assert row.val is not None
+        assert row.train_seconds is not None
+        assert (row.val.seeds.n, row.train_seconds.n) == (3, 2)
 
 
 def test_of_a_cell_in_two_runs_the_first_named_counts_and_the_other_is_listed() -> None:
