@@ -144,7 +144,7 @@ def _listed(values: Sequence[float]) -> str:
 # ---- run ------------------------------------------------------------------------------------
 
 
-def plan(assignment: Assignment, seconds: float) -> RenderableType:
+def plan(assignment: Assignment, seconds: float, weights_bytes: int) -> RenderableType:
     """The matrix of a dry run, with predicted time, downloads and disk."""
     suite = assignment.suite
     amounts = plans.work(assignment.cells, assignment.macs)
@@ -168,13 +168,22 @@ def plan(assignment: Assignment, seconds: float) -> RenderableType:
         *source_lines(assignment.prepared.source),
         f"predicted time  about {clock_text(seconds)}",
         f"downloads       {downloads_text}",
-        f"disk            about {plans.disk_bytes(assignment.cells) / 1e6:.0f} MB",
+        f"disk            {disk_text(assignment, weights_bytes)}",
     ]
     if cached := cache_bytes(assignment):
         lines.append(
             f"cache           about {cached / 1e6:.0f} MB of decoded images, {cache.root()}"
         )
     return Group(matrix, Text(), *prose(lines))
+
+
+def disk_text(assignment: Assignment, weights_bytes: int) -> str:
+    """What the run folder will take, with trained weights that are kept at least for a while."""
+    total = (plans.disk_bytes(assignment.cells) + weights_bytes) / 1e6
+    if not weights_bytes:
+        return f"about {total:.0f} MB"
+    after = " (after the run: one cell's)" if assignment.suite.keep_weights == "winner" else ""
+    return f"about {total:.0f} MB, {weights_bytes / 1e6:.0f} MB of it trained weights{after}"
 
 
 def strategies_text(names: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ from bench.running.events import CellEnded, Event
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
+from bench.running.resume import go_on
 from bench.schema import Cell, Data, Preprocessing, Result, Run
-from bench.store import FolderError
 from bench.suite import Suite, labels_of
 from bench.training.context import Context
 
@@ -230,39 +230,6 @@ def public_suite(suite: Suite, dataset_name: str, wanted: Sequence[str]) -> dict
     table["weights"] = list(wanted)
     table["architectures"] = list(labels_of(suite))
     return table
-
-
-def go_on(earlier: Run, fresh: Run) -> Run:
-    """The earlier run, to be continued. Raises FolderError where it was another task."""
-    changed = [
-        name
-        for name, same in (
-            ("the device profile", earlier.profile == fresh.profile),
-            ("the suite", _asked(earlier) == _asked(fresh)),
-            ("the images or their split", earlier.data == fresh.data),
-            ("bench's protocol", earlier.protocol_version == fresh.protocol_version),
-            ("the weights or a default", earlier.cells == fresh.cells),
-        )
-        if not same
-    ]
-    if changed:
-        raise FolderError(
-            f"--out: the run in this folder was another task: {changed[0]} changed since; "
-            "name a new folder"
-        )
-    now_wanted = {key: fresh.suite[key] for key in ("keep_weights",) if key in fresh.suite}
-    return earlier.model_copy(update={"suite": {**earlier.suite, **now_wanted}})
-
-
-def _asked(run: Run) -> dict[str, Any]:
-    """What the suite asks of the cells; keys that an older bench did not know are at their default.
-
-    Without the preference list, of which a run keeps what it found first, and what is kept.
-    """
-    known = {name: field.default for name, field in Suite.model_fields.items()}
-    unsaid = {key: value for key, value in known.items() if isinstance(value, str | float)}
-    asked = {**unsaid, **run.suite}
-    return {key: value for key, value in asked.items() if key not in ("weights", "keep_weights")}
 
 
 def write_split(folder: Path, images: Images) -> None:

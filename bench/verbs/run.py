@@ -85,7 +85,7 @@ def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
     with status(out, "trying a few steps of each architecture"):
         seconds = sitting.predicted_seconds(assignment, decoding_seconds)
-    out.print(views.plan(assignment, seconds))
+    out.print(views.plan(assignment, seconds, sitting.weights_bytes(assignment)))
 
 
 def train(
@@ -100,6 +100,7 @@ def train(
     from bench import store, views
     from bench.running import sitting
     from bench.running.local import Stopped
+    from bench.verbs.finish import finish
 
     suite = file.profiles[hardware.device.profile]
     folder = store.new_folder(Path("results"), suite.name) if asked is None else asked
@@ -120,6 +121,10 @@ def train(
         except Stopped:
             err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
             raise
+        with status(out, "gathering thumbnails"):
+            notes = finish(folder, store.read_run(folder), images, made)
+        for note in notes:
+            out.print(Text(plain(note)))
         finished, records = write_report(folder)
     out.print(views.end(folder, finished, records))
     all_ok = all(record.status == "ok" for record in records)

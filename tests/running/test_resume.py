@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.running import sitting
+from bench.running import resume
 from bench.schema import Run
 from bench.store import FolderError
 from tests import records
@@ -20,17 +20,17 @@ def changed(**update: Any) -> Run:
 
 def test_a_run_that_goes_on_keeps_its_start_its_time_and_its_source() -> None:
     fresh = changed(started_at="later", wall_seconds=0.0)
-    assert sitting.go_on(EARLIER, fresh) == EARLIER
+    assert resume.go_on(EARLIER, fresh) == EARLIER
 
 
 def test_another_list_of_weights_alone_is_no_other_task() -> None:
     fresh = changed(suite={**EARLIER.suite, "weights": ["random"]})
-    assert sitting.go_on(EARLIER, fresh) == EARLIER
+    assert resume.go_on(EARLIER, fresh) == EARLIER
 
 
 def test_what_is_kept_may_change_and_is_then_what_the_run_says() -> None:
     fresh = changed(suite={**EARLIER.suite, "keep_weights": "all"})
-    gone_on = sitting.go_on(EARLIER, fresh)
+    gone_on = resume.go_on(EARLIER, fresh)
     assert gone_on.suite["keep_weights"] == "all"
     assert gone_on.model_copy(update={"suite": EARLIER.suite}) == EARLIER
 
@@ -39,9 +39,9 @@ def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -
     older = {key: value for key, value in EARLIER.suite.items() if key != "target"}
     assert EARLIER.suite["target"] == 0.9
     earlier = changed(suite=older)
-    assert sitting.go_on(earlier, EARLIER).started_at == EARLIER.started_at
+    assert resume.go_on(earlier, EARLIER).started_at == EARLIER.started_at
     with pytest.raises(FolderError, match="the suite changed since"):
-        sitting.go_on(earlier, changed(suite={**EARLIER.suite, "target": 0.5}))
+        resume.go_on(earlier, changed(suite={**EARLIER.suite, "target": 0.5}))
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -
 )
 def test_each_change_of_the_task_is_refused_by_name(fresh: Run, name: str) -> None:
     with pytest.raises(FolderError, match=f"{name} changed since; name a new folder"):
-        sitting.go_on(EARLIER, fresh)
+        resume.go_on(EARLIER, fresh)
