@@ -13,9 +13,11 @@ from types import FrameType
 
 import typer
 
-from bench.verbs.exits import Exit, complain, crash
+from bench.verbs.exits import UNDONE, Exit, InputError, complain, crash
+from bench.verbs.export import export
 from bench.verbs.inspect import inspect
 from bench.verbs.list import list_
+from bench.verbs.predict import predict
 from bench.verbs.report import report
 from bench.verbs.run import run
 
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, list_, inspect, report):
+for verb in (run, list_, inspect, report, export, predict):
     app.command(verb.__name__.rstrip("_"))(verb)
 
 
@@ -66,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problems = [f"{key}  {text}".strip() for key, text in error.problems]
         complain("E-SUITE", f"{error.place}{count}", problems)
         sys.exit(Exit.INPUT)
-    except (DataError, Refused) as error:
-        complain("E-INPUT", "nothing was trained", error.problems)
+    except (DataError, InputError, Refused) as error:
+        complain("E-INPUT", UNDONE.get(given[0], "nothing was done"), error.problems)
         sys.exit(Exit.INPUT)
     except FolderError as error:
         complain("E-FOLDER", str(error), [])

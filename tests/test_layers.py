@@ -34,6 +34,7 @@ FLOORS: tuple[set[str], ...] = (
     {"data"},
     {"models"},
     {"training"},
+    {"serving"},
     {"running"},
 )
 # Beside the tower: what reads a finished run folder knows nothing of how it was made.

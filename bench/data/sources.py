@@ -32,6 +32,7 @@ __all__ = [
     "check_images",
     "open_all",
     "open_image",
+    "open_path",
     "scan",
     "source_of",
 ]
@@ -58,11 +59,15 @@ def open_file(source: str, item: Item) -> Image.Image:
 
     Raises DataError if the file cannot be read or decoded, or is not the one that was scanned.
     """
-    path = f"{source}/{item.key}"
+    return open_path(f"{source}/{item.key}", item.sha256)
+
+
+def open_path(path: str, sha256: str | None = None) -> Image.Image:
+    """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
     content = b""
     try:
-        content = Path(source, item.key).read_bytes()
-        if hashlib.sha256(content).hexdigest() == item.sha256:
+        content = Path(path).read_bytes()
+        if sha256 in (None, hashlib.sha256(content).hexdigest()):
             with Image.open(io.BytesIO(content)) as picture:
                 return upright_rgb(picture)
     except DAMAGE as error:

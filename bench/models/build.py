@@ -88,15 +88,20 @@ def published_model(architecture: Architecture, image_size: int) -> nn.Module:
 
     Auxiliary classifiers are left out, so that training mode returns plain logits too.
     """
-    options: dict[str, Any] = {}
-    if architecture.name.startswith("vit"):
-        options = {"image_size": image_size}
-    elif architecture.name.startswith("maxvit"):
-        options = {"input_size": (image_size, image_size)}
-    elif architecture.auxiliary:
-        # The published weights of both were trained on inputs that the network shifts itself.
-        options = {"aux_logits": False, "transform_input": True, "init_weights": True}
+    options = builder_options(architecture, image_size)
     return cast(nn.Module, models.get_model(architecture.name, weights=None, **options))
+
+
+def builder_options(architecture: Architecture, image_size: int) -> dict[str, Any]:
+    """What torchvision's builder is told of a network for images of this size; plain JSON."""
+    if architecture.name.startswith("vit"):
+        return {"image_size": image_size}
+    if architecture.name.startswith("maxvit"):
+        return {"input_size": [image_size, image_size]}
+    if architecture.auxiliary:
+        # The published weights of both were trained on inputs that the network shifts itself.
+        return {"aux_logits": False, "transform_input": True, "init_weights": True}
+    return {}
 
 
 class Parts(NamedTuple):

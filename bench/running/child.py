@@ -95,6 +95,10 @@ def call(function: str, *arguments: object, listen: Callable[[Any], None] | None
     except (EOFError, OSError):  # OSError: it ended in the middle of its answer
         child.process.join()
         raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
+    except BaseException:  # nobody waits any longer, as when a signal stops the command
+        child.process.kill()
+        child.process.join()
+        raise
     finally:
         child.messages.close()
     child.process.join()

@@ -2,7 +2,7 @@
 
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from rich.text import Text
@@ -19,6 +19,22 @@ class Exit(IntEnum):
     INPUT = 2
     NOT_ALL_OK = 3
     FOLDER = 6
+
+
+class InputError(ValueError):
+    """What was asked for cannot be done: line by line what is wrong, and what to do."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(list(problems))
+        self.problems = list(problems)
+
+
+UNDONE: Mapping[str, str] = {
+    "run": "nothing was trained",
+    "export": "nothing was exported",
+    "predict": "nothing was predicted",
+}
+"""What did not happen, by verb."""
 
 
 def complain(code: str, place: str, problems: Sequence[str]) -> None:

@@ -1,0 +1,91 @@
+"""The cell of a finished run that a verb is about, and what was kept of its network."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import store
+from bench.analysis.summary import summarise
+from bench.schema import Failure, Result, Run
+from bench.serving.findings import Trained
+from bench.verbs.exits import InputError
+
+
+def trained(folder: Path, cell_id: str | None, weights: Path | None, *, offline: bool) -> Trained:
+    """The network of a cell, by default of the one that the run chose.
+
+    Raises FolderError where there is no run, InputError where it has no such network.
+    """
+    run, records = store.read_run(folder), store.read_records(folder)
+    record = ok_record(folder, run, records, cell_id)
+    path = store.weights_path(folder, record.cell_id)
+    if not path.is_file():
+        raise InputError(not_kept(folder, run, record.cell_id))
+    pipeline = run.preprocessing[record.cell.architecture_label]
+    return Trained(record, pipeline, path, backbone_folders(run, weights), offline)
+
+
+def ok_record(
+    folder: Path, run: Run, records: Sequence[Result | Failure], cell_id: str | None
+) -> Result:
+    """The record of the cell. Raises InputError where there is none, or it is not ok."""
+    if cell_id is None and (cell_id := summarise(run, records).chosen) is None:
+        raise InputError(
+            [
+                f"{folder}: no cell was chosen: no architecture under any strategy has an ok "
+                "record for every seed",
+                f"name a cell with --cell; ok are: {listed(ok_ids(records))}",
+            ]
+        )
+    record = next((record for record in records if record.cell_id == cell_id), None)
+    if isinstance(record, Result):
+        return record
+    if record is not None:
+        text = f"is {record.status} ({record.kind}): {record.reason}"
+        raise InputError([f"--cell {cell_id}: {text}", f"ok are: {listed(ok_ids(records))}"])
+    if cell_id in run.cells:
+        raise InputError([f"--cell {cell_id}: has no record yet, or a damaged one"])
+    near = difflib.get_close_matches(str(cell_id), run.cells, n=2)
+    meant = f" – did you mean {' or '.join(near)}?" if near else ""
+    raise InputError(
+        [f"--cell {cell_id}: no cell of this run{meant}", f"ok are: {listed(ok_ids(records))}"]
+    )
+
+
+def ok_ids(records: Sequence[Result | Failure]) -> list[str]:
+    """The ids of the cells that were scored."""
+    return [record.cell_id for record in records if isinstance(record, Result)]
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The first few."""
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return f"{', '.join(ids[:5])}{more}" if ids else "none"
+
+
+def not_kept(folder: Path, run: Run, cell_id: str) -> list[str]:
+    """Why there are no weights of a cell, and what to do."""
+    setting = run.suite.get("keep_weights")
+    kept = [one for one in run.cells if store.weights_path(folder, one).is_file()]
+    said = (
+        "before there was the setting keep_weights"
+        if setting is None
+        else (f'with keep_weights = "{setting}"')
+    )
+    return [
+        f"{folder}: the weights of {cell_id} were not kept (it was run {said})",
+        f"kept are those of: {listed(kept)}",
+        'set keep_weights = "winner" or "all" in the suite, and run it into a new folder',
+    ]
+
+
+def backbone_folders(run: Run, weights: Path | None) -> tuple[Path, ...]:
+    """Where a backbone of one's own may lie: as said, or else as run.json shows it.
+
+    Its hash decides whether it is the one.
+    """
+    if weights is not None:
+        return (weights,)
+    shown = run.source.used
+    return (Path(os.path.expandvars(shown)).expanduser(),) if "/" in shown else ()

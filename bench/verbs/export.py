@@ -1,0 +1,166 @@
+"""`bench export`: a trained network as files that need no bench."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from bench.terminal import plain, status
+from bench.verbs.consoles import out
+from bench.verbs.exits import InputError
+
+if TYPE_CHECKING:
+    from bench.serving.findings import Exported, Images, Trained, Written
+
+
+class Form(StrEnum):
+    """What an export may hold."""
+
+    SAFETENSORS = "safetensors"
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    cell: Annotated[
+        str | None, typer.Option(help="Cell id, as in results.csv; by default the chosen one.")
+    ] = None,
+    place: Annotated[
+        Path | None,
+        typer.Option("--out", help="New folder to write; by default export/<cell id> in the run."),
+    ] = None,
+    form: Annotated[
+        list[Form] | None,
+        typer.Option(
+            "--format",
+            help="torch adds model.pt2 (torch.export), onnx adds model.onnx; more than once for "
+            "both. model.safetensors is always written.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images to check the files on; best those of the run."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of your own weights that the run started from.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
+    ] = False,
+) -> None:
+    """Save a trained network with its class names and preprocessing, by default the chosen one."""
+    from bench.running import child
+    from bench.serving import sample
+    from bench.verbs import cells
+
+    forms = [name for name in Form if name == Form.SAFETENSORS or name in (form or [])]
+    check_forms(forms)
+    trained = cells.trained(folder, cell, weights, offline=offline)
+    target = place or folder / "export" / trained.record.cell_id
+    check_images(images)
+    seen = sample.images_of(folder, trained.record.cell.data.name, images)
+    names = tuple(name.value for name in forms)
+    with new_folder(target) as made:
+        with status(out, "exporting, and checking what was written"):
+            done: Exported = child.call("bench.serving.export:export", trained, names, seen, made)
+        write_description(made, done, seen)
+    out.print(Group(*(Text(plain(line)) for line in page(trained, done, seen, target))))
+
+
+def check_forms(forms: Sequence[Form]) -> None:
+    """Raise InputError where a format needs packages that are not there."""
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if Form.ONNX in forms and missing:
+        raise InputError(
+            [
+                f"--format onnx needs packages that are not installed: {', '.join(missing)}",
+                f"pip install {' '.join(missing)}",
+            ]
+        )
+
+
+def check_images(images: Path | None) -> None:
+    """Raise InputError where --images names no folder."""
+    if images is not None and not images.is_dir():
+        raise InputError([f"--images {images}: no such folder"])
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """An empty folder that takes the name of `target` at the end: whole, or not there at all.
+
+    Raises FolderError where there is something of that name, or the disk does not take it.
+    """
+    from bench.store import FolderError, disk_errors
+
+    if target.suffix in (".safetensors", ".pt2", ".pth", ".pt", ".onnx"):
+        raise FolderError(f"{target}: --out names a folder; what it is to hold is --format's")
+    if target.exists() or target.is_symlink():
+        raise FolderError(f"{target}: is there already; take it away, or name another with --out")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield made
+        with disk_errors(target):
+            for path in made.iterdir():
+                path.chmod(0o644)
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            made.chmod(0o755)
+            made.rename(target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def write_description(made: Path, done: "Exported", seen: "Images") -> None:
+    """model.json."""
+    files: dict[str, Any] = {
+        file.name: {
+            "bytes": file.num_bytes,
+            "sha256": file.sha256,
+            "check": file.check and file.check._asdict(),
+        }
+        for file in done.files
+    }
+    checked = {"images": seen.said, "num_images": done.num_images, "as_recorded": done.as_recorded}
+    content = {**done.description, "files": files, "checked_on": checked}
+    (made / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def page(trained: "Trained", done: "Exported", seen: "Images", target: Path) -> Iterator[str]:
+    """What was written, and how it was checked."""
+    cell = trained.record.cell
+    yield f"{cell.architecture_label} · {cell.strategy} · s{cell.seed} ({trained.record.cell_id})"
+    if done.num_images:
+        yield f"checked on {done.num_images} {seen.said}: same classes as the trained network"
+    else:
+        yield f"not checked: {seen.said}"
+    if done.as_recorded is not None:
+        yield f"  {done.as_recorded} of {done.num_images} classes as on record"
+    yield from (f"  {line}" for line in map(file_line, done.files))
+    yield "  model.json: classes, preprocessing, scores, and how to load it without bench"
+    yield f"exported: {target}"
+
+
+def file_line(file: "Written") -> str:
+    """One file of the export."""
+    size = f"{file.name}: {file.num_bytes / 1e6:.1f} MB"
+    if file.check is None:
+        return size
+    largest, tolerance = file.check
+    return f"{size}, logits off by at most {largest:.1g} (allowed {tolerance:.1g})"

@@ -1,0 +1,170 @@
+"""`bench predict`: what images show, by a trained network or a published one."""
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from bench.terminal import plain, telling
+from bench.verbs.consoles import err, out
+from bench.verbs.exits import Exit, InputError
+
+if TYPE_CHECKING:
+    from bench.serving.findings import Prediction, Predictions, Published, Trained
+
+
+class Found(NamedTuple):
+    """The files that the arguments name, and what is wrong with the others."""
+
+    paths: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]  # argument or file, and why
+
+
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|ARCHITECTURE",
+            help="A run folder, or an architecture's name for ImageNet's classes.",
+        ),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Image files, or folders: all images below them."),
+    ],
+    cell: Annotated[
+        str | None, typer.Option(help="Cell id, as in results.csv; by default the chosen one.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes of each image.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of your own weights that the run started from.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
+    ] = False,
+) -> None:
+    """Print what images show, with probabilities."""
+    from bench.running import child
+
+    wanted = wanted_model(model, cell, weights, offline=offline)
+    found = files_of(images)
+    total = len(found.paths)
+    with telling(out, "predicting") as show:
+
+        def hear(num_done: int) -> None:
+            show(f"predicting: {num_done:,} of {total:,}")
+
+        done: Predictions = child.call(
+            "bench.serving.predict:predict", wanted, found.paths, top, device, listen=hear
+        )
+    problems = [*found.problems, *unread(found.paths, done.images)]
+    if as_json:
+        typer.echo(json.dumps(document(found.paths, done, problems), indent=1))
+    else:
+        out.print(table(found.paths, done))
+    for name, why in problems:
+        err.print(Text(f"not predicted: {plain(name)}: {plain(why)}"))
+    raise typer.Exit(Exit.NOT_ALL_OK if problems else Exit.OK)
+
+
+def wanted_model(
+    model: str, cell: str | None, weights: Path | None, *, offline: bool
+) -> "Trained | Published":
+    """A name of an architecture, or else a run folder; ./NAME is always a folder."""
+    from bench.models.architectures import ARCHITECTURES
+    from bench.serving.findings import Published
+    from bench.verbs import cells
+
+    if model in ARCHITECTURES:
+        if cell is not None or weights is not None:
+            raise InputError([f"--cell and --weights go with a run folder, not with {model}"])
+        return Published(model, offline)
+    if not Path(model).exists():
+        near = difflib.get_close_matches(model, ARCHITECTURES, n=2)
+        meant = f" – did you mean {' or '.join(near)}?" if near else ""
+        raise InputError([f"{model}: neither a run folder nor an architecture{meant}"])
+    return cells.trained(Path(model), cell, weights, offline=offline)
+
+
+# ---- the images -----------------------------------------------------------------------------
+
+
+def files_of(arguments: Sequence[str]) -> Found:
+    """The files that are meant: those named, and all images below a folder, sorted.
+
+    Raises InputError where there is no image among them.
+    """
+    from bench.data.listing import list_tree
+
+    paths: list[str] = []
+    problems: list[tuple[str, str]] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            listing = list_tree(path, "")
+            paths += [str(path / key) for key in listing.images]
+            problems += [(argument, problem) for problem in listing.problems]
+            if not listing.images:
+                problems.append((argument, "no images in this folder"))
+        elif path.is_file():
+            paths.append(argument)
+        else:
+            problems.append((argument, missing(argument)))
+    if not paths:
+        raise InputError([f"{name}: {why}" for name, why in problems])
+    return Found(tuple(paths), tuple(problems))
+
+
+def missing(argument: str) -> str:
+    """Why there is no such file."""
+    if Path(argument).exists():
+        return "is no plain file"
+    pattern = any(letter in argument for letter in "*?[")
+    return "no such file" + (" (patterns are the shell's to expand)" if pattern else "")
+
+
+# ---- what is said ---------------------------------------------------------------------------
+
+
+def unread(paths: Sequence[str], images: Sequence["Prediction"]) -> Iterator[tuple[str, str]]:
+    """Each file that could not be read, and why."""
+    for path, image in zip(paths, images, strict=True):
+        if image.problem is not None:
+            yield path, image.problem.removeprefix(f"{path}: ")
+
+
+def table(paths: Sequence[str], done: "Predictions") -> RenderableType:
+    """The classes of each image, the likeliest first."""
+    from bench import views
+
+    made = views.table("image", "class", "probability", numbers=("probability",))
+    for path, image in zip(paths, done.images, strict=True):
+        for rank, (number, probability) in enumerate(image.top):
+            name = path if rank == 0 else ""
+            views.add(made, name, done.classes[number], f"{100 * probability:.1f} %")
+    return made
+
+
+def document(
+    paths: Sequence[str], done: "Predictions", problems: Sequence[tuple[str, str]]
+) -> dict[str, object]:
+    """The same for programs: probabilities unrounded, what could not be read beside them."""
+    images = [
+        {
+            "image": path,
+            "classes": [
+                {"class": done.classes[number], "probability": probability}
+                for number, probability in image.top
+            ],
+        }
+        for path, image in zip(paths, done.images, strict=True)
+        if image.problem is None
+    ]
+    return {"images": images, "not_predicted": [{"image": n, "why": why} for n, why in problems]}

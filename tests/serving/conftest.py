@@ -1,0 +1,76 @@
+"""A small run whose weights are all kept, and the command line in this process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bench import cli, store
+from bench.schema import Result
+from bench.serving.findings import Trained
+from tests import command
+from tests.command import SUITE, Place
+from tests.models.conftest import checkpoints, published, publisher
+
+__all__ = ["checkpoints", "published", "publisher"]
+
+KINDS = ("feature_extraction", "partial", "two_phase", "from_scratch")
+KEPT = (
+    SUITE.replace('name = "tiny"', 'name = "tiny"\nkeep_weights = "all"')
+    .replace('["feature_extraction", "from_scratch"]', str(list(KINDS)))
+    .replace("epochs = 1", "epochs = 2")
+)
+
+
+class Said(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Bench = Callable[..., Said]
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
+    """`bench` with these arguments; paths must be absolute, for the sake of its children."""
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return command.place(tmp_path_factory.mktemp("serving"))
+
+
+@pytest.fixture(scope="session")
+def run_folder(here: Place) -> Path:
+    """A finished run of one architecture under four strategies. Not to be changed."""
+    done = command.bench(here, "run", here.suite(KEPT), "--out", "run")
+    assert done.returncode == 0, done.stderr
+    return here.folder / "run"
+
+
+def record_of(folder: Path, kind: str) -> Result:
+    """The record of one strategy."""
+    (found,) = (r for r in store.read_records(folder) if r.cell.kind == kind)
+    assert isinstance(found, Result)
+    return found
+
+
+def trained(folder: Path, kind: str) -> Trained:
+    """The network of one strategy."""
+    record = record_of(folder, kind)
+    pipeline = store.read_run(folder).preprocessing[record.cell.architecture_label]
+    return Trained(record, pipeline, store.weights_path(folder, record.cell_id), (), True)
