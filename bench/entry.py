@@ -39,9 +39,8 @@ class File(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What the maker of an entry says of it, besides the files that it wrote."""
+    """What the maker of an entry says of the files that it wrote."""
 
-    facts: Mapping[str, Any]  # whatever its readers want to know; plain JSON
     chunk_bytes: Mapping[str, int] = {}  # by file name, where another size than CHUNK_BYTES suits
 
 
@@ -77,7 +76,6 @@ class Entry(NamedTuple):
     """An entry on disk, as its entry.json tells; pickles."""
 
     folder: Path
-    facts: Mapping[str, Any]
     files: Mapping[str, File]
 
     def open(self, name: str) -> Chunks:
@@ -117,7 +115,7 @@ def read(folder: Path) -> Entry:
                 raise Damaged(f"{name} has {size} bytes instead of {file.size}")
     except MALFORMED as error:
         raise Damaged(f"{RECORD}: {reason(error)}") from error
-    return Entry(folder, record["facts"], files)
+    return Entry(folder, files)
 
 
 def seal(folder: Path, key: str, contents: Contents) -> None:
@@ -128,7 +126,7 @@ def seal(folder: Path, key: str, contents: Contents) -> None:
     """
     paths = sorted(folder.iterdir())
     files = {path.name: _summed(path, contents) for path in paths}
-    record = {"key": key, "facts": dict(contents.facts), "files": files}
+    record = {"key": key, "files": files}
     sealed = {"format": FORMAT, "sum": key_of(record), "entry": record}
     (folder / RECORD).write_text(json.dumps(sealed), encoding="utf-8")
     for path in (*paths, folder / RECORD, folder):

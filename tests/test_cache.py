@@ -42,7 +42,7 @@ class Maker:
         for folder in folders.values():
             (folder / "data").write_bytes(DATA)
             (folder / "more").write_bytes(b"")
-        return {key: Contents({"rows": [1, 2]}, {"data": 1000}) for key in folders}
+        return {key: Contents({"data": 1000}) for key in folders}
 
 
 def provide(make: cache.Make | None = None, *keys: str) -> Provided:
@@ -75,7 +75,6 @@ def test_an_entry_is_made_once_and_then_found(home: Path) -> None:
     assert first.notes == second.notes == ()
     assert first.entries == second.entries
     entry = second.entries[KEY]
-    assert entry.facts == {"rows": [1, 2]}
     assert content(entry) == DATA
     assert [len(entry.files[name].sums) for name in ("data", "more")] == [5, 0]
     assert {path.name for path in (home / "things").iterdir()} == {KEY, f"{KEY}.lock"}

@@ -44,7 +44,8 @@ def make(dataset: Dataset, resizes: Collection[Resize], device: Device, tell: Te
     entries = {by_key[name]: entry for name, entry in provided.entries.items()}
     if not provided.made:
         return Making(entries, 0.0, {}, None, provided.notes)
-    return Making(entries, work.opening(), work.resizing, work.joules(), provided.notes)
+    opening, resizing = work.seconds()
+    return Making(entries, opening, resizing, work.joules(), provided.notes)
 
 
 class Pass:
@@ -53,10 +54,10 @@ class Pass:
     def __init__(
         self, dataset: Dataset, by_key: Mapping[str, Resize], device: Device, tell: Tell
     ) -> None:
-        self.resizing: dict[Resize, float] = {}  # seconds of each rule
+        self._resizing: dict[Resize, float] = {}  # seconds of each rule
         self._dataset, self._by_key, self._tell = dataset, by_key, tell
         self._gpu = None if device.index is None else gpu_handle(device.index)
-        self._started = 0.0
+        self._started = self._ended = 0.0
         self._joules: float | None = None
 
     def run(self, folders: Mapping[str, Path]) -> dict[str, Contents]:
@@ -75,12 +76,22 @@ class Pass:
 
             open_all(self._dataset, threads, write, now_and_then(self._tell))
         for name, writer in writers.items():
-            self.resizing[self._by_key[name]] = writer.seconds / threads
+            self._resizing[self._by_key[name]] = writer.seconds / threads
+        self._ended = time.perf_counter()
         return {name: writer.contents() for name, writer in writers.items()}
 
-    def opening(self) -> float:
-        """Seconds since the start that no rule took for itself."""
-        return max(0.0, time.perf_counter() - self._started - sum(self.resizing.values()))
+    def seconds(self) -> tuple[float, dict[Resize, float]]:
+        """What opening the files took, and each rule for itself, until now.
+
+        What came after the pass, checksums and waiting for the disk, is the rules' by their bytes.
+        """
+        opening = max(0.0, self._ended - self._started - sum(self._resizing.values()))
+        sealing = time.perf_counter() - self._ended
+        pixels = sum(resize.size**2 for resize in self._resizing)
+        return opening, {
+            resize: seconds + sealing * resize.size**2 / pixels
+            for resize, seconds in self._resizing.items()
+        }
 
     def joules(self) -> float | None:
         """Drawn since the start by the GPU, which idles; None where nothing counts."""
@@ -117,7 +128,7 @@ class Writer:
     def contents(self) -> Contents:
         """Write the sizes, and say what is there. Raises OSError."""
         (self._folder / SIZES).write_bytes(self._sizes_N2.tobytes())
-        return Contents({}, {SQUARES: 3 * self._resize.size**2})
+        return Contents({SQUARES: 3 * self._resize.size**2})
 
     def close(self) -> None:
         """Close the file. Raises OSError."""

@@ -5,7 +5,6 @@ pixel, so a square knows the size of the picture around it. Squares come from th
 is damaged there, or that the cache does not have, is decoded: slower, and the same bytes.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from bench.cache import Tell, silent
 from bench.data.dataset import Dataset
 from bench.data.images import resized
 from bench.data.sources import large_pictures_allowed, open_image
@@ -56,12 +56,17 @@ def square_of(picture: Image.Image, resize: Resize) -> Square:
 
 
 class Squares:
-    """The squares of a data set under one rule, by the numbers of its items."""
+    """The squares of a data set under one rule, by the numbers of its items.
 
-    def __init__(self, dataset: Dataset, resize: Resize, entry: Entry | None) -> None:
+    `tell` hears of the first damage that is found in the entry.
+    """
+
+    def __init__(
+        self, dataset: Dataset, resize: Resize, entry: Entry | None, tell: Tell = silent
+    ) -> None:
         self.damage: str | None = None  # what was found wrong with the entry, if anything
         self.resize = resize
-        self._dataset = dataset
+        self._dataset, self._tell = dataset, tell
         self._pool = ThreadPoolExecutor(usable_cores())
         self._chunks: Chunks | None = None
         if entry is not None:
@@ -98,7 +103,7 @@ class Squares:
     def _note(self, damage: Damaged) -> None:
         if self.damage is None:
             self.damage = str(damage)
-            logging.getLogger(__name__).warning("cached images are decoded again: %s", damage)
+            self._tell(f"cached images are decoded from their files instead: {damage}")
 
 
 class Centres:

@@ -4,6 +4,7 @@ One entry holds a data set under one rule of resizing: the square centre of ever
 evaluation crops and the larger squares of training are both cut from it. Without torch.
 """
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import NamedTuple
@@ -58,7 +59,7 @@ class Making(NamedTuple):
 
     entries: Mapping[Resize, Entry]  # without those that could be neither found nor made
     opening_seconds: float  # reading and decoding the files, for all rules that were made
-    resizing_seconds: Mapping[Resize, float]  # the rest, for each of them
+    resizing_seconds: Mapping[Resize, float]  # resizing, writing, checksums, for each of them
     joules: float | None
     notes: tuple[str, ...]
 
@@ -92,7 +93,7 @@ def missing_bytes(dataset: Dataset, resizes: set[Resize]) -> int:
     return sum(
         size_bytes(dataset, resize)
         for resize in resizes
-        if not (folder / key(dataset, resize) / RECORD).exists()
+        if not os.path.lexists(folder / key(dataset, resize) / RECORD)
     )
 
 

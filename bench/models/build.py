@@ -7,7 +7,7 @@ Tensors: B images in a batch, C channels, H, W pixels, D features, K classes.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -55,12 +55,9 @@ def build(
     the backbone holds. Raises WeightsError where `state` does not fit.
     """
     architecture = ARCHITECTURES[name]
-    if state is None:
-        with seeded(backbone_seed):
-            parts = take_apart(published_model(architecture, image_size), architecture)
-    else:
-        with _EmptyOnMeta():
-            parts = take_apart(published_model(architecture, image_size), architecture)
+    with seeded(backbone_seed), _EmptyOnMeta() if state is not None else nullcontext():
+        parts = take_apart(published_model(architecture, image_size), architecture)
+    if state is not None:
         load(parts.backbone, fitted(parts.backbone, architecture, state, image_size))
     return assemble(parts, new_layer(parts.layer, num_classes, head_seed), architecture)
 

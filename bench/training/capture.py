@@ -49,5 +49,18 @@ def captured_if_possible(
     except RuntimeError as error:
         torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
         torch.cuda.synchronize(device)
+        for generator in (torch.cuda.default_generators[stream.device_index], *generators):
+            _renew(generator)
         sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
         return None
+
+
+def _renew(generator: torch.Generator) -> None:
+    """Begin the generator's sequence again.
+
+    A recording that fails at its end leaves its generators waiting for replays: whatever draws
+    from them raises from then on, in every later cell. Only their state as a whole can be replaced.
+    """
+    seed = generator.initial_seed()
+    generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+    generator.manual_seed(seed)

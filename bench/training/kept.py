@@ -81,7 +81,7 @@ def save(name: str, features: Features, tell: Tell) -> None:
     def write(folders: Mapping[str, Path]) -> Mapping[str, Contents]:
         for part, array in arrays.items():
             np.save(folders[name] / f"{part}.npy", array)
-        return {name: Contents({})}
+        return {name: Contents()}
 
     size = sum(array.nbytes for array in arrays.values())
     # Their own run has them already: it does not wait for another that keeps the same.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from bench.cache import Tell
 from bench.data.images import Images, Pixels
 from bench.data.squares import Centres, Squares, resident
 from bench.data.stored import resize_of
@@ -16,11 +17,11 @@ RESIDENT_SHARE = 0.5
 """Of the device's free memory that images may take; the rest is for networks and their steps."""
 
 
-def load(context: Context, preprocessing: Preprocessing, *, augmented: bool) -> Parts:
+def load(context: Context, preprocessing: Preprocessing, *, augmented: bool, tell: Tell) -> Parts:
     """The crops of the split: resident on the device, or else gathered batch by batch.
 
     They stay if they fit there, with the squares if train is augmented; `load_squares` brings
-    those. Either way a batch has the same bytes.
+    those. Either way a batch has the same bytes. `tell` hears of damage in the cache.
     """
     crop, split = preprocessing.crop_size, context.split
     parts = (split.train, split.val, split.test)
@@ -28,7 +29,9 @@ def load(context: Context, preprocessing: Preprocessing, *, augmented: bool) -> 
     if augmented:
         need += len(split.train) * 3 * preprocessing.resize_size**2
     stays = fits(need, free_bytes(torch.device(str(context.device))))
-    squares = squares_of(context, preprocessing)
+    resize = resize_of(preprocessing)
+    stored = context.images.get(resize)
+    squares = Squares(context.dataset, resize, stored.entry if stored else None, tell)
 
     def images(items: Sequence[int]) -> Images:
         labels = [context.dataset.items[item].label for item in items]
@@ -36,23 +39,15 @@ def load(context: Context, preprocessing: Preprocessing, *, augmented: bool) -> 
         return Images(centres(context, squares, items, crop, stays=stays), None, labels_N)
 
     train, val, test = map(images, parts)
-    stored = context.images.get(squares.resize)
-    how = stored.how if stored and squares.damage is None else "bypassed"
-    shares = stored.shares if stored else ()
-    return Parts(train, val, test, resident=stays, how=how, shares=shares)
+    found = stored.how if stored else "bypassed"
+    return Parts(train, val, test, stays, found, squares, stored.shares if stored else ())
 
 
-def load_squares(context: Context, preprocessing: Preprocessing, *, stays: bool) -> Pixels:
+def load_squares(context: Context, parts: Parts) -> Pixels:
     """What train is augmented from, resident on the device or gathered batch by batch."""
-    squares = squares_of(context, preprocessing)
-    return centres(context, squares, context.split.train, squares.resize.size, stays=stays)
-
-
-def squares_of(context: Context, preprocessing: Preprocessing) -> Squares:
-    """The squares of all images, from the cache where they are."""
-    resize = resize_of(preprocessing)
-    stored = context.images.get(resize)
-    return Squares(context.dataset, resize, stored.entry if stored else None)
+    squares = parts.squares
+    assert squares is not None, "parts that were loaded have squares"
+    return centres(context, squares, context.split.train, squares.resize.size, stays=parts.resident)
 
 
 def centres(

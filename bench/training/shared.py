@@ -103,11 +103,11 @@ class Shared:
         """What the cell augments train from; None where it does not."""
         if not augments(cell):
             return None
-        stays = self.images(cell).value.resident
+        parts = self.images(cell).value
 
         def make(clock: Clock) -> Pixels:
             with clock.part("data"):
-                return load_squares(self.context, self.preprocessing(cell), stays=stays)
+                return load_squares(self.context, parts)
 
         return self._once(squares_key(cell), make)
 
@@ -222,7 +222,8 @@ class Shared:
         users = [one for one in self._cells if images_key(one) == images_key(cell)]
         with clock.part("data"):
             augmented = any(map(augments, users))
-            return load(self.context, self.preprocessing(cell), augmented=augmented)
+            pipeline = self.preprocessing(cell)
+            return load(self.context, pipeline, augmented=augmented, tell=self._tell)
 
     def _backbone(self, cell: Cell, parts: Parts, clock: Clock) -> State:
         with clock.part("build"):
@@ -248,9 +249,8 @@ class Shared:
                 generator = torch.Generator().manual_seed(0)
                 draws = [feed.draw(generator).to(place.device) for _ in range(cell.recipe.views)]
                 batches = [partial(feed.batch, drawn=drawn) for drawn in draws]
-            train_VN = torch.stack(
-                [outputs(backbone, batch, cell.data.num_train, place) for batch in batches]
-            )
+            views = [outputs(backbone, batch, cell.data.num_train, place) for batch in batches]
+            train_VN = torch.stack(views) if len(views) > 1 else views[0][None]  # without a copy
         with clock.part("eval"):
             val_N, test_N = (
                 outputs(backbone, eval_batch(images, preprocessing), len(images.labels_N), place)

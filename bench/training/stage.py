@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.images import Images
+from bench.data.squares import Squares
 from bench.data.stored import Share
 from bench.schema import ImageCache, Preprocessing, Recipe
 from bench.training.feeds import AugmentedImages, Batch, Feed, PlainImages, eval_batch
@@ -19,8 +20,14 @@ class Parts(NamedTuple):
     val: Images
     test: Images
     resident: bool  # on the device; else gathered from disk, batch by batch
-    how: ImageCache
+    found: ImageCache  # before any of them was read
+    squares: Squares | None = None  # what they are cut from; None for pixels without files
     shares: tuple[Share, ...] = ()  # of the pass that decoded them before the cells
+
+    @property
+    def how(self) -> ImageCache:
+        """Whether the cache served them so far: damage in it may come to light in any epoch."""
+        return "bypassed" if self.squares and self.squares.damage else self.found
 
 
 class Exam(NamedTuple):

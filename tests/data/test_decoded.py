@@ -194,7 +194,7 @@ def test_only_what_is_not_there_counts_for_a_dry_run(pictures: Path, cache: Path
 
 
 def entry(name: str) -> Entry:
-    return Entry(Path(name), {}, {})
+    return Entry(Path(name), {})
 
 
 def test_opening_is_shared_by_all_rules_that_were_made_and_resizing_by_the_users_of_each() -> None:

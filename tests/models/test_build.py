@@ -147,10 +147,13 @@ def test_the_backbone_depends_on_its_seed_alone() -> None:
     assert not all(torch.equal(first[path], other[path]) for path in first)
 
 
-def test_building_leaves_the_global_random_state_alone() -> None:
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "swin_t"])
+def test_building_leaves_the_global_random_state_alone(name: str, given: bool) -> None:
+    state = dict(published(name, 32).state_dict()) if given else None
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    make("squeezenet1_1")
+    make(name, state=state)
     assert torch.equal(torch.get_rng_state(), before)
 
 

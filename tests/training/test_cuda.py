@@ -120,13 +120,18 @@ def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     value = torch.zeros((), device="cuda")
+    own = torch.Generator("cuda").manual_seed(3)
+    expected = torch.rand(4, generator=own, device="cuda")
+    own.manual_seed(3)
 
     def wait() -> None:
-        value.fill_(value.item())
+        value.fill_(torch.rand((), generator=own, device="cuda").item() + torch.rand_like(value))
 
-    assert capture.captured_if_possible(wait, value.device) is None
+    assert capture.captured_if_possible(wait, value.device, [own]) is None
     assert "not captured as a CUDA graph" in capsys.readouterr().err
     assert torch.ones((), device="cuda").item() == 1, "the device must go on"
+    assert 0 <= torch.rand((), device="cuda").item() < 1, "and so must its random numbers"
+    assert torch.rand(4, generator=own, device="cuda").equal(expected), "from their start"
 
 
 def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:

@@ -88,7 +88,7 @@ def test_damaged_features_are_not_used_and_kept_anew_with_one_line(home: Path, f
 def test_features_of_another_make_are_not_used_and_that_is_said(home: Path) -> None:
     def write(folders: Any) -> Any:
         (folders[NAME] / "train.npy").write_bytes(b"no array")
-        return {NAME: Contents({})}
+        return {NAME: Contents()}
 
     cache.provide(kept.KIND, {NAME: 8}, write)
     found, (line,) = load()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.cache import Tell, silent
 from bench.data.decoded import make
 from bench.data.images import Pixels
 from bench.data.stored import resize_of, stored
@@ -41,11 +42,11 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.training.loading.RESIDENT_SHARE", 0.0)
 
 
-def loaded(context: Context) -> Parts:
+def loaded(context: Context, tell: Tell = silent) -> Parts:
     """All parts, train with its squares."""
     pipeline = cells.worker([FINE]).preprocessing(FINE)
-    parts = load(context, pipeline, augmented=True)
-    squares_NCHW = load_squares(context, pipeline, stays=parts.resident)
+    parts = load(context, pipeline, augmented=True, tell=tell)
+    squares_NCHW = load_squares(context, parts)
     return parts._replace(train=replace(parts.train, squares_NCHW=squares_NCHW))
 
 
@@ -119,7 +120,7 @@ def test_squares_count_for_whether_crops_stay(
 ) -> None:
     monkeypatch.setattr("bench.training.loading.free_memory_bytes", lambda: free)
     pipeline = cells.worker([FINE]).preprocessing(FINE)
-    assert load(cached, pipeline, augmented=True).resident is stays
+    assert load(cached, pipeline, augmented=True, tell=silent).resident is stays
 
 
 def test_an_entry_that_vanished_is_no_loss(cached: Context, tmp_path: Path) -> None:
@@ -130,17 +131,23 @@ def test_an_entry_that_vanished_is_no_loss(cached: Context, tmp_path: Path) -> N
     assert_same_bytes(found, expected)
 
 
-def test_a_flipped_bit_is_no_wrong_number(cached: Context) -> None:
-    expected = loaded(cached)
+@pytest.mark.parametrize("share", [0.5, 0.0])
+def test_a_flipped_bit_is_said_and_is_no_wrong_number(
+    cached: Context, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr("bench.training.loading.RESIDENT_SHARE", share)
+    expected, said = loaded(cached), list[str]()
     (entry,) = (one.entry for one in cached.images.values())
     path = entry.folder / "squares.u8"
     content = bytearray(path.read_bytes())
     first = cached.split.val[0] * entry.files["squares.u8"].chunk_bytes
     content[first + 5] ^= 4
     path.write_bytes(content)
-    found = loaded(cached)
-    assert found.how == "bypassed"
+    found = loaded(cached, said.append)
     assert_same_bytes(found, expected)
+    assert found.how == "bypassed"
+    assert len(said) == 1
+    assert "squares.u8 has changed" in said[0]
 
 
 @pytest.mark.parametrize(
