@@ -151,6 +151,7 @@ class Suite(Table):
     metric: Metric = "top1"
     target: float = Field(0.9, gt=0, le=1)
     tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
+    margin: float = Field(0.005, ge=0, lt=1)
     keep_weights: KeepWeights = "winner"
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()

@@ -65,6 +65,15 @@ def test_cells_are_the_product_in_file_order(tmp_path: Path) -> None:
     ]
 
 
+def test_the_margin_of_a_tie_is_a_share_and_half_a_point_where_none_is_given(
+    tmp_path: Path,
+) -> None:
+    assert read(tmp_path, MINIMAL).profiles["cpu"].margin == 0.005
+    assert read(tmp_path, MINIMAL + "margin = 0").profiles["gpu"].margin == 0
+    assert problems(tmp_path, MINIMAL + "margin = -0.1").keys() == {"margin"}
+    assert problems(tmp_path, MINIMAL + "margin = 1.0").keys() == {"margin"}
+
+
 def test_a_strategy_overrides_the_recipe_and_the_recipe_the_default(tmp_path: Path) -> None:
     text = MINIMAL.replace(
         '["partial"]', '["fine_tuning", {name = "slow", kind = "fine_tuning", lr = 1e-5}]'
