@@ -6,7 +6,7 @@ standard errors counts: either one alone raises false alarms where the other dom
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,21 +101,19 @@ class Contrasts(NamedTuple):
 
 
 def outcomes(rows: Sequence[Sequence[Result]], metric: Metric) -> Outcomes:
-    """The outcomes of rows given by their ok records.
+    """The outcomes of rows given by their ok records, the leader's first.
 
     Raises ValueError where the records were not scored on the same val images in one order, or
     their predictions are damaged.
     """
-    first = rows[0][0].quality.val.predictions
-    labels_N = unpack_column("labels", first.labels, first.num_images)
+    first = rows[0][0]
+    labels_N = _column(first, "labels")
     counts = [len(results) for results in rows]
     hits_RN = np.zeros((len(rows), len(labels_N)), np.min_scalar_type(max(counts)))
     for row, results in enumerate(rows):
         for result in results:
-            found = result.quality.val.predictions
-            if found.num_images != first.num_images or found.labels != first.labels:
-                raise ValueError(_other_images(rows[0][0], result))
-            hits_RN[row] += unpack_column("classes", found.classes, found.num_images) == labels_N
+            _check_images(first, result, labels_N)
+            hits_RN[row] += _column(result, "classes") == labels_N
     spreads = [spread([score_of(one.quality.val, metric) for one in results]) for results in rows]
     seeds = seed_variances(spreads)
     return Outcomes(
@@ -125,6 +123,29 @@ def outcomes(rows: Sequence[Sequence[Result]], metric: Metric) -> Outcomes:
         means_R=np.array([one.mean for one in spreads]),
         seed_variances_R=np.array([one.of_mean for one in seeds], dtype=np.float64),
         freedoms_R=np.array([one.degrees_of_freedom for one in seeds], dtype=np.float64),
+    )
+
+
+def _column(result: Result, name: Literal["labels", "classes"]) -> NDArray[np.integer]:
+    packed = result.quality.val.predictions
+    try:
+        return unpack_column(name, getattr(packed, name), packed.num_images)
+    except ValueError as error:
+        raise ValueError(f"{result.cell_id}: {error}") from error
+
+
+def _check_images(first: Result, other: Result, labels_N: NDArray[np.integer]) -> None:
+    one, two = first.quality.val.predictions, other.quality.val.predictions
+    if one.num_images != two.num_images:
+        how = f"{one.num_images:,} and {two.num_images:,}"
+    # Another version of zlib may write the same labels as another text.
+    elif one.labels != two.labels and (_column(other, "labels") != labels_N).any():
+        how = "true classes differ"
+    else:
+        return
+    raise ValueError(
+        f"{first.cell_id} and {other.cell_id} were scored on different val images ({how}): "
+        "only records of one task can be compared"
     )
 
 
@@ -140,7 +161,7 @@ def weights(labels_N: NDArray[np.integer], metric: Metric) -> Floats:
 
 
 def contrasts(found: Outcomes) -> Contrasts:
-    """The first row, which is the leader, minus each row, itself included."""
+    """The leader, which is the first row, minus each row, itself included."""
     own_N = found.deviations(slice(0, 1))[0]
     items_R = np.empty(len(found.hits_RN))
     for start in range(0, len(items_R), BLOCK):
@@ -152,20 +173,31 @@ def contrasts(found: Outcomes) -> Contrasts:
         means_R=found.means_R[0] - found.means_R,
         items_R=items_R,
         seeds_R=seeds_R,
-        freedoms_R=np.where(
-            by_seeds_R, found.freedoms_R[0] + found.freedoms_R, found.num_images - 1.0
-        ),
+        freedoms_R=np.where(by_seeds_R, _seed_freedoms(found), found.num_images - 1.0),
     )
 
 
+def _seed_freedoms(found: Outcomes) -> Floats:
+    """Degrees of freedom of the leader's seed variance plus each row's, [R].
+
+    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28. There are never more than all rows have.
+    """
+    variances_R, freedoms_R = found.seed_variances_R, found.freedoms_R
+    squares_R = variances_R**2 / freedoms_R
+    with np.errstate(divide="ignore", invalid="ignore"):
+        welch_R = (variances_R[0] + variances_R) ** 2 / (squares_R[0] + squares_R)
+    return np.asarray(np.minimum(welch_R, (found.num_seeds_R - 1).sum()))
+
+
 def difference(found: Outcomes, behind: Contrasts, row: int) -> Difference:
-    """One entry of the contrasts with the leader."""
-    seeds = float(behind.seeds_R[row])
+    """One entry of the contrasts."""
+    items, seeds = float(behind.items_R[row]), float(behind.seeds_R[row])
+    known = not np.isnan(seeds)
     return Difference(
         mean=float(behind.means_R[row]),
-        se=float(behind.errors_R[row]),
-        se_items=float(behind.items_R[row]),
-        se_seeds=None if np.isnan(seeds) else seeds,
+        se=max(items, seeds) if known else items,
+        se_items=items,
+        se_seeds=seeds if known else None,
         num_images=found.num_images,
         num_seeds=(int(found.num_seeds_R[0]), int(found.num_seeds_R[row])),
     )
@@ -181,12 +213,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
-
-
-def _other_images(first: Result, other: Result) -> str:
-    sizes = [one.quality.val.predictions.num_images for one in (first, other)]
-    how = f"{sizes[0]:,} and {sizes[1]:,}" if sizes[0] != sizes[1] else "in another order"
-    return (
-        f"{first.cell_id} and {other.cell_id} were scored on different val images ({how}): "
-        "only records of one task can be compared"
-    )

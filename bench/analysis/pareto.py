@@ -25,14 +25,14 @@ LEAST = np.array([0.0, 16 * 2**20, 0.0, 0.0])
 
 
 def front(rows: Sequence[Row], found: Outcomes, limit: float, margin: float) -> tuple[Row, ...]:
-    """The noise-aware Pareto front of complete rows, in their order.
+    """The noise-aware Pareto front of complete rows, which come by val, in their order.
 
     Val scores differ beyond noise where they are `limit` standard errors apart, and no less than
     `margin`. An unknown cost is the worst there is. "Beyond noise" is not transitive, so a row is
     left out only for one that is on the front.
     """
     freedoms = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
-    limits = (limit, float(on_t_scale(limit, 2 * freedoms)[0]))
+    limits = (limit, float(on_t_scale(limit, freedoms)[0]))
     costs_RV = costs(rows)
     candidates_S = np.flatnonzero(undominated(found.means_R, costs_RV))
     dominated_SR = np.zeros((len(candidates_S), len(rows)), dtype=np.bool_)

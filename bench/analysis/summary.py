@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.analysis import paired, pareto, power
-from bench.analysis.paired import Difference
+from bench.analysis.paired import Contrasts, Difference, Outcomes
 from bench.analysis.power import Settling
 from bench.analysis.rows import (
     TIE_BREAKS,
@@ -34,7 +34,7 @@ from bench.analysis.rows import results as results
 from bench.analysis.rows import score_of as score_of
 from bench.analysis.rows import status_counts as status_counts
 from bench.analysis.task import check_one_task
-from bench.analysis.tied import simultaneous
+from bench.analysis.tied import Tied, simultaneous
 from bench.schema import Failure, Metric, Result, Run
 
 
@@ -162,25 +162,33 @@ def judge(
     outcomes = paired.outcomes([found[row.name] for row in complete], metric)
     behind = paired.contrasts(outcomes)
     told = simultaneous(outcomes, behind, margin)
-    adjusted = paired.holm(behind.p_values_R[1:].tolist())
-    comparisons = [
+    comparisons = compare(complete, outcomes, behind, told, margin)
+    return Judged(
+        tied=(leader, *(one.row for one in comparisons if one.tied)),
+        comparisons=comparisons,
+        front=pareto.front(complete, outcomes, told.last_limit, margin),
+        visible_difference=power.visible_difference(behind, told.first_limit, margin),
+    )
+
+
+def compare(
+    complete: Sequence[Row], outcomes: Outcomes, behind: Contrasts, told: Tied, margin: float
+) -> tuple[Comparison, ...]:
+    """Each complete row but the leader, which is the first."""
+    p_values = behind.p_values_R.tolist()
+    adjusted = [1.0, *paired.holm(p_values[1:])]
+    return tuple(
         Comparison(
             row=row,
             behind=paired.difference(outcomes, behind, place),
-            p_value=float(behind.p_values_R[place]),
-            p_adjusted=adjusted[place - 1],
+            p_value=p_values[place],
+            p_adjusted=adjusted[place],
             tied=bool(told.rows_R[place]),
             settling=power.settling(outcomes, behind, place, told.last_limit, margin)
             if told.rows_R[place]
             else None,
         )
         for place, row in enumerate(complete[1:], start=1)
-    ]
-    return Judged(
-        tied=(leader, *(one.row for one in comparisons if one.tied)),
-        comparisons=tuple(comparisons),
-        front=pareto.front(complete, outcomes, told.last_limit, margin),
-        visible_difference=power.visible_difference(behind, told.first_limit, margin),
     )
 
 
