@@ -193,6 +193,13 @@ def test_only_what_is_not_there_counts_for_a_dry_run(pictures: Path, cache: Path
     assert missing_bytes(dataset, {A, C}) == 8 * 3 * 11 * 11
 
 
+def test_a_cache_that_cannot_be_looked_at_has_nothing(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", "/" + 300 * "x")
+    assert missing_bytes(scan(str(pictures)), {A}) == 8 * 3 * 8 * 8
+
+
 def entry(name: str) -> Entry:
     return Entry(Path(name), {})
 
