@@ -74,7 +74,8 @@ class Keeper:
         need = trained_bytes(cell, self._shared.outline(cell))
         free = shutil.disk_usage(self._job.folder).free
         if need + SPARE_BYTES > free:  # records and the report come first
-            raise OSError(f"they need {need / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free")
+            need, free, spare = (round(size / 1e6) for size in (need, free, SPARE_BYTES))
+            raise OSError(f"they need {need} MB; {free} MB are free, {spare} of them for records")
         with store.whole(path) as temporary:
             save(temporary, cell, self._shared, module)
 
