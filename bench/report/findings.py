@@ -28,6 +28,11 @@ def plain(text: Text) -> str:
     return "".join(text)
 
 
+def named(row: Row) -> Text:
+    """Architecture and strategy."""
+    return (Name(row.architecture), " · ", Name(row.strategy))
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points: `1.2`, `0.04`."""
     value = 100 * difference
@@ -50,7 +55,7 @@ def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
     if not summary.comparisons:
         return _opened(
             opening,
-            Name(chosen.name),
+            *named(chosen),
             f" is the only one with every seed ok: {val_and_test(chosen, summary)}. There is "
             "nothing to compare it with.",
         )
@@ -60,7 +65,7 @@ def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
     return _opened(
         opening,
         f"No single winner: {len(summary.tied)} of {complete:,} are tied. Recommended: ",
-        Name(chosen.name),
+        *named(chosen),
         f", {because(summary)}, with {val_and_test(chosen, summary)}.",
     )
 
@@ -68,9 +73,9 @@ def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
 def _won(winner: Row, summary: Summary) -> Text:
     second = summary.comparisons[0]
     return (
-        Name(winner.name),
+        *named(winner),
         f" wins with {val_and_test(winner, summary)}, {_behind(second)} points of val ahead of ",
-        Name(second.row.name),
+        *named(second.row),
         ".",
     )
 
@@ -231,14 +236,18 @@ def rule(run: Run, summary: Summary) -> Text:
     return (" ".join(sentences),)
 
 
-def verdict(row: Row, summary: Summary) -> str:
-    """A row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`, `2.1 ± 0.6 behind`."""
-    if not row.complete:
-        return "disqualified"
-    comparison = next((one for one in summary.comparisons if one.row is row), None)
-    if comparison is None:
-        return "winner" if summary.winner is not None else "leader"
-    return f"{'tied, ' if comparison.tied else ''}{_behind(comparison)} behind"
+def verdicts(summary: Summary) -> dict[Row, str]:
+    """Every row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`, `2.1 ± 0.6 behind`.
+
+    A leader that nothing is tied with is the winner; a row without each of its seeds is
+    disqualified.
+    """
+    found = dict.fromkeys(summary.disqualified, "disqualified")
+    if summary.leader is not None:
+        found[summary.leader] = "leader" if summary.winner is None else "winner"
+    for one in summary.comparisons:
+        found[one.row] = f"{'tied, ' if one.tied else ''}{_behind(one)} behind"
+    return found
 
 
 def _behind(comparison: Comparison) -> str:

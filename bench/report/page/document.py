@@ -1,0 +1,146 @@
+"""The page as one text: no scripts, and nothing that it needs from elsewhere."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup
+
+from bench.analysis.rows import results
+from bench.analysis.summary import Summary
+from bench.report import facts, findings, protocol, tables, units
+from bench.report.charts import (
+    accuracy_cost,
+    confusion,
+    heat_map,
+    learning_curves,
+    recall,
+    reliability,
+    time_spent,
+)
+from bench.report.charts.chart import Chart
+from bench.report.charts.lettering import printable
+from bench.report.findings import Name, Text
+from bench.report.page import comparison, gallery
+from bench.schema import Failure, Result, Run
+
+Records = Sequence[Result | Failure]
+
+LISTED = 200
+"""Failed and missing cells that are named one by one."""
+
+
+def document(
+    run: Run,
+    records: Records,
+    summary: Summary,
+    thumbnails: Mapping[int, bytes],
+    answers: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The report as HTML, from records in the order of the suite.
+
+    `thumbnails` are JPEGs by the place of the image in the test part, `answers` sentences to what
+    was asked besides, such as the best within a budget; `notes` what must be known of the records.
+    """
+    recommended, chosen = summary.recommended, _chosen(summary, records)
+    headline = findings.headline(run, records, summary)
+    return _template().render(
+        run=run,
+        title=printable(f"{run.suite_name}: {findings.plain(headline)}"),
+        setting=units.setting(run),
+        headline=headline,
+        limits=findings.limits(run, records, summary),
+        notes=notes,
+        missing_files=findings.missing_files(run),
+        of_recommended=facts.of_recommended(run, summary),
+        recommended=findings.named(recommended) if recommended else (),
+        of_certainty=facts.of_certainty(run, summary),
+        of_alternatives=facts.of_alternatives(summary, answers),
+        metric=units.METRICS[summary.metric],
+        header=comparison.HEADER,
+        lines=comparison.lines(summary),
+        num_rows=len(summary.rows),
+        rule=findings.rule(run, summary),
+        behind=findings.BEHIND,
+        memory=facts.MEMORY[run.profile],
+        by_strategy=comparison.by_strategy(summary),
+        by_architecture=comparison.by_architecture(summary),
+        architectures=tables.architectures(run, records),
+        charts=list(_charts(OF_ALL, run, records, summary)),
+        charts_of_chosen=list(_charts(OF_CHOSEN, run, records, summary)),
+        gallery=gallery.gallery(chosen, thumbnails, run.data.classes) if chosen else None,
+        failures=findings.failures(summary),
+        missing=findings.missing(summary),
+        unmeasured=findings.unmeasured(run, records),
+        listed=LISTED,
+        protocol=protocol.protocol(run, records),
+        machines=protocol.machines(run, records),
+        num_ok=len(results(records)),
+    )
+
+
+def _chosen(summary: Summary, records: Records) -> Result | None:
+    return next((one for one in results(records) if one.cell_id == summary.chosen), None)
+
+
+# ---- charts ---------------------------------------------------------------------------------
+
+Draw = Callable[[Run, Records, Summary], Chart | None]
+
+OF_ALL: tuple[Draw, ...] = (
+    lambda run, records, summary: accuracy_cost.chart(run, records, summary, "train_seconds"),
+    lambda run, records, summary: accuracy_cost.chart(run, records, summary, "peak_memory_bytes"),
+    heat_map.chart,
+    learning_curves.chart,
+    time_spent.chart,
+)
+OF_CHOSEN: tuple[Draw, ...] = (confusion.chart, recall.chart, reliability.chart)
+
+
+def _charts(draws: Sequence[Draw], run: Run, records: Records, summary: Summary) -> Iterator[Chart]:
+    for draw in draws:
+        if drawn := draw(run, records, summary):
+            yield drawn
+
+
+# ---- the template ---------------------------------------------------------------------------
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"name": name, "say": say, "visible": printable}
+    environment.globals["style"] = Markup(_style())
+    return environment.get_template("template.html")
+
+
+def _style() -> str:
+    return "".join(
+        files(package).joinpath("style.css").read_text(encoding="utf-8")
+        for package in ("bench.report.charts", __package__)
+    )
+
+
+def name(text: str) -> Markup:
+    """A user's name, which cannot turn the text around it nor hide in it."""
+    broken = Markup("_<wbr>").join(printable(text).split("_"))
+    return Markup("<bdi>{}</bdi>").format(broken)
+
+
+def say(text: Text) -> Markup:
+    """A text whose names are set apart."""
+    return Markup("").join(name(p) if isinstance(p, Name) else with_units(p) for p in text)
+
+
+def with_units(text: str) -> str:
+    """The text with every number on one line with its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|±|s|min|h|M|MiB|ms|points|images|seeds)(?!\w))", "\u00a0", text)
