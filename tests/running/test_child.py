@@ -61,6 +61,24 @@ def test_a_child_that_dies_is_named_with_its_signal() -> None:
         child.call(f"{HERE}:die", signal.SIGKILL)
 
 
+def stay(tell: Callable[[int], None]) -> None:
+    tell(os.getpid())
+    signal.pause()
+
+
+def test_a_child_ends_where_nobody_waits_for_it_any_longer() -> None:
+    heard: list[int] = []
+
+    def stop(number: int) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        child.call(f"{HERE}:stay", listen=stop)
+    with pytest.raises(ProcessLookupError):
+        os.kill(heard[0], 0)
+
+
 def test_ctrl_c_does_not_reach_children() -> None:
     assert child.call(f"{HERE}:interrupts_blocked")
     assert not interrupts_blocked()

@@ -1,0 +1,324 @@
+"""An export is the network that was trained, needs no bench, and is whole or not there."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench import store
+from bench.models.digest import digest
+from bench.predictions import unpack
+from bench.schema import Failure
+from tests import command
+from tests.command import SUITE, Place
+from tests.serving.conftest import KINDS, Bench, record_of
+from tests.serving.test_predict import files_of
+
+KIND = "partial"  # the backbone's source gives most of the network again
+
+
+@pytest.fixture
+def copy(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be changed."""
+    return Path(shutil.copytree(run_folder, tmp_path / "copy"))
+
+
+def cell_of(folder: Path, kind: str = KIND) -> str:
+    return record_of(folder, kind).cell_id
+
+
+def weights_of(folder: Path, kind: str = KIND) -> Path:
+    return store.weights_path(folder, cell_of(folder, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lines_in_model_json_load_it_without_bench_and_say_what_is_on_record(
+    here: Place, bench: Bench, run_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    record, target = record_of(run_folder, kind), tmp_path / "exported"
+    done = bench("export", run_folder, "--cell", record.cell_id, "--out", target)
+    assert (done.code, done.err) == (0, "")
+    about = json.loads((target / "model.json").read_text())
+    script = "\n".join(about["how_to_load"])
+    assert "bench" not in script
+    (target / "load.py").write_text(script)
+    recorded = unpack(record.quality.val.predictions)
+    picture = files_of(here, run_folder, "val")[0]
+    ran = subprocess.run(
+        [*command.on_one_core(), sys.executable, "-I", "load.py", picture],
+        cwd=target,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = re.findall(r"\((\S+), '(\w+)'\)", ran.stdout)
+    assert found[0][1] == record.cell.data.classes[recorded.predicted_N[0]]
+    # One image instead of a batch, and another memory layout: sums in another order.
+    assert float(found[0][0]) == pytest.approx(recorded.confidences_N[0], abs=1e-4)
+
+
+def test_model_json_says_what_it_is_how_good_and_what_its_files_hold(
+    bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
+    record, target = record_of(run_folder, KIND), tmp_path / "exported"
+    done = bench("export", run_folder, "--cell", record.cell_id, "--out", target)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == f"exported: {target}"
+    text = (target / "model.json").read_text()
+    assert str(run_folder.parent) not in text
+    about = json.loads(text)
+    assert about["classes"] == ["cat", "dog"]
+    assert about["trained"]["cell_id"] == record.cell_id
+    assert about["scores"]["test"]["top1"] == record.quality.test.top1
+    assert about["scores"]["test"]["num_images"] == 4
+    assert set(about["files"]) == {"model.safetensors"}
+    command_line = subprocess.run(["sha256sum", target / "model.safetensors"], capture_output=True)
+    assert command_line.stdout.decode().startswith(about["files"]["model.safetensors"]["sha256"])
+    assert {oct(path.stat().st_mode & 0o777) for path in target.iterdir()} == {"0o644"}
+
+
+def test_the_chosen_cell_is_exported_into_the_run_with_a_graph_that_takes_any_batch(
+    bench: Bench, copy: Path
+) -> None:
+    done = bench("export", copy, "--format", "torch")
+    assert done.code == 0, done.err
+    (target,) = (copy / "export").iterdir()
+    assert {path.name for path in target.iterdir()} == {
+        *("model.json", "model.safetensors", "model.pt2")
+    }
+    graph = torch.export.load(target / "model.pt2").module()
+    state = load_file(target / "model.safetensors")
+    assert [graph(torch.zeros(n, 3, 32, 32)).shape for n in (1, 5)] == [(1, 2), (5, 2)]
+    assert set(state) <= set(graph.state_dict())
+
+
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="needs the extra `onnx`",
+)
+def test_an_onnx_file_gives_the_same_logits(bench: Bench, run_folder: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    target = tmp_path / "exported"
+    done = bench("export", run_folder, "--format", "onnx", "--format", "torch", "--out", target)
+    assert done.code == 0, done.err
+    session = onnxruntime.InferenceSession(str(target / "model.onnx"))
+    graph = torch.export.load(target / "model.pt2").module()
+    for number in (1, 5):
+        images = torch.randn(number, 3, 32, 32)
+        (found,) = session.run(["logits"], {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), graph(images), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is not None, reason="the extra `onnx` is here")
+def test_onnx_is_refused_with_the_line_that_installs_it(
+    bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
+    done = bench("export", run_folder, "--format", "onnx", "--out", tmp_path / "exported")
+    assert done.code == 2
+    assert re.search(r"^  pip install .*onnxruntime$", done.err, re.MULTILINE)
+    assert not (tmp_path / "exported").exists()
+
+
+# ---- what it is checked on ------------------------------------------------------------------
+
+
+def test_images_of_the_run_are_told_from_others(
+    here: Place, bench: Bench, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no folder `pictures` is
+    done = bench("export", run_folder, "--out", tmp_path / "none")
+    assert "not checked: the images of pictures are not here: name them by --images DIR" in done.out
+    asked = ("--images", here.folder / "pictures")
+    done = bench("export", run_folder, "--out", tmp_path / "val", *asked)
+    assert "checked on 4 images of the run's val part" in done.out
+    assert "4 of 4 classes as on record" in done.out
+    about = json.loads((tmp_path / "val" / "model.json").read_text())
+    assert about["checked_on"]["as_recorded"] == 4
+    check = about["files"]["model.safetensors"]["check"]
+    assert 0 <= check["largest_difference"] <= check["tolerance"]
+    others = tmp_path / "others"
+    shutil.copytree(here.folder / "pictures" / "cat", others)
+    done = bench("export", run_folder, "--out", tmp_path / "other", "--images", others)
+    assert f"checked on 10 images of {others}" in done.out
+    assert "on record" not in done.out
+
+
+def test_an_image_that_is_no_longer_that_of_the_split_is_no_check(
+    here: Place, bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(here.folder / "pictures", tmp_path / "changed"))
+    for path in changed.rglob("*.png"):
+        path.write_bytes((here.folder / "pictures" / "cat" / "3.png").read_bytes() + b"\0")
+    done = bench("export", run_folder, "--out", tmp_path / "never", "--images", changed)
+    assert done.code == 2
+    assert "changed" in done.err
+    assert not (tmp_path / "never").exists()
+
+
+# ---- refusals -------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, str]], None]) -> None:
+    """The file with other values or metadata; its own hash is right for its values."""
+    state = load_file(path)
+    with safe_open(path, "pt") as file:
+        said = dict(file.metadata())
+    change(state, said)
+    save_file(state, path, {**said, "kept_sha256": digest(state)})
+
+
+def without_a_buffer(path: Path) -> None:
+    def change(state: dict[str, Tensor], said: dict[str, str]) -> None:
+        del state["backbone.features.0.1.running_mean"]
+
+    rewrite(path, change)
+
+
+def of_three_classes(path: Path) -> None:
+    def change(state: dict[str, Tensor], said: dict[str, str]) -> None:
+        state["head.layer.bias"] = torch.zeros(3)
+
+    rewrite(path, change)
+
+
+def with_a_stranger(path: Path) -> None:
+    rewrite(path, lambda state, said: state.update({"head.stranger": torch.zeros(3)}))
+
+
+def of_another_cell(path: Path) -> None:
+    rewrite(path, lambda state, said: said.update({"cell_id": "another"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (cut, "damaged"),
+        (flip, "damaged: its values are not those that were written"),
+        (without_a_buffer, "random weights drawn again are not those"),
+        (of_three_classes, "head.layer.bias is [3] instead of [2]"),
+        (with_a_stranger, "head.stranger is no part of the network"),
+        (of_another_cell, "of another cell, another"),
+    ],
+)
+def test_a_damaged_file_is_refused(
+    bench: Bench, copy: Path, damage: Callable[[Path], None], text: str
+) -> None:
+    damage(weights_of(copy))
+    done = bench("export", copy, "--cell", cell_of(copy))
+    assert done.code == 2
+    assert done.err.startswith("error[E-INPUT] nothing was exported\n")
+    assert text in done.err
+    assert list((copy / "export").iterdir()) == []
+
+
+def test_a_backbone_that_is_drawn_otherwise_here_is_refused_with_both_versions(
+    bench: Bench, copy: Path
+) -> None:
+    rewrite(weights_of(copy), lambda state, said: said.update({"given_sha256": "0" * 64}))
+    record = record_of(copy, KIND)
+    machine = record.machine.model_copy(update={"torch": "2.10.99"})
+    store.write_record(copy, record.model_copy(update={"machine": machine}))
+    done = bench("export", copy, "--cell", record.cell_id)
+    assert done.code == 2
+    assert "drawn by torch 2.10.99" in done.err
+    assert f"here torch {torch.__version__}" in done.err
+
+
+def test_weights_that_were_not_kept_name_the_setting(bench: Bench, copy: Path) -> None:
+    weights_of(copy).unlink()
+    done = bench("export", copy, "--cell", cell_of(copy))
+    assert done.code == 2
+    assert f"the weights of {cell_of(copy)} were not kept" in done.err
+    assert 'set keep_weights = "winner" or "all" in the suite' in done.err
+
+
+def test_a_cell_must_be_one_of_the_run_and_ok(bench: Bench, copy: Path) -> None:
+    good = record_of(copy, KIND)
+    done = bench("export", copy, "--cell", good.cell_id[:-1] + "!")
+    assert done.code == 2
+    assert f"did you mean {good.cell_id}" in done.err
+    failed = Failure(
+        cell_id=good.cell_id, status="failed", kind="crash", reason="its process [bold]died",
+        cell=good.cell, seconds=1, machine=good.machine, provenance=good.provenance,
+    )  # fmt: skip
+    store.write_record(copy, failed)
+    done = bench("export", copy, "--cell", good.cell_id)
+    assert done.code == 2
+    assert "is failed (crash): its process [bold]died" in done.err
+    shutil.rmtree(copy / "cells")
+    done = bench("export", copy)
+    assert (done.code, "no cell was chosen" in done.err) == (2, True)
+    (copy / "run.json").unlink()
+    done = bench("export", copy)
+    assert (done.code, "holds no run" in done.err) == (6, True)
+
+
+@pytest.mark.parametrize("there", ["folder", "file", "link"])
+def test_what_is_there_already_is_left_alone(
+    bench: Bench, run_folder: Path, tmp_path: Path, there: str
+) -> None:
+    target = tmp_path / "exported"
+    match there:
+        case "folder":
+            target.mkdir()
+        case "file":
+            target.write_text("mine")
+        case "link":
+            target.symlink_to(tmp_path / "nowhere")
+    done = bench("export", run_folder, "--out", target)
+    assert done.code == 6
+    assert "is there already" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["exported"]
+
+
+def test_a_file_name_is_no_name_for_a_folder(
+    bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
+    done = bench("export", run_folder, "--out", tmp_path / "winner.onnx")
+    assert (done.code, "--out names a folder" in done.err) == (6, True)
+
+
+# ---- a backbone from a file of one's own ----------------------------------------------------
+
+
+def test_a_file_of_ones_own_is_found_again_by_its_hash(
+    here: Place, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.models.conftest import random_state
+
+    own = tmp_path / "own"
+    own.mkdir()
+    save_file(random_state("mobilenet_v3_small"), own / "mobilenet_v3_small.safetensors")
+    suite = SUITE.replace('["random"]', f'["{own}/"]').replace(', "from_scratch"', "")
+    done = command.bench(here, "run", here.suite(suite, "own"), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    done_ = bench("export", tmp_path / "run")
+    assert done_.code == 2
+    assert "name its folder with --weights DIR" in done_.err
+    asked = ("export", tmp_path / "run", "--images", here.folder / "pictures", "--weights", own)
+    assert "4 of 4 classes as on record" in bench(*asked, "--out", tmp_path / "exported").out
+    flip(own / "mobilenet_v3_small.safetensors")
+    refused = bench(*asked, "--out", tmp_path / "never")
+    assert (refused.code, "not in" in refused.err) == (2, True)
