@@ -114,12 +114,20 @@ def outcomes(rows: Sequence[Sequence[Result]], metric: Metric) -> Outcomes:
         for result in results:
             _check_images(first, result, labels_N)
             hits_RN[row] += _column(result, "classes") == labels_N
-    spreads = [spread([score_of(one.quality.val, metric) for one in results]) for results in rows]
+    scores = [[score_of(one.quality.val, metric) for one in results] for results in rows]
+    return with_seeds(hits_RN, weights(labels_N, metric), scores)
+
+
+def with_seeds(
+    hits_RN: NDArray[np.unsignedinteger], weights_N: Floats, scores: Sequence[Sequence[float]]
+) -> Outcomes:
+    """The outcomes by the scores of each row's seeds."""
+    spreads = [spread(of_row) for of_row in scores]
     seeds = seed_variances(spreads)
     return Outcomes(
         hits_RN=hits_RN,
-        weights_N=weights(labels_N, metric),
-        num_seeds_R=np.array(counts, dtype=np.float64),
+        weights_N=weights_N,
+        num_seeds_R=np.array([one.n for one in spreads], dtype=np.float64),
         means_R=np.array([one.mean for one in spreads]),
         seed_variances_R=np.array([one.of_mean for one in seeds], dtype=np.float64),
         freedoms_R=np.array([one.degrees_of_freedom for one in seeds], dtype=np.float64),
