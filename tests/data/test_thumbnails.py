@@ -15,7 +15,7 @@ from bench.data.thumbnails import thumbnails
 from bench.measure.device import Device
 
 SIZE = (90, 60)
-RESIZES = [Resize(48, "bilinear", True), Resize(72, "bicubic", True), Resize(100, "bilinear", True)]
+RESIZES = [Resize(60, "bilinear", True), Resize(72, "bicubic", True), Resize(100, "bilinear", True)]
 
 
 def scene(shift: int) -> Image.Image:
