@@ -138,6 +138,15 @@ def test_two_phase_halves_the_epochs(tmp_path: Path) -> None:
     assert cell.recipe.head_epochs == 3
 
 
+def test_what_is_kept_of_a_run_is_not_part_of_any_cell(tmp_path: Path) -> None:
+    found = [
+        cells(tmp_path, f'{MINIMAL}keep_weights = "{keep}"', "resnet18")
+        for keep in ("winner", "all", "none")
+    ]
+    assert found == [cells(tmp_path, MINIMAL, "resnet18")] * 3
+    assert read(tmp_path, MINIMAL).profiles["gpu"].keep_weights == "winner"
+
+
 @pytest.mark.parametrize("path", sorted(Path("suites").glob("*.toml")), ids=str)
 def test_every_ready_suite_is_without_mistakes(path: Path) -> None:
     assert suite.read_suite(path).profiles.keys() == {"gpu", "cpu"}
@@ -199,6 +208,7 @@ presicion = "bf16"
             "strategies[0].stages",
             "means nothing to fine_tuning",
         ),
+        (MINIMAL + 'keep_weights = "best"', "keep_weights", 'accepted are "winner", "all", "none"'),
         (MINIMAL + "recipe = 3", "recipe", "must be a table (got 3)"),
         (MINIMAL + "[recipe]\nstages = 9", "recipe.stages", "resnet18 has 5 stages (got 9)"),
         (MINIMAL + "[recipe]\nlr = nan", "recipe.lr", "finite"),

@@ -12,6 +12,7 @@ from torch import nn
 from bench import identity
 from bench.measure.device import Device
 from bench.models import build
+from bench.models.architectures import ARCHITECTURES
 from bench.models.digest import digest
 from bench.models.fold import folded
 from bench.models.weights import load_state
@@ -129,7 +130,7 @@ def test_a_step_that_was_captured_is_copied_before_the_next_cell_has_it(
 
 def published(path: Path) -> None:
     """A file as old ones are: half precision, another number of classes, and no counters."""
-    network = build.published_model(build.ARCHITECTURES["resnet18"], 224)
+    network = build.published_model(ARCHITECTURES["resnet18"], 224)
     draw = torch.Generator().manual_seed(1)
     state = {}
     for name, value in network.state_dict().items():
