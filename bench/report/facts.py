@@ -82,27 +82,50 @@ def of_certainty(run: Run, summary: Summary) -> list[Fact]:
             ((f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test",),),
         ),
         Fact("Seeds", (f"{seeds}",), (("of every architecture and strategy, on one split",),)),
-        Fact("Smallest visible difference", (findings.visible(summary),), ((findings.VISIBLE,),)),
+        _visible(summary),
     ]
-    if settling := findings.settling(summary):
-        notes = (("at the differences seen, in 80 of 100 suites",),)
-        found.append(Fact("What would settle the tie", (settling,), notes))
-    return found
+    return [*found, _settling(summary)] if len(summary.tied) > 1 else found
+
+
+def _visible(summary: Summary) -> Fact:
+    title, share = "Smallest visible difference", summary.visible_difference
+    if share is None:
+        return Fact(title, ("unknown",), (("nothing to compare with the leader",),))
+    return Fact(title, (f"{findings.points(share)} points",), ((findings.VISIBLE,),))
+
+
+def _settling(summary: Summary) -> Fact:
+    title, ways, ties = (
+        "What would settle the tie",
+        findings.settling(summary),
+        len(summary.tied) - 1,
+    )
+    if not ways:
+        least = f"the margin of {findings.points(summary.margin)} points"
+        return Fact(title, ("nothing",), ((f"they differ by less than can be told, or {least}",),))
+    first, *others = [
+        (way.what, "" if way.ties == ties else f"settles {way.ties} of {ties} ties") for way in ways
+    ]
+    notes = [first[1], *(f"or {what}{of and f', {of}'}" for what, of in others)]
+    notes.append("at the differences seen, in 80 of 100 suites")
+    return Fact(title, (first[0],), tuple((note,) for note in notes if note))
 
 
 def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
     """What else to think of: the best on val, the cheapest that is as good, the affordable."""
     found = []
+    row = summary.cheapest
     if summary.leader is not None and summary.leader is not summary.recommended:
         found.append(_row("Highest val", summary.leader))
-    if summary.cheapest is not None:
+    if row is not None:
         title = f"Cheapest within {findings.points(summary.margin)} points of the highest val"
-        found.append(_row(title, summary.cheapest))
+        itself = Fact(title, named(row), (("the recommended itself",),))
+        found.append(itself if row is summary.recommended else _row(title, row))
     return found + [Fact("Asked for", (), ((answer,),)) for answer in answers]
 
 
 def _row(title: str, row: Row) -> Fact:
     costs = ("train_seconds", "peak_memory_bytes")
-    scores = f"val {units.score(row.val)} %, test {units.score(row.test)} %"
     numbers = ", ".join(amount(cost, comparable_cost(row, cost)) for cost in costs)
-    return Fact(title, named(row), ((scores,), (numbers,)))
+    scores = (f"val {units.score(row.val)} %", f"test {units.score(row.test)} %")
+    return Fact(title, named(row), tuple((note,) for note in (*scores, numbers)))

@@ -6,6 +6,7 @@ all. `plain` joins the pieces of formats that set nothing apart.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from bench.analysis.rows import Row, comparable_cost, machine_of, results
 from bench.analysis.summary import Comparison, Summary
@@ -135,20 +136,19 @@ def amount(cost: str, value: float | None) -> str:
 
 def limits(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[Text]:
     """What must be known before the finding is used, the gravest first."""
-    found = [random_weights(run, records), unfinished(run, records), fallback(run)]
-    found += [mixed_machines(records, summary), reused(summary)]
-    return [text for text in found if text]
+    found = [unfinished(run, records), fallback(run), mixed_machines(records, summary)]
+    return [*random_weights(run, records), *(text for text in (*found, reused(summary)) if text)]
 
 
-def random_weights(run: Run, records: Sequence[Result | Failure]) -> Text:
+def random_weights(run: Run, records: Sequence[Result | Failure]) -> list[Text]:
     """That a backbone which should bring knowledge was random; empty where none was."""
     used = {record.cell.weights.source for record in records}
     if run.source.used != "random" or (records and "random" not in used):
-        return ()
-    return (
-        "Random weights: this run does not tell which pretrained architecture to use. Backbones "
-        "started from random values, so the ranking says nothing about pretraining.",
-    )
+        return []
+    return [
+        ("Random weights: this run does not tell which pretrained architecture to use.",),
+        ("Backbones started from random values, so the ranking says nothing about pretraining.",),
+    ]
 
 
 def unfinished(run: Run, records: Sequence[Result | Failure]) -> Text:
@@ -239,15 +239,21 @@ def rule(run: Run, summary: Summary) -> Text:
 def verdicts(summary: Summary) -> dict[Row, str]:
     """Every row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`, `2.1 ± 0.6 behind`.
 
-    A leader that nothing is tied with is the winner; a row without each of its seeds is
+    A leader of others that nothing is tied with is the winner; a row without each of its seeds is
     disqualified.
     """
     found = dict.fromkeys(summary.disqualified, "disqualified")
     if summary.leader is not None:
-        found[summary.leader] = "leader" if summary.winner is None else "winner"
+        found[summary.leader] = _of_leader(summary)
     for one in summary.comparisons:
         found[one.row] = f"{'tied, ' if one.tied else ''}{_behind(one)} behind"
     return found
+
+
+def _of_leader(summary: Summary) -> str:
+    if not summary.comparisons:
+        return "the only one"
+    return "leader" if summary.winner is None else "winner"
 
 
 def _behind(comparison: Comparison) -> str:
@@ -260,46 +266,33 @@ BEHIND = (
 )
 
 
-def visible(summary: Summary) -> str:
-    """The smallest difference that the suite could have seen; a dash where that is unknown."""
-    share = summary.visible_difference
-    return units.UNKNOWN if share is None else f"{points(share)} points"
-
-
 VISIBLE = "A true difference from the leader of this size is found in 80 of 100 suites like this."
 
 
-def settling(summary: Summary) -> str:
-    """What would settle the tie; empty where there is none."""
-    tied = [one.settling for one in summary.comparisons if one.tied]
-    if not tied:
-        return ""
-    seeds = [one.more_seeds for one in tied if one and one.more_seeds is not None]
-    images = [one.val_images for one in tied if one and one.val_images is not None]
+class Way(NamedTuple):
+    """What would tell some of the tied from the leader, and how many of them."""
+
+    what: str
+    ties: int
+
+
+def settling(summary: Summary) -> list[Way]:
+    """What would settle the tie, the more of it the earlier; empty where nothing would."""
+    tied = [one.settling for one in summary.comparisons if one.tied and one.settling]
+    seeds = [one.more_seeds for one in tied if one.more_seeds is not None]
+    images = [one.val_images for one in tied if one.val_images is not None]
     ways = []
     if seeds:
-        ways.append(f"about {_rounded(max(seeds))} more seeds each{_of(seeds, tied)}")
+        ways.append(Way(f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
     if images:
-        ways.append(f"about {_rounded(max(images))} val images in all{_of(images, tied)}")
-    if not ways:
-        return f"nothing: the tied differ by less than can be told, or than {_margin(summary)}"
-    return " or ".join(ways)
-
-
-def _of(some: Sequence[int], tied: Sequence[object]) -> str:
-    if len(some) == len(tied):
-        return ""
-    return f" (for {len(some)} of the {len(tied)} tied with the leader)"
+        ways.append(Way(f"about {_rounded(max(images))} val images in all", len(images)))
+    return sorted(ways, key=lambda way: -way.ties)
 
 
 def _rounded(count: int) -> str:
     """Two digits: nobody knows it better."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return f"{-(-count // unit) * unit:,}"
-
-
-def _margin(summary: Summary) -> str:
-    return f"the margin of {points(summary.margin)} points"
 
 
 # ---- what was not measured ------------------------------------------------------------------

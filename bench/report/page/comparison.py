@@ -56,7 +56,7 @@ def lines(summary: Summary) -> list[Line]:
             strategy=row.strategy,
             key=key(row, look),
             standing=_standing(row, tied),
-            recommended=row is summary.recommended,
+            recommended=row is summary.recommended and row is not summary.winner,
             verdict=verdicts[row] if row.complete else f"seeds ok: {status_counts(row)}",
             numbers=numbers(row),
         )

@@ -143,4 +143,7 @@ def say(text: Text) -> Markup:
 
 def with_units(text: str) -> str:
     """The text with every number on one line with its unit."""
-    return re.sub(r"(?<=\d) (?=(?:%|±|s|min|h|M|MiB|ms|points|images|seeds)(?!\w))", "\u00a0", text)
+    return re.sub(rf"(?<=[\d±]) (?=(?:{UNITS})(?!\w)|\d)", "\u00a0", text)
+
+
+UNITS = "%|±|s|min|h|M|MiB|ms|points|images|seeds"
