@@ -64,7 +64,8 @@ class Outcomes(NamedTuple):
         are weighted about the weighted mean, as for any ratio of sums.
         """
         shares_KN = self.hits_RN[rows] / self.num_seeds_R[rows, None]
-        centres_K = shares_KN @ self.weights_N / self.num_images
+        # Not a matrix product: it rounds rows by their place, and like rows must stay alike.
+        centres_K = (shares_KN * self.weights_N).sum(axis=1) / self.num_images
         scale = np.sqrt(self.num_images * max(self.num_images - 1, 1))
         return np.asarray((shares_KN - centres_K[:, None]) * (self.weights_N / scale))
 

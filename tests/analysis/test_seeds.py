@@ -1,0 +1,66 @@
+"""Seed variances against numpy, by hand, and against the truth of a simulation."""
+
+import numpy as np
+import pytest
+
+from bench.analysis.seeds import seed_variances
+from bench.analysis.stats import Spread, spread
+
+
+def test_variances_that_differ_no_more_than_by_chance_are_pooled() -> None:
+    rows = [spread([0.90, 0.92, 0.94]), spread([0.71, 0.70, 0.73]), spread([0.5, 0.53])]
+    found = seed_variances(rows)
+    squares = [np.var([0.90, 0.92, 0.94]) * 3, np.var([0.71, 0.70, 0.73]) * 3, 0.03**2 / 2]
+    common = sum(squares) / 5
+    assert [one.of_mean for one in found] == pytest.approx([common / 3, common / 3, common / 2])
+    assert [one.degrees_of_freedom for one in found] == [5, 5, 5]
+
+
+def test_a_row_with_one_seed_takes_the_common_variance_for_its_one_seed() -> None:
+    rows = [spread([0.90, 0.94]), spread([0.6])]
+    found = seed_variances(rows)
+    assert found[1].of_mean == pytest.approx(0.0008)
+    assert found[0].of_mean == pytest.approx(0.0004)
+
+
+def test_with_one_seed_everywhere_nothing_is_known() -> None:
+    assert seed_variances([spread([0.9]), spread([0.8])]) == [(None, None), (None, None)]
+    assert seed_variances([]) == []
+
+
+def test_rows_whose_seeds_all_agree_have_no_variance() -> None:
+    found = seed_variances([spread([0.9, 0.9]), spread([0.8, 0.8])])
+    assert [one.of_mean for one in found] == [0, 0]
+
+
+def test_a_wild_row_keeps_more_of_its_own_variance_and_a_calm_one_less_of_the_wild_ones() -> None:
+    calm = [Spread(0.9, 0.002, 0, 1, 5) for _ in range(20)]
+    found = seed_variances([*calm, Spread(0.5, 0.05, 0, 1, 5)])
+    common = (20 * 0.002**2 + 0.05**2) / 21
+    of_mean = [one.of_mean or 0.0 for one in found]
+    assert 0.002**2 / 5 < of_mean[0] < common / 5 < of_mean[-1] < 0.05**2 / 5
+
+
+@pytest.mark.parametrize(("prior", "seeds"), [(6.0, 3), (12.0, 5)])
+def test_shrunk_variances_are_nearer_the_truth_than_a_rows_own_and_than_the_pooled(
+    prior: float, seeds: int
+) -> None:
+    draw = np.random.default_rng(1)
+    truth = 1e-5 * prior / draw.chisquare(prior, 4000)
+    own = truth * draw.chisquare(seeds - 1, 4000) / (seeds - 1)
+    rows = [Spread(0.9, float(np.sqrt(one)), 0, 1, seeds) for one in own]
+    found = seeds * np.array([one.of_mean for one in seed_variances(rows)], dtype=float)
+
+    def error(guess: object) -> float:
+        return float(np.abs(np.log(np.asarray(guess, dtype=float) / truth)).mean())
+
+    best = (prior * 1e-5 + (seeds - 1) * own) / (prior + seeds - 1)
+    assert error(found) < 0.9 * min(error(own), error(np.full(4000, own.mean())))
+    assert error(found) < 1.1 * error(best), "nearly as good as if the prior were known"
+
+
+def test_there_are_never_more_degrees_of_freedom_than_seeds_to_tell() -> None:
+    draw = np.random.default_rng(2)
+    for _ in range(50):
+        rows = [spread(draw.normal(0.9, 0.01, 3).tolist()) for _ in range(4)]
+        assert all(0 < (one.degrees_of_freedom or 0) <= 8 for one in seed_variances(rows))
