@@ -229,17 +229,23 @@ def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
 
 def remove_weights(folder: Path, cell_id: str) -> None:
     """Take away the kept weights of a cell, whole or half written. Raises OSError."""
-    path = weights_path(folder, cell_id)
-    for written in (path, *path.parent.glob(f".{path.name}.*")):
-        written.unlink(missing_ok=True)
+    weights_path(folder, cell_id).unlink(missing_ok=True)
+    _remove_half_written(weights_path(folder, cell_id))
 
 
 def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
     """Take away all kept weights but those of these cells. Raises FolderError."""
     with disk_errors(folder):
         for path in (folder / "cells").glob("*/"):
+            _remove_half_written(weights_path(folder, path.name))
             if path.name not in cell_ids:
                 remove_weights(folder, path.name)
+
+
+def _remove_half_written(path: Path) -> None:
+    """Take away what a killed writer has left of a file."""
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        temporary.unlink(missing_ok=True)
 
 
 # ---- thumbnails -----------------------------------------------------------------------------

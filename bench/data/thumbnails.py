@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.data.dataset import DataError, Dataset, shortened
+from bench.data.dataset import DataError, Dataset
 from bench.data.sources import large_pictures_allowed, open_image
 from bench.data.stored import SQUARES, Resize
 from bench.entry import Chunks, Damaged, Entry
@@ -47,7 +47,7 @@ def thumbnails(
         found = dict(zip(wanted, pool.map(one, wanted), strict=True))
     jpegs = {item: made for item, made in found.items() if isinstance(made, bytes)}
     problems = [line for made in found.values() if isinstance(made, list) for line in made]
-    return Thumbnails(jpegs, shortened(problems))
+    return Thumbnails(jpegs, problems)
 
 
 class Cached:

@@ -27,13 +27,14 @@ def finish(folder: Path, run: Run, images: "Images", made: "Making") -> list[str
 
 def picture(folder: Path, records: Iterable[Record], images: "Images", made: "Making") -> list[str]:
     """Thumbnails of the test images that cells were most sure of and wrong about."""
+    from bench.data.dataset import shortened
     from bench.data.thumbnails import thumbnails
 
     items = {index: images.split.test[index] for index in mistakes(records)}
     found = thumbnails(images.dataset, items.values(), made.entries)
     shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
     store.write_thumbnails(folder, shown)
-    return [f"no thumbnail: {problem}" for problem in found.problems]
+    return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)
 
 
 def mistakes(records: Iterable[Record]) -> list[int]:

@@ -1,0 +1,84 @@
+"""What stays of a run when its last cell has ended."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import store
+from bench.data import sources
+from bench.data.split import make_split
+from bench.data.stored import Making
+from bench.running.sitting import Images
+from bench.schema import Failure, Result, Run
+from bench.verbs import finish
+from tests import command, records
+
+NO_CACHE = Making({}, 0.0, {}, None, ())
+
+BEST, WORSE, OTHER = (
+    records.result(records.cell(*names), val=val)
+    for names, val in (
+        (("resnet18", "fine_tuning", 0), 390),
+        (("resnet18", "fine_tuning", 1), 380),
+        (("resnet50", "fine_tuning", 0), 200),
+    )
+)
+LAST = records.cell("resnet50", "fine_tuning", 1)
+
+
+def run(keep: str) -> Run:
+    return records.run(["resnet18", "resnet50"], ["fine_tuning"], (0, 1), keep_weights=keep)
+
+
+def lasting(keep: str, last: Result | Failure | None) -> set[str]:
+    found = [BEST, WORSE, OTHER, *([last] if last else [])]
+    return finish.lasting(run(keep), found)
+
+
+def test_once_every_cell_is_ok_the_chosen_one_alone_stays() -> None:
+    last = records.result(LAST, val=210)
+    assert lasting("winner", last) == {BEST.cell_id}
+    assert lasting("all", last) == {*run("all").cells}
+    assert lasting("none", last) == set()
+
+
+@pytest.mark.parametrize("last", [None, records.failure(LAST)], ids=["missing", "failed"])
+def test_until_then_whatever_may_be_chosen_stays(last: Failure | None) -> None:
+    ok = {BEST.cell_id, WORSE.cell_id, OTHER.cell_id}
+    assert lasting("winner", last) == ok, "the best of its seeds has a file, no other"
+    assert lasting("all", last) == ok
+    assert lasting("none", last) == set()
+
+
+def test_weights_without_an_ok_record_go_and_those_that_lack_are_named(tmp_path: Path) -> None:
+    failed = records.failure(LAST)
+    for cell_id in (BEST.cell_id, failed.cell_id):
+        path = store.weights_path(tmp_path, cell_id)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"values")
+    found: list[Any] = [BEST, WORSE, OTHER, failed]
+    (line,) = finish.settle_weights(tmp_path, run("winner"), found)
+    assert line == f"the trained weights of {BEST.cell_id} stay until every cell is ok"
+    assert not store.weights_path(tmp_path, failed.cell_id).exists()
+
+    found[-1] = records.result(LAST, val=210)
+    assert finish.settle_weights(tmp_path, run("winner"), found) == []
+    assert store.weights_path(tmp_path, BEST.cell_id).exists()
+    (line,) = finish.settle_weights(tmp_path, run("all"), found)
+    assert line == "the trained weights of 3 cells were not kept"
+
+
+def test_an_image_that_is_gone_has_a_line_and_no_thumbnail(tmp_path: Path) -> None:
+    pictures = command.place(tmp_path).folder / "pictures"
+    dataset = sources.scan(str(pictures))
+    images = Images(dataset, make_split(dataset, None, None, 0), records.data())
+    scores = records.scores(correct=1, num_images=4, num_classes=2)  # the last three are wrong
+    quality = BEST.quality.model_copy(update={"test": scores})
+    found = [BEST.model_copy(update={"quality": quality}), records.failure(LAST)]
+    gone = dataset.items[images.split.test[2]]
+    (pictures / gone.key).unlink()
+    (line,) = finish.picture(tmp_path, found, images, NO_CACHE)
+    assert line.startswith("no thumbnail: ")
+    assert gone.key in line
+    assert store.read_thumbnails(tmp_path).keys() == {1, 3}
