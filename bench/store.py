@@ -51,12 +51,31 @@ def check_usable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
     if folder.is_dir() and not (folder / "run.json").exists():
-        others = [child.name for child in folder.iterdir() if not child.name.startswith(OWN_NAMES)]
-        if others:
-            raise FolderError(
-                f"{folder}: holds other files ({', '.join(sorted(others)[:3])}, ...) and no run; "
-                "name an empty or new folder with --out"
-            )
+        _check_own(folder, OWN_NAMES)
+    _check_writable(folder)
+
+
+def check_report_folder(folder: Path) -> None:
+    """Raise FolderError where a report of several runs could not be written; makes nothing."""
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
+    if (folder / "run.json").exists():
+        raise FolderError(f"{folder}: holds a run of its own; name another folder with --out")
+    if folder.is_dir():
+        _check_own(folder, REPORT_NAMES)
+    _check_writable(folder)
+
+
+def _check_own(folder: Path, own_names: tuple[str, ...]) -> None:
+    others = [child.name for child in folder.iterdir() if not child.name.startswith(own_names)]
+    if others:
+        raise FolderError(
+            f"{folder}: holds other files ({', '.join(sorted(others)[:3])}, ...) and no run; "
+            "name an empty or new folder with --out"
+        )
+
+
+def _check_writable(folder: Path) -> None:
     nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise FolderError(f"{folder}: {nearest} is not a writable folder; name another with --out")
@@ -64,6 +83,9 @@ def check_usable(folder: Path) -> None:
 
 OWN_NAMES = (".lock", "cells", "split.csv", ".split.csv.", ".run.json.")
 """What an interrupted start may have left before run.json was there."""
+
+REPORT_NAMES = (".lock", "results.csv", "report.", "tables", "plots", ".results.csv.", ".report.")
+"""What an earlier report of several runs has left."""
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import cache
-from bench.analysis.summary import Row, Summary, results, summarise
+from bench.analysis.rows import Row, results
+from bench.analysis.summary import Summary, summarise
 from bench.data.sources import SOURCES
 from bench.models.architectures import ARCHITECTURES, FEATURED
-from bench.report import execution, markdown, units
+from bench.report import execution, findings, units
 from bench.running import plan as plans
 from bench.running.sitting import Assignment, Todo, cache_bytes
 from bench.schema import Failure, MissingWeights, Result, Run, Source
@@ -262,7 +263,8 @@ def closing(
 ) -> list[str]:
     """The finding, the failures and the files, line by line."""
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
-    lines = finding(summary)
+    lines = [findings.plain(findings.headline(run, records, summary))]
+    lines += [marks] if (marks := legend(summary)) else []
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
     if ok := results(records):
@@ -276,21 +278,15 @@ def closing(
         lines.append(f"  log: {folder}/cells/{failed.cell_id}/log.txt")
     if summary.failures:
         lines.append(f"the same command with --out {folder} tries these again")
-    return [*lines, f"report: {folder / 'report.md'}"]
+    return [*lines, f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
 
 
-def finding(summary: Summary) -> list[str]:
-    """The winner with its scores, and what is not told apart from it."""
-    winner, recommended = summary.winner, summary.recommended
-    if winner is None or recommended is None:
-        return ["no winner: no architecture under any strategy has an ok record for every seed"]
-    metric = units.METRICS[summary.metric]
-    lines = [f"* {winner.name}: highest mean val {metric}, {markdown.val_and_test(winner)}"]
-    if count := len(summary.not_told_apart):
-        others = "1 other is" if count == 1 else f"{count} others are"
-        order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-        lines.append(f"{others} not told apart from it; + lowest {order}: {recommended.name}")
-    return lines
+def legend(summary: Summary) -> str:
+    """What the marks of the table mean; empty where there is no choice to mark."""
+    if len(summary.tied) < 2:
+        return ""
+    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
+    return f"* highest mean val, = tied with it, + lowest {order} of these"
 
 
 TOP = 10
@@ -298,9 +294,10 @@ NUMBERS = ("val", "test", "train", "memory")
 
 
 def _mark(row: Row, summary: Summary) -> str:
-    winner = "*" if row is summary.winner else ""
-    tied = bool(summary.not_told_apart) and row is summary.recommended
-    return winner + ("+" if tied else "") + (units.REUSED if row.features_reused else "")
+    tied = "=" if row in summary.tied else ""
+    leader = "*" if row is summary.leader else tied
+    chosen = "+" if len(summary.tied) > 1 and row is summary.recommended else ""
+    return leader + chosen + (units.REUSED if row.features_reused else "")
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:

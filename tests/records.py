@@ -179,6 +179,14 @@ def answered(of: schema.Cell, right_N: ArrayLike, labels_N: ArrayLike | None = N
     return one.model_copy(update={"quality": quality})
 
 
+def wrong_on_val(one: Result, wrong: slice) -> Result:
+    """The record of a network that has these of the 400 val images wrong."""
+    right_N = np.ones(400, dtype=bool)
+    right_N[wrong] = False
+    val = answers(np.arange(400) % 10, right_N)
+    return one.model_copy(update={"quality": one.quality.model_copy(update={"val": val})})
+
+
 def failure(
     of: schema.Cell, status: str = "diverged", reason: str = "loss is NaN in epoch 3"
 ) -> Failure:

@@ -5,11 +5,11 @@ Runs merge where the tasks of their cells agree but for the seed. What the suite
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations, product
 from typing import Any, NamedTuple
 
-from bench.analysis.rows import machine_of, missing_cells, results
+from bench.analysis.rows import COMPARED, machine_of, missing_cells, results
 from bench.analysis.summary import MARGIN
 from bench.identity import cell_identity
 from bench.schema import Failure, Result, Run
@@ -88,6 +88,12 @@ def on_reference_machine(run: Run, records: Sequence[Result | Failure]) -> Run:
     machine = next(result.machine for result in ok if machine_of(result) == reference)
     profile = "gpu" if machine.device == "cuda" else "cpu"
     return run.model_copy(update={"machine": machine, "profile": profile})
+
+
+def there(run: Run, found: Iterable[Result]) -> list[Result]:
+    """The results of cells that ran on the run's machine, with whatever threads."""
+    own = [getattr(run.machine, name) for name in COMPARED]
+    return [one for one in found if [getattr(one.machine, name) for name in COMPARED] == own]
 
 
 def _cell_ids(part: Part) -> dict[tuple[str, str, int], str]:

@@ -1,11 +1,17 @@
 """The files of a run folder that are derived from its records, and can be written again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-from bench.analysis.summary import Summary, in_order, summarise
-from bench.report import formats, markdown, plots, tables
+from bench.analysis.merge import Repeated
+from bench.analysis.rows import in_order
+from bench.analysis.summary import Summary
+from bench.report import classes, formats, limits, markdown, plots, standings, tables
 from bench.report.formats import Table
+from bench.report.limits import Limits
+from bench.report.page import document as page
 from bench.schema import Failure, Result, Run
 from bench.store import disk_errors, write_text
 
@@ -15,54 +21,106 @@ FORMATS: Mapping[str, Callable[[Table], str]] = {
 }
 
 
-def write(folder: Path, run: Run, records: Sequence[Result | Failure]) -> list[Path]:
-    """Write results.csv, tables, plots and report.md from records in any order; their paths.
+class Report(NamedTuple):
+    """What a report is made of."""
 
-    A plot of an earlier state that can no longer be drawn is removed. Raises FolderError where
-    the disk refuses, ValueError where the records are not of this run.
+    run: Run
+    records: Sequence[Result | Failure]  # in any order
+    summary: Summary  # of these
+    limits: Limits = Limits()
+    notes: Sequence[str] = ()  # what must be known of the records
+    repeated: Sequence[Repeated] = ()  # cells of several runs, of which another record counts
+    thumbnails: Mapping[int, bytes] = MappingProxyType({})  # JPEG by place in the test part
+
+
+def write(folder: Path, report: Report) -> list[Path]:
+    """Write results.csv, tables, plots, report.md and report.html; their paths.
+
+    A plot or table of an earlier state that can no longer be made is removed. Raises FolderError
+    where the disk refuses.
     """
-    summary = summarise(run, records)
-    records = in_order(run, records)
+    run, summary = report.run, report.summary
+    report = report._replace(records=in_order(run, report.records))
+    figures = plots.draw(run, report.records, summary)
     texts = {
-        "results.csv": formats.csv_text(tables.cells(run, records, summary.missing)),
-        **table_texts(run, records, summary),
+        "results.csv": formats.csv_text(tables.cells(run, report.records, summary.missing)),
+        **table_texts(report),
+        **documents(report, list(figures)),
     }
-    figures = plots.draw(run, records, summary)
-    texts["report.md"] = markdown.document(run, records, summary, list(figures))
+    written = [plots.paths(folder / "plots" / stem) for stem in figures]
+    paths = [*(folder / name for name in texts), *(path for pair in written for path in pair)]
+    remove_stale(folder, set(paths))
     for name, text in texts.items():
         write_text(folder / name, text)
-    pictures: list[Path] = []
     with disk_errors(folder):
         (folder / "plots").mkdir(exist_ok=True)
-        for stem in markdown.PLOTS.keys() - figures.keys():
-            for suffix in ("png", "svg"):
-                (folder / "plots" / f"{stem}.{suffix}").unlink(missing_ok=True)
         for stem, figure in figures.items():
-            pictures += plots.save(figure, folder / "plots" / stem)
-    return [*(folder / name for name in texts), *pictures]
+            plots.save(figure, folder / "plots" / stem)
+    return paths
 
 
-def table_texts(run: Run, records: Sequence[Result | Failure], summary: Summary) -> dict[str, str]:
-    """Every table in every format, by its path in the run folder."""
-    by_part = {
-        "val": {(row.architecture, row.strategy): row.val for row in summary.rows},
-        "test": {(row.architecture, row.strategy): row.test for row in summary.rows},
+def documents(report: Report, drawn: Sequence[str]) -> dict[str, str]:
+    """The report for a terminal and as a page."""
+    run, records, summary = report.run, report.records, report.summary
+    asked = (limits.answers(summary, report.limits), report.notes)
+    return {
+        "report.md": markdown.document(run, records, summary, drawn, *asked),
+        "report.html": page.document(run, records, summary, report.thumbnails, *asked),
     }
-    reading = {
-        "main": tables.main(summary),
-        "architectures": tables.architectures(run, records),
-        **{f"{part}-scores": tables.matrix(scores) for part, scores in by_part.items()},
-    }
-    computing = {
-        "main": tables.main_numbers(summary),
-        "architectures": tables.architecture_numbers(run, records),
-        **{f"{part}-scores": tables.matrix_numbers(scores) for part, scores in by_part.items()},
-    }
-    texts = {
-        f"tables/{stem}.{suffix}": form(table)
-        for stem, table in reading.items()
-        for suffix, form in FORMATS.items()
-    }
-    return texts | {
-        f"tables/{stem}.csv": formats.csv_text(table) for stem, table in computing.items()
-    }
+
+
+def remove_stale(folder: Path, written: Container[Path]) -> None:
+    """Remove tables and plots of ours that are not written again."""
+    tables_ = [folder / "tables" / f"{stem}.{suffix}" for stem in STEMS for suffix in SUFFIXES]
+    pictures = [path for stem in markdown.PLOTS for path in plots.paths(folder / "plots" / stem)]
+    with disk_errors(folder):
+        for path in (*tables_, *pictures):
+            if path not in written:
+                path.unlink(missing_ok=True)
+
+
+# ---- tables ---------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """A table for reading, and the same for computing."""
+
+    reading: Table
+    computing: Table
+
+
+STEMS = (
+    *("main", "comparisons", "front", "val-scores", "test-scores", "architectures", "classes"),
+    "repeated",
+)
+SUFFIXES = (*FORMATS, "csv")
+
+
+def table_texts(report: Report) -> dict[str, str]:
+    """Every table that has a row in every format, by its path in the run folder."""
+    texts = {}
+    for stem, pair in zip(STEMS, pairs(report), strict=True):
+        if pair.reading.rows:
+            for suffix, form in FORMATS.items():
+                texts[f"tables/{stem}.{suffix}"] = form(pair.reading)
+            texts[f"tables/{stem}.csv"] = formats.csv_text(pair.computing)
+    return texts
+
+
+def pairs(report: Report) -> list[Pair]:
+    """The tables, in the order of their stems."""
+    run, records, summary = report.run, report.records, report.summary
+    val = {(row.architecture, row.strategy): row.val for row in summary.rows}
+    test = {(row.architecture, row.strategy): row.test for row in summary.rows}
+    recalls = classes.recalls(run, records, summary)
+    repeated = standings.repeated(report.repeated)
+    return [
+        Pair(tables.main(summary), tables.main_numbers(summary)),
+        Pair(standings.comparisons(summary), standings.comparison_numbers(summary)),
+        Pair(standings.front(summary), standings.front_numbers(summary)),
+        Pair(tables.matrix(val), tables.matrix_numbers(val)),
+        Pair(tables.matrix(test), tables.matrix_numbers(test)),
+        Pair(tables.architectures(run, records), tables.architecture_numbers(run, records)),
+        Pair(classes.table(recalls), classes.numbers(recalls)),
+        Pair(repeated, repeated),
+    ]

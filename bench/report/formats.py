@@ -91,7 +91,8 @@ TURNS = "[\u202a-\u202e\u2066-\u2069]"
 
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table and at the start of a line."""
-    escaped = re.sub(r"([\\`*|<>\[\]$]|~(?=~)|(?<=~)~|&(?=#?\w+;))", r"\\\1", one_line(text))
+    special = r"([\\`*|>\[\]$]|<(?! )|~(?=~)|(?<=~)~|&(?=#?\w+;))"
+    escaped = re.sub(special, r"\\\1", one_line(text))
     escaped = re.sub(r"^([#+-])(?=[\s#])", r"\\\1", escaped)
     escaped = re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", escaped)  # no item of a list
     # Between letters an underscore is only an underscore.

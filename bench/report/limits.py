@@ -7,6 +7,7 @@ from bench.analysis.budget import LIMITED, Budget, best_within, cheapest_within,
 from bench.analysis.rows import Row, comparable_cost
 from bench.analysis.summary import Summary
 from bench.report import units
+from bench.report.formats import one_line
 
 
 class Limits(NamedTuple):
@@ -50,7 +51,7 @@ def within_budget(summary: Summary, budget: Budget) -> str:
         return f"{asked}, no complete row fits{_least(complete, list(limited))}."
     fitting = sum(fits(one, budget) for one in complete)
     return (
-        f"{asked}, the highest mean val {units.METRICS[summary.metric]} is that of {row.name}: "
+        f"{asked}, the highest mean val {units.METRICS[summary.metric]} is that of {_name(row)}: "
         f"{numbers(row, list(limited))}. {fitting:,} of "
         f"{units.plural(len(complete), 'complete row')} fit{_unknown(complete, list(limited))}."
     )
@@ -64,10 +65,10 @@ def within_margin(summary: Summary, share: float) -> str:
     if row is None or summary.leader is None:
         return f"{asked}, nothing can be named: no row is complete."
     if row == summary.leader:
-        return f"{asked}, the lowest {order} is that of the best itself, {row.name}."
+        return f"{asked}, the lowest {order} is that of the best itself, {_name(row)}."
     return (
-        f"{asked}, the lowest {order} is that of {row.name}: {numbers(row, summary.tie_break)}; "
-        f"the best, {summary.leader.name}: {numbers(summary.leader, summary.tie_break)}."
+        f"{asked}, the lowest {order} is that of {_name(row)}: {numbers(row, summary.tie_break)}; "
+        f"the best, {_name(summary.leader)}: {numbers(summary.leader, summary.tie_break)}."
     )
 
 
@@ -75,6 +76,10 @@ def numbers(row: Row, costs: Sequence[str]) -> str:
     """Both scores of a row, and some of its costs."""
     scores = f"val {units.score(row.val)} %, test {units.score(row.test)} %"
     return ", ".join([scores, *(_cost(name, comparable_cost(row, name)) for name in costs)])
+
+
+def _name(row: Row) -> str:
+    return one_line(row.name)
 
 
 def _cost(name: str, value: float | None) -> str:

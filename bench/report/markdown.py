@@ -1,14 +1,18 @@
-"""report.md: what was found, how sure that is, and what it cost.
+"""report.md: what was found, how sure that is, and what it cost, as report.html says it.
 
 The first line names the machine. The choice is explained before the numbers, and what was not
-measured is said as plainly as what was.
+measured is said as plainly as what was. Long tables end early: the files have them whole.
 """
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from bench.analysis.summary import Row, Summary, comparable_cost, results, status_counts
-from bench.report import formats, protocol, tables, units
+from bench.analysis.merge import there
+from bench.analysis.rows import Row, comparable_cost, results, status_counts
+from bench.analysis.summary import Summary
+from bench.report import classes, facts, findings, formats, protocol, standings, tables, units
+from bench.report.findings import Text, plain
+from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
 from bench.schema import Failure, Result, Run
 
@@ -20,160 +24,144 @@ PLOTS = {
 }
 """Title of each plot by file stem."""
 
+MOST_ROWS = 50
+"""Of a table in the report."""
+
+MOST_ITEMS = 20
+"""Of a list in the report."""
+
 
 def document(
-    run: Run, records: Sequence[Result | Failure], summary: Summary, plots: Iterable[str]
+    run: Run,
+    records: Sequence[Result | Failure],
+    summary: Summary,
+    plots: Iterable[str],
+    answers: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
-    """The report as Markdown, lists in the order of `records`; `plots` are the drawn stems."""
+    """The report as Markdown, lists in the order of `records`; `plots` are the drawn stems.
+
+    `answers` are what was asked beyond the choice, `notes` what must be known of the records.
+    """
     parts = [
         f"# bench {name(run.suite_name)} · {name(units.setting(run))}",
-        *headline(run, records, summary),
+        f"**{said(findings.headline(run, records, summary))}**",
+        *cautions(run, records, summary),
+        *(f"> {name(note)}" for note in notes),
+        *("## At a glance", *glance(run, summary, answers)),
         *("## Why", *reasons(run, summary)),
+        *("## Compared with the leader", *compared(summary)),
         *("## All scores", *scores(run, summary)),
+        *("## Worth a choice", *front(summary)),
         *("## Best of each", *best_of_each(summary)),
+        *("## What the recommended gets wrong", *mistakes(run, records, summary)),
         *("## Costs", *costs(run, records, summary)),
         *("## Plots", *pictures(plots)),
-        *("## Failed, missing, not measured", not_measured(run, records, summary)),
+        *("## Failed, missing, not measured", *not_measured(run, records, summary)),
         *("## Protocol", listed(protocol.protocol(run, records))),
-        *("## Machine and versions", *machines(run, records)),
+        *("## Machine and versions", listed(protocol.machines(run, records))),
         *("## Files", FILES),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def said(text: Text) -> str:
+    """A text of several pieces, names and all, as Markdown shows it."""
+    return name(plain(text))
+
+
+def items(texts: Sequence[Text]) -> list[str]:
+    """A list of texts, the last ones only counted where there are many."""
+    lines = [f"- {said(text)}" for text in texts[:MOST_ITEMS]]
+    lines += [f"- and {len(texts) - MOST_ITEMS:,} more"] if len(texts) > MOST_ITEMS else []
+    return ["\n".join(lines)] if lines else []
+
+
+def listed(facts: Iterable[protocol.Fact]) -> str:
+    """Facts as a list."""
+    return "\n".join(f"- {name(title)}: {name(text)}." for title, text in facts)
+
+
+def shown(table: Table, file: str) -> list[str]:
+    """A table; where it is long its first rows, and the file that has all."""
+    lines = [formats.markdown(table._replace(rows=table.rows[:MOST_ROWS]))]
+    left_out = len(table.rows) - MOST_ROWS
+    return [*lines, *([f"And {left_out:,} more: see `tables/{file}.csv`."] if left_out > 0 else [])]
+
+
 # ---- the finding ----------------------------------------------------------------------------
 
 
-def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
-    """The finding in a sentence, and whatever limits it."""
-    limits = [*unfinished(run, records), *random_weights(run, records), *fallback(run)]
-    if summary.winner is None:
-        found = f"{len(results(records)):,} of {len(run.cells):,} cells"
-        return [
-            f"**No winner.** No architecture under any strategy has an ok record for each of its "
-            f"seeds ({found} ok).",
-            *limits,
-        ]
+def cautions(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
+    """What must be known before the finding is used; after a fallback, the files that lacked."""
+    found = [f"> {said(text)}" for text in findings.limits(run, records, summary)]
+    files = "\n".join(f"> - {said(text)}" for text in findings.missing_files(run)[:MOST_ITEMS])
+    return [*found, *([f"> Missing files:\n>\n{files}"] if files else [])]
+
+
+def glance(run: Run, summary: Summary, answers: Sequence[str]) -> list[str]:
+    """The recommended row with its numbers, what else to think of, and how sure that is."""
+    row = summary.recommended
+    groups = {
+        f"Recommended: {row_name(row)}" if row else "": facts.of_recommended(run, summary),
+        "Alternatives": facts.of_alternatives(summary, answers),
+        "How sure this is": facts.of_certainty(run, summary),
+    }
     return [
-        f"**{row_name(summary.winner)} has the highest mean val {units.METRICS[summary.metric]}: "
-        f"{val_and_test(summary.winner)}.**",
-        *limits,
+        part
+        for title, found in groups.items()
+        if found
+        for part in (f"**{title}**", "\n".join(f"- {fact_text(fact)}" for fact in found))
     ]
 
 
-def val_and_test(row: Row) -> str:
-    """Both scores of a row with their intervals, seeds and images."""
-    assert row.val is not None
-    assert row.test is not None
-    return (
-        f"{units.score(row.val)} % ({units.plural(row.val.num_images, 'val image')}, "
-        f"{units.plural(row.val.seeds.n, 'seed')}); on test it reaches {units.score(row.test)} % "
-        f"({units.plural(row.test.num_images, 'image')}, 95 % interval "
-        f"{units.interval(row.test.interval)} %)"
-    )
-
-
-def unfinished(run: Run, records: Sequence[Result | Failure]) -> list[str]:
-    """A warning while cells have no record."""
-    done = f"{len(records):,} of {len(run.cells):,} cells have a record"
-    if run.status != "finished":
-        return [f"> **This run is {run.status}: {done}.** Everything below may change."]
-    return [f"> Only {done}."] if len(records) < len(run.cells) else []
-
-
-def random_weights(run: Run, records: Sequence[Result | Failure]) -> list[str]:
-    """A warning where a backbone that should bring knowledge was random."""
-    used = {record.cell.weights.source for record in records}
-    if run.source.used != "random" or (records and "random" not in used):
-        return []
-    return [
-        "> **Random weights: this run does not tell which pretrained architecture to use.** "
-        "Backbones started from random values, so the ranking says nothing about pretraining."
-    ]
-
-
-def fallback(run: Run) -> list[str]:
-    """What the first choice of weights lacked, where all architectures fell back from it."""
-    if not run.source.fell_back:
-        return []
-    files = units.plural(len(run.source.missing), "file")
-    lines = [
-        f"> The suite asks for {name(run.source.wanted[0])} weights first; the run used "
-        f"{name(run.source.used)} because {files} could not be had:",
-        ">",
-    ]
-    lines += [
-        f"> - {name(file.architecture)}: {name(file.file)} ({name(file.why)}); put it into "
-        f"{name(file.folder)}" + (f", from {name(file.address)}" if file.address else "")
-        for file in run.source.missing
-    ]
-    return ["\n".join(lines)]
+def fact_text(fact: facts.Fact) -> str:
+    """`Val: 94.1 % (95 %: 91.3–96.0, 400 images, ± 0.3 over 3 seeds)`."""
+    value, notes = said(fact.value), ", ".join(map(said, fact.notes))
+    return f"{name(fact.title)}: {f'{value} ({notes})' if value and notes else value or notes}"
 
 
 def reasons(run: Run, summary: Summary) -> list[str]:
-    """The rule of the choice, who is not told apart, and what the tie-break makes of that."""
-    metric = units.METRICS[summary.metric]
-    rule = (
-        f"The winner is the architecture and strategy with the highest mean val {metric} over "
-        f"{units.plural(len(run.suite['seeds']), 'seed')}; a seed that is not ok disqualifies. "
-        f"Test was not used to choose. Another is *not told apart* where its 95 % Wilson "
-        f"interval overlaps the winner's. The interval counts each of the "
-        f"{units.plural(run.data.num_val, 'val image')} once, however many seeds scored it, which "
-        "errs on the side of not telling apart. The best of many is flattered by having been "
-        "picked: believe its test score."
-    )
+    """The rule of the choice, who is tied, and who could not win."""
+    rule = said(findings.rule(run, summary))
     if summary.metric == "balanced_accuracy":
-        rule += " Balanced accuracy is not a proportion of images: its intervals are approximate."
-    return [rule, *outcome(summary), *disqualified(summary)]
+        rule += " Balanced accuracy is no proportion of images: its intervals are approximate."
+    tied = [(f"{row.name} ({numbers(row, summary)})",) for row in summary.tied]
+    named = ["Tied, the leader first:", *items(tied)] if len(tied) > 1 else []
+    return [rule, *named, *disqualified(summary)]
 
 
-def outcome(summary: Summary) -> list[str]:
-    """Who is not told apart from the winner, and the recommendation among them."""
-    if summary.winner is None or summary.recommended is None:
-        return []
-    if not summary.not_told_apart:
-        return [f"Nothing else overlaps it: use **{row_name(summary.winner)}**."]
-    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-    count = len(summary.not_told_apart)
-    tied = f"{count} other{' is' if count == 1 else 's are'} not told apart from the winner:"
-    lines = [f"- {row_name(row)} ({tie_numbers(row)})" for row in summary.not_told_apart[:12]]
-    lines += [f"- and {count - 12} more: see the table"] if count > 12 else []
-    choice = (
-        f"Among these {count + 1} the suite's tie-break (lowest {order}) recommends "
-        f"**{row_name(summary.recommended)}** ({tie_numbers(summary.recommended)}; the winner: "
-        f"{tie_numbers(summary.winner)}). That is a preference for what is cheap, not a finding "
-        "about accuracy."
-    )
-    if summary.recommended == summary.winner:
-        choice = (
-            f"Among these {count + 1} the suite's tie-break (lowest {order}) recommends the "
-            f"winner itself ({tie_numbers(summary.winner)})."
-        )
-    return [tied, "\n".join(lines), choice]
-
-
-def tie_numbers(row: Row) -> str:
-    """Val score, train time and memory of a row."""
+def numbers(row: Row, summary: Summary) -> str:
+    """Val score, train time and memory of a row, and what the choice made of it."""
     seconds = row.train_seconds.mean if row.train_seconds else None
+    marked = f" {units.REUSED}" if row.features_reused else ""
     return (
-        f"val {units.score(row.val)} %, train {units.three_digits(seconds)} s, "
-        f"{units.mebibytes(row.peak_memory_bytes)} MiB"
-        + (f" {units.REUSED}" if row.features_reused else "")
+        f"val {units.score(row.val)} %, test {units.score(row.test)} %, train "
+        f"{units.three_digits(seconds)} s, {units.mebibytes(row.peak_memory_bytes)} MiB{marked}"
+        f"{'; recommended' if row is summary.recommended else ''}"
     )
 
 
 def disqualified(summary: Summary) -> list[str]:
     """The rows that could not win, and by how many seeds."""
-    rows = [f"- {row_name(row)}: {status_counts(row)}" for row in summary.disqualified]
-    return ["Disqualified, because not every seed is ok:", "\n".join(rows)] if rows else []
-
-
-def row_name(row: Row) -> str:
-    """Architecture and strategy."""
-    return name(row.name)
+    rows = items([(f"{row.name}: {status_counts(row)}",) for row in summary.disqualified])
+    return ["Disqualified, because not every seed is ok:", *rows] if rows else []
 
 
 # ---- the numbers ----------------------------------------------------------------------------
+
+
+def compared(summary: Summary) -> list[str]:
+    """Every complete row against the leader."""
+    if summary.leader is None or not summary.comparisons:
+        return ["Nothing to compare: fewer than two rows are complete."]
+    return [
+        f"Leader: {name(summary.leader.name)}. {findings.BEHIND} p: two-sided, Holm's adjustment "
+        "over this table, the leader taken for given; tied is decided by the stricter comparison "
+        "above. Settled by: seeds for each row on the same images, or val images with the same "
+        "seeds; a dash where that alone would not do.",
+        *shown(standings.comparisons(summary), "comparisons"),
+    ]
 
 
 def scores(run: Run, summary: Summary) -> list[str]:
@@ -187,14 +175,27 @@ def scores(run: Run, summary: Summary) -> list[str]:
         f"as if the cell ran alone. Memory: peak {memory}, largest over seeds. Trainable: share of "
         "all parameters in the last phase. Sorted by val."
     )
+    if summary.comparisons:
+        legend += " Verdict: percentage points behind the leader on val, ± one standard error."
     if any(row.features_reused for row in summary.rows):
         legend += f" {units.REUSED_NOTE}"
     matrix = tables.matrix({(row.architecture, row.strategy): row.test for row in summary.rows})
     return [
-        formats.markdown(tables.main(summary)),
+        *shown(tables.main(summary), "main"),
         legend,
         f"Mean test {what} in percent:",
-        formats.markdown(matrix),
+        *shown(matrix, "test-scores"),
+    ]
+
+
+def front(summary: Summary) -> list[str]:
+    """The rows that no other beats in everything."""
+    if not summary.front:
+        return ["None: no row is complete."]
+    return [
+        "The Pareto front: for each of the others there is one that is, beyond noise, better in "
+        "val score, train time, memory, parameters or latency, and in none of these worse.",
+        *shown(standings.front(summary), "front"),
     ]
 
 
@@ -225,6 +226,25 @@ def best_numbers(row: Row) -> str:
     return f"val {units.score(row.val)} %, test {units.score(row.test)} %"
 
 
+def mistakes(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
+    """The classes that the recommended row recognises least."""
+    found = classes.recalls(run, records, summary)
+    if summary.recommended is None or not found:
+        return ["Nothing is recommended."]
+    few = classes.table(found[:WORST])
+    said_of = f"the {WORST} of {len(found):,} worst classes" if len(found) > WORST else "by class"
+    return [
+        f"{row_name(summary.recommended)} on test, {said_of}, mean over its seeds; 95 %: Wilson "
+        "interval:",
+        formats.markdown(few),
+        "All classes: `tables/classes.csv`." if len(found) > WORST else "The worst come first.",
+    ]
+
+
+WORST = 10
+"""Classes shown."""
+
+
 def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
     """Where the time of the run went, what was cheapest, and what each architecture costs."""
     ok = results(records)
@@ -241,10 +261,11 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
         ("Least memory", "peak_memory_bytes"),
     ):
         if row := lowest(summary, cost):
-            lines.append(f"- {title}: {row_name(row)} ({tie_numbers(row)}).")
-    whole = [result.energy.attributed_joules for result in ok if result.cost.features != "reused"]
-    joules = [energy for energy in whole if energy is not None]
-    if joules:
+            lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}).")
+    whole = [
+        one.energy.attributed_joules for one in there(run, ok) if one.cost.features != "reused"
+    ]
+    if joules := [energy for energy in whole if energy is not None]:
         lines.append(f"- GPU energy, mean per cell: {units.three_digits(fmean(joules))} J.")
     table = formats.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
@@ -267,57 +288,22 @@ def pictures(plots: Iterable[str]) -> list[str]:
 # ---- what limits it -------------------------------------------------------------------------
 
 
-def not_measured(run: Run, records: Sequence[Result | Failure], summary: Summary) -> str:
-    """Failures, missing cells, and quantities that this machine could not give."""
-    lines = [
-        f"- {name(failure.cell.architecture_label)} · {name(failure.cell.strategy)}, seed "
-        f"{failure.cell.seed}: {failure.status} ({failure.kind}) after "
-        f"{units.duration(failure.seconds)}: {name(failure.reason)}"
-        for failure in summary.failures
+def not_measured(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
+    """Failures, missing cells, and quantities that this run could not give."""
+    return [
+        *items(findings.failures(summary)),
+        *items(findings.missing(summary)),
+        *items([(line,) for line in findings.unmeasured(run, records)]),
     ]
-    lines += [
-        f"- {name(cell.architecture)} · {name(cell.strategy)}, seed {cell.seed}: no record"
-        for cell in summary.missing
-    ]
-    lines += [f"- {quantity}: unknown in {count} ok cells" for quantity, count in unknown(records)]
-    if len(run.suite["seeds"]) == 1:
-        lines.append("- Spread over seeds: one seed only.")
-    lines.append("- Spread over other splits and other data sets: one split of one data set only.")
-    return "\n".join(lines)
 
 
-def unknown(records: Sequence[Result | Failure]) -> list[tuple[str, int]]:
-    """Quantities that are null in ok records, and in how many."""
-    ok = results(records)
-    on_gpu = [result for result in ok if result.machine.device == "cuda"]
-    counts = {
-        "Energy": sum(result.energy.attributed_joules is None for result in ok),
-        "Peak GPU memory": sum(result.memory.gpu_allocated_bytes is None for result in on_gpu),
-        "Peak CPU memory": sum(result.memory.cpu_rss_above_start_bytes is None for result in ok),
-        "Latency": sum(result.cost.latency is None for result in ok),
-        "MACs": sum(result.cost.forward_macs is None for result in ok),
-    }
-    return [(quantity, count) for quantity, count in counts.items() if count]
-
-
-def machines(run: Run, records: Sequence[Result | Failure]) -> list[str]:
-    """What the cells ran on; more than one machine is said first."""
-    ok = results(records)
-    # Precision may differ between architectures on one machine: it is part of how each is run.
-    mixed = len({(result.machine, result.execution.threads) for result in ok}) > 1
-    warning = (
-        "**The cells ran on different machines or versions** (see keys.performance in "
-        "results.csv): their times and memory do not compare."
-    )
-    return [*([warning] if mixed else []), listed(protocol.machines(run, records))]
-
-
-def listed(facts: Iterable[protocol.Fact]) -> str:
-    """Facts as a list."""
-    return "\n".join(f"- {name(title)}: {name(text)}." for title, text in facts)
+def row_name(row: Row) -> str:
+    """Architecture and strategy."""
+    return name(row.name)
 
 
 FILES = """\
+- `report.html`: this report as a page, with its charts and the images that were mistaken.
 - `results.csv`: one row per cell, every number of its record; `tables/`: the tables of this report
   as Markdown, CSV (unrounded) and LaTeX; `plots/`: the plots as PNG and SVG.
 - `run.json`, `split.csv` and `cells/*/record.json` are what was measured. Everything else here is

@@ -47,7 +47,7 @@ def fitting(summary: Summary) -> Summary:
 
 
 MOST_ARCHITECTURES = len(canvas.COLOURS)
-MOST_STRATEGIES = len(canvas.MARKERS)
+MOST_STRATEGIES = 8
 
 
 def style(run: Run, summary: Summary) -> dict[Any, Any]:
@@ -56,10 +56,14 @@ def style(run: Run, summary: Summary) -> dict[Any, Any]:
     return {**canvas.STYLE, "font.family": families([*rows, run.suite_name, run.data.name])}
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
+def paths(stem: Path) -> tuple[Path, Path]:
+    """The files of a plot: PNG and SVG."""
+    return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+
+
+def save(figure: Figure, stem: Path) -> None:
     """Write a figure as PNG and SVG; the same figure gives the same SVG."""
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+    png, svg = paths(stem)
     with mpl.rc_context(canvas.STYLE):
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+        figure.savefig(png)
+        figure.savefig(svg, metadata={"Date": None})

@@ -10,8 +10,10 @@ from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
 
-from bench.analysis.summary import Missing, Row, Score, Summary, results, status_counts
-from bench.report import units
+from bench.analysis.merge import there
+from bench.analysis.rows import Missing, Row, Score, results, status_counts
+from bench.analysis.summary import Summary
+from bench.report import standings, units
 from bench.report.formats import Table, Value, text_of
 from bench.schema import Failure, Predictions, Result, Run
 
@@ -24,13 +26,14 @@ def main(summary: Summary) -> Table:
         *("Architecture", "Strategy", "Val %", "Val 95 %", "Test %", "Test 95 %"),
         *("Train s", "Memory MiB", "Trainable %", "Seeds ok", "Verdict"),
     )
+    verdicts = standings.verdicts(summary)
     rows = tuple(
         (
             *(row.architecture, row.strategy, *_score_texts(row.val), *_score_texts(row.test)),
             units.train_seconds(row),
             units.memory(row),
             units.share(row.trainable_share),
-            *(status_counts(row), verdict(row, summary)),
+            *(status_counts(row), verdicts[row]),
         )
         for row in summary.ranked
     )
@@ -41,29 +44,28 @@ def _score_texts(score: Score | None) -> tuple[str, str]:
     return units.score(score), units.interval(score.interval if score else None)
 
 
-def verdict(row: Row, summary: Summary) -> str:
-    """What the choice on val made of a row; empty where it is simply lower."""
-    if not row.complete:
-        return "disqualified"
-    found = ["winner"] if row == summary.winner else []
-    found += ["not told apart"] if row in summary.not_told_apart else []
-    found += ["recommended"] if row == summary.recommended else []
-    return ", ".join(found)
-
-
 def main_numbers(summary: Summary) -> Table:
     """One row per architecture and strategy for computing; scores 0 to 1, seconds, bytes."""
-    rows = [_numbers(row, summary) for row in summary.ranked]
+    tied, front = set(summary.tied), set(summary.front)
+    rows = [
+        {
+            **_numbers(row, summary.metric),
+            "leader": row == summary.leader,
+            "tied": row in tied,
+            "recommended": row == summary.recommended,
+            "on_front": row in front,
+        }
+        for row in summary.ranked
+    ]
     header = tuple(rows[0]) if rows else ()
     return Table(header, tuple(tuple(row.values()) for row in rows), "l" * len(header))
 
 
-def _numbers(row: Row, summary: Summary) -> dict[str, Value]:
+def _numbers(row: Row, metric: str) -> dict[str, Value]:
     return {
         "architecture": row.architecture,
         "strategy": row.strategy,
-        "metric": summary.metric,
-        "verdict": verdict(row, summary),
+        "metric": metric,
         "seeds_ok": row.statuses.count("ok"),
         "seeds_expected": len(row.statuses),
         **_score_numbers("val", row.val),
@@ -148,18 +150,19 @@ def architecture_numbers(run: Run, records: Sequence[Result | Failure]) -> Table
 
 def _architecture_rows(run: Run, records: Sequence[Result | Failure]) -> Iterator[tuple[Any, ...]]:
     first: dict[str, Result] = {}
+    measured: dict[str, Result] = {}
     for result in results(records):
-        known = first.get(result.cell.architecture_label)
-        if known is None or (known.cost.latency is None and result.cost.latency is not None):
-            first[result.cell.architecture_label] = result
+        first.setdefault(result.cell.architecture_label, result)
+    for result in there(run, results(records)):
+        if result.cost.latency is not None:
+            measured.setdefault(result.cell.architecture_label, result)
     for label in run.preprocessing:
-        yield (label, *(at(first.get(label), path) for path in ARCHITECTURE_COSTS))
+        counts = (at(first.get(label), path) for path in ARCHITECTURE_COUNTS)
+        yield (label, *counts, *(at(measured.get(label), path) for path in ARCHITECTURE_TIMES))
 
 
-ARCHITECTURE_COSTS = (
-    "cell.image_size",
-    "cost.total_parameters",
-    "cost.forward_macs",
+ARCHITECTURE_COUNTS = ("cell.image_size", "cost.total_parameters", "cost.forward_macs")
+ARCHITECTURE_TIMES = (
     "cost.latency.batch1_p50_seconds",
     "cost.latency.batch1_p95_seconds",
     "cost.latency.images_per_second",

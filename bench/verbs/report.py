@@ -1,36 +1,199 @@
-"""`bench report`: everything that is derived from the records of a run."""
+"""`bench report`: everything that is derived from the records of one run, or of several."""
 
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from bench.terminal import status
+from bench.terminal import plain, status
+from bench.verbs import amounts
 from bench.verbs.consoles import out
+from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
+    from bench.analysis.merge import Part
+    from bench.report.derived import Report
     from bench.schema import Failure, Result, Run
+
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="RUN", help="Run folders, such as results/capstone/...")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the report; needed where several runs become one."),
+]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option(
+        parser=amounts.parser(amounts.SECONDS, "60 or 5min"),
+        metavar="TIME",
+        help="Name the best whose training takes at most so long.",
+    ),
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        parser=amounts.parser(amounts.BYTES, "2GiB or 800MiB"),
+        metavar="SIZE",
+        help="... whose peak memory is at most this; a bare number is in GiB.",
+    ),
+]
+MaxParams = Annotated[
+    float | None,
+    typer.Option(
+        parser=amounts.parser(amounts.COUNT, "12M or 800k"),
+        metavar="COUNT",
+        help="... with at most so many parameters.",
+    ),
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        parser=amounts.parser(amounts.LATENCY, "20ms or 0.1s"),
+        metavar="TIME",
+        help="... that answers for one image within this time.",
+    ),
+]
+Within = Annotated[
+    float | None,
+    typer.Option(
+        parser=amounts.parser(amounts.POINTS, "1 or 0.5"),
+        metavar="POINTS",
+        help="Name the cheapest whose val score is at most so many points below the best.",
+    ),
+]
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run folder, such as results/capstone/...")],
+    folders: Folders,
+    folder: Out = None,
+    max_seconds: MaxSeconds = None,
+    max_memory: MaxMemory = None,
+    max_params: MaxParams = None,
+    max_latency: MaxLatency = None,
+    within: Within = None,
 ) -> None:
-    """Rebuild the report, tables and plots of a run from its records."""
-    from bench import store
+    """Rebuild the report, tables and plots from the records of a run.
 
-    store.read_run(folder)  # before a lock could make the folder
-    with store.locked(folder):
-        write_report(folder)
-    out.print(Text(f"report: {folder / 'report.md'}"))
+    Several runs of one suite, with other seeds or on other machines, become one report in --out.
+    """
+    from bench import store
+    from bench.analysis.budget import Budget
+    from bench.report import derived, findings
+    from bench.report.limits import Limits, answers
+
+    place = place_of(folders, folder)
+    limits = Limits(Budget(max_seconds, max_memory, max_params, max_latency), within)
+    with uncollected():
+        with status(out, "reading the records"):
+            made = gather(folders)._replace(limits=limits)
+        with store.locked(place), status(out, "writing the report"):
+            derived.write(place, made)
+    headline = findings.plain(findings.headline(made.run, made.records, made.summary))
+    for line in (headline, *answers(made.summary, made.limits), *files(place)):
+        out.print(Text(plain(line)))
 
 
 def write_report(folder: Path) -> "tuple[Run, list[Result | Failure]]":
-    """Rebuild everything derived from the records, and return those."""
-    from bench import store
+    """Rebuild everything derived from the records of a locked run folder, and return those."""
     from bench.report import derived
 
-    finished, records = store.read_run(folder), store.read_records(folder)
     with status(out, "writing the report"):
-        derived.write(folder, finished, records)
-    return finished, records
+        made = gather([folder])
+        derived.write(folder, made)
+    return made.run, list(made.records)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage: among millions of values of records it takes long, and finds none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def files(folder: Path) -> list[str]:
+    """Where the report lies."""
+    return [f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
+
+
+# ---- from folders to a report ---------------------------------------------------------------
+
+
+def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
+    """Where the report goes. Raises InputError or FolderError; makes nothing."""
+    from bench import store
+
+    known: dict[Path, Path] = {}
+    for one in folders:
+        if twice := known.get(one.resolve()):
+            raise InputError([f"{twice} and {one} are the same run: name it once"])
+        known[one.resolve()] = one
+    if asked is None:
+        if len(folders) > 1:
+            raise InputError(["several runs need a folder for their report: name it with --out"])
+        return folders[0]
+    if asked.resolve() not in known or len(folders) > 1:
+        store.check_report_folder(asked)
+    return asked
+
+
+def gather(folders: Sequence[Path]) -> "Report":
+    """The records of run folders, as one run, and what they say.
+
+    Raises FolderError where a folder holds no run or what does not belong to it, InputError where
+    the runs are not of one task.
+    """
+    from bench import store
+    from bench.analysis.merge import NotOneTask, merge
+    from bench.analysis.summary import summarise
+    from bench.report.derived import Report
+    from bench.report.sources import notes
+
+    parts = [read(one, name) for one, name in zip(folders, names(folders), strict=True)]
+    try:
+        merged = merge(parts)
+    except NotOneTask as error:
+        first = f"{error.first} and {error.other} are not runs of one task:"
+        raise InputError([first, *(f"  {text}" for text in error.problems)]) from error
+    try:
+        summary = summarise(merged.run, merged.records)
+    except ValueError as error:  # what it raises is said of the records
+        raise store.FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
+    thumbnails = [store.read_thumbnails(one) for one in folders]
+    return Report(
+        run=merged.run,
+        records=merged.records,
+        summary=summary,
+        notes=notes(parts, merged),
+        repeated=merged.repeated,
+        thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
+    )
+
+
+def read(folder: Path, name: str) -> "Part":
+    """A run and its records. Raises FolderError where there is none, or records of another."""
+    from bench import store
+    from bench.analysis.merge import Part
+
+    run, records = store.read_run(folder), store.read_records(folder)
+    if strangers := {record.cell_id for record in records} - set(run.cells):
+        raise store.FolderError(
+            f"{folder}: {len(strangers)} records belong to no cell of this run, such as "
+            f"{min(strangers)}; move their folders out of cells/"
+        )
+    return Part(name, run, records)
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Each folder by as few of its last names as tell it from the others; no absolute path."""
+    parts = [folder.resolve().parts for folder in folders]
+    lengths = range(1, max(map(len, parts)) + 1)
+    told = (["/".join(one[-length:]) for one in parts] for length in lengths)
+    return next(found for found in told if len(set(found)) == len(parts))

@@ -1,13 +1,17 @@
 """A run folder's derived files: all there, all from the records, and again the same."""
 
+import base64
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
+from bench.analysis.budget import Budget
+from bench.analysis.summary import summarise
 from bench.report import derived
+from bench.report.limits import Limits
+from bench.schema import Failure, Result, Run
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -20,11 +24,15 @@ EXPECTED = [
     "plots/accuracy.svg",
     "plots/learning-curves.png",
     "plots/learning-curves.svg",
+    "report.html",
     "report.md",
     "results.csv",
     *(
         f"tables/{stem}.{suffix}"
-        for stem in ("architectures", "main", "test-scores", "val-scores")
+        for stem in (
+            *("architectures", "classes", "comparisons", "front", "main"),
+            *("test-scores", "val-scores"),
+        )
         for suffix in ("csv", "md", "tex")
     ),
 ]
@@ -36,12 +44,17 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
+def write(folder: Path, asked: Run, found: Sequence[Result | Failure]) -> list[Path]:
+    """The derived files of a run."""
+    return derived.write(folder, derived.Report(asked, found, summarise(asked, found)))
+
+
 def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path: Path) -> None:
     asked = run(["resnet18", "vit_b_16"], ["partial", "two_phase"], seeds=[0, 1])
     found = records.drawn(asked, ["partial", "two_phase"])
-    paths = derived.write(tmp_path / "one", asked, found)
+    paths = write(tmp_path / "one", asked, found)
     assert sorted(path.relative_to(tmp_path / "one").as_posix() for path in paths) == EXPECTED
-    derived.write(tmp_path / "two", asked, found[::-1])
+    write(tmp_path / "two", asked, found[::-1])
     first = files(tmp_path / "one")
     assert sorted(first) == EXPECTED
     assert first == files(tmp_path / "two")
@@ -53,17 +66,39 @@ def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path
 
 def test_a_plot_of_an_earlier_state_does_not_outlive_its_cells(tmp_path: Path) -> None:
     asked = run(["a"], ["partial"])
-    derived.write(tmp_path, asked, [result(cell("a", "partial", 0))])
+    write(tmp_path, asked, [result(cell("a", "partial", 0))])
     (tmp_path / "plots" / "mine.png").write_bytes(b"kept")
-    derived.write(tmp_path, asked, [failure(cell("a", "partial", 0))])
+    write(tmp_path, asked, [failure(cell("a", "partial", 0))])
     assert [name for name in files(tmp_path) if name.startswith("plots/")] == ["plots/mine.png"]
-    assert "No winner" in (tmp_path / "report.md").read_text("utf-8")
+    assert "no winner" in (tmp_path / "report.md").read_text("utf-8")
 
 
-def test_records_of_another_run_change_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no cell of this run"):
-        derived.write(tmp_path, run(["a"], ["partial"]), [result(cell("b", "partial", 0))])
-    assert files(tmp_path) == {}
+def test_tables_without_a_row_are_not_written_and_do_not_stay(tmp_path: Path) -> None:
+    asked = run(["a", "b"], ["partial"])
+    both = [result(cell(name, "partial", 0)) for name in ("a", "b")]
+    write(tmp_path, asked, both)
+    assert (tmp_path / "tables" / "comparisons.csv").exists()
+    write(tmp_path, asked, both[:1])
+    left = {path.stem for path in (tmp_path / "tables").iterdir()}
+    assert {"comparisons", "repeated"}.isdisjoint(left)
+    assert {"main", "front", "classes"} <= left
+
+
+def test_the_page_shows_thumbnails_answers_and_notes(tmp_path: Path) -> None:
+    asked = run(["a"], ["partial"])
+    found = [result(cell("a", "partial", 0))]
+    report = derived.Report(
+        *(asked, found, summarise(asked, found)),
+        limits=Limits(Budget(max_seconds=5.0)),
+        notes=["This report merges two runs"],
+        thumbnails=dict.fromkeys(range(1000), b"jpeg of it"),
+    )
+    derived.write(tmp_path, report)
+    texts = [(tmp_path / f"report.{form}").read_text("utf-8") for form in ("md", "html")]
+    for text in (text.replace("\N{NO-BREAK SPACE}", " ") for text in texts):
+        assert "With at most 5 s of training, no complete row fits" in text
+        assert "This report merges two runs" in text
+    assert base64.b64encode(b"jpeg of it").decode() in texts[1]
 
 
 def test_reports_never_import_torch() -> None:

@@ -62,15 +62,17 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     asked = run(["a", "b", "c", "d"], ["partial"])
     found: list[Result | Failure] = [
         result(cell("a", "partial", 0), val=300),
-        result(cell("b", "partial", 0), val=376, test=900, train_seconds=2.0),
+        records.wrong_on_val(
+            result(cell("b", "partial", 0), test=900, train_seconds=2.0), slice(0, 24)
+        ),
         result(cell("c", "partial", 0), val=380, test=940),
         failure(cell("d", "partial", 0)),
     ]
     main = tables.main(summarise(asked, found))
     assert [(row[0], row[-1]) for row in main.rows] == [
-        ("c", "winner"),
-        ("b", "not told apart, recommended"),
-        ("a", ""),
+        ("c", "leader"),
+        ("b", "tied, 1.0 ± 1.7 behind, recommended"),
+        ("a", "20.0 ± 2.0 behind"),
         ("d", "disqualified"),
     ]
     assert main.rows[0][2:6] == ("95.0", "92.4–96.7", "94.0", "92.4–95.3")
@@ -79,6 +81,13 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     failed = dict(zip(numbers[0], numbers[4], strict=True))
     assert failed["val_mean"] == failed["train_seconds_mean"] == failed["peak_memory_bytes"] == ""
     assert dict(zip(numbers[0], numbers[1], strict=True))["val_sd"] == ""
+    marks = [dict(zip(numbers[0], row, strict=True)) for row in numbers[1:]]
+    assert [(one["leader"], one["tied"], one["recommended"]) for one in marks] == [
+        ("True", "True", "False"),
+        ("False", "True", "True"),
+        ("False", "False", "False"),
+        ("False", "False", "False"),
+    ]
 
 
 def test_costs_without_the_work_of_an_earlier_run_are_marked_in_every_format() -> None:
