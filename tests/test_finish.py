@@ -75,7 +75,8 @@ def test_an_image_that_is_gone_has_a_line_and_no_thumbnail(tmp_path: Path) -> No
     images = Images(dataset, make_split(dataset, None, None, 0), records.data())
     scores = records.scores(correct=1, num_images=4, num_classes=2)  # the last three are wrong
     quality = BEST.quality.model_copy(update={"test": scores})
-    found = [BEST.model_copy(update={"quality": quality}), records.failure(LAST)]
+    found: list[Result | Failure] = [BEST.model_copy(update={"quality": quality})]
+    found.append(records.failure(LAST))
     gone = dataset.items[images.split.test[2]]
     (pictures / gone.key).unlink()
     (line,) = finish.picture(tmp_path, found, images, NO_CACHE)
