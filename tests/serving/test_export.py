@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torchvision import models
 
 from bench import store
 from bench.models.digest import digest
@@ -107,18 +109,29 @@ def test_the_chosen_cell_is_exported_into_the_run_with_a_graph_that_takes_any_ba
     any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs the extra `onnx`",
 )
-def test_an_onnx_file_gives_the_same_logits(bench: Bench, run_folder: Path, tmp_path: Path) -> None:
+def test_graphs_say_what_is_on_record_for_batches_of_any_size(
+    here: Place, bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
     import onnxruntime
 
-    target = tmp_path / "exported"
-    done = bench("export", run_folder, "--format", "onnx", "--format", "torch", "--out", target)
+    record, target = record_of(run_folder, "two_phase"), tmp_path / "exported"
+    both = ("--format", "onnx", "--format", "torch")
+    done = bench("export", run_folder, "--cell", record.cell_id, *both, "--out", target)
     assert done.code == 0, done.err
     session = onnxruntime.InferenceSession(str(target / "model.onnx"))
     graph = torch.export.load(target / "model.pt2").module()
-    for number in (1, 5):
-        images = torch.randn(number, 3, 32, 32)
-        (found,) = session.run(["logits"], {"images": images.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), graph(images), rtol=1e-3, atol=1e-3)
+    weights = models.MobileNet_V3_Small_Weights.IMAGENET1K_V1
+    pipeline = weights.transforms(crop_size=32, resize_size=round(256 * 32 / 224))
+    pictures = [Image.open(path) for path in files_of(here, run_folder, "val")]
+    images = torch.stack([pipeline(picture) for picture in pictures])
+    recorded = unpack(record.quality.val.predictions)
+    for batch in (images, images[:1]):
+        (logits,) = session.run(["logits"], {"images": batch.numpy()})
+        for found in (torch.from_numpy(logits), graph(batch)):
+            shares, classes = found.softmax(1).max(1)
+            assert classes.tolist() == recorded.predicted_N[: len(batch)].tolist()
+            wanted = recorded.confidences_N[: len(batch)]
+            assert shares.tolist() == pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.skipif(find_spec("onnxruntime") is not None, reason="the extra `onnx` is here")
