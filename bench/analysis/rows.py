@@ -116,9 +116,12 @@ def missing_cells(run: Run, records: Sequence[Result | Failure]) -> tuple[Missin
     """Cells of the run without a record, in the order of the suite.
 
     A cell id is a hash and cannot be read back, so each id is matched through its readable part.
-    Raises ValueError if a record belongs to no cell of the run.
+    Raises ValueError if a record belongs to no cell of the run, or a cell has two.
     """
     recorded = {record.cell_id for record in records}
+    if len(recorded) < len(records):
+        (cell_id, count), *_ = Counter(record.cell_id for record in records).most_common(1)
+        raise ValueError(f"{cell_id} has {count} records: a cell has one")
     if unknown := recorded - set(run.cells):
         raise ValueError(
             f"{len(unknown)} records belong to no cell of this run, such as {min(unknown)}: "

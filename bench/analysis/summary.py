@@ -77,11 +77,6 @@ class Summary(NamedTuple):
     mixed_machines: bool  # ok cells ran on more than one machine, or with other threads
 
     @property
-    def not_told_apart(self) -> tuple[Row, ...]:
-        """For callers that have not moved on yet."""
-        return self.tied[1:]
-
-    @property
     def disqualified(self) -> tuple[Row, ...]:
         """Rows with a seed that is not ok."""
         return tuple(row for row in self.rows if not row.complete)

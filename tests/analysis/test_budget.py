@@ -1,5 +1,7 @@
 """The best that one can afford, and the cheapest that is nearly as good, on rows made by hand."""
 
+from typing import Any
+
 import pytest
 
 from bench.analysis.budget import Budget, best_within, cheapest_within
@@ -11,7 +13,7 @@ from tests.records import cell, failure, result, run
 GOOD, FAIR, POOR = 380, 377, 300  # of 400
 
 
-def summary(**suite: object) -> Summary:
+def summary(**suite: Any) -> Summary:
     """Three networks, the better the dearer; and one that is not complete and costs nothing."""
     names = {"good": (GOOD, 30.0, 300), "fair": (FAIR, 20.0, 200), "poor": (POOR, 1.0, 100)}
     asked = run([*names, "half"], ["partial"], seeds=[0, 1], **suite)

@@ -104,7 +104,8 @@ def test_as_many_images_or_seeds_as_are_said_settle_a_tie_in_four_of_five_suites
 ) -> None:
     skills = [0.0] + [-0.02] * 5
     draw = np.random.default_rng(2)
-    images, seeds = [], []
+    images: list[int] = []
+    seeds: list[int] = []
     while len(images) < 60:
         found, _ = suites.drawn(draw, skills, 300, num_seeds)
         behind = contrasts(found)

@@ -8,10 +8,10 @@ from bench.analysis.stats import Spread, spread
 
 
 def test_variances_that_differ_no_more_than_by_chance_are_pooled() -> None:
-    rows = [spread([0.90, 0.92, 0.94]), spread([0.71, 0.70, 0.73]), spread([0.5, 0.53])]
-    found = seed_variances(rows)
-    squares = [np.var([0.90, 0.92, 0.94]) * 3, np.var([0.71, 0.70, 0.73]) * 3, 0.03**2 / 2]
-    common = sum(squares) / 5
+    # Two, two and one degrees of freedom.
+    seeds = ([0.90, 0.92, 0.94], [0.71, 0.70, 0.73], [0.5, 0.53])
+    found = seed_variances([spread(one) for one in seeds])
+    common = sum(float(np.var(one)) * len(one) for one in seeds) / 5
     assert [one.of_mean for one in found] == pytest.approx([common / 3, common / 3, common / 2])
     assert [one.degrees_of_freedom for one in found] == [5, 5, 5]
 

@@ -1,5 +1,7 @@
 """Records that cannot stand in one table are refused by the fields that differ."""
 
+from typing import Any
+
 import pytest
 
 from bench.analysis.task import check_one_task
@@ -7,13 +9,13 @@ from bench.schema import Result
 from tests.records import cell, failure, result
 
 
-def of(seed: int = 0, architecture: str = "a", **changed: object) -> Result:
+def of(seed: int = 0, architecture: str = "a", **changed: Any) -> Result:
     """A record of a cell that was asked for in another way."""
     one = result(cell(architecture, "partial", seed))
     return one.model_copy(update={"cell": one.cell.model_copy(update=changed)})
 
 
-def split(**changed: object) -> dict[str, object]:
+def split(**changed: object) -> dict[str, Any]:
     return {"data": of().cell.data.model_copy(update=changed)}
 
 
@@ -33,7 +35,7 @@ def test_what_may_differ_does() -> None:
         ({"metric": "balanced_accuracy"}, r"metric is the default and balanced_accuracy"),
     ],
 )
-def test_all_cells_share_images_and_metric(changed: dict[str, object], said: str) -> None:
+def test_all_cells_share_images_and_metric(changed: dict[str, Any], said: str) -> None:
     other = of(architecture="b", **changed)
     with pytest.raises(ValueError, match=rf"a-partial-s0.* and b-partial-s0.*{said}"):
         check_one_task([[of()], [None, other]])

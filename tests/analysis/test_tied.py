@@ -26,7 +26,7 @@ def test_what_all_rows_share_changes_nothing() -> None:
 
 
 def test_rows_that_are_the_same_count_as_one() -> None:
-    group = np.kron(np.eye(2), np.ones((5, 5)))
+    group = np.array(np.kron(np.eye(2), np.ones((5, 5))), dtype=np.float64)
     found = np.quantile(largest_distances(group), 0.95)
     assert found == pytest.approx(stats.norm.ppf(0.975), rel=0.03)
     assert (largest_distances(np.ones((4, 4))) == 0).all()
