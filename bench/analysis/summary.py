@@ -13,26 +13,20 @@ from bench.analysis.paired import Contrasts, Difference, Outcomes
 from bench.analysis.power import Settling
 from bench.analysis.rows import (
     TIE_BREAKS,
+    Missing,
+    Row,
     best,
     grouped,
+    in_order,
     machine_of,
+    missing_cells,
     preferred,
+    results,
     rows_of,
+    score_of,
     val_mean,
     within,
 )
-
-# The names live in bench.analysis.rows: callers that still take them from here.
-from bench.analysis.rows import Missing as Missing
-from bench.analysis.rows import Row as Row
-from bench.analysis.rows import Score as Score
-from bench.analysis.rows import comparable_cost as comparable_cost
-from bench.analysis.rows import in_order as in_order
-from bench.analysis.rows import missing_cells as missing_cells
-from bench.analysis.rows import peak_memory_bytes as peak_memory_bytes
-from bench.analysis.rows import results as results
-from bench.analysis.rows import score_of as score_of
-from bench.analysis.rows import status_counts as status_counts
 from bench.analysis.task import check_one_task
 from bench.analysis.tied import Tied, simultaneous
 from bench.schema import Failure, Metric, Result, Run
@@ -104,7 +98,7 @@ def summarise(run: Run, records: Sequence[Result | Failure]) -> Summary:
     cells = grouped(run, records, missing)
     check_one_task(cells.values())
     rows = rows_of(cells, metric)
-    found = {row.name: results(filter(None, cells[row.architecture, row.strategy])) for row in rows}
+    found = {names: results(filter(None, of_row)) for names, of_row in cells.items()}
     leader = best((row for row in rows if row.complete), tie_break)
     judged = NOTHING if leader is None else judge(rows, found, leader, metric, margin)
     tied = judged.tied
@@ -118,7 +112,7 @@ def summarise(run: Run, records: Sequence[Result | Failure]) -> Summary:
         tied=tied,
         winner=leader if len(tied) == 1 else None,
         recommended=recommended,
-        chosen=None if recommended is None else _best_seed(found[recommended.name], metric),
+        chosen=None if recommended is None else _best_seed(found[recommended[:2]], metric),
         cheapest=None if leader is None else preferred(within(rows, leader, margin), tie_break),
         comparisons=judged.comparisons,
         front=judged.front,
@@ -145,16 +139,16 @@ NOTHING = Judged((), (), (), None)
 
 def judge(
     rows: Iterable[Row],
-    found: Mapping[str, Sequence[Result]],
+    found: Mapping[tuple[str, str], Sequence[Result]],
     leader: Row,
     metric: Metric,
     margin: float,
 ) -> Judged:
-    """The complete rows against the leader; `found` holds the ok records by name of the row."""
+    """The complete rows against the leader; `found` holds the ok records by the names of the row."""
     others = [row for row in rows if row.complete and row is not leader]
     by_val = sorted(others, key=val_mean, reverse=True)
     complete = [leader, *by_val]
-    outcomes = paired.outcomes([found[row.name] for row in complete], metric)
+    outcomes = paired.outcomes([found[row[:2]] for row in complete], metric)
     behind = paired.contrasts(outcomes)
     told = simultaneous(outcomes, behind, margin)
     comparisons = compare(complete, outcomes, behind, told, margin)

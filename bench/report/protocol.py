@@ -5,7 +5,7 @@ Every fact is a title and a plain text, so that each format can escape names in 
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.summary import results
+from bench.analysis.rows import results
 from bench.report import execution
 from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
 
