@@ -34,6 +34,8 @@ FLOORS: tuple[set[str], ...] = (
     {"data"},
     {"models"},
     {"training"},
+    {"serving.findings"},
+    {"serving.sample"},
     {"serving"},
     {"running"},
 )
@@ -54,6 +56,7 @@ TORCH = {"torch", "torchvision", "timm"}
 WITHOUT_TORCH = {
     *("bench", "schema", "identity", "predictions", "training.strategies", "models.architectures"),
     *("mistakes", "suite", "cells", "store", "entry", "cache", "analysis", "report", *ROOF),
+    *("serving.findings", "serving.sample"),  # what the verbs know of networks
 }
 PRINTS = {"terminal", "verbs"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}

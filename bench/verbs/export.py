@@ -112,8 +112,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.exists() or target.is_symlink():
         raise FolderError(f"{target}: is there already; take it away, or name another with --out")
     with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        nearest = next(folder for folder in target.absolute().parents if folder.exists())
+        made = Path(tempfile.mkdtemp(dir=nearest, prefix=f".{target.name}."))
     try:
         yield made
         with disk_errors(target):
@@ -122,6 +122,7 @@ def new_folder(target: Path) -> Iterator[Path]:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
             made.chmod(0o755)
+            target.parent.mkdir(parents=True, exist_ok=True)
             made.rename(target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
