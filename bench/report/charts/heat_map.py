@@ -41,8 +41,8 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
         f"{wording.metric(summary, 'val').capitalize()} by architecture and strategy, in percent",
         wording.sentences(
             f"Val score, {wording.seeds(len(run.suite['seeds']))}, of {run.data.num_val:,} images.",
-            "◤ best of its row, ◥ best of its column. Thick frame: recommended; thin frames: tied "
-            "with the best.",
+            "◤ best of its row, ◥ best of its column. Framed: recommended; underlined: tied with "
+            "the best.",
             "No colour: not every seed is ok." if any(not r.complete for r in shown.rows) else "",
             shown.note,
         ),
@@ -86,6 +86,7 @@ def _draw(
             for j, strategy in enumerate(block)
             for at in [(i, j)]
         ]
+        marks += _frame(grid, architectures, summary)
         bottom = grid.top + ROW * len(architectures) + 16
     marks.append(_scale(left, bottom, limits))
     return Drawing(bottom + 30, marks)
@@ -166,9 +167,21 @@ def _cell(
     if row == summary.best_by_strategy[row.strategy]:
         marks.append(_flag((box.right, box.top), -1, f"on{step}"))
     if row in summary.tied:
-        thick = row == summary.recommended
-        marks.append(rectangle(box, "ring" if thick else f"ring thin on{step}-line"))
+        half = lettering.width(text) / 2
+        marks.append(line((x - half, y + 3), (x + half, y + 3), f"on{step}-line"))
     return group(*marks, title=_told(row, text))
+
+
+def _frame(grid: Grid, architectures: Sequence[str], summary: Summary) -> list[Markup]:
+    """The frame of the recommended row; a light line inside it keeps it apart from dark cells."""
+    row = summary.recommended
+    if row is None or row.architecture not in architectures or row.strategy not in grid.strategies:
+        return []
+    left = grid.left + grid.cell * grid.strategies.index(row.strategy)
+    top = grid.top + ROW * architectures.index(row.architecture)
+    outer = Box(left, top, left + grid.cell, top + ROW)
+    inner = Box(left + 2, top + 2, left + grid.cell - 2, top + ROW - 2)
+    return [rectangle(inner, "ring inner"), rectangle(outer, "ring frame")]
 
 
 def _flag(corner: tuple[float, float], right: int, class_: str) -> Markup:

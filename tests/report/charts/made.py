@@ -1,0 +1,92 @@
+"""Made-up runs with test predictions that can be counted by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench import predictions
+from bench.analysis.summary import Summary, summarise
+from bench.report.charts import (
+    accuracy_cost,
+    confusion,
+    heat_map,
+    learning_curves,
+    recall,
+    reliability,
+    time_spent,
+)
+from bench.report.charts.chart import Chart
+from bench.schema import Failure, Quality, Result, Run, Scores
+from tests import records
+
+Records = Sequence[Result | Failure]
+SCRIPT, TURNED = "<script>alert(1)</script>", "evil\u202egnp.exe"
+HOSTILE = (
+    *(SCRIPT, "[/red]", "$x^$", "a|b", "new\nline", "שלום עולם", TURNED, "猫と犬の画像"),
+    *("=cmd()", "z" * 200, "</svg><!--", "\ud800\x00"),
+)
+
+
+def drawn(run: Run, found: Records) -> dict[str, Chart]:
+    """Every chart that the records give, by its id."""
+    summary = summarise(run, found)
+    return {chart.id: chart for chart in all_charts(run, found, summary) if chart is not None}
+
+
+def all_charts(run: Run, found: Records, summary: Summary) -> list[Chart | None]:
+    """Each chart, or None."""
+    return [
+        accuracy_cost.chart(run, found, summary, "train_seconds"),
+        accuracy_cost.chart(run, found, summary, "peak_memory_bytes"),
+        *(
+            module.chart(run, found, summary)
+            for module in (heat_map, learning_curves, time_spent, confusion, recall, reliability)
+        ),
+    ]
+
+
+def tested(labels: Sequence[int], predicted: Sequence[int], num_classes: int) -> Scores:
+    """Scores of these predictions, with a confidence of 0.9 in each."""
+    counts = np.zeros((num_classes, num_classes), dtype=int)
+    for label, guess in zip(labels, predicted, strict=True):
+        counts[label, guess] += 1
+    shares = [row[k] / row.sum() if row.sum() else None for k, row in enumerate(counts)]
+    top1 = float(np.mean(np.equal(labels, predicted)))
+    return records.scores(950, 1000).model_copy(
+        update={
+            "num_images": len(labels),
+            "top1": top1,
+            "recall": tuple(None if share is None else float(share) for share in shares),
+            "confusion": tuple(tuple(map(int, row)) for row in counts),
+            "predictions": predictions.pack(labels, predicted, np.full(len(labels), 0.9)),
+        }
+    )
+
+
+def with_test(result: Result, scores: Scores) -> Result:
+    """The record with other test scores."""
+    return result.model_copy(update={"quality": Quality(val=result.quality.val, test=scores)})
+
+
+def guesses(num_classes: int, num_images: int, seed: int) -> Scores:
+    """Scores of a network that is often right and else takes a class for one that follows it."""
+    labels = np.random.default_rng(0).integers(0, num_classes, num_images)
+    draw = np.random.default_rng(seed + 1)
+    off = np.where(draw.uniform(size=num_images) < 0.85, 0, draw.geometric(0.4, num_images))
+    return tested(labels.tolist(), ((labels + off) % num_classes).tolist(), num_classes)
+
+
+def whole(
+    architectures: Sequence[str],
+    strategies: Sequence[str],
+    seeds: Sequence[int],
+    classes: Sequence[str] = tuple("0123456789"),
+    num_images: int = 1000,
+) -> tuple[Run, list[Result]]:
+    """A run with every cell ok, on images of these classes."""
+    run = records.run(architectures, strategies, seeds)
+    run = run.model_copy(update={"data": records.data(classes)})
+    found = records.drawn(run, strategies)
+    return run, [
+        with_test(result, guesses(len(classes), num_images, i)) for i, result in enumerate(found)
+    ]

@@ -1,0 +1,126 @@
+"""The colours of style.css can be seen and told apart on light and on dark pages."""
+
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import bench.report.charts as package
+from bench.report.canvas import COLOURS
+from bench.report.charts import lettering, palette
+
+CSS = Path(package.__path__[0], "style.css").read_text(encoding="utf-8")
+LIGHT, _, DARK = CSS.partition("@media screen")
+Theme = dict[str, str]
+
+
+def theme(css: str) -> Theme:
+    return dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", css))
+
+
+THEMES = pytest.mark.parametrize("colours", [theme(LIGHT), theme(DARK)], ids=["light", "dark"])
+
+
+def linear(colour: str) -> NDArray[np.float64]:
+    """Linear RGB of a hexadecimal sRGB colour (IEC 61966-2-1)."""
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1 contrast ratio."""
+    bright, dark = sorted(
+        (float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (one, other)), reverse=True
+    )
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@THEMES
+def test_marks_stand_out_from_the_page(colours: Theme) -> None:
+    names = [*(f"a{i}" for i in range(12)), *(f"t{i}" for i in range(5)), "chart-axis"]
+    for name in names:
+        assert contrast(colours[name], colours["chart-paper"]) >= 3, name
+
+
+@THEMES
+def test_text_can_be_read(colours: Theme) -> None:
+    pairs = [
+        ("chart-ink", "chart-paper"), ("chart-muted", "chart-paper"), ("chart-ink", "chart-grid"),
+        *((f"h{i}-ink", f"h{i}") for i in range(palette.HEAT_STEPS)),
+        *(("t-ink", f"t{i}") for i in range(5)),
+    ]  # fmt: skip
+    for ink, ground in pairs:
+        assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+
+
+@THEMES
+def test_the_scale_of_a_heat_map_runs_one_way(colours: Theme) -> None:
+    steps = [contrast(colours[f"h{i}"], colours["chart-paper"]) for i in range(palette.HEAT_STEPS)]
+    assert steps == sorted(steps)
+    assert min(after / before for before, after in pairwise(steps)) > 1.1
+
+
+# Machado, Oliveira and Fernandes 2009, doi:10.1109/TVCG.2009.113, severity 1, on linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+         [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+         [0.004733, 0.691367, 0.303900]]
+    ),
+}  # fmt: skip
+
+
+def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ottosson 2020, bottosson.github.io/posts/oklab."""
+    lms = np.cbrt(
+        np.array([[0.4122214708, 0.5363325363, 0.0514459929],
+                  [0.2119034982, 0.6806995451, 0.1073969566],
+                  [0.0883024619, 0.2817188376, 0.6299787005]]) @ np.clip(rgb, 0, 1)
+    )  # fmt: skip
+    matrix = np.array([[0.2104542553, 0.7936177850, -0.0040720468],
+                       [1.9779984951, -2.4285922050, 0.4505937099],
+                       [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+    return np.asarray(matrix @ lms)
+
+
+@THEMES
+@pytest.mark.parametrize("vision", DEFICIENCIES)
+def test_the_first_six_architectures_are_told_apart_by_every_eye(
+    colours: Theme, vision: str
+) -> None:
+    seen = [oklab(DEFICIENCIES[vision] @ linear(colours[f"a{i}"])) for i in range(6)]
+    # 0.02 is a just noticeable difference; three of them for small marks.
+    distances = {
+        (i, j): float(np.linalg.norm(seen[i] - seen[j])) for i, j in combinations(range(6), 2)
+    }
+    assert min(distances.values()) > 0.06, distances
+
+
+def test_both_themes_name_the_same_colours_in_the_hues_of_the_plots() -> None:
+    light, dark = theme(LIGHT), theme(DARK)
+    assert light.keys() == dark.keys()
+    assert len({light[f"a{i}"] for i in range(12)}) == len({dark[f"a{i}"] for i in range(12)}) == 12
+    for i, colour in enumerate(COLOURS):
+        base = oklab(linear(colour))
+        if np.hypot(*base[1:]) < 0.02:  # black has no hue
+            continue
+        for shown in (light, dark):
+            lab = oklab(linear(shown[f"a{i}"]))
+            turn = np.arctan2(lab[2], lab[1]) - np.arctan2(base[2], base[1])
+            assert abs((np.degrees(turn) + 180) % 360 - 180) < 25, (i, colour, shown[f"a{i}"])
+
+
+def test_the_smallest_text_is_that_of_the_table() -> None:
+    assert "font-size" not in CSS
+    assert (lettering.SMALL, lettering.TEXT) == (11, 12)
