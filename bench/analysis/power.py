@@ -7,18 +7,23 @@ import numpy as np
 from scipy import special
 
 from bench.analysis.paired import Contrasts, Floats, Outcomes
+from bench.analysis.rows import ROUNDING
 
 POWER = 0.8
 """How often a difference must be found to count as one that can be seen."""
 
 Z_POWER = float(special.ndtri(POWER))
 
+REACH = 1000.0
+"""Nobody asks for more than so many times the seeds or images that there are."""
+
 
 class Settling(NamedTuple):
     """What would tell a tied row from the leader, at the difference seen and 80 % power.
 
-    None where it cannot be had that way: the difference is within the margin or too small for it,
-    the other source of error is too large, or with one seed the share of the seeds is unknown.
+    None where it cannot be had that way: the difference is within the margin, the other source
+    of error is too large, it would take more than `REACH` times as much as there is, or, of seeds,
+    there is only one, which does not tell what more would bring.
     """
 
     more_seeds: int | None  # for each row, on the images there are
@@ -47,20 +52,26 @@ def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
 def settling(found: Outcomes, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
     """What would tell this row from the leader, which is row 0."""
     mean = float(behind.means_R[row])
-    if mean <= margin:
+    if mean <= margin + ROUNDING:
         return Settling(None, None)
     t_limit = float(on_t_scale(limit, behind.freedoms_R[row : row + 1])[0])
     # The difference must be both significant and no less than the margin.
     needed = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER) ** 2
     items = float(behind.items_R[row]) ** 2
     if np.isnan(behind.seeds_R[row]):
-        return Settling(None, math.ceil(found.num_images * items / needed))
+        return Settling(None, _within_reach(found.num_images, items / needed))
     seeds = float(behind.seeds_R[row]) ** 2
-    chance = sum(chance_variance(found, one) for one in (0, row))
+    chance = chance_variance(found, 0) + chance_variance(found, row)
+    num_seeds = int(found.num_seeds_R[[0, row]].min())
+    in_all = _within_reach(num_seeds, _more_seeds(items, seeds, chance, needed))
     return Settling(
-        more_seeds=_more_seeds(found, (0, row), items, seeds, chance, needed),
-        val_images=_val_images(found.num_images, items, seeds, chance, needed),
+        more_seeds=None if in_all is None else in_all - num_seeds,
+        val_images=_within_reach(found.num_images, _more_images(items, seeds, chance, needed)),
     )
+
+
+def _within_reach(now: int, factor: float) -> int | None:
+    return None if factor > REACH else max(now + 1, math.ceil(now * factor))
 
 
 def chance_variance(found: Outcomes, row: int) -> float:
@@ -73,29 +84,17 @@ def chance_variance(found: Outcomes, row: int) -> float:
     return float(varying_N.mean() / found.num_images)
 
 
-def _more_seeds(
-    found: Outcomes,
-    pair: tuple[int, int],
-    items: float,
-    seeds: float,
-    chance: float,
-    needed: float,
-) -> int | None:
-    """More seeds leave what the images differ in by nature, and lessen all that is chance."""
+def _more_seeds(items: float, seeds: float, chance: float, needed: float) -> float:
+    """Times the seeds: they leave what the images differ in by nature, and lessen all chance."""
     by_nature = max(0.0, items - chance)
     if by_nature >= needed:
-        return None
-    factor = max(chance / (needed - by_nature), seeds / needed)
-    now = float(found.num_seeds_R[[*pair]].min())
-    return max(1, math.ceil(now * (factor - 1)))
+        return math.inf
+    return max(chance / (needed - by_nature), seeds / needed)
 
 
-def _val_images(
-    num_images: int, items: float, seeds: float, chance: float, needed: float
-) -> int | None:
-    """More images leave what a whole training is lucky in, and lessen the rest."""
+def _more_images(items: float, seeds: float, chance: float, needed: float) -> float:
+    """Times the images: they leave what a whole training is lucky in, and lessen the rest."""
     of_training = max(0.0, seeds - chance)
     if of_training >= needed:
-        return None
-    factor = max(items / needed, min(chance, seeds) / (needed - of_training))
-    return max(num_images + 1, math.ceil(num_images * factor))
+        return math.inf
+    return max(items / needed, min(chance, seeds) / (needed - of_training))

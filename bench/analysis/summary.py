@@ -144,7 +144,7 @@ def judge(
     metric: Metric,
     margin: float,
 ) -> Judged:
-    """The complete rows against the leader; `found` holds the ok records by the names of the row."""
+    """The complete rows against the leader; `found` holds the ok records by their names."""
     others = [row for row in rows if row.complete and row is not leader]
     by_val = sorted(others, key=val_mean, reverse=True)
     complete = [leader, *by_val]

@@ -2,10 +2,12 @@
 
 The best observed of many equal rows is ahead by luck, and the more rows, the more luck. So a row
 is behind only where its distance from the leader is more than the largest distance between any
-two rows would be if all were equal, in 95 of 100 suites: max-T, as Hsu's multiple comparisons
-with the best (1984, doi:10.1214/aos/1176346704) with the leader chosen by the same data. What has
-fallen behind is left out and the rest are compared anew (step-down: Romano and Wolf 2005,
-doi:10.1198/016214504000000539).
+two rows would be if all were equal, in 95 of 100 suites: max-T, in the manner of multiple
+comparisons with the best (Hsu 1984, Annals of Statistics 12, 1136-1144) but with the leader chosen
+by the same data. What has fallen behind is left out and the rest are compared anew (step-down:
+Romano and Wolf 2005, Journal of the American Statistical Association 100, 94-108).
+
+How often that errs is simulated in tests/analysis/test_error_rates.py.
 """
 
 from typing import NamedTuple

@@ -78,12 +78,13 @@ def test_one_seed_is_settled_by_images_alone_as_many_as_the_paired_formula_says(
 def test_near_the_margin_it_takes_far_more() -> None:
     found, _ = suites.drawn(np.random.default_rng(3), [0.0, -0.02], 1000, 1)
     behind = contrasts(found)
-    near = behind._replace(means_R=np.array([0.0, MARGIN + 0.001]))
-    far = behind._replace(means_R=np.array([0.0, MARGIN + 0.01]))
-    ask = [settling(found, one, 1, LIMIT, MARGIN).val_images for one in (near, far)]
-    assert ask[0] is not None
-    assert ask[1] is not None
-    assert ask[0] > 10 * ask[1]
+    beyond = (0.01, 0.001, 0.000_1)
+    rows = [behind._replace(means_R=np.array([0.0, MARGIN + one])) for one in beyond]
+    far, near, nearest = (settling(found, row, 1, LIMIT, MARGIN).val_images for row in rows)
+    assert far is not None
+    assert near is not None
+    assert near > 10 * far
+    assert nearest is None, "a thousand times the images is out of reach"
 
 
 def test_seeds_do_not_help_where_the_images_differ_by_nature() -> None:
