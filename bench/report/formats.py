@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -81,6 +82,8 @@ def text_of(value: Value) -> str:
 
 def one_line(text: str) -> str:
     """Text without line breaks and controls, which would end a row early or turn it round."""
+    if text.isprintable():  # as most are, and there are many
+        return text.strip()
     return re.sub(f"{BREAKS}+", " ", re.sub(TURNS, "", text)).strip()
 
 
@@ -89,6 +92,7 @@ TURNS = "[\u202a-\u202e\u2066-\u2069]"
 """Overrides and isolates: they would show what follows them from right to left."""
 
 
+@lru_cache(maxsize=10_000)
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table and at the start of a line."""
     special = r"([\\`*|>\[\]$]|<(?! )|~(?=~)|(?<=~)~|&(?=#?\w+;))"
@@ -101,5 +105,6 @@ def escape_markdown(text: str) -> str:
 
 def _csv_value(value: Value) -> Value:
     # Spreadsheets run such text as a formula (OWASP, "CSV injection").
-    runs = isinstance(value, str) and re.match(r"[\t\r]|\s*[=+\-@＝＋－＠]", value)
-    return f"'{value}" if runs else value
+    if isinstance(value, str) and value and not value[0].isalnum():
+        return f"'{value}" if re.match(r"[\t\r]|\s*[=+\-@＝＋－＠]", value) else value
+    return value

@@ -1,0 +1,72 @@
+"""Recall by class, against a count over the predictions themselves."""
+
+import numpy as np
+import pytest
+
+from bench.analysis.stats import wilson
+from bench.analysis.summary import summarise
+from bench.predictions import unpack
+from bench.report import classes
+from bench.schema import Failure, Result
+from tests import records
+from tests.records import cell, failure, result, run
+
+
+def guessed(one: Result, seed: int, num_classes: int = 10) -> Result:
+    """The record of a network that is right on 70 % of the test images and guesses the others."""
+    draw = np.random.default_rng(seed)
+    labels = np.arange(1000) % num_classes
+    predicted = np.where(draw.random(1000) < 0.7, labels, draw.integers(0, num_classes, 1000))
+    test = one.quality.test
+    confusion = np.zeros((num_classes, num_classes), int)
+    np.add.at(confusion, (labels, predicted), 1)
+    made = test.model_copy(
+        update={
+            "confusion": tuple(tuple(map(int, row)) for row in confusion),
+            "predictions": records.predictions.pack(labels, predicted, np.full(1000, 0.5)),
+        }
+    )
+    return one.model_copy(update={"quality": one.quality.model_copy(update={"test": made})})
+
+
+def test_recall_is_a_mean_over_the_seeds_of_the_recommended_row_the_worst_class_first() -> None:
+    asked = run(["good", "poor"], ["partial"], seeds=[0, 1])
+    good = [guessed(result(cell("good", "partial", seed), val=390), seed) for seed in (0, 1)]
+    poor = [result(cell("poor", "partial", seed), val=100) for seed in (0, 1)]
+    found: list[Result | Failure] = [*good, *poor]
+    recalls = classes.recalls(asked, found, summarise(asked, found))
+    seen = [unpack(one.quality.test.predictions) for one in good]
+    expected = {
+        str(k): float(np.mean([one.correct_N[one.labels_N == k].mean() for one in seen]))
+        for k in range(10)
+    }
+    assert {one.label: one.share for one in recalls} == pytest.approx(expected)
+    shares = [one.share for one in recalls]
+    assert shares == sorted(expected.values())
+    worst = recalls[0]
+    assert worst.num_images == int((seen[0].labels_N == int(worst.label)).sum())
+    assert worst.interval == pytest.approx(wilson(expected[worst.label], worst.num_images))
+    wrong = [one.predicted_N[(one.labels_N == int(worst.label)) & ~one.correct_N] for one in seen]
+    counts = np.bincount(np.concatenate(wrong), minlength=10)
+    assert counts[int(worst.mistaken_for or -1)] == counts.max()
+    assert worst.mistaken_share == pytest.approx(counts.max() / 2 / worst.num_images)
+
+
+def test_a_class_without_test_images_has_no_recall_and_comes_last() -> None:
+    asked = run(["a"], ["partial"]).model_copy(update={"data": records.data("abcdefghijk")})
+    one = result(cell("a", "partial", 0), test=1000)
+    test = one.quality.test
+    padded = (*((*row, 0) for row in test.confusion), (0,) * 11)
+    quality = one.quality.model_copy(update={"test": test.model_copy(update={"confusion": padded})})
+    found = [one.model_copy(update={"quality": quality})]
+    *others, last = classes.recalls(asked, found, summarise(asked, found))
+    assert (last.label, last.share, last.num_images) == ("k", None, 0)
+    assert {one.mistaken_for for one in others} == {None}
+    assert classes.table([last]).rows == (("k", "0", "-", "-", "-", "-"),)
+    assert classes.numbers([last]).rows == (("k", 0, None, None, None, None, None),)
+
+
+def test_without_a_recommendation_there_are_no_classes() -> None:
+    asked = run(["a"], ["partial"])
+    found = [failure(cell("a", "partial", 0))]
+    assert classes.recalls(asked, found, summarise(asked, found)) == []
