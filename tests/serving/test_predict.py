@@ -1,6 +1,7 @@
 """Predictions are those on record, and torchvision's own where nothing was trained."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from torchvision import models
 
 from bench.predictions import unpack
-from bench.serving.findings import Published
+from bench.serving.findings import Prediction, Predictions, Published
 from bench.serving.predict import predict
+from bench.verbs import predict as verb
 from tests.command import Place
 from tests.serving.conftest import KINDS, Bench, record_of, trained
 
@@ -83,6 +86,23 @@ def test_published_weights_answer_as_torchvision_does(
 # ---- the verb -------------------------------------------------------------------------------
 
 HOSTILE = "[red]<b>=cmd()\n\u202e猫.png"
+
+
+NAMES = ("[/red]", "=cmd()", "猫", "a|b", "two\nlines", "\u202eright to left")
+
+
+def test_names_of_classes_are_shown_as_they_are() -> None:
+    images = tuple(Prediction(((number, 0.5),)) for number in range(len(NAMES)))
+    done = Predictions(NAMES, images)
+    paths = [f"{number}.png" for number in range(len(NAMES))]
+    shown = Console(file=io.StringIO(), width=80)
+    shown.print(verb.table(paths, done))
+    assert isinstance(shown.file, io.StringIO)
+    lines = shown.file.getvalue().splitlines()[2:]
+    wanted = [*NAMES[:4], "twolines", "right to left"]  # without what would move the cursor
+    assert [line.split(maxsplit=1)[1].rsplit(maxsplit=2)[0].strip() for line in lines] == wanted
+    written = json.loads(json.dumps(verb.document(paths, done, [])))
+    assert [image["classes"][0]["class"] for image in written["images"]] == list(NAMES)
 
 
 @pytest.fixture
