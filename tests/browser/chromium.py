@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "google-chrome", "chromium-browser")
 PATH = next((path for name in NAMES if (path := shutil.which(name))), None)
 """The browser of this machine, if it has one."""
 
@@ -39,16 +39,19 @@ class Page:
 
     def call(self, method: str, **params: object) -> Any:
         """The result of one command."""
-        self._count += 1
-        number = self._count
-        command = {"id": number, "method": method, "params": params}
-        if self._session:
-            command["sessionId"] = self._session
-        os.write(self._send, json.dumps(command).encode() + b"\0")
+        number = self._tell(method, **params)
         answer = self._wait(lambda message: message.get("id") == number)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
+
+    def _tell(self, method: str, **params: object) -> int:
+        self._count += 1
+        command = {"id": self._count, "method": method, "params": params}
+        if self._session:
+            command["sessionId"] = self._session
+        os.write(self._send, json.dumps(command).encode() + b"\0")
+        return self._count
 
     def open(self, path: Path) -> None:
         """Load a file, until it is whole."""
@@ -87,6 +90,8 @@ class Page:
                 message: Event = json.loads(text)
                 if "method" in message:
                     self.events.append(message)
+                if message.get("method") == "Page.javascriptDialogOpening":
+                    self._tell("Page.handleJavaScriptDialog", accept=True)
                 if wanted(message):
                     return message
             if not select.select([self._receive], [], [], max(0.0, end - time.monotonic()))[0]:
