@@ -31,6 +31,7 @@ class InputError(ValueError):
 
 UNDONE: Mapping[str, str] = {
     "run": "nothing was trained",
+    "report": "nothing was reported",
     "export": "nothing was exported",
     "predict": "nothing was predicted",
 }

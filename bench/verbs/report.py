@@ -184,9 +184,10 @@ def read(folder: Path, name: str) -> "Part":
 
     run, records = store.read_run(folder), store.read_records(folder)
     if strangers := {record.cell_id for record in records} - set(run.cells):
+        count = "1 record belongs" if len(strangers) == 1 else f"{len(strangers):,} records belong"
         raise store.FolderError(
-            f"{folder}: {len(strangers)} records belong to no cell of this run, such as "
-            f"{min(strangers)}; move their folders out of cells/"
+            f"{folder}: {count} to no cell of this run, such as {min(strangers)}; move what is "
+            "not of this run out of cells/"
         )
     return Part(name, run, records)
 
