@@ -47,7 +47,8 @@ def test_a_run_leaves_records_report_tables_and_plots(
     assert [record.status for record in command.records(folder)] == ["ok", "ok"]
     assert command.run_of(folder).status == "finished"
     assert {path.name for path in folder.iterdir()} >= {
-        *("run.json", "split.csv", "results.csv", "report.md", "tables", "plots", "cells")
+        *("run.json", "split.csv", "results.csv", "tables", "plots", "cells"),
+        *("report.md", "report.html"),
     }
     assert (folder / "plots" / "accuracy.png").stat().st_size > 1000
 
@@ -82,8 +83,8 @@ def test_what_is_said_in_a_pipe_is_plain_lines(
     assert re.fullmatch(r"bench tiny · CPU profile · .*, 1 core", lines[0])
     assert lines[1] == "images: pictures, 2 classes, 12 train, 4 val, 4 test"
     assert [line[:5] for line in lines if line.startswith("[")] == ["[1/2]", "[2/2]"]
-    assert lines[-2].startswith("done: 2 ok")
-    assert lines[-1] == "report: done/report.md"
+    assert lines[-3].startswith("done: 2 ok")
+    assert lines[-2:] == ["report: done/report.html", "  done/report.md"]
     assert "\x1b" not in finished.stdout
 
 

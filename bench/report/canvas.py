@@ -104,7 +104,8 @@ def _no_room(run: Run, summary: Summary) -> str:
         "strategies": (len({r.strategy for r in summary.rows}), len(run.suite["strategies"])),
     }
     parts = [f"{n} of {total} {what}" for what, (n, total) in counts.items() if n < total]
-    return f"\nShown: {' and '.join(parts)}, those with the best val scores." if parts else ""
+    chosen = "those with the best val scores and what is recommended"
+    return f"\nShown: {' and '.join(parts)}, {chosen}; the tables have all." if parts else ""
 
 
 def not_shown(rows: Sequence[Row]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from bench.analysis.stats import wilson
 from bench.analysis.summary import summarise
-from bench.predictions import unpack
+from bench.predictions import pack, unpack
 from bench.report import classes
 from bench.schema import Failure, Result
 from tests import records
@@ -23,7 +23,7 @@ def guessed(one: Result, seed: int, num_classes: int = 10) -> Result:
     made = test.model_copy(
         update={
             "confusion": tuple(tuple(map(int, row)) for row in confusion),
-            "predictions": records.predictions.pack(labels, predicted, np.full(1000, 0.5)),
+            "predictions": pack(labels, predicted, np.full(1000, 0.5)),
         }
     )
     return one.model_copy(update={"quality": one.quality.model_copy(update={"test": made})})

@@ -188,6 +188,62 @@ def test_every_plot_names_its_device_and_its_images() -> None:
         assert "300 train, 400 val, 1,000 test images · 2 seeds" in note
 
 
+def test_of_many_rows_the_best_and_the_recommended_are_drawn_and_that_is_said() -> None:
+    names, strategies = [f"n{i:02}" for i in range(14)], [f"s{i}" for i in range(9)]
+    asked = run(names, strategies)
+    found: list[Failure | Result] = [
+        result(cell(name, strategy, 0), val=200 + 10 * i + j, train_seconds=50.0)
+        for i, name in enumerate(names)
+        for j, strategy in enumerate(strategies)
+    ]
+    # The first is as good as the best and the cheapest: it errs on other images.
+    found[0] = records.wrong_on_val(
+        result(cell("n00", "s0", 0), train_seconds=1.0), slice(0, 400 - 338)
+    )
+    summary = summarise(asked, found)
+    assert summary.recommended is not None
+    assert summary.recommended.name == "n00 · s0"
+    figures = drawn(asked, found)
+    assert {ax.get_title() for ax in figures["accuracy"].axes if ax.get_title()} == {
+        "s0",
+        *strategies[2:],
+    }
+    for figure in figures.values():
+        written = set(texts(figure))
+        assert {"n00", "n03", "n13"} <= written
+        assert {"n01", "n02"}.isdisjoint(written)
+        assert "12 of 14 architectures and 8 of 9 strategies" in " ".join(written)
+
+
+def test_costs_of_another_machine_are_in_no_range() -> None:
+    asked = run(["a"], ["partial"], seeds=[0, 1, 2])
+    found = [
+        *(result(cell("a", "partial", seed), train_seconds=10.0 + seed) for seed in (0, 1)),
+        result(cell("a", "partial", 2), train_seconds=500.0, machine=records.GPU),
+    ]
+    figures = drawn(asked, [*found])
+    for stem in STEMS[1:3]:
+        (points,) = (np.asarray(c.get_offsets()) for c in figures[stem].axes[0].collections)
+        assert points.tolist()[0][0] == pytest.approx({STEMS[1]: 10.5, STEMS[2]: 200.0}[stem])
+        assert "of the cells on this machine" in " ".join(texts(figures[stem]))
+    ends = [x for line in figures[STEMS[1]].axes[0].lines for x in np.asarray(line.get_xdata())]
+    assert (min(ends), max(ends)) == (10.0, 11.0)
+
+
+def test_names_that_no_font_has_are_written_as_code_points_and_nothing_warns(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    names = ["\U0003fffd", "\u202eevil\u2066", "猫", "שלום"]
+    asked, found = whole(names, ["partial"], [0])
+    figures = drawn(asked, found)
+    for stem, figure in figures.items():
+        plots.save(figure, tmp_path / stem)
+        written = " ".join(texts(figure))
+        assert all(name in written for name in (r"\U0003fffd", "evil", "שלום")), written
+        assert "\u202e" not in written
+    assert [str(one.message) for one in recwarn] == []
+
+
 def test_without_an_ok_cell_there_is_nothing_to_draw() -> None:
     assert drawn(run(["a"], ["partial"]), [failure(cell("a", "partial", 0))]) == {}
 
@@ -198,7 +254,8 @@ def test_the_same_records_give_the_same_svg_and_hostile_names_stay_names(tmp_pat
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
         figure = drawn(asked, found)["accuracy"]
-        png, svg = plots.save(figure, folder / "accuracy")
+        plots.save(figure, folder / "accuracy")
+        png, svg = plots.paths(folder / "accuracy")
         assert png.read_bytes().startswith(b"\x89PNG")
         written.append(svg.read_bytes())
     assert written[0] == written[1]
