@@ -248,14 +248,14 @@ WORST = 10
 def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
     """Where the time of the run went, what was cheapest, and what each architecture costs."""
     ok = results(records)
-    lines = [f"- The run took {units.duration(run.wall_seconds)}."]
+    lines = [f"- Running took {units.duration(run.wall_seconds)}."]
     if ok:
         marginal = [result.cost.marginal for result in ok]
         split = ", ".join(
             f"{part} {units.duration(sum(getattr(seconds, part) for seconds in marginal))}"
             for part in ("data", "build", "warmup", "train", "eval")
         )
-        lines.append(f"- Its ok cells, with shared work counted once: {split}.")
+        lines.append(f"- Of this the ok cells, with shared work counted once: {split}.")
     for title, cost in (
         ("Quickest to train", "train_seconds"),
         ("Least memory", "peak_memory_bytes"),
@@ -306,5 +306,5 @@ FILES = """\
 - `report.html`: this report as a page, with its charts and the images that were mistaken.
 - `results.csv`: one row per cell, every number of its record; `tables/`: the tables of this report
   as Markdown, CSV (unrounded) and LaTeX; `plots/`: the plots as PNG and SVG.
-- `run.json`, `split.csv` and `cells/*/record.json` are what was measured. Everything else here is
-  derived from them and can be written again at any time."""
+- `run.json`, `split.csv` and `cells/*/record.json` of a run folder are what was measured.
+  Everything else is derived from them and can be written again at any time."""

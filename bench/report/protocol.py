@@ -3,10 +3,11 @@
 Every fact is a title and a plain text, so that each format can escape names in its own way.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.rows import results
-from bench.report import execution
+from bench.report import execution, units
 from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
 
 Fact = tuple[str, str]
@@ -116,12 +117,31 @@ def _joined(values: Sequence[float]) -> str:
 def machines(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
     """Hardware, software and how the cells were executed; more than one machine is said."""
     ok = results(records)
-    facts = machine(run.machine)
+    facts = [*machine(run.machine), *other_machines(run.machine, ok)]
     if ok:
         facts.append(("Settings", execution.told(ok, execution.settings, execution.among)))
     if versions := dict.fromkeys(record.provenance.bench for record in records):
         facts.append(("bench", ", ".join(versions)))
     return [*facts, ("UTC", f"{run.started_at} to {run.finished_at or 'not finished'}")]
+
+
+def other_machines(own: Machine, ok: Sequence[Result]) -> list[Fact]:
+    """In what each further machine differs, and how many cells ran on it."""
+    counts = Counter(result.machine for result in ok)
+    return [
+        (f"Of {units.plural(count, 'cell')} on another machine", _differing(own, other))
+        for other, count in counts.items()
+        if other != own
+    ]
+
+
+def _differing(own: Machine, other: Machine) -> str:
+    values = ((name, getattr(own, name), getattr(other, name)) for name in Machine.model_fields)
+    return ", ".join(
+        f"{name.replace('_', ' ')} {'unknown' if theirs is None else plain(theirs)}"
+        for name, ours, theirs in values
+        if theirs != ours
+    )
 
 
 def machine(facts: Machine) -> list[Fact]:

@@ -209,6 +209,8 @@ def test_cells_that_ran_on_different_hardware_are_said_not_to_compare() -> None:
     assert "of the 1 of 2 ok cells on AMD EPYC, 2 cores" in text
     row = next(line for line in section(text, "All scores").split("\n") if "| quick " in line)
     assert row.count(" - |") == 2  # no time and no memory
+    machines = section(text, "Machine and versions")
+    assert "- Of 1 cell on another machine: usable cores 8." in machines
 
 
 def test_reused_features_are_marked_explained_and_never_the_cheapest() -> None:
