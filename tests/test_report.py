@@ -1,5 +1,6 @@
 """`bench report` from run folders alone: one run or several, whatever their names and states."""
 
+import base64
 import csv
 import io
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from bench import cli, identity, store
 from bench.schema import Failure, Result, Run
+from bench.verbs import amounts
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -185,6 +187,30 @@ def test_every_state_of_a_run_has_a_report(
         assert text in (folder / name).read_text("utf-8").replace("<bdi>", "").replace("</bdi>", "")
 
 
+@pytest.mark.parametrize(
+    ("units", "text", "value"),
+    [
+        (amounts.SECONDS, "60", 60),
+        (amounts.SECONDS, "1.5 h", 5400),
+        (amounts.BYTES, "2GiB", 2 * 2**30),
+        (amounts.BYTES, "2", 2 * 2**30),
+        (amounts.BYTES, "800mib", 800 * 2**20),
+        (amounts.BYTES, "1GB", 10**9),
+        (amounts.COUNT, "12M", 12e6),
+        (amounts.COUNT, "1,500,000", 1.5e6),
+        (amounts.COUNT, "2e6", 2e6),
+        (amounts.LATENCY, "20ms", 0.02),
+        (amounts.LATENCY, ".5 s", 0.5),
+        (amounts.POINTS, "1", 0.01),
+        (amounts.POINTS, "0.5%", 0.005),
+    ],
+)
+def test_amounts_are_read_as_people_write_them(
+    units: dict[str, float], text: str, value: float
+) -> None:
+    assert amounts.parser(units, "")(text) == pytest.approx(value)
+
+
 # ---- folders that are not what they should be ------------------------------------------------
 
 
@@ -261,6 +287,18 @@ def test_the_same_cells_on_two_machines_are_listed(tmp_path: Path, bench: Bench)
     for name in ("report.md", "report.html"):
         text = (tmp_path / "both" / name).read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
         assert "4 cells are in more than one run" in text
+
+
+def test_thumbnails_of_all_runs_are_in_the_page(tmp_path: Path, bench: Bench) -> None:
+    parts = [finished(tmp_path / "one"), finished(tmp_path / "two", [1])]
+    pictures = [b"a picture of one", b"a picture of two"]
+    for part, picture in zip(parts, pictures, strict=True):
+        store.write_thumbnails(part, dict.fromkeys(range(1000), picture))
+    for order in (1, -1):
+        assert bench("report", *parts[::order], "--out", tmp_path / "both").code == 0
+        text = (tmp_path / "both" / "report.html").read_text("utf-8")
+        shown = [base64.b64encode(picture).decode() in text for picture in pictures]
+        assert shown == [order == 1, order == -1]  # of the same image, the first named run's
 
 
 def test_runs_of_different_tasks_are_refused_by_field_and_nothing_is_written(
