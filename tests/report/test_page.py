@@ -1,0 +1,332 @@
+"""report.html as text: well formed, alone, the numbers of the records, every name as it is."""
+
+import base64
+import time
+from collections.abc import Sequence
+from html.parser import HTMLParser
+
+import pytest
+
+from bench import predictions
+from bench.analysis.summary import summarise
+from bench.report.page.document import document, with_units
+from bench.schema import Failure, Result, Run
+from tests import records
+from tests.records import cell, failure, result, run
+
+Found = Sequence[Result | Failure]
+
+VOID = {"meta", "link", "img", "br", "wbr"}
+HOSTILE = (
+    *("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style></title>", "&amp;"),
+    *("$x^$", "a|b", "分類", "=cmd()", "{{ 7 * 7 }}", "{% raw %}"),
+)
+
+
+class Node:
+    def __init__(self, tag: str, attrs: dict[str, str | None], parent: "Node | None") -> None:
+        self.tag, self.attrs, self.parent = tag, attrs, parent
+        self.inside: list[Node | str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(one if isinstance(one, str) else one.text for one in self.inside)
+
+    def all(self, *tags: str) -> "list[Node]":
+        found = []
+        for one in self.inside:
+            if isinstance(one, Node):
+                found += [one] if not tags or one.tag in tags else []
+                found += one.all(*tags)
+        return found
+
+    def by_id(self, id_: str) -> "Node":
+        (found,) = [node for node in self.all() if node.attrs.get("id") == id_]
+        return found
+
+    def of_class(self, name: str) -> "list[Node]":
+        return [node for node in self.all() if name in (node.attrs.get("class") or "").split()]
+
+
+class Tree(HTMLParser):
+    """A tree of a page; refuses tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = self.here = Node("", {}, None)
+        self.feed(text)
+        self.close()
+        assert self.here is self.root, f"<{self.here.tag}> is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), (tag, attrs)
+        node = Node(tag, dict(attrs), self.here)
+        self.here.inside.append(node)
+        if tag not in VOID:
+            self.here = node
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.here.inside.append(Node(tag, dict(attrs), self.here))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.here.tag == tag, f"</{tag}> closes <{self.here.tag}>"
+        assert self.here.parent is not None
+        self.here = self.here.parent
+
+    def handle_data(self, data: str) -> None:
+        self.here.inside.append(data)
+
+
+def page(asked: Run, found: Found, answers: Sequence[str] = (), notes: Sequence[str] = ()) -> Node:
+    summary = summarise(asked, found)
+    thumbnails = {index: b"\xff\xd8 %d" % index for index in range(0, 1000, 2)}
+    return Tree(document(asked, found, summary, thumbnails, answers, notes)).root
+
+
+def whole() -> tuple[Run, list[Result]]:
+    ways = tuple(records.STRATEGIES)
+    asked = run(tuple(records.ARCHITECTURES), ways, seeds=(0, 1, 2), source="imagenet")
+    return asked, records.drawn(asked, ways, "imagenet")
+
+
+def hostile() -> tuple[Run, Found]:
+    asked = run(HOSTILE, HOSTILE[:3], seeds=(0,))
+    data = records.data(HOSTILE).model_copy(update={"name": HOSTILE[0]})
+    asked = asked.model_copy(
+        update={"data": data, "suite_name": HOSTILE[2], "data_notes": (HOSTILE[1],)}
+    )
+    found: list[Result | Failure] = [*records.drawn(asked, HOSTILE[:3])]
+    found[0] = failure(found[0].cell, reason=HOSTILE[0])
+    return asked, found
+
+
+def one_of(state: str) -> tuple[Run, Found]:
+    asked, found = whole()
+    few = run(["a", "b"], ["partial"])
+    return {
+        "whole": (asked, found),
+        "hostile": hostile(),
+        "empty": (asked, []),
+        "all failed": (asked, [failure(one.cell) for one in found]),
+        "some missing": (asked, found[::2]),
+        "one cell": (run(["a"], ["partial"]), [result(cell("a", "partial", 0))]),
+        "all equal": (few, [result(cell(name, "partial", 0)) for name in "ab"]),
+        "all right": (few, [result(cell(name, "partial", 0), 400, 1000) for name in "ab"]),
+        "all wrong": (few, [result(cell(name, "partial", 0), 0, 0) for name in "ab"]),
+    }[state]
+
+
+STATES = (
+    *("whole", "hostile", "empty", "all failed", "some missing", "one cell"),
+    *("all equal", "all right", "all wrong"),
+)
+
+
+# ---- the page as such -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_gives_a_well_formed_page_that_asks_for_nothing(state: str) -> None:
+    root = page(*one_of(state))
+    assert not root.all("script", "iframe", "object", "embed", "form", "base")
+    (policy,) = [m for m in root.all("meta") if m.attrs.get("http-equiv")]
+    assert policy.attrs["content"] == (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    )
+    for node in root.all():
+        assert not any(name.startswith("on") for name in node.attrs), node.attrs
+        for name in ("src", "href", "xlink:href", "srcset", "action", "poster"):
+            assert (node.attrs.get(name) or "#").startswith(("#", "data:")), node.attrs
+    style = "".join(node.text for node in root.all("style"))
+    assert style
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_can_be_read_aloud(state: str) -> None:
+    root = page(*one_of(state))
+    assert [html.attrs["lang"] for html in root.all("html")] == ["en"]
+    assert len(root.all("h1")) == len(root.all("main")) == 1
+    ids = [id_ for node in root.all() if (id_ := node.attrs.get("id"))]
+    assert len(ids) == len(set(ids))
+    for node in root.all():
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert set((node.attrs.get(name) or "").split()) <= set(ids), node.attrs
+        if (link := node.attrs.get("href") or "").startswith("#"):
+            assert link[1:] in ids
+    for table in root.all("table"):
+        assert [caption.text.strip() != "" for caption in table.all("caption")] == [True]
+        assert {head.attrs.get("scope") for head in table.all("th")} <= {"row", "col"}
+        widths = {len(row.all("th", "td")) for row in table.all("tr")}
+        assert len(widths) == 1
+    for region in root.of_class("scroll"):
+        assert region.attrs["tabindex"] == "0"
+        assert region.attrs["role"] == "region"
+        assert region.attrs["aria-labelledby"]
+    assert all(image.attrs.get("alt") for image in root.all("img"))
+    assert all(root.by_id(name).text for name in ("comparison", "unmeasured", "protocol"))
+
+
+def test_the_page_is_the_same_each_time() -> None:
+    asked, found = whole()
+    summary = summarise(asked, found)
+    assert document(asked, found, summary, {}) == document(asked, found, summary, {})
+
+
+# ---- names ----------------------------------------------------------------------------------
+
+
+def test_names_are_shown_as_they_are() -> None:
+    root = page(*hostile())
+    bodies = root.by_id("comparison").all("tbody")
+    shown = {head.all("bdi")[0].text for head in bodies[0].all("th")}
+    assert shown == set(HOSTILE)
+    assert HOSTILE[0] in root.by_id("unmeasured").text  # the reason of a failure
+    assert HOSTILE[1] in root.by_id("protocol").text  # a note on the data
+    assert HOSTILE[2] in root.all("title")[0].text
+
+
+@pytest.mark.parametrize("control", ["\u202e", "\u2066", "\u200f", "\x00", "\x1b"])
+def test_no_name_holds_a_character_that_hides_or_turns_what_follows(control: str) -> None:
+    asked = run([f"a{control}b"], ["partial"])
+    found = [result(cell(f"a{control}b", "partial", 0))]
+    text = page(asked, found).text
+    assert control not in text
+    assert "a\ufffdb" in text
+
+
+def test_a_line_break_in_a_name_is_a_space() -> None:
+    asked = run(["a\nb\u2028c"], ["partial"])
+    found = [result(cell("a\nb\u2028c", "partial", 0))]
+    assert "a b c" in page(asked, found).by_id("comparison").text
+
+
+# ---- numbers --------------------------------------------------------------------------------
+
+
+def cells(row: Node) -> list[str]:
+    return [" ".join(one.text.split()) for one in row.all("th", "td")]
+
+
+def test_the_table_has_the_numbers_of_the_records() -> None:
+    asked, found = whole()
+    (body,) = page(asked, found).by_id("comparison").all("tbody")
+    lines = [cells(row) for row in body.all("tr")]
+    assert len(lines) == 30
+    vals = [float(line[1].split()[0]) for line in lines]
+    assert vals == sorted(vals, reverse=True)
+    seeds = [
+        one
+        for one in found
+        if (one.cell.architecture, one.cell.strategy) == ("vit_b_16", "partial")
+    ]
+    (line,) = [line for line in lines if line[0] == "vit_b_16partial"]
+    mean = sum(one.quality.val.top1 for one in seeds) / 3
+    assert line[1].startswith(f"{100 * mean:.1f} ± ")
+    mean = sum(one.quality.test.top1 for one in seeds) / 3
+    assert line[3].startswith(f"{100 * mean:.1f} ± ")
+    assert float(line[4]) == pytest.approx(
+        sum(one.cost.attributed.train for one in seeds) / 3, rel=0.01
+    )
+    peaks = [one.memory.cpu_rss_above_start_bytes or 0 for one in seeds]
+    assert float(line[5]) == pytest.approx(max(peaks) / 2**20, rel=0.01)
+    assert line[6:] == ["85.8", "60.0", "39.0"]
+
+
+def test_tied_rows_are_marked_and_only_they() -> None:
+    asked, found = whole()
+    summary = summarise(asked, found)
+    (body,) = page(asked, found).by_id("comparison").all("tbody")
+    marked = [cells(row)[0] for row in body.of_class("tied")]
+    assert marked == [row.architecture + row.strategy for row in summary.tied]
+    assert len(marked) > 1
+    (recommended,) = body.of_class("recommended")
+    assert summary.recommended is not None
+    assert cells(recommended)[0].startswith(summary.recommended.architecture)
+    assert cells(recommended)[2].endswith("recommended")
+
+
+def test_an_incomplete_row_is_disqualified_with_its_seeds() -> None:
+    asked = run(["a", "b"], ["partial"], seeds=(0, 1))
+    found = [result(cell(name, "partial", seed)) for name in "ab" for seed in (0, 1)]
+    (body,) = page(asked, [*found[:3], failure(found[3].cell)]).by_id("comparison").all("tbody")
+    (row,) = body.of_class("disqualified")
+    assert cells(row)[0] == "bpartial"
+    assert cells(row)[2] == "seeds ok: 1/2 (1 diverged)"
+
+
+def test_a_long_table_ends_early_and_says_where_the_rest_is() -> None:
+    ways = tuple(f"way_{i}" for i in range(30))
+    asked = run([f"net_{i}" for i in range(5)], ways)
+    section = page(asked, records.drawn(asked, ways)).by_id("comparison")
+    assert len(section.all("tbody")[0].all("tr")) == 100
+    assert "the first 100 of 150, all are in results.csv" in section.all("caption")[0].text
+
+
+def test_answers_and_notes_are_said() -> None:
+    asked, found = whole()
+    root = page(asked, found, answers=["With at most 5 s: <a>."], notes=["Two runs <b>."])
+    assert "With at most 5 s: <a>." in with_spaces(root.by_id("glance").text)
+    assert "Two runs <b>." in root.of_class("limits")[0].text
+
+
+def with_spaces(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_a_number_stays_with_its_unit_and_only_it() -> None:
+    kept = with_units("21.7 ± 2.5 points in 1 min 18 s, 6 of 30 and 1,000 images, 2 samples")
+    assert kept.split(" ") == [
+        *("21.7\u00a0±\u00a02.5\u00a0points", "in", "1\u00a0min", "18\u00a0s,", "6", "of"),
+        *("30", "and", "1,000\u00a0images,", "2", "samples"),
+    ]
+
+
+# ---- the gallery ----------------------------------------------------------------------------
+
+
+def test_the_gallery_has_the_surest_mistakes_of_the_best_seed_of_the_recommended() -> None:
+    classes = ("cat", "dog", "<b>", *"3456789")
+    asked = run(["a"], ["partial"], seeds=(0, 1))
+    asked = asked.model_copy(update={"data": records.data(classes)})
+    worse, better = (
+        result(cell("a", "partial", seed), val=val) for seed, val in ((0, 300), (1, 390))
+    )
+    packed = predictions.pack([0, 1, 2, 0], [0, 2, 1, 2], [1.0, 0.4, 0.75, 0.99999])
+    test = better.quality.test.model_copy(update={"predictions": packed})
+    quality = better.quality.model_copy(update={"test": test})
+    better = better.model_copy(update={"quality": quality})
+    section = page(asked, [worse, better]).by_id("recommended")
+    (gallery,) = section.of_class("gallery")
+    told = [[one.text for one in item.all("dd")] for item in gallery.all("li")]
+    assert told == [
+        ["cat", "<b>", "> 99.9 %", "3"],
+        ["<b>", "dog", "75.0 %", "2"],
+        ["dog", "<b>", "40.0 %", "1"],
+    ]
+    (image,) = gallery.all("img")  # only even places have a thumbnail
+    assert image.attrs["alt"] == "Test image 2: <b>, taken for dog"
+    kind, _, code = (image.attrs["src"] or "").partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert base64.b64decode(code) == b"\xff\xd8 2"
+
+
+def test_a_cell_without_mistakes_has_no_gallery() -> None:
+    root = page(*one_of("all right"))
+    assert not root.of_class("gallery")
+    assert "None among 1,000 test images." in root.by_id("recommended").text
+
+
+# ---- time -----------------------------------------------------------------------------------
+
+
+def test_a_hundred_cells_take_less_than_a_second() -> None:
+    ways = tuple(f"way_{i}" for i in range(5))
+    asked = run([f"net_{i}" for i in range(10)], ways, seeds=(0, 1))
+    found = records.drawn(asked, ways)
+    summary = summarise(asked, found)
+    document(asked, found, summary, {})  # the template is compiled once
+    start = time.process_time()
+    document(asked, found, summary, {})
+    assert time.process_time() - start < 1
