@@ -135,6 +135,23 @@ def test_a_hair_more_accuracy_keeps_no_row_on_the_front_that_costs_far_more() ->
     assert four([(90.0, M, 5, 1.0), (10.0, M, 5, 1.0)], [0, 60]) == {"a", "b"}
 
 
+def test_a_certain_difference_within_the_margin_is_none() -> None:
+    hits_RSN = np.ones((2, 1, 20_000), dtype=bool)
+    hits_RSN[1, 0, :80] = False
+    costs: list[Sequence[float | None]] = [(90.0, M, 5, 1.0), (10.0, M, 5, 1.0)]
+    rows = [row("ab"[i], [hits_RSN[i].mean()], costs[i]) for i in range(2)]
+    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"b"}
+    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.003)) == {"a", "b"}
+
+
+def test_few_seeds_must_be_further_apart_where_whole_trainings_are_lucky() -> None:
+    counts = np.array([[700, 760, 805], [610, 655, 720]])  # t = 2.1 with 4 degrees of freedom
+    hits_RSN = np.arange(1000) < counts[:, :, None]
+    rows = [row("ab"[i], list(counts[i] / 1000), [10.0, M, 5, 1.0]) for i in range(2)]
+    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"a", "b"}
+    assert names(front(rows, suites.outcomes(hits_RSN), 1.5, 0.005)) == {"a"}
+
+
 def test_rows_alike_in_everything_are_all_on_the_front() -> None:
     assert four([(10.0, M, 5, 1.0)] * 3, [0, 0, 0]) == {"a", "b", "c"}
 

@@ -38,6 +38,12 @@ def test_it_is_that_of_the_typical_row() -> None:
     assert visible_difference(of_errors(0.001, 0.004, 0.9), LIMIT, MARGIN) == one
 
 
+def test_a_small_error_must_still_carry_the_difference_over_the_margin() -> None:
+    found = visible_difference(of_errors(0.001), LIMIT, MARGIN)
+    assert found is not None
+    assert stats.norm.sf(MARGIN, loc=found, scale=0.001) == pytest.approx(0.8)
+
+
 def test_with_next_to_no_error_the_margin_is_what_remains() -> None:
     found = visible_difference(of_errors(1e-6), LIMIT, MARGIN)
     assert found == pytest.approx(MARGIN, abs=1e-5)

@@ -49,7 +49,8 @@ def test_shrunk_variances_are_nearer_the_truth_than_a_rows_own_and_than_the_pool
     truth = 1e-5 * prior / draw.chisquare(prior, 4000)
     own = truth * draw.chisquare(seeds - 1, 4000) / (seeds - 1)
     rows = [Spread(0.9, float(np.sqrt(one)), 0, 1, seeds) for one in own]
-    found = seeds * np.array([one.of_mean for one in seed_variances(rows)], dtype=float)
+    told = seed_variances(rows)
+    found = seeds * np.array([one.of_mean for one in told], dtype=float)
 
     def error(guess: object) -> float:
         return float(np.abs(np.log(np.asarray(guess, dtype=float) / truth)).mean())
@@ -57,6 +58,10 @@ def test_shrunk_variances_are_nearer_the_truth_than_a_rows_own_and_than_the_pool
     best = (prior * 1e-5 + (seeds - 1) * own) / (prior + seeds - 1)
     assert error(found) < 0.9 * min(error(own), error(np.full(4000, own.mean())))
     assert error(found) < 1.1 * error(best), "nearly as good as if the prior were known"
+    # A scaled inverse chi-square of f degrees of freedom has a mean of f / (f - 2) times its scale.
+    freedom = told[0].degrees_of_freedom
+    assert freedom is not None
+    assert found.mean() * freedom / (freedom - 2) == pytest.approx(own.mean(), rel=1e-6)
 
 
 def test_there_are_never_more_degrees_of_freedom_than_seeds_to_tell() -> None:

@@ -9,8 +9,6 @@ from bench.analysis.paired import Contrasts, contrasts
 from bench.analysis.tied import largest_distances, limit, simultaneous
 from tests.analysis import suites
 
-FIVE = 0.05
-
 
 @pytest.mark.parametrize("rows", [2, 3, 12, 60])
 def test_of_independent_rows_it_is_the_studentised_range(rows: int) -> None:
@@ -47,6 +45,16 @@ def test_correlated_rows_are_compared_as_a_plain_simulation_does() -> None:
     assert found == pytest.approx(np.quantile(largest, 0.95), rel=0.02)
 
 
+def test_the_luck_of_the_seeds_is_each_rows_own() -> None:
+    hits_RN = np.repeat(np.random.default_rng(4).random((1, 500)) < 0.8, 12, axis=0)
+    found = suites.outcomes(np.repeat(hits_RN[:, None], 3, axis=1))
+    every = np.ones(12, dtype=bool)
+    assert limit(found, every) == 0, "all alike in every seed"
+    lucky = found._replace(seed_variances_R=np.full(12, 1e-4))
+    expected = stats.studentized_range.ppf(0.95, 12, np.inf) / np.sqrt(2)
+    assert limit(lucky, every) == pytest.approx(expected, rel=0.02)
+
+
 def test_the_bound_for_many_rows_is_above_what_is_simulated_but_not_by_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -75,10 +83,11 @@ def certain(behind: Contrasts, distance: float) -> Contrasts:
 def test_a_difference_of_exactly_the_margin_counts_and_one_below_does_not() -> None:
     found, _ = suites.drawn(np.random.default_rng(8), [0.0, -0.01], 400, 1)
     behind = contrasts(found)
-    # 0.945 and 0.95 are further apart than 0.005 on paper, and nearer in floating point.
-    assert not simultaneous(found, certain(behind, 0.95 - 0.945), FIVE / 10).rows_R[1]
-    assert not simultaneous(found, certain(behind, 0.935 - 0.93), FIVE / 10).rows_R[1]
-    assert simultaneous(found, certain(behind, 0.0049), FIVE / 10).rows_R[1]
+    # Both are 0.005 on paper; in floating point one is more, the other less.
+    assert 0.94 - 0.935 < 0.005 < 0.95 - 0.945
+    assert not simultaneous(found, certain(behind, 0.95 - 0.945), 0.005).rows_R[1]
+    assert not simultaneous(found, certain(behind, 0.94 - 0.935), 0.005).rows_R[1]
+    assert simultaneous(found, certain(behind, 0.0049), 0.005).rows_R[1]
 
 
 def test_once_rows_have_fallen_behind_the_rest_are_held_to_a_lower_limit() -> None:
