@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.analysis.stats import wilson
 from bench.analysis.summary import Summary
 from bench.report.charts import dots, lettering, palette, svg, tested, wording
-from bench.report.charts.chart import Chart, Drawing, Sheet, plain
+from bench.report.charts.chart import SHEETS, Chart, Drawing, Sheet, plain
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import SMALL, printable
@@ -62,7 +62,7 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
     return finished(
         "confusion",
         title,
-        wording.sentences(who, _reading(len(names), len(found))),
+        wording.sentences(who, _reading(names, len(found))),
         "Most confused: "
         + ("; ".join(f"{dot.name}: {dot.counted}" for dot in rows[:10]) if rows else "nothing")
         + ".",
@@ -74,19 +74,21 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _reading(num_classes: int, num_pairs: int) -> str:
+def _reading(names: Sequence[str], num_pairs: int) -> str:
     listed = (
         "Pairs are written true → predicted; thin lines: 95 % Wilson intervals over the images "
         "of the true class."
     )
-    if num_classes > LARGEST:
+    if len(names) > LARGEST:
         more = f" The first {PAIRS} of {num_pairs:,} pairs." if num_pairs > PAIRS else ""
         return listed + more
-    return (
+    matrix = (
         "A row is a true class, a column a predicted one; right answers stand on the grey "
-        "diagonal, an empty cell is none, and colour is the share of the true class. "
-        f"Where the screen is too narrow for that, the most confused pairs. {listed}"
+        "diagonal, an empty cell is none, and colour is the share of the true class."
     )
+    if all(_cell_width(sheet, names) >= NARROWEST for sheet in SHEETS):
+        return matrix
+    return f"{matrix} On a narrow screen: the most confused pairs. {listed}"
 
 
 def pairs(counts_KK: Counts) -> list[Pair]:

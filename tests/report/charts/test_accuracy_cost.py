@@ -120,6 +120,8 @@ def test_the_step_line_passes_through_the_rows_that_nothing_beats() -> None:
         assert x1 == x2 or y1 == y2
         assert x1 <= x2
         assert y1 >= y2
+    # Until the next cost is paid, the score stays: the line leaves each row to the right.
+    assert all(corners[i][1] == corners[i + 1][1] for i in range(0, len(corners), 2))
 
 
 def test_rows_of_the_front_and_of_the_choice_are_named_beside_or_below() -> None:

@@ -98,6 +98,13 @@ def test_the_recommended_cell_is_framed_and_the_tied_are_underlined() -> None:
     (inside,) = (
         t for t in table(drawn).values() if frame.x0 < t.x < frame.x1 and frame.y0 < t.y < frame.y1
     )
+    (cell_box,) = (
+        b
+        for b in reading.rectangles(svg, r"h\d")
+        if b.x0 < inside.x < b.x1 and b.y0 < inside.y < b.y1
+    )
+    outside = (cell_box.x0 - 1, cell_box.y0 - 1, cell_box.x1 + 1, cell_box.y1 + 1)
+    assert frame == pytest.approx(outside, abs=0.02)
     assert inside.words == f"{100 * summary.recommended.val.seeds.mean:.1f}"
 
 

@@ -91,6 +91,18 @@ def test_many_classes_give_the_most_confused_pairs_in_order() -> None:
     assert chart.title == "Most confused pairs on test"
 
 
+def test_the_interval_of_a_pair_counts_each_image_once() -> None:
+    classes = tuple(f"c{i}" for i in range(30))
+    scores = made.tested([0] * 20, [0] * 16 + [3] * 4, 30)
+    svg = reading.drawing(drawn("confusion", scores, scores, classes=classes))
+    ticks = [t for t in reading.texts(svg) if re.fullmatch(r"\d+", t.words)]
+    axis = reading.Axis(ticks[0].x, float(ticks[0].words), ticks[-1].x, float(ticks[-1].words))
+    (line,) = reading.lines(svg, "range")
+    expected = binomtest(4, 20).proportion_ci(method="wilson")
+    assert axis.linear(line.x0) == pytest.approx(100 * expected.low, abs=0.05)
+    assert axis.linear(line.x1) == pytest.approx(100 * expected.high, abs=0.05)
+
+
 def test_a_phone_shows_pairs_where_a_matrix_would_have_no_room_for_numbers() -> None:
     classes = tuple(f"class {i}" for i in range(20))
     chart = drawn("confusion", made.guesses(20, 500, 1), classes=classes)
@@ -186,6 +198,13 @@ def test_an_interval_counts_each_image_once() -> None:
     expected = binomtest(16, 20).proportion_ci(method="wilson")
     assert up.linear(line.y0) == pytest.approx(100 * expected.low, abs=0.02)
     assert up.linear(line.y1) == pytest.approx(100 * expected.high, abs=0.02)
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    # 65535 is 15 times 4369: the edges can be packed exactly.
+    edges = predictions.pack([0] * 15, [0] * 15, [m / 15 for m in range(1, 16)])
+    bins = reliability.bins_of([predictions.unpack(edges)])
+    assert [(b.place, b.size) for b in bins] == [(m, 1) for m in range(15)]
 
 
 def test_the_bins_give_the_ece_of_their_definition() -> None:
