@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bench.analysis.rows import Row, comparable_cost
 from bench.analysis.summary import Summary
 from bench.report import units
-from bench.report.charts import axes, key, labels, legible, lettering, palette, scales, svg, wording
+from bench.report.charts import axes, key, labels, legible, lettering, palette, scales, wording
 from bench.report.charts.axes import Frame
 from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
@@ -247,9 +247,10 @@ def _list(numbered: Sequence[Point], summary: Summary, width: float, top: float)
     for i, point in enumerate(numbered):
         y = top + 16 * i + 8
         parts.append(Label(6, y, str(i + 1), "bold", size=SMALL).svg)
-        roles = _roles(point.row, summary)
-        text = f"{wording.named(point.row)}{f', {roles}' if roles else ''}"
-        parts.append(svg.name(22, y, text, width - 24, size=SMALL).svg)
+        row, roles = point.row, _roles(point.row, summary)
+        names = [row.architecture, row.strategy, *([roles] if roles else [])]
+        text = lettering.joined(names, wording.JOINT, width - 24, SMALL)
+        parts.append(Label(22, y, text, size=SMALL, full=wording.named(row)).svg)
     return key.Key(joined(parts), top + 16 * len(numbered) + 4)
 
 

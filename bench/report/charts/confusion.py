@@ -23,6 +23,8 @@ Counts = NDArray[np.int64]
 LARGEST = 20
 """Classes of the largest matrix that is drawn whole."""
 NARROWEST, WIDEST = 25.0, 46.0
+TURNED = 110.0
+"""Room for a name that is turned to stand above its column."""
 PAIRS = 20
 """Most confused pairs that are listed."""
 
@@ -127,33 +129,53 @@ def _cell_width(sheet: Sheet, names: Sequence[str]) -> float:
     return min(WIDEST, (sheet.width - _room(sheet, names) - 4) / len(names))
 
 
+class Grid(NamedTuple):
+    """Where the cells lie: their corner at the left above, and the size of each."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def box(self, i: int, j: int) -> Box:
+        """The cell of row i and column j, a hair of paper around it."""
+        x, y = self.left + self.width * j, self.top + self.height * i
+        return Box(x + 0.75, y + 0.75, x + self.width - 0.75, y + self.height - 0.75)
+
+
 def _matrix(sheet: Sheet, counts_KK: Counts, names: Sequence[str], width: float) -> Drawing:
-    left, height = _room(sheet, names), max(24.0, 0.72 * width)
-    room = width - 6
-    upright = all(lettering.width(printable(name), SMALL) <= room for name in names)
-    high = 14.0 if upright else min(110.0, max(lettering.width(printable(n), SMALL) for n in names))
-    top = 22 + high + 6
+    longest = max(lettering.width(printable(name), SMALL) for name in names)
+    upright = longest <= width - 6
+    high = 14.0 if upright else min(TURNED, longest)
+    grid = Grid(_room(sheet, names), 28 + high, width, max(24.0, 0.72 * width))
     wrong_KK = counts_KK - np.diag(np.diag(counts_KK))
     shares_KK = wrong_KK / np.maximum(1, counts_KK.sum(axis=1, keepdims=True))
-    marks = [Label(left, 13, "predicted", "muted", size=SMALL).svg]
-    marks.append(Label(left - 8, top - 6, "true", "muted", "end", SMALL).svg)
-    for k, name in enumerate(names):
-        x, y = left + width * (k + 0.5), svg.middle(top + height * (k + 0.5))
-        marks.append(svg.name(left - 8, y, name, left - 10, anchor="end").svg)
-        looks = {"anchor": "middle"} if upright else {"turned": -90.0}
-        at = x if upright else x + 4
-        marks.append(
-            svg.name(at, top - 5, name, room if upright else 110.0, size=SMALL, **looks).svg
-        )
+    told = [lettering.isolated(printable(name)) for name in names]
+    marks = [*_sides(grid), *(_name(grid, k, n, upright=upright) for k, n in enumerate(names))]
     for i, j in np.ndindex(*counts_KK.shape):
-        corner = (left + width * j, top + height * i)
-        box = Box(
-            corner[0] + 0.75, corner[1] + 0.75, corner[0] + width - 0.75, corner[1] + height - 0.75
-        )
-        told = f"{printable(names[i])} → {printable(names[j])}: {counts_KK[i, j]:,}"
-        step = palette.heat(shares_KK[i, j], 0.0, float(shares_KK.max()))
-        marks.append(_cell(box, int(counts_KK[i, j]), step, told, right=i == j))
-    return Drawing(top + height * len(names) + 6, marks)
+        count, share = int(counts_KK[i, j]), float(shares_KK[i, j])
+        step = palette.heat(share, 0.0, float(shares_KK.max()))
+        title = f"{told[i]}{dots.ARROW}{told[j]}: {count:,}"
+        marks.append(_cell(grid.box(i, j), count, step, title, right=i == j))
+    return Drawing(grid.top + grid.height * len(names) + 6, marks)
+
+
+def _sides(grid: Grid) -> list[Markup]:
+    across = Label(grid.left, 13, "predicted", "muted", size=SMALL)
+    return [across.svg, Label(grid.left - 8, grid.top - 6, "true", "muted", "end", SMALL).svg]
+
+
+def _name(grid: Grid, k: int, name: str, *, upright: bool) -> Markup:
+    """The name of a class beside its row and above its column."""
+    middle = grid.left + grid.width * (k + 0.5)
+    y = svg.middle(grid.top + grid.height * (k + 0.5))
+    beside = svg.name(grid.left - 8, y, name, grid.left - 10, anchor="end")
+    if upright:
+        room = grid.width - 6
+        above = svg.name(middle, grid.top - 5, name, room, size=SMALL, anchor="middle")
+    else:
+        above = svg.name(middle + 4, grid.top - 5, name, TURNED, size=SMALL, turned=-90.0)
+    return joined([beside.svg, above.svg])
 
 
 def _cell(box: Box, count: int, step: int, told: str, *, right: bool) -> Markup:

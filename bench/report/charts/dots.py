@@ -23,14 +23,7 @@ class Dot(NamedTuple):
     @property
     def name(self) -> str:
         """The names in full."""
-        return ARROW.join(map(lettering.printable, self.names))
-
-    def fitted(self, room: float) -> str:
-        """The names, each shortened to its part of the room."""
-        if lettering.width(self.name) <= room:
-            return self.name
-        each = (room - lettering.width(ARROW) * (len(self.names) - 1)) / len(self.names)
-        return ARROW.join(lettering.shorten(lettering.printable(n), each) for n in self.names)
+        return ARROW.join(lettering.isolated(lettering.printable(name)) for name in self.names)
 
 
 class Reference(NamedTuple):
@@ -81,7 +74,7 @@ def _row(dot: Dot, top: float, row: Row, box: Box, x: scales.Linear, colour: str
     y = top + row.dot_y
     low, high = (x(100 * end) for end in dot.interval)
     at, anchor = (row.name_x, "start") if row.name_x else (box.left - 8, "end")
-    text = dot.fitted(row.room)
+    text = lettering.joined(dot.names, ARROW, row.room)
     return group(
         Label(at, middle(top + row.name_y), text, "", anchor, full=dot.name).svg,
         line((box.left, y), (box.right, y), "grid"),

@@ -5,6 +5,7 @@ by this table fits everywhere.
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 TEXT = 12.0
 """Size of text in user units."""
@@ -97,6 +98,28 @@ def _fitting(name: str, room: float, table: tuple[int, ...]) -> str:
             break
         kept += 1
     return name[:kept]
+
+
+def isolated(name: str) -> str:
+    """A printable name whose direction stays its own.
+
+    Two names in Hebrew with an arrow between them would otherwise change places.
+    """
+    turned = any(unicodedata.bidirectional(character) in ("R", "AL") for character in name)
+    return f"\u2068{name}\u2069" if turned else name
+
+
+def joined(
+    names: Sequence[str], joint: str, room: float, size: float = TEXT, *, bold: bool = False
+) -> str:
+    """Names in one line, each shortened to a fair part of the room where they do not fit."""
+    parts = [printable(name) for name in names]
+    wide = {i: width(part, size, bold=bold) for i, part in enumerate(parts)}
+    left = room - width(joint, size, bold=bold) * (len(parts) - 1)
+    for place, i in enumerate(sorted(wide, key=lambda i: wide[i])):
+        parts[i] = shorten(parts[i], left / (len(parts) - place), size, bold=bold)
+        left -= min(wide[i], left / (len(parts) - place))
+    return joint.join(map(isolated, parts))
 
 
 def wrap(name: str, room: float, size: float = TEXT) -> list[str]:

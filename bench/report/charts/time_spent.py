@@ -83,9 +83,11 @@ def _parts(bar: Bar) -> str:
 
 
 def _draw(sheet: Sheet, summary: Summary, bars: Sequence[Bar]) -> Drawing:
-    names = [wording.named(bar.row) for bar in bars]
+    names = [
+        lettering.width(wording.named(bar.row), bold=bar.row == summary.recommended) for bar in bars
+    ]
     room = sheet.width - 20 if sheet.narrow else 0.34 * sheet.width
-    left = 2.0 if sheet.narrow else min(room, max(map(lettering.width, names))) + 26
+    left = 2.0 if sheet.narrow else min(room, max(names)) + 26
     totals = max(lettering.width(units.duration(bar.total), SMALL) for bar in bars)
     longest = max(max(bar.total, bar.walls[1]) for bar in bars)
     scale = scales.Linear(0, longest, left, sheet.width - totals - 10)
@@ -106,8 +108,9 @@ def _name(bar: Bar, y: float, room: float, summary: Summary, sheet: Sheet) -> Ma
     colour = palette.look(summary).colours[bar.row.architecture]
     dot = palette.mark(0, 6, y, 4.5, f"mark {colour}")
     class_ = "bold" if bar.row == summary.recommended else ""
-    text = svg.name(15, svg.middle(y), wording.named(bar.row), room, class_=class_)
-    return joined([dot, text.svg])
+    names = (bar.row.architecture, bar.row.strategy)
+    text = lettering.joined(names, wording.JOINT, room, bold=bool(class_))
+    return joined([dot, Label(15, svg.middle(y), text, class_, full=wording.named(bar.row)).svg])
 
 
 def _bar(bar: Bar, top: float, scale: scales.Linear) -> Markup:

@@ -6,13 +6,15 @@ from bench.analysis.rows import Row
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.charts import machines
-from bench.report.charts.lettering import printable
+from bench.report.charts.lettering import isolated, printable
 from bench.schema import Failure, Result, Run
+
+JOINT = " · "
 
 
 def named(row: Row) -> str:
     """A row by its architecture and strategy, in full."""
-    return f"{printable(row.architecture)} · {printable(row.strategy)}"
+    return JOINT.join(isolated(printable(name)) for name in (row.architecture, row.strategy))
 
 
 def metric(summary: Summary, part: str) -> str:

@@ -97,3 +97,20 @@ def test_a_name_is_wrapped_after_its_joints() -> None:
 )  # fmt: skip
 def test_a_count_fits_four_characters(count: int, text: str) -> None:
     assert lettering.compact(count) == text
+
+
+def test_names_share_the_room_fairly_and_a_short_one_leaves_its_rest() -> None:
+    room = lettering.width("cat → ") + 60
+    text = lettering.joined(["cat", "a_very_long_name_of_a_class"], " → ", room)
+    assert text.startswith("cat → a_ve")
+    assert lettering.width(text) <= room + 1e-3
+    both = lettering.joined(["x" * 50, "x" * 50], " → ", 200)
+    first, _, second = both.partition(" → ")
+    assert first == second
+    assert lettering.joined(["cat", "dog"], " → ", 1000) == "cat → dog"
+
+
+def test_names_in_hebrew_keep_their_places_around_an_arrow() -> None:
+    text = lettering.joined(["חתול", "כלב", "cat"], " → ", 1000)
+    assert text == "\u2068חתול\u2069 → \u2068כלב\u2069 → cat"
+    assert lettering.width(text) == lettering.width("חתול → כלב → cat")
