@@ -76,7 +76,7 @@ def _row(dot: Dot, top: float, row: Row, box: Box, x: scales.Linear, colour: str
     at, anchor = (row.name_x, "start") if row.name_x else (box.left - 8, "end")
     text = lettering.joined(dot.names, ARROW, row.room)
     return group(
-        Label(at, middle(top + row.name_y), text, "", anchor, full=dot.name).svg,
+        Label(at, middle(top + row.name_y), text, "halo", anchor, full=dot.name).svg,
         line((box.left, y), (box.right, y), "grid"),
         line((low, y), (high, y), f"range {colour}"),
         palette.mark(0, x(100 * dot.share), y, 4.5, f"mark {colour}"),
