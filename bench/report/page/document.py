@@ -56,6 +56,7 @@ def document(
         notes=notes,
         missing_files=findings.missing_files(run),
         of_recommended=facts.of_recommended(run, summary),
+        standing="Winner" if summary.winner and summary.comparisons else "Recommended",
         recommended=findings.named(recommended) if recommended else (),
         of_certainty=facts.of_certainty(run, summary),
         of_alternatives=facts.of_alternatives(summary, answers),

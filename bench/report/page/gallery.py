@@ -11,7 +11,7 @@ from bench.schema import Result
 class Mistake(NamedTuple):
     """One image by its place in the test part, with what it shows and what it was taken for."""
 
-    index: int
+    place: int
     shows: str
     taken_for: str
     confidence: str
@@ -32,7 +32,7 @@ def gallery(chosen: Result, thumbnails: Mapping[int, bytes], classes: Sequence[s
     found = unpack(packed)
     mistakes = tuple(
         Mistake(
-            index=index,
+            place=index,
             shows=classes[found.labels_N[index]],
             taken_for=classes[found.predicted_N[index]],
             confidence=sure(found.confidences_N[index]),
