@@ -1,6 +1,7 @@
 """What the recommended row gets wrong on test: which classes, and for what it takes them."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from bench.analysis.stats import Interval, wilson
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.formats import Table
-from bench.schema import Failure, Result, Run
+from bench.schema import Failure, Result, Run, Scores
 
 
 class Recall(NamedTuple):
@@ -25,15 +26,25 @@ class Recall(NamedTuple):
     mistaken_share: float
 
 
-def confusion(records: Sequence[Result | Failure], row: Row) -> NDArray[np.float64]:
-    """Test confusion of a row, a mean over its seeds: [true class, predicted class]."""
+def tested(records: Sequence[Result | Failure], row: Row) -> list[Scores]:
+    """The test scores of a row, one for each seed that is ok."""
     names = (row.architecture, row.strategy)
-    mine = [
-        one.quality.test.confusion
+    return [
+        one.quality.test
         for one in results(records)
         if (one.cell.architecture_label, one.cell.strategy) == names
     ]
+
+
+def confusion(records: Sequence[Result | Failure], row: Row) -> NDArray[np.float64]:
+    """Test confusion of a row, a mean over its seeds: [true class, predicted class]."""
+    mine = [scores.confusion for scores in tested(records, row)]
     return np.asarray(np.mean(np.array(mine, dtype=np.float64), axis=0))
+
+
+def calibration_error(records: Sequence[Result | Failure], row: Row) -> float:
+    """Expected calibration error of a row on test, a mean over its seeds, 0 to 1."""
+    return fmean(scores.ece for scores in tested(records, row))
 
 
 def recalls(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[Recall]:

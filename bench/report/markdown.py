@@ -231,13 +231,15 @@ def mistakes(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
     found = classes.recalls(run, records, summary)
     if summary.recommended is None or not found:
         return ["Nothing is recommended."]
-    few = classes.table(found[:WORST])
-    said_of = f"the {WORST} of {len(found):,} worst classes" if len(found) > WORST else "by class"
+    which = f"the {WORST} worst of {len(found):,} classes" if len(found) > WORST else "by class"
+    where = ": see `tables/classes.csv` for all" if len(found) > WORST else ", the worst first"
+    calibration = 100 * classes.calibration_error(records, summary.recommended)
     return [
-        f"{row_name(summary.recommended)} on test, {said_of}, mean over its seeds; 95 %: Wilson "
-        "interval:",
-        formats.markdown(few),
-        "All classes: `tables/classes.csv`." if len(found) > WORST else "The worst come first.",
+        f"{row_name(summary.recommended)} on test, {which}{where}; means over its seeds, 95 %: "
+        "Wilson interval.",
+        formats.markdown(classes.table(found[:WORST])),
+        f"Its confidence is off by {units.three_digits(calibration)} points on average (expected "
+        "calibration error on test, 15 bins, mean over its seeds).",
     ]
 
 

@@ -93,6 +93,19 @@ def test_every_row_is_compared_with_the_leader_and_what_would_settle_it_is_told(
     assert int(images.replace(",", "")) > 400
 
 
+def test_the_classes_of_the_recommended_row_are_shown_the_worst_first() -> None:
+    asked = run(["a"], ["partial"])
+    text = section(
+        report(asked, [result(cell("a", "partial", 0), test=994)]),
+        "What the recommended gets wrong",
+    )
+    rows = [line.split("|")[1:-1] for line in text.split("\n") if line.startswith("| ")][2:]
+    # The last six images, of the classes 4 to 9, are each taken for the class after it.
+    assert [row[0].strip() for row in rows] == [*"456789", *"0123"]
+    assert [value.strip() for value in rows[5]] == ["9", "100", "99.0", "94.6–99.8", "0", "1.0"]
+    assert "Its confidence is off by 3.00 points on average" in text
+
+
 def test_one_row_is_compared_with_nothing() -> None:
     text = report(run(["a"], ["partial"]), [result(cell("a", "partial", 0))])
     assert "Nothing to compare" in section(text, "Compared with the leader")
