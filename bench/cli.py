@@ -13,6 +13,7 @@ from types import FrameType
 
 import typer
 
+from bench.verbs.doctor import doctor
 from bench.verbs.exits import UNDONE, Exit, InputError, complain, crash
 from bench.verbs.export import export
 from bench.verbs.inspect import inspect
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, list_, inspect, report, export, predict):
+for verb in (run, list_, inspect, report, export, predict, doctor):
     app.command(verb.__name__.rstrip("_"))(verb)
 
 

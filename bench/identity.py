@@ -8,7 +8,7 @@ who they are.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -16,6 +16,16 @@ from pydantic import BaseModel
 from bench.schema import PROTOCOL_VERSION, Cell, Execution, Keys, Machine, Recipe
 
 Bucket = Literal["task", "numerics", "performance", "information", "outcome"]
+
+INFORMATION = (
+    *("id", "python", "os", "container", "virtual", "wsl", "storage", "nccl"),
+    *("gpu_count", "gpu_virtualization", "power_limit_default_watts", "power_limit_max_watts"),
+    *("sm_clock_max_mhz", "memory_clock_max_mhz", "sm_clock_application_mhz"),
+    *("pcie_generation_max", "pcie_width_max", "driver", "driver_cuda"),
+    *("cpu_sockets", "cpu_physical_cores", "cpu_logical_cores", "numa_nodes"),
+    *("cpu_max_mhz", "cpu_governor", "host_memory_gib", "swap_gib"),
+)
+"""Facts of a machine that no key depends on: they follow from others, or few machines tell them."""
 
 BUCKETS: dict[str, Bucket] = {
     **{f"cell.{name}": "task" for name in Cell.model_fields},
@@ -35,6 +45,7 @@ BUCKETS: dict[str, Bucket] = {
     **{f"execution.{name}": "numerics" for name in Execution.model_fields},
     "execution.captured": "performance",  # the same kernels on the same values
     "execution.resident": "performance",
+    "execution.hash_seed": "information",  # nothing that is computed follows the order of a set
     "machine.device": "numerics",
     "machine.compute_capability": "numerics",
     "machine.cuda": "numerics",
@@ -44,18 +55,19 @@ BUCKETS: dict[str, Bucket] = {
     "machine.torchvision": "numerics",
     "machine.numpy": "numerics",
     "machine.pillow": "numerics",
+    "machine.torch_commit": "numerics",
+    "machine.torch_build": "numerics",
     "machine.gpu_name": "performance",
     "machine.gpu_memory_bytes": "performance",
-    "machine.gpu_count": "information",
+    "machine.gpu_multiprocessors": "performance",
     "machine.mig": "performance",
+    "machine.ecc": "performance",
     "machine.power_limit_watts": "performance",
-    "machine.driver": "performance",
+    "machine.driver_branch": "performance",
     "machine.cpu_model": "performance",
     "machine.usable_cores": "performance",
     "machine.memory_gib": "performance",
-    "machine.python": "information",
-    "machine.os": "information",
-    "machine.container": "information",
+    **{f"machine.{name}": "information" for name in INFORMATION},
     "schema_version": "information",
     "cell_id": "information",
     "status": "outcome",
@@ -72,6 +84,17 @@ BUCKETS: dict[str, Bucket] = {
 }
 for _opened in ("cell.weights", "cell.recipe", "cell.data"):
     del BUCKETS[_opened]  # their fields stand in the table one by one
+
+OF_GPU = frozenset(
+    {
+        *("execution.cudnn_allow_tf32", "execution.cudnn_deterministic"),
+        *("execution.cublas_workspace", "machine.compute_capability", "machine.cuda"),
+        *("machine.cudnn", "machine.gpu_name", "machine.gpu_memory_bytes", "machine.mig"),
+        *("machine.gpu_multiprocessors", "machine.ecc", "machine.power_limit_watts"),
+        "machine.driver_branch",
+    }
+)
+"""Facts of the keys that a CPU does not have: there their null is no ignorance."""
 
 
 def leaves(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any, bool]]:
@@ -108,13 +131,30 @@ def cell_id(cell: Cell) -> str:
     return f"{slug(readable)}-{digest(cell_identity(cell))}"
 
 
+def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
+    """What the key of a bucket is made of, by dotted path; for the task, see `cell_identity`.
+
+    Whatever changes the numerics may change the speed as well, so the facts of "performance" hold
+    those of "numerics".
+    """
+    wanted = {"numerics", bucket}
+    found = (*leaves(execution, "execution."), *leaves(machine, "machine."))
+    return {path: value for path, value, _ in found if BUCKETS[path] in wanted}
+
+
+def unknown_facts(facts: Mapping[str, Any]) -> list[str]:
+    """The paths of a key's facts that nobody could tell."""
+    beside_the_point = OF_GPU if facts["machine.device"] == "cpu" else frozenset()
+    return [path for path, value in facts.items() if value is None and path not in beside_the_point]
+
+
 def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
-    """Keys of a record. Whatever changes the numerics may change the speed as well."""
-    facts = [*leaves(execution, "execution."), *leaves(machine, "machine.")]
-    numerics = {path: value for path, value, _ in facts if BUCKETS[path] == "numerics"}
-    hardware = {path: value for path, value, _ in facts if BUCKETS[path] == "performance"}
+    """Keys of a record; null where a fact is unknown, for unknown never equals unknown."""
+
+    def key(bucket: Bucket) -> str | None:
+        facts = key_facts(execution, machine, bucket)
+        return None if unknown_facts(facts) else digest(facts)
+
     return Keys(
-        task=digest(cell_identity(cell)),
-        numerics=digest(numerics),
-        performance=digest({**numerics, **hardware}),
+        task=digest(cell_identity(cell)), numerics=key("numerics"), performance=key("performance")
     )

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,7 @@ from filelock import FileLock, Timeout
 from bench import identity
 from bench.identity import slug
 from bench.schema import RECORD, SCHEMA_VERSION, Failure, Result, Run
-
-Content = dict[str, Any]
+from bench.upgrades import UPGRADES, Content
 
 
 class FolderError(ValueError):
@@ -323,24 +322,6 @@ def upgraded(data: Any, path: Path) -> Content:
         version += 1
         content = {**content, "schema_version": version}
     return content
-
-
-def _say_what_was_cached(content: Content) -> Content:
-    """1 to 2: a cell decoded its images itself, and no step was captured or compiled."""
-    if content.get("status") != "ok":
-        return content  # a failure, or run.json
-    starts_frozen = content["cell"]["kind"] in ("feature_extraction", "two_phase")
-    features = "computed" if starts_frozen else None
-    execution = {"captured": False, "compiled": False, "resident": True}
-    return {
-        **content,
-        "cost": {**content["cost"], "images": "bypassed", "features": features},
-        "execution": {**content["execution"], **execution},
-    }
-
-
-UPGRADES: Mapping[int, Callable[[Content], Content]] = {1: _say_what_was_cached}
-"""From each older schema version to the next one."""
 
 
 def _first_line(error: Exception) -> str:

@@ -267,6 +267,8 @@ def closing(
     lines += [marks] if (marks := legend(summary)) else []
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
+    if text := findings.unstable_times(run):
+        lines.append(f"note: {findings.plain(text)}")
     if ok := results(records):
         lines.append(f"how: {execution.in_short(ok)}")
     lines.append(f"done: {counts} · {clock_text(run.wall_seconds)}")

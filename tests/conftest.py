@@ -8,6 +8,14 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
+def name_of_the_tests() -> Iterator[None]:
+    """Nor the user's configuration, where the name of the machine is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_MACHINE_ID", "test-machine")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests() -> Iterator[None]:
     """No test, nor a process that it starts, touches the user's cache."""
     before = os.environ.get("BENCH_CACHE")

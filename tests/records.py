@@ -14,12 +14,14 @@ CPU = Machine(
     mig=None, power_limit_watts=None, driver=None, cuda=None, cudnn=None, cpu_model="AMD EPYC",
     cpu_capability="AVX512", usable_cores=2, memory_gib=6, python="3.11.9", torch="2.15.0",
     torchvision="0.29.2", numpy="2.3.1", pillow="11.0.0", os="Linux", container=True,
+    torch_commit="d0f2af8b", torch_build="07f0372b5746",
 )  # fmt: skip
 GPU = CPU.model_copy(
     update={
         "device": "cuda", "gpu_name": "NVIDIA H200", "gpu_memory_bytes": 150_000_000_000,
         "gpu_count": 1, "compute_capability": "9.0", "mig": False, "power_limit_watts": 700.0,
         "driver": "570.1", "cuda": "12.8", "cudnn": "9.7", "usable_cores": 16,
+        "driver_branch": "570", "gpu_multiprocessors": 132, "ecc": True,
     }
 )  # fmt: skip
 
@@ -138,6 +140,8 @@ def result(
     execution = schema.Execution(
         precision="fp32", channels_last=True, threads=2, allow_tf32=False, deterministic=False,
         cudnn_benchmark=False, captured=on_gpu, compiled=False, resident=True,
+        cudnn_allow_tf32=False, cudnn_deterministic=False, float32_matmul_precision="highest",
+        cublas_workspace="unset", hash_seed="unset",
     )  # fmt: skip
     latency = schema.Latency(
         batch1_p50_seconds=0.006 * slowness, batch1_p95_seconds=0.008 * slowness, num_calls=50,

@@ -134,6 +134,7 @@ def _as_one(runs: Sequence[Run], seeds: Sequence[int], cells: tuple[str, ...]) -
             "started_at": min(run.started_at for run in runs),
             "finished_at": None if None in ends else max(end for end in ends if end),
             "wall_seconds": sum(run.wall_seconds for run in runs),
+            "sittings": tuple(chain(*(run.sittings for run in runs))),
         }
     )
 

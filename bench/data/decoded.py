@@ -19,9 +19,9 @@ from bench.data.sources import check_images, open_all
 from bench.data.squares import square_of
 from bench.data.stored import KIND, SIZES, SQUARES, Making, Resize, key, size_bytes
 from bench.entry import Contents
-from bench.measure import nvml
+from bench.measure import card, nvml
 from bench.measure.device import Device
-from bench.measure.hardware import gpu_handle, usable_cores
+from bench.measure.hardware import usable_cores
 
 TELL_SECONDS = 0.5
 
@@ -56,7 +56,7 @@ class Pass:
     ) -> None:
         self._resizing: dict[Resize, float] = {}  # seconds of each rule
         self._dataset, self._by_key, self._tell = dataset, by_key, tell
-        self._gpu = None if device.index is None else gpu_handle(device.index)
+        self._gpu = None if device.index is None else card.handle(device.index)
         self._started = self._ended = 0.0
         self._joules: float | None = None
 

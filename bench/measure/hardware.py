@@ -9,31 +9,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psutil
 
 import bench
-from bench.measure import nvml
+from bench.measure import card, machine_id, processor
+from bench.measure.disk import file_system
 from bench.schema import Machine
 
 ROOT = Path("/")
-
-
-class _Gpu(NamedTuple):
-    """The part of a machine that its GPU decides; all unknown on a CPU."""
-
-    name: str | None = None
-    memory_bytes: int | None = None
-    capability: str | None = None
-    mig: bool | None = None
-    power_limit_watts: float | None = None
-    driver: str | None = None
-    cuda: str | None = None
-    cudnn: str | None = None
 
 
 class Limits(NamedTuple):
@@ -43,65 +32,50 @@ class Limits(NamedTuple):
     memory_bytes: int | None
 
 
-def machine(device: Literal["cpu", "cuda"], index: int | None) -> Machine:
+def machine(
+    device: Literal["cpu", "cuda"], index: int | None, cache: Path | None = None
+) -> Machine:
     """The machine as one device of it sees it. Imports torch; runs in child processes only.
 
-    `index` is CUDA's, as in "cuda:1"; None on a CPU. `gpu_count` counts what torch sees.
+    `index` is CUDA's, as in "cuda:1"; None on a CPU. `gpu_count` counts what torch sees. `cache`
+    is the folder of decoded images, whose kind of disk is told.
     """
     import torch
-    import torchvision
 
-    gpu = _gpu(index or 0) if device == "cuda" else _Gpu()
     return Machine(
         device=device,
-        gpu_name=gpu.name,
-        gpu_memory_bytes=gpu.memory_bytes,
         gpu_count=torch.cuda.device_count(),
-        compute_capability=gpu.capability,
-        mig=gpu.mig,
-        power_limit_watts=gpu.power_limit_watts,
-        driver=gpu.driver,
-        cuda=gpu.cuda,
-        cudnn=gpu.cudnn,
+        **(card.facts(index or 0) if device == "cuda" else dict.fromkeys(card.ALWAYS_TOLD)),
         cpu_model=cpu_model(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         usable_cores=usable_cores(),
         memory_gib=memory_gib(),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        torchvision=torchvision.__version__,
-        numpy=version("numpy"),
-        pillow=version("pillow"),
+        **versions(),
         os=operating_system(),
         container=in_container(),
+        id=machine_id.read_or_make().id,
+        **processor.facts(ROOT),
+        host_memory_gib=round(psutil.virtual_memory().total / 2**30),
+        swap_gib=round(psutil.swap_memory().total / 2**30),
+        wsl=is_wsl(),
+        storage=None if cache is None else file_system(cache),
     )
 
 
-def _gpu(index: int) -> _Gpu:
+def versions() -> dict[str, Any]:
+    """What computes, and which build of it. Paths of a build of one's own are hashed, not told."""
     import torch
+    import torchvision
 
-    properties = torch.cuda.get_device_properties(index)
-    found = gpu_handle(index)
-    read_cudnn: Callable[[], int | None] = torch.backends.cudnn.version
-    cudnn = read_cudnn()
-    return _Gpu(
-        name=properties.name,
-        memory_bytes=properties.total_memory,
-        capability=f"{properties.major}.{properties.minor}",
-        mig=None if found is None else nvml.mig(found),
-        power_limit_watts=None if found is None else nvml.power_limit_watts(found),
-        driver=nvml.driver(),
-        cuda=torch.version.cuda,
-        cudnn=None if cudnn is None else str(cudnn),
-    )
-
-
-def gpu_handle(index: int) -> object | None:
-    """NVML's handle of the GPU that CUDA counts as `index`; None if NVML does not know it."""
-    import torch
-
-    uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    return None if uuid is None else nvml.handle(str(uuid))
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
+        "torch_commit": torch.version.git_version,
+        "torch_build": sha256(torch.__config__.show().encode()).hexdigest()[:12],
+    }
 
 
 def gpu_has_bf16(index: int) -> bool:
@@ -268,6 +242,11 @@ def in_container() -> bool | None:
     if sys.platform == "linux" and first.exists() and first.read_text().strip() == "systemd":
         return False
     return None
+
+
+def is_wsl() -> bool:
+    """Whether this is Linux inside Windows, whose kernel says so."""
+    return "microsoft" in platform.release().lower()
 
 
 def commit() -> str | None:

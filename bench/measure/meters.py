@@ -14,9 +14,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from bench.measure import nvml, resident
+from bench.measure import card, nvml, resident
 from bench.measure.device import Device
-from bench.measure.hardware import gpu_handle
 from bench.schema import Energy, Latency, Memory, Seconds
 
 PartOfCell = Literal["data", "build", "warmup", "train", "eval"]
@@ -77,7 +76,7 @@ class MemoryMeter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._gpu = None if device.index is None else gpu_handle(device.index)
+        self._gpu = None if device.index is None else card.handle(device.index)
         self._device_bytes: list[int] = []
         self._rss = resident.resident()
 
@@ -118,7 +117,7 @@ class EnergyMeter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._gpu = None if device.index is None else gpu_handle(device.index)
+        self._gpu = None if device.index is None else card.handle(device.index)
         self._start: float | None = None
 
     def start(self) -> None:

@@ -5,12 +5,19 @@ that CUDA_VISIBLE_DEVICES shows, in another order. The UUID serves for that and 
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import pynvml
 
 T = TypeVar("T")
+Clock = Literal["sm", "memory"]
+
+refusal: ContextVar[str] = ContextVar("refusal", default="the driver does not say why")
+"""What NVML said to the last reading that came out as None."""
+
+CLOCKS: dict[Clock, int] = {"sm": pynvml.NVML_CLOCK_SM, "memory": pynvml.NVML_CLOCK_MEM}
 
 
 class Survey(NamedTuple):
@@ -49,6 +56,17 @@ def handle(uuid: str) -> Any | None:
     return next((gpu for gpu in found if gpu is not None), None)
 
 
+def whole_card(gpu: Any) -> Any | None:
+    """The card that a slice is cut from; a whole card itself."""
+
+    def read() -> Any:
+        if pynvml.nvmlDeviceIsMigDeviceHandle(gpu):
+            return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(gpu)
+        return gpu
+
+    return _known(read)
+
+
 def driver() -> str | None:
     """Version of the driver, such as "580.82.07"."""
     return _known(lambda: _text(pynvml.nvmlSystemGetDriverVersion()))
@@ -84,6 +102,125 @@ def energy_joules(gpu: Any) -> float | None:
     return _known(lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000)
 
 
+# ---- what stands still ----------------------------------------------------------------------
+
+
+def driver_cuda() -> str | None:
+    """The newest CUDA that the driver serves, such as "13.0"."""
+
+    def read() -> str:
+        number = int(pynvml.nvmlSystemGetCudaDriverVersion())
+        return f"{number // 1000}.{number % 1000 // 10}"
+
+    return _known(read)
+
+
+def ecc(gpu: Any) -> bool | None:
+    """Whether memory errors are corrected, at a cost in bandwidth; False for a card that cannot."""
+
+    def read() -> bool:
+        try:
+            current, _pending = pynvml.nvmlDeviceGetEccMode(gpu)
+        except pynvml.NVMLError_NotSupported:
+            return False
+        return bool(current == pynvml.NVML_FEATURE_ENABLED)
+
+    return _known(read)
+
+
+def virtualization(gpu: Any) -> str | None:
+    """What stands between this system and the card: "none", "passthrough", "vgpu", ..."""
+    return _known(lambda: VIRTUALIZATION.get(int(pynvml.nvmlDeviceGetVirtualizationMode(gpu))))
+
+
+VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host of vgpu", 4: "host of vsga"}
+"""NVML's nvmlGpuVirtualizationMode_t in words."""
+
+
+def default_power_limit_watts(gpu: Any) -> float | None:
+    """The limit that the card has after a reset."""
+    return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu)) / 1000)
+
+
+def max_power_limit_watts(gpu: Any) -> float | None:
+    """The highest limit that an administrator may set."""
+    return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1]) / 1000)
+
+
+def max_clock_mhz(gpu: Any, clock: Clock) -> int | None:
+    """The highest clock of the multiprocessors or the memory."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetMaxClockInfo(gpu, CLOCKS[clock])))
+
+
+def application_clock_mhz(gpu: Any, clock: Clock) -> int | None:
+    """The clock that an administrator has set; newer drivers do not tell."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetApplicationsClock(gpu, CLOCKS[clock])))
+
+
+def max_pcie_generation(gpu: Any) -> int | None:
+    """Generation of the link that card and board can have together."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu)))
+
+
+def max_pcie_width(gpu: Any) -> int | None:
+    """Lanes of that link."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu)))
+
+
+# ---- what changes from moment to moment -----------------------------------------------------
+
+
+def clock_mhz(gpu: Any, clock: Clock) -> int | None:
+    """The clock at this moment."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetClockInfo(gpu, CLOCKS[clock])))
+
+
+def celsius(gpu: Any) -> int | None:
+    """Temperature of the chip."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)))
+
+
+def pcie_generation(gpu: Any) -> int | None:
+    """Generation of the link at this moment: cards lower it while they idle."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu)))
+
+
+def pcie_width(gpu: Any) -> int | None:
+    """Lanes of the link at this moment."""
+    return _known(lambda: int(pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu)))
+
+
+def throttled(gpu: Any) -> tuple[str, ...] | None:
+    """What holds the clocks down at this moment, by its names in `REASONS`; idleness does not."""
+
+    def read() -> tuple[str, ...]:
+        bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+        return tuple(name for bit, name in REASONS.items() if bits & bit)
+
+    return _known(read)
+
+
+REASONS = {
+    2: "clocks set by an administrator",
+    4: "power limit",
+    8: "hardware slowdown",
+    16: "clocks of linked cards",
+    32: "too hot (software)",
+    64: "too hot (hardware)",
+    128: "power supply",
+    256: "display clocks",
+}
+"""NVML's nvmlClocksEventReasons in words, without idleness; later bits have no name here."""
+
+
+def processes(gpu: Any) -> int | None:
+    """Processes that compute on the device, this one among them once it uses CUDA.
+
+    Their numbers say nothing in a container, which counts its processes anew.
+    """
+    return _known(lambda: len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)))
+
+
 def _count() -> int:
     return int(pynvml.nvmlDeviceGetCount())
 
@@ -98,5 +235,6 @@ def _known(read: Callable[[], T]) -> T | None:
     try:
         _open()
         return read()
-    except pynvml.NVMLError:
+    except pynvml.NVMLError as error:
+        refusal.set(str(error))
         return None

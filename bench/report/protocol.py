@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.rows import results
-from bench.report import execution, units
+from bench.report import calibration, execution, units
 from bench.schema import Cell, Failure, Machine, Recipe, Result, Run
 
 Fact = tuple[str, str]
@@ -120,6 +120,7 @@ def machines(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
     facts = [*machine(run.machine), *other_machines(run.machine, ok)]
     if ok:
         facts.append(("Settings", execution.told(ok, execution.settings, execution.among)))
+    facts += calibration.facts(run)
     if versions := dict.fromkeys(record.provenance.bench for record in records):
         facts.append(("bench", ", ".join(versions)))
     return [*facts, ("UTC", f"{run.started_at} to {run.finished_at or 'not finished'}")]
@@ -150,7 +151,10 @@ def machine(facts: Machine) -> list[Fact]:
         "GPU": {
             "": facts.gpu_name,
             "memory MiB": facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20,
+            "multiprocessors": facts.gpu_multiprocessors,
             "compute capability": facts.compute_capability,
+            "MIG": facts.mig,
+            "ECC": facts.ecc,
             "power limit W": facts.power_limit_watts,
             "driver": facts.driver,
             "CUDA": facts.cuda,
@@ -161,6 +165,7 @@ def machine(facts: Machine) -> list[Fact]:
             "instructions": facts.cpu_capability,
             "usable cores": facts.usable_cores,
             "memory GiB": facts.memory_gib,
+            "virtual machine": facts.virtual,
             "OS": facts.os,
         },
         "Software": {

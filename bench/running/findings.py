@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.measure.device import Device
-from bench.schema import Machine, Source, Weights
+from bench.schema import Calibration, Execution, Machine, Readings, Source, Weights
 
 
 class Hardware(NamedTuple):
@@ -42,3 +42,24 @@ class Speed(NamedTuple):
 
     train: float
     forward: float
+
+
+class End(NamedTuple):
+    """One end of a sitting."""
+
+    calibration: Calibration
+    readings: Readings
+    load: float | None
+    foreign_gpu_processes: int | None
+    problems: tuple[str, ...]  # why probes are null that need not be
+
+
+class Examination(NamedTuple):
+    """What `bench doctor` finds out."""
+
+    device: Device
+    machine: Machine
+    execution: Execution  # of a dense network, whose precision is the device's own choice
+    end: End
+    missing: Mapping[str, str]  # why a field of machine, execution or readings is null
+    weights_folder: Path

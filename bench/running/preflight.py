@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch.nn import functional
 
+from bench import cache
 from bench.measure import device as devices
 from bench.measure import hardware
 from bench.measure.device import Device
@@ -29,7 +30,8 @@ T = TypeVar("T")
 def find_hardware(asked: str) -> Hardware:
     """The device for --device. Raises DeviceError."""
     device = devices.choose(asked)
-    return Hardware(device, hardware.machine(device.type, device.index), hardware.commit())
+    machine = hardware.machine(device.type, device.index, cache.root())
+    return Hardware(device, machine, hardware.commit())
 
 
 def fetch_weights(wanted: Wanted) -> Prepared:

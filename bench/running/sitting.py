@@ -20,8 +20,8 @@ from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
 from bench.identity import cell_id
 from bench.measure.hardware import usable_cores
 from bench.mistakes import Problem, SuiteError
-from bench.running import child, plan
-from bench.running.events import CellEnded, Event
+from bench.running import child, ends, plan
+from bench.running.events import CellEnded, Event, Noted
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
@@ -283,28 +283,38 @@ def train(
         reuse_features=assignment.reuse_features,
         images=stored(made, Counter(map(assignment.resize, left))),
     )
-    started = time.monotonic()
+    device, sittings = assignment.hardware.device, run.sittings
 
-    def write(status: str, finished_at: str | None) -> Run:
-        seconds = run.wall_seconds + time.monotonic() - started
-        update = {"status": status, "finished_at": finished_at, "wall_seconds": seconds}
-        now_known = run.model_copy(update=update)
+    def tell(text: str) -> None:
+        listen(Noted(text))
+
+    def write(status: str, finished_at: str | None, seconds: float) -> Run:
+        update = {"status": status, "finished_at": finished_at, "sittings": sittings}
+        now_known = run.model_copy(update={**update, "wall_seconds": run.wall_seconds + seconds})
         store.write_run(folder, now_known)
         return now_known
 
     def note(event: Event) -> None:
         if isinstance(event, CellEnded):
-            write("running", None)  # so that a sitting that is killed still counts its time
+            # So that a sitting that is killed still counts its time.
+            write("running", None, time.monotonic() - started)
         listen(event)
 
     write_split(folder, images)
-    write("running", None)
+    write("running", None, 0.0)
+    started = time.monotonic()
     try:
+        if left:
+            sittings = (*sittings, ends.begun(device, tell))
+            started = time.monotonic()
         run_cells(left, job_of(folder, run, assignment, context), note)
+        seconds = time.monotonic() - started
+        if left:
+            sittings = (*sittings[:-1], ends.ended(sittings[-1], device, tell))
     except Stopped:
-        write("interrupted", now())
+        write("interrupted", now(), time.monotonic() - started)
         raise
-    return write("finished", now())
+    return write("finished", now(), seconds)
 
 
 def job_of(folder: Path, run: Run, assignment: Assignment, context: Context) -> Job:

@@ -6,6 +6,7 @@ their split, weights, preprocessing, views, arithmetic, and the machine so far a
 
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,8 @@ def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
             "flip": recipe.flip if recipe.views > 1 else None,  # one view is the eval crop
             "content": cell.data.content_sha256,
             "split": cell.data.split_sha256,  # which images, in which order
-            "numerics": identity.keys(cell, place.execution, machine).numerics,
+            # Unknown never equals unknown: such features are found by nobody.
+            "numerics": identity.keys(cell, place.execution, machine).numerics or token_hex(),
         }
     )
 

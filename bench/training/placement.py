@@ -5,6 +5,7 @@ Every choice that the suite leaves to the machine is made here, once, and record
 
 import gc
 import math
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, TypeVar
@@ -81,19 +82,27 @@ def placement(
     architecture: str, recipe: Recipe, image_size: int, device: torch.device
 ) -> Placement:
     """Where and how a cell of this architecture runs on this device."""
-    return Placement(
-        device,
-        Execution(
-            precision=_precision(architecture, recipe.precision, image_size, device),
-            channels_last=True,
-            threads=torch.get_num_threads(),
-            allow_tf32=torch.backends.cuda.matmul.allow_tf32,
-            deterministic=torch.are_deterministic_algorithms_enabled(),
-            cudnn_benchmark=torch.backends.cudnn.benchmark,
-            captured=False,
-            compiled=False,
-            resident=True,
-        ),
+    precision = _precision(architecture, recipe.precision, image_size, device)
+    return Placement(device, execution(precision))
+
+
+def execution(precision: Literal["fp32", "bf16"]) -> Execution:
+    """How this process computes as it is set now, before anything is captured or compiled."""
+    return Execution(
+        precision=precision,
+        channels_last=True,
+        threads=torch.get_num_threads(),
+        allow_tf32=torch.backends.cuda.matmul.allow_tf32,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        captured=False,
+        compiled=False,
+        resident=True,
+        cudnn_allow_tf32=torch.backends.cudnn.allow_tf32,
+        cudnn_deterministic=torch.backends.cudnn.deterministic,
+        float32_matmul_precision=torch.get_float32_matmul_precision(),
+        cublas_workspace=os.environ.get("CUBLAS_WORKSPACE_CONFIG") or "unset",
+        hash_seed=os.environ.get("PYTHONHASHSEED") or "unset",
     )
 
 
@@ -105,13 +114,19 @@ def _precision(
 ) -> Literal["fp32", "bf16"]:
     if asked != "auto":
         return asked
-    if device.type == "cuda":
-        return "bf16" if gpu_has_bf16(device.index or 0) else "fp32"
     below = max(
         (size for family, size in FP32_ON_CPU_BELOW.items() if architecture.startswith(family)),
         default=0.0,
     )
-    return "bf16" if cpu_favours_bf16() and image_size >= below else "fp32"
+    if device.type == "cpu" and image_size < below:
+        return "fp32"
+    return precision_of_dense(Device("cuda" if device.type == "cuda" else "cpu", device.index))
+
+
+def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
+    """What dense networks train faster in on a device."""
+    has_bf16 = gpu_has_bf16(device.index or 0) if device.type == "cuda" else cpu_favours_bf16()
+    return "bf16" if has_bf16 else "fp32"
 
 
 def worth_compiling(device: torch.device, training_seconds: float) -> bool:

@@ -1,0 +1,48 @@
+"""A sitting is calibrated before its first cell and after its last, in a child each time.
+
+No cell runs meanwhile, and the time counts neither for a cell nor for the run. A calibration that
+fails costs the run nothing but the knowledge.
+"""
+
+from collections.abc import Callable, Mapping
+
+from bench.measure.device import Device
+from bench.running import child
+from bench.running.findings import End
+from bench.schema import Sitting
+
+Tell = Callable[[str], None]
+
+
+def begun(device: Device, tell: Tell) -> Sitting:
+    """A sitting at its start."""
+    end = _measured(device, None, tell)
+    if end is None:
+        return Sitting(start=None)
+    return Sitting(
+        start=end.calibration,
+        load=end.load,
+        foreign_gpu_processes=end.foreign_gpu_processes,
+        before=end.readings,
+    )
+
+
+def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
+    """The sitting at its end, by probes of the same sizes."""
+    if sitting.start is None:
+        return sitting
+    end = _measured(device, sitting.start.sizes, tell)
+    if end is None:
+        return sitting
+    return sitting.model_copy(update={"end": end.calibration, "after": end.readings})
+
+
+def _measured(device: Device, sizes: Mapping[str, int] | None, tell: Tell) -> End | None:
+    try:
+        end: End = child.call("bench.running.calibrated:measure", device, sizes)
+    except child.ChildCrashed as error:
+        tell(f"calibration failed: {str(error).strip().splitlines()[-1]}")
+        return None
+    for problem in end.problems:
+        tell(f"calibration without {problem}")
+    return end
