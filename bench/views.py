@@ -18,7 +18,7 @@ from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary, summarise
 from bench.data.sources import SOURCES
 from bench.models.architectures import ARCHITECTURES, FEATURED
-from bench.report import execution, findings, units
+from bench.report import calibration, execution, findings, units
 from bench.running import plan as plans
 from bench.running.sitting import Assignment, Todo, cache_bytes
 from bench.schema import Failure, MissingWeights, Result, Run, Source
@@ -267,8 +267,7 @@ def closing(
     lines += [marks] if (marks := legend(summary)) else []
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
-    if text := findings.unstable_times(run):
-        lines.append(f"note: {findings.plain(text)}")
+    lines += [f"note: {text}" for text in calibration.unstable_times(run)]
     if ok := results(records):
         lines.append(f"how: {execution.in_short(ok)}")
     lines.append(f"done: {counts} · {clock_text(run.wall_seconds)}")

@@ -71,15 +71,49 @@ def test_a_machine_fact_changes_only_the_keys_that_it_belongs_to() -> None:
     execution: Execution = record.execution
     machine: Machine = record.machine
     base = identity.keys(CELL, execution, machine)
-    driver = identity.keys(CELL, execution, machine.model_copy(update={"driver": "999.9"}))
-    assert (driver.task, driver.numerics) == (base.task, base.numerics)
-    assert driver.performance != base.performance
+    branch = identity.keys(CELL, execution, machine.model_copy(update={"driver_branch": "999"}))
+    assert (branch.task, branch.numerics) == (base.task, base.numerics)
+    assert branch.performance != base.performance
     torch = identity.keys(CELL, execution, machine.model_copy(update={"torch": "9.9"}))
     assert torch.task == base.task
     assert torch.numerics != base.numerics
     assert torch.performance != base.performance
     os = identity.keys(CELL, execution, machine.model_copy(update={"os": "another"}))
     assert os == base
+
+
+VOLATILE = ("mhz", "celsius", "throttle", "uptime", "load", "foreign", "free")
+
+
+def test_no_reading_that_changes_by_itself_is_part_of_a_key() -> None:
+    in_keys = {path for path, bucket in BUCKETS.items() if bucket in ("numerics", "performance")}
+    assert not [path for path in in_keys for word in VOLATILE if word in path]
+    assert not [path for path in in_keys if path in ("machine.id", "machine.driver")]
+
+
+@pytest.mark.parametrize(
+    ("fact", "numerics_known"),
+    [("cudnn", False), ("ecc", True), ("driver_branch", True), ("power_limit_watts", True)],
+)
+def test_what_a_gpu_does_not_tell_leaves_no_key_to_be_equal_by(
+    fact: str, numerics_known: bool
+) -> None:
+    execution = records.result(CELL, machine=records.GPU).execution
+    unknown = identity.keys(CELL, execution, records.GPU.model_copy(update={fact: None}))
+    assert unknown.performance is None
+    assert (unknown.numerics is not None) == numerics_known
+    facts = identity.key_facts(
+        execution, records.GPU.model_copy(update={fact: None}), "performance"
+    )
+    assert identity.unknown_facts(facts) == [f"machine.{fact}"]
+
+
+def test_a_cpu_has_keys_though_it_has_no_gpu_to_tell_of() -> None:
+    keys = records.result(CELL).keys
+    assert None not in (keys.numerics, keys.performance)
+    execution, machine = records.result(CELL).execution, records.CPU
+    nameless = machine.model_copy(update={"cpu_model": None})
+    assert identity.keys(CELL, execution, nameless).performance is None
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(
 ) -> None:
     store.write_record(tmp_path, record)
     path = record_file(tmp_path, record)
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
-    with pytest.raises(FolderError, match=r"newer bench \(schema 3, this one knows 2\); update"):
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 4'))
+    with pytest.raises(FolderError, match=r"newer bench \(schema 4, this one knows 3\); update"):
         store.set_aside_damaged(tmp_path, [record.cell_id])
     assert path.exists()
 
@@ -190,6 +190,33 @@ def test_features_of_the_first_schema_are_told_by_the_kind_of_cell() -> None:
     old = json.loads(path.read_text())
     old["cell"]["kind"] = "partial"
     assert store.upgraded(old, path)["cost"]["features"] is None
+
+
+SECOND = Path(__file__).parent / "schema2"
+"""A run folder as it was written before runs were calibrated."""
+
+
+def test_a_run_of_the_second_schema_has_no_calibration() -> None:
+    run = store.read_run(SECOND)
+    assert (run.schema_version, run.sittings) == (SCHEMA_VERSION, ())
+    assert (run.machine.cpu_model, run.machine.id) == ("Intel(R) Xeon(R) Processor", None)
+
+
+def test_keys_of_the_second_schema_are_null_for_they_rest_on_what_is_unknown() -> None:
+    ok, diverged = store.read_records(SECOND)
+    assert isinstance(ok, Result)
+    assert ok.keys.task == ok.cell_id.rpartition("-")[2]
+    assert (ok.keys.numerics, ok.keys.performance) == (None, None)
+    assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
+
+
+@pytest.mark.parametrize(("driver", "branch"), [("580.82.07", "580"), (None, None)])
+def test_the_branch_of_a_driver_is_read_from_its_version(
+    driver: str | None, branch: str | None
+) -> None:
+    old = json.loads((SECOND / "run.json").read_text())
+    old["machine"]["driver"] = driver
+    assert store.upgraded(old, SECOND)["machine"]["driver_branch"] == branch
 
 
 @pytest.mark.parametrize("damage", [{"cost": None}, {"cell": {}}, {"schema_version": 0}])

@@ -103,8 +103,12 @@ def refusals(index: int) -> dict[str, str]:
 def foreign_processes(index: int) -> int | None:
     """Processes on the GPU besides this one, which must be using it; None if not to be told."""
     gpu = handle(index)
-    count = None if gpu is None else nvml.processes(gpu)
-    return count - 1 if count else None  # a list without this process is no list of all
+    return others(None if gpu is None else nvml.processes(gpu))
+
+
+def others(count: int | None) -> int | None:
+    """Of so many processes, those besides this one: a list without it is no list of all."""
+    return count - 1 if count else None
 
 
 def handle(index: int) -> object | None:

@@ -1,5 +1,6 @@
 """Calibrations as people read them."""
 
+from bench.analysis.stability import unstable
 from bench.report import units
 from bench.schema import Calibration, Run, Sitting
 
@@ -55,3 +56,9 @@ def _in_a_line(found: Calibration | None) -> str:
     if found is None:
         return "unknown"
     return ", ".join(f"{name} {value}" for name, value in told(found).items())
+
+
+def unstable_times(run: Run) -> tuple[str, ...]:
+    """That the machine did not stay the same; empty where nothing says so."""
+    why = unstable(run)
+    return (f"Times are unstable: {why}. Scores are not affected.",) if why else ()

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bench.analysis.rows import Row, comparable_cost, machine_of, results
-from bench.analysis.stability import unstable
 from bench.analysis.summary import Comparison, Summary
-from bench.report import units
+from bench.report import calibration, units
 from bench.schema import Failure, Result, Run
 
 
@@ -138,7 +137,7 @@ def amount(cost: str, value: float | None) -> str:
 def limits(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[Text]:
     """What must be known before the finding is used, the gravest first."""
     found = [unfinished(run, records), fallback(run), mixed_machines(records, summary)]
-    found += [unstable_times(run), reused(summary)]
+    found += [calibration.unstable_times(run), reused(summary)]
     return [*random_weights(run, records), *(text for text in found if text)]
 
 
@@ -206,12 +205,6 @@ def mixed_machines(records: Sequence[Result | Failure], summary: Summary) -> Tex
         Name(units.device(first.machine)),
         f", {threads}, and unknown for what did not run there.",
     )
-
-
-def unstable_times(run: Run) -> Text:
-    """That the machine did not stay the same; empty where nothing says so."""
-    why = unstable(run)
-    return (f"Times are unstable: {why}. Scores are not affected.",) if why else ()
 
 
 def reused(summary: Summary) -> Text:

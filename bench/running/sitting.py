@@ -306,6 +306,7 @@ def train(
     try:
         if left:
             sittings = (*sittings, ends.begun(device, tell))
+            write("running", None, 0.0)
             started = time.monotonic()
         run_cells(left, job_of(folder, run, assignment, context), note)
         seconds = time.monotonic() - started

@@ -6,8 +6,9 @@ from typing import Any
 import pynvml
 import pytest
 
-from bench.measure import nvml
+from bench.measure import card, nvml
 from bench.measure.nvml import Survey
+from bench.schema import Machine, Readings
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +101,109 @@ def test_a_card_that_cannot_be_cut_is_not_cut(
         pynvml, "nvmlDeviceGetMigMode", unsupported if mode is None else lambda _: mode
     )
     assert nvml.mig("card") is cut
+
+
+# ---- the fingerprint of a card --------------------------------------------------------------
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("mode", "on"), [([1, 1], True), ([0, 1], False), (None, False)])
+def test_a_card_without_error_correction_corrects_none(
+    connected: pytest.MonkeyPatch, mode: list[int] | None, on: bool
+) -> None:
+    unsupported = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    read = unsupported if mode is None else lambda _: mode
+    connected.setattr(pynvml, "nvmlDeviceGetEccMode", read)
+    assert nvml.ecc("card") is on  # the mode now, not after the next start
+
+
+def test_error_correction_that_may_not_be_asked_about_is_unknown(
+    connected: pytest.MonkeyPatch,
+) -> None:
+    connected.setattr(pynvml, "nvmlDeviceGetEccMode", failing(pynvml.NVML_ERROR_NO_PERMISSION))
+    assert nvml.ecc("card") is None
+    assert nvml.refusal.get() == "Insufficient Permissions"
+
+
+def test_limits_and_versions_come_in_their_units(connected: pytest.MonkeyPatch) -> None:
+    answers = {
+        "nvmlSystemGetCudaDriverVersion": 13020,
+        "nvmlDeviceGetPowerManagementDefaultLimit": 450_000,
+        "nvmlDeviceGetPowerManagementLimitConstraints": [100_000, 600_000],
+        "nvmlDeviceGetVirtualizationMode": pynvml.NVML_GPU_VIRTUALIZATION_MODE_VGPU,
+        "nvmlDeviceGetTemperature": 41,
+    }
+    for name, answer in answers.items():
+        connected.setattr(pynvml, name, lambda *_, answer=answer: answer)
+    assert nvml.driver_cuda() == "13.2"
+    assert nvml.default_power_limit_watts("card") == 450.0
+    assert nvml.max_power_limit_watts("card") == 600.0
+    assert nvml.virtualization("card") == "vgpu"
+    assert nvml.celsius("card") == 41
+
+
+def test_clocks_are_asked_for_by_their_kind(connected: pytest.MonkeyPatch) -> None:
+    clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 3201}
+    connected.setattr(pynvml, "nvmlDeviceGetMaxClockInfo", lambda _, kind: clocks[kind])
+    assert nvml.max_clock_mhz("card", "sm") == 1980
+    assert nvml.max_clock_mhz("card", "memory") == 3201
+
+
+@pytest.mark.parametrize(
+    ("bits", "reasons"),
+    [
+        (pynvml.nvmlClocksThrottleReasonGpuIdle, ()),
+        (pynvml.nvmlClocksThrottleReasonSwPowerCap, ("power limit",)),
+        (
+            pynvml.nvmlClocksThrottleReasonHwSlowdown
+            | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown,
+            ("hardware slowdown", "too hot (hardware)"),
+        ),
+        (pynvml.nvmlClocksThrottleReasonSwThermalSlowdown, ("too hot (software)",)),
+        (pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown, ("power supply",)),
+    ],
+)
+def test_idleness_holds_no_clock_down(
+    connected: pytest.MonkeyPatch, bits: int, reasons: tuple[str, ...]
+) -> None:
+    connected.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", lambda _: bits)
+    assert nvml.throttled("card") == reasons
+
+
+@pytest.mark.parametrize(("is_slice", "card"), [(1, "the card"), (0, "slice")])
+def test_what_holds_for_a_card_is_asked_of_the_card_of_a_slice(
+    connected: pytest.MonkeyPatch, is_slice: int, card: str
+) -> None:
+    connected.setattr(pynvml, "nvmlDeviceIsMigDeviceHandle", lambda _: is_slice)
+    connected.setattr(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda _: "the card")
+    assert nvml.whole_card("slice") == card
+
+
+def test_readings_of_a_card_without_permission_are_all_unknown(
+    connected: pytest.MonkeyPatch,
+) -> None:
+    for name in dir(pynvml):
+        if name.startswith("nvmlDeviceGet"):
+            connected.setattr(pynvml, name, failing(pynvml.NVML_ERROR_NO_PERMISSION))
+    read = {name: take("card") for name, take in (card.CARD | card.MOMENT).items()}
+    assert set(read.values()) == {None}
+    assert nvml.processes("card") is None
+
+
+def test_every_reading_of_a_card_is_a_field_that_a_record_has() -> None:
+    assert card.CARD.keys() <= Machine.model_fields.keys()
+    assert set(card.ALWAYS_TOLD) <= Machine.model_fields.keys()
+    assert card.MOMENT.keys() <= Readings.model_fields.keys()
+
+
+@pytest.mark.parametrize(("seen", "others"), [(1, 0), (3, 2), (0, None)])
+def test_a_list_without_this_process_tells_of_no_other(
+    connected: pytest.MonkeyPatch, seen: int, others: int | None
+) -> None:
+    connected.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: ["one"] * seen)
+    assert card.others(nvml.processes("card")) == others

@@ -1,0 +1,105 @@
+"""When the times of a run are called unstable, from calibrations made by hand."""
+
+import pytest
+
+from bench.analysis.stability import changes, reasons, unstable
+from bench.schema import Calibration, Readings, Run, Sitting
+from tests import records
+
+START = Calibration(
+    matmul_fp32_flops=2e12, matmul_bf16_flops=8e12, copy_bytes_per_second=4e10,
+    upload_bytes_per_second=None, conv_seconds=0.010, loop_seconds=0.020, seconds=0.8,
+    sizes={"matmul_fp32": 2048, "matmul_bf16": 4096, "copy": 1 << 26},
+)  # fmt: skip
+
+
+def calibration(**changed: object) -> Calibration:
+    return START.model_copy(update=changed)
+
+
+def run(*sittings: Sitting) -> Run:
+    return records.run(["resnet18"], ["partial"]).model_copy(update={"sittings": sittings})
+
+
+def told(end: Calibration | None, **more: object) -> str | None:
+    return unstable(run(Sitting(start=START, end=end).model_copy(update=more)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"matmul_fp32_flops": 1.92e12},  # 2 / 1.92 = 1.042
+        {"loop_seconds": 0.0208},  # 1.040
+        {"conv_seconds": 0.00955},  # 1.047 faster
+        {"seconds": 3.0},  # what it took is no reading
+        {"matmul_bf16_flops": None},  # not to be compared
+    ],
+)
+def test_up_to_five_percent_is_no_news(changed: dict[str, float | None]) -> None:
+    assert told(calibration(**changed)) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"matmul_fp32_flops": 1.8e12}, "(fp32 matmul -10 %)"),
+        ({"copy_bytes_per_second": 4.4e10}, "(memory copy +10 %)"),
+        ({"conv_seconds": 0.0125}, "(convolution -20 %)"),
+        ({"loop_seconds": 0.016}, "(Python loop +25 %)"),
+        ({"matmul_fp32_flops": 1e12, "loop_seconds": 0.04}, "(fp32 matmul -50 %, Python loop -50 "),
+    ],
+)
+def test_more_is_told_as_the_change_of_speed(changed: dict[str, float], text: str) -> None:
+    found = told(calibration(**changed))
+    assert found is not None
+    assert text in found
+
+
+def test_the_bound_is_the_same_in_both_directions() -> None:
+    slower, faster = calibration(loop_seconds=0.0211), calibration(loop_seconds=0.020 / 1.055)
+    for end in (slower, faster):
+        assert unstable(run(Sitting(start=START, end=end))) is not None
+        assert unstable(run(Sitting(start=end, end=START))) is not None
+
+
+def test_rates_of_other_sizes_are_other_rates() -> None:
+    end = calibration(matmul_fp32_flops=1e12, loop_seconds=0.025, sizes={"matmul_fp32": 256})
+    assert changes(START, end) == {"convolution": 0, "Python loop": pytest.approx(-0.2)}
+
+
+def test_a_run_that_was_never_calibrated_or_was_killed_is_not_known_to_be_unstable() -> None:
+    assert unstable(run()) is None
+    assert told(None) is None
+    assert unstable(run(Sitting(start=None))) is None
+
+
+def test_each_sitting_of_a_resumed_run_is_judged_by_its_own_ends() -> None:
+    slow = calibration(matmul_fp32_flops=1e12)
+    stable = (Sitting(start=START, end=START), Sitting(start=slow, end=slow))
+    assert unstable(run(*stable)) is None
+    found = unstable(run(*stable, Sitting(start=START, end=slow)))
+    assert found is not None
+    assert found.startswith("in sitting 3, the machine's speed changed")
+
+
+@pytest.mark.parametrize(
+    ("held", "slowed"),
+    [
+        (None, False),
+        ((), False),
+        (("power limit", "clocks set by an administrator"), False),
+        (("power limit", "too hot (hardware)"), True),
+    ],
+)
+def test_heat_counts_and_a_limit_that_somebody_chose_does_not(
+    held: tuple[str, ...] | None, slowed: bool
+) -> None:
+    found = told(START, after=Readings(throttled=held))
+    assert (found == "the GPU's clocks were held down (too hot (hardware))") == slowed
+    assert (found is None) == (not slowed)
+
+
+@pytest.mark.parametrize(("others", "shared"), [(None, []), (0, []), (2, ["2 other processes"])])
+def test_a_gpu_that_others_use_is_shared(others: int | None, shared: list[str]) -> None:
+    sitting = Sitting(start=START, end=START, foreign_gpu_processes=others)
+    assert [text.rpartition("with ")[2] for text in reasons(sitting)] == shared

@@ -1,0 +1,112 @@
+"""Processors, laid out by hand as Linux lists them, and as lscpu counts them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.measure import processor
+from bench.measure.disk import file_system, type_of
+
+needs_lscpu = pytest.mark.skipif(shutil.which("lscpu") is None, reason="lscpu is not installed")
+
+CPU = "sys/devices/system/cpu"
+
+
+def lay_out(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_two_sockets_of_two_cores_with_two_threads_each(tmp_path: Path) -> None:
+    # Cores are numbered from 0 in each socket: only with the socket does a number name one.
+    placed = [(socket, core) for socket in (0, 1) for core in (0, 1) for _thread in (0, 1)]
+    files = {
+        f"{CPU}/cpu{number}/topology/{name}": f"{value}\n"
+        for number, place in enumerate(placed)
+        for name, value in zip(("physical_package_id", "core_id"), place, strict=True)
+    }
+    files |= {
+        f"{CPU}/cpufreq/boost": "1\n",  # no processor, though its name begins like one
+        f"{CPU}/cpu0/cpufreq/cpuinfo_max_freq": "3700000\n",
+        f"{CPU}/cpu0/cpufreq/scaling_governor": "powersave\n",
+        "sys/devices/system/node/node0/cpulist": "0-3\n",
+        "sys/devices/system/node/node1/cpulist": "4-7\n",
+        "sys/devices/system/node/online": "0-1\n",
+        "proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu sse2 ht\n",
+    }
+    assert processor.facts(lay_out(tmp_path, files)) == {
+        "cpu_sockets": 2,
+        "cpu_physical_cores": 4,
+        "cpu_logical_cores": 8,
+        "numa_nodes": 2,
+        "cpu_max_mhz": 3700,
+        "cpu_governor": "powersave",
+        "virtual": False,
+    }
+
+
+def test_what_is_not_listed_is_unknown_and_never_zero(tmp_path: Path) -> None:
+    assert set(processor.facts(tmp_path).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("flags\t\t: fpu hypervisor sse2\n", True),
+        ("flags\t\t: fpu sse2\nbugs\t\t: hypervisor\n", False),
+        ("Features\t: fp asimd\n", None),
+    ],
+)
+def test_a_virtual_machine_shows_in_the_flags(cpuinfo: str, expected: bool | None) -> None:
+    assert processor.is_virtual(cpuinfo) is expected
+
+
+@needs_lscpu
+def test_the_counts_are_those_of_lscpu() -> None:
+    done = subprocess.run(
+        ["lscpu", "-a", "-p=CPU,CORE,SOCKET,NODE"], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(",") for line in done.stdout.splitlines() if not line.startswith("#")]
+    cpus, cores, sockets, nodes = (set(column) for column in zip(*rows, strict=True))
+    found = processor.facts(Path("/"))
+    assert found["cpu_logical_cores"] == len(cpus)
+    assert found["cpu_physical_cores"] == len(cores)
+    assert found["cpu_sockets"] == len(sockets)
+    assert found["numa_nodes"] in (None, len(nodes))
+
+
+# ---- disks ----------------------------------------------------------------------------------
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+23 22 0:21 / /data rw - xfs /dev/sdb1 rw
+24 23 0:22 / /data/shared\\040pictures rw - nfs4 server:/x rw
+25 22 0:23 / /tmp rw - ext4 /dev/sda2 rw
+26 22 0:24 / /tmp rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/", "ext4"),
+        ("/home/jane", "ext4"),
+        ("/data", "xfs"),
+        ("/database", "ext4"),
+        ("/data/shared pictures/cats", "nfs4"),
+        ("/tmp/x", "tmpfs"),
+    ],
+)
+def test_a_folder_lies_on_the_innermost_and_latest_mount(folder: str, expected: str) -> None:
+    assert type_of(folder, MOUNTS) == expected
+
+
+@pytest.mark.skipif(not os.path.ismount("/proc"), reason="there is no /proc")
+def test_proc_is_a_proc_even_where_the_folder_is_yet_to_be_made() -> None:
+    assert file_system(Path("/proc/bench/not-there")) == "proc"

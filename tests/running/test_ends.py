@@ -1,0 +1,72 @@
+"""The two ends of a sitting: real calibrations in real children."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.measure.device import Device
+from bench.running import ends
+from tests import command
+from tests.command import SUITE, bench
+
+
+def test_the_end_is_measured_by_the_sizes_of_the_start() -> None:
+    said: list[str] = []
+    start = ends.begun(Device("cpu", None), said.append)
+    assert start.start is not None
+    assert (start.end, start.after) == (None, None)
+    assert start.foreign_gpu_processes is None
+    whole = ends.ended(start, Device("cpu", None), said.append)
+    assert whole.end is not None
+    assert whole.end.sizes == start.start.sizes
+    assert whole.end != start.start
+    assert whole.start == start.start
+    assert whole.before is not None
+    assert whole.after is not None
+    assert whole.before.uptime_seconds is not None
+    assert whole.after.uptime_seconds is not None
+    assert 0 < whole.after.uptime_seconds - whole.before.uptime_seconds < 60
+    assert said == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a GPU that is not there")
+def test_a_calibration_that_fails_is_said_and_leaves_the_run_alone() -> None:
+    said: list[str] = []
+    sitting = ends.begun(Device("cuda", 0), said.append)
+    assert sitting.start is None
+    assert len(said) == 1
+    assert said[0].startswith("calibration failed: ")
+    assert ends.ended(sitting, Device("cuda", 0), said.append) == sitting
+    assert len(said) == 1
+
+
+def test_every_start_that_trains_is_a_sitting_and_one_that_does_not_is_none(
+    tmp_path: Path,
+) -> None:
+    here = command.place(tmp_path)
+    folder = here.folder / "out"
+    suite = here.suite(SUITE)
+    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    first = command.run_of(folder)
+    assert len(first.sittings) == 1
+    assert first.sittings[0].end is not None
+    record = min((folder / "cells").glob("*/record.json"))
+    record.unlink()
+    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    second = command.run_of(folder)
+    assert (second.sittings[0], len(second.sittings)) == (first.sittings[0], 2)
+    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    assert command.run_of(folder).sittings == second.sittings
+
+
+def test_a_sitting_that_is_killed_has_a_start_and_no_end(tmp_path: Path) -> None:
+    here = command.place(tmp_path)
+    folder = here.folder / "out"
+    with command.running(here, "run", here.suite(command.LONG), "--out", folder) as process:
+        command.wait_for_cell(folder, 2)
+        process.kill()
+        process.wait()
+    (sitting,) = command.run_of(folder).sittings
+    assert sitting.start is not None
+    assert sitting.end is None
