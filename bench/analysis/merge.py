@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations, product
 from typing import Any, NamedTuple
 
-from bench.analysis.rows import COMPARED, machine_of, missing_cells, results
+from bench.analysis.rows import compared_facts, machine_of, missing_cells, results
 from bench.analysis.summary import MARGIN
 from bench.identity import cell_identity
 from bench.schema import Failure, Result, Run
@@ -92,8 +92,12 @@ def on_reference_machine(run: Run, records: Sequence[Result | Failure]) -> Run:
 
 def there(run: Run, found: Iterable[Result]) -> list[Result]:
     """The results of cells that ran on the run's machine, with whatever threads."""
-    own = [getattr(run.machine, name) for name in COMPARED]
-    return [one for one in found if [getattr(one.machine, name) for name in COMPARED] == own]
+    own = run.machine
+    return [
+        one
+        for one in found
+        if compared_facts(one.machine) == compared_facts(own) and only_itself(one) in (None, own.id)
+    ]
 
 
 def _cell_ids(part: Part) -> dict[tuple[str, str, int], str]:

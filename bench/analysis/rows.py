@@ -210,8 +210,14 @@ def peak_memory_bytes(memory: Memory, machine: Machine) -> int | None:
 
 def machine_of(result: Result) -> tuple[object, ...]:
     """What two cells must share for their costs to compare: the machine, and the threads."""
-    machine = result.machine
-    return (*(getattr(machine, name) for name in COMPARED), result.execution.threads)
+    # Where a fact is unknown, a machine is like no other: only its own name tells it.
+    own = result.machine.id if result.keys.performance is None else None
+    return (*compared_facts(result.machine), own, result.execution.threads)
+
+
+def compared_facts(machine: Machine) -> tuple[object, ...]:
+    """What the costs depend on, so far as it is known."""
+    return tuple(getattr(machine, name) for name in COMPARED)
 
 
 # ---- reading rows ---------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bench import identity, schema
-from bench.analysis.merge import Merged, NotOneTask, Part, merge
-from bench.analysis.rows import missing_cells
+from bench.analysis.merge import Merged, NotOneTask, Part, merge, there
+from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import summarise
-from bench.schema import Failure, Result
+from bench.schema import Failure, Result, Sitting
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -55,6 +55,34 @@ def test_times_and_notes_are_those_of_all_runs() -> None:
     assert made.wall_seconds == 600.0
     assert (made.started_at, made.finished_at) == (later["started_at"], later["finished_at"])
     assert made.data_notes == ("3 hidden files were left out", "another")
+
+
+def test_sittings_are_those_of_all_runs() -> None:
+    sat = {name: (Sitting(start=None, load=load),) for name, load in (("a", 0.1), ("b", 0.9))}
+    parts = [part("a", [0]), part("b", [1])]
+    parts = [p._replace(run=p.run.model_copy(update={"sittings": sat[p.name]})) for p in parts]
+    assert merge(parts).run.sittings == sat["a"] + sat["b"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "ids", "mixed"),
+    [
+        ({}, ("one", "other"), False),  # a twin of the machine counts as it
+        ({"power_limit_watts": None}, ("one", "other"), True),
+        ({"power_limit_watts": None}, ("one", "one"), False),
+        ({"power_limit_watts": None}, ("one", None), True),
+    ],
+)
+def test_a_machine_of_which_something_is_unknown_is_like_no_other(
+    fact: dict[str, None], ids: tuple[str, str | None], mixed: bool
+) -> None:
+    parts = []
+    for seed, name in enumerate(ids):
+        one = part(str(seed), [seed], machine=records.GPU.model_copy(update={**fact, "id": name}))
+        parts.append(one)
+    made = merge(parts)
+    assert summarise(made.run, made.records).mixed_machines == mixed
+    assert len(there(made.run, results(made.records))) == (4 if mixed else 8)
 
 
 def test_a_run_that_still_runs_makes_the_whole_unfinished() -> None:

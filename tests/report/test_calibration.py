@@ -32,7 +32,7 @@ def texts(asked: Run) -> tuple[str, str, str]:
     found = [records.result(records.cell("resnet18", "partial", 0))]
     summary = summarise(asked, found)
     return (
-        shown(views.end(Path("out"), asked, found), width=200),
+        "\n".join(shown(views.end(Path("out"), asked, found), width=200)),
         markdown.document(asked, found, summary, ()),
         page.document(asked, found, summary, {}),
     )
@@ -42,7 +42,7 @@ def test_unstable_times_are_said_at_the_end_in_the_report_and_on_the_page() -> N
     terminal, report, html = texts(run(SHAKY))
     assert f"note: {WARNING}" in terminal
     assert WARNING in report.replace("\\", "")
-    assert WARNING in unescape(html)
+    assert WARNING in unescape(html).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_stable_run_and_one_without_calibration_say_nothing() -> None:
