@@ -96,7 +96,8 @@ def there(run: Run, found: Iterable[Result]) -> list[Result]:
     return [
         one
         for one in found
-        if compared_facts(one.machine) == compared_facts(own) and only_itself(one) in (None, own.id)
+        if compared_facts(one.machine) == compared_facts(own)
+        and (one.keys.performance is not None or one.machine.id == own.id)
     ]
 
 
