@@ -18,7 +18,7 @@ from bench.measure.device import Device
 from bench.measure.meters import synchronize
 from bench.schema import Calibration
 
-SECONDS: Mapping[str, float] = {"cpu": 0.7, "cuda": 2.4}
+SECONDS: Mapping[str, float] = {"cpu": 0.65, "cuda": 2.4}
 """Of all probes together, by type of device, warm-up and the search for a size included."""
 
 RUNS = 3
