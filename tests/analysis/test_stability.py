@@ -56,7 +56,7 @@ def test_more_is_told_as_the_change_of_speed(changed: dict[str, float], text: st
 
 
 def test_the_bound_is_the_same_in_both_directions() -> None:
-    slower, faster = calibration(loop_seconds=0.0211), calibration(loop_seconds=0.020 / 1.055)
+    slower, faster = calibration(loop_seconds=0.02102), calibration(loop_seconds=0.020 / 1.051)
     for end in (slower, faster):
         assert unstable(run(Sitting(start=START, end=end))) is not None
         assert unstable(run(Sitting(start=end, end=START))) is not None
