@@ -134,18 +134,21 @@ def cell_id(cell: Cell) -> str:
 def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
     """What the key of a bucket is made of, by dotted path; for the task, see `cell_identity`.
 
-    Whatever changes the numerics may change the speed as well, so the facts of "performance" hold
-    those of "numerics".
+    Null is unknown: what a CPU does not have is left out. Whatever changes the numerics may change
+    the speed as well, so the facts of "performance" hold those of "numerics".
     """
-    wanted = {"numerics", bucket}
+    wanted, beside = {"numerics", bucket}, OF_GPU if machine.device == "cpu" else frozenset()
     found = (*leaves(execution, "execution."), *leaves(machine, "machine."))
-    return {path: value for path, value, _ in found if BUCKETS[path] in wanted}
+    return {
+        path: value
+        for path, value, _ in found
+        if BUCKETS[path] in wanted and not (value is None and path in beside)
+    }
 
 
 def unknown_facts(facts: Mapping[str, Any]) -> list[str]:
     """The paths of a key's facts that nobody could tell."""
-    beside_the_point = OF_GPU if facts["machine.device"] == "cpu" else frozenset()
-    return [path for path, value in facts.items() if value is None and path not in beside_the_point]
+    return [path for path, value in facts.items() if value is None]
 
 
 def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
