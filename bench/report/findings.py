@@ -4,11 +4,11 @@ A text comes in pieces, so that a format can set names apart; it escapes every p
 all. `plain` joins the pieces of formats that set nothing apart.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bench.analysis.rows import Row, comparable_cost, machine_of, results
+from bench.analysis.machines import reference
+from bench.analysis.rows import Row, comparable_cost, results
 from bench.analysis.summary import Comparison, Summary
 from bench.report import units
 from bench.schema import Failure, Result, Run
@@ -195,13 +195,12 @@ def mixed_machines(records: Sequence[Result | Failure], summary: Summary) -> Tex
     if not summary.mixed_machines:
         return ()
     ok = results(records)
-    (most, count), *_ = Counter(map(machine_of, ok)).most_common()
-    first = next(result for result in ok if machine_of(result) == most)
-    threads = units.plural(first.execution.threads, "thread")
+    measured = reference(ok)
+    threads = units.plural(measured[0].execution.threads, "thread")
     return (
         "The cells ran on different machines, or with different numbers of threads: times and "
-        f"memory are of the {count:,} of {len(ok):,} ok cells on ",
-        Name(units.device(first.machine)),
+        f"memory are of the {len(measured):,} of {len(ok):,} ok cells on ",
+        Name(units.device(measured[0].machine)),
         f", {threads}, and unknown for what did not run there.",
     )
 

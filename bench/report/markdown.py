@@ -7,7 +7,7 @@ measured is said as plainly as what was. Long tables end early: the files have t
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from bench.analysis.merge import there
+from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
 from bench.report import classes, facts, findings, formats, protocol, standings, tables, units
@@ -233,14 +233,23 @@ def mistakes(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
         return ["Nothing is recommended."]
     which = f"the {WORST} worst of {len(found):,} classes" if len(found) > WORST else "by class"
     where = ": see `tables/classes.csv` for all" if len(found) > WORST else ", the worst first"
-    calibration = 100 * classes.calibration_error(records, summary.recommended)
+    calibration = calibration_error(records, summary.recommended)
     return [
         f"{row_name(summary.recommended)} on test, {which}{where}; means over its seeds, 95 %: "
         "Wilson interval.",
         formats.markdown(classes.table(found[:WORST])),
-        f"Its confidence is off by {units.three_digits(calibration)} points on average (expected "
-        "calibration error on test, 15 bins, mean over its seeds).",
+        f"Its confidence is off by {calibration}.",
     ]
+
+
+def calibration_error(records: Sequence[Result | Failure], row: Row) -> str:
+    """How far the confidence is off, with its range over seeds."""
+    found = classes.calibration_error(records, row)
+    mean, least, most = (
+        units.three_digits(100 * value) for value in (found.mean, found.minimum, found.maximum)
+    )
+    seeds = "one seed" if found.n == 1 else f"{least} to {most} over {found.n} seeds"
+    return f"{mean} points on average (expected calibration error on test, 15 bins; {seeds})"
 
 
 WORST = 10
@@ -264,13 +273,20 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
     ):
         if row := lowest(summary, cost):
             lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}).")
-    whole = [
-        one.energy.attributed_joules for one in there(run, ok) if one.cost.features != "reused"
-    ]
-    if joules := [energy for energy in whole if energy is not None]:
-        lines.append(f"- GPU energy, mean per cell: {units.three_digits(fmean(joules))} J.")
+    lines += energy(ok)
     table = formats.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
+
+
+def energy(ok: Sequence[Result]) -> list[str]:
+    """Mean and range over the whole cells on the reference machine whose energy is known."""
+    whole = [one.energy.attributed_joules for one in reference(ok) if one.cost.features != "reused"]
+    known = [joules for joules in whole if joules is not None]
+    if not known:
+        return []
+    mean, least, most = map(units.three_digits, (fmean(known), min(known), max(known)))
+    over = f"of {len(known):,} of {units.plural(len(ok), 'ok cell')}"
+    return [f"- GPU energy of a cell: mean {mean} J ({least} to {most} J), {over}."]
 
 
 def lowest(summary: Summary, cost: str) -> Row | None:

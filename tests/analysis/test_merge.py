@@ -189,3 +189,24 @@ def test_identities_that_differ_are_refused_even_without_a_record_to_tell_why() 
     problems = refused(part("a", [0])._replace(records=[]), other)
     assert len(problems) == 4
     assert problems[0].startswith("resnet18 · partial, seed 0: resnet18-partial-s0-")
+
+
+def test_a_fallback_of_any_run_is_told_with_all_that_was_missing() -> None:
+    def fell_back(one: Part, file: str) -> Part:
+        lacked = schema.MissingWeights(
+            architecture="resnet18", file=file, address=None, folder="~/w", why="not there"
+        )
+        source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(lacked,))
+        return one._replace(run=one.run.model_copy(update={"source": source}))
+
+    later = [fell_back(part("b", [1]), "b.pth"), fell_back(part("c", [2]), "c.pth")]
+    source = merge([part("a", [0]), *later]).run.source
+    assert source.fell_back
+    assert [one.file for one in source.missing] == ["b.pth", "c.pth"]
+
+
+def test_duplicates_that_any_run_found_are_told() -> None:
+    first, other = part("a", [0]), part("b", [1])
+    found = other.run.model_copy(update={"duplicates": {"train/test": 3, "train/val": 1}})
+    made = merge([first, other._replace(run=found)]).run
+    assert made.duplicates == {"train/test": 3, "train/val": 1}

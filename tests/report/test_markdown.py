@@ -243,14 +243,36 @@ def test_reused_features_are_marked_explained_and_never_the_cheapest() -> None:
     assert "- Least memory: slow · partial" in section(marked, "Costs")
 
 
-def test_energy_that_was_saved_by_reused_features_is_in_no_mean() -> None:
-    def spent(one: Failure | Result, joules: float) -> Result:
-        energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
-        return Result.model_validate({**one.model_dump(), "energy": energy})
+def spent(one: Failure | Result, joules: float) -> Result:
+    energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
+    return Result.model_validate({**one.model_dump(), "energy": energy})
 
+
+def test_a_mean_of_energies_comes_with_its_range_and_number() -> None:
+    asked, (slow, quick) = two()
+    text = report(asked, [spent(slow, 100.0), spent(quick, 9000.0)])
+    assert "GPU energy of a cell: mean 4,550 J (100 to 9,000 J), of 2 of 2 ok cells." in text
+
+
+def test_the_error_of_confidence_comes_with_its_range_over_seeds() -> None:
+    asked = run(["a"], ["partial"], seeds=[0, 1])
+    found: list[Failure | Result] = []
+    for seed, ece in enumerate((0.02, 0.05)):
+        one = result(cell("a", "partial", seed))
+        test = one.quality.test.model_copy(update={"ece": ece})
+        quality = one.quality.model_copy(update={"test": test})
+        found.append(one.model_copy(update={"quality": quality}))
+    text = section(report(asked, found), "What the recommended gets wrong")
+    assert "off by 3.50 points on average" in text
+    assert "15 bins; 2.00 to 5.00 over 2 seeds)" in text
+
+
+def test_energy_that_was_saved_by_reused_features_is_in_no_mean() -> None:
     asked, (slow, quick) = two()
     both = [spent(slow, 500.0), records.reused(spent(quick, 3.0))]
-    assert "GPU energy, mean per cell: 500 J." in report(asked, [*both])
+    assert "GPU energy of a cell: mean 500 J (500 to 500 J), of 1 of 2 ok cells." in report(
+        asked, [*both]
+    )
     assert "GPU energy" not in report(asked, [slow, both[1]])
 
 
