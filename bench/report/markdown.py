@@ -10,7 +10,18 @@ from statistics import fmean
 from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
-from bench.report import classes, facts, findings, formats, protocol, standings, tables, units
+from bench.report import (
+    certainty,
+    classes,
+    facts,
+    findings,
+    formats,
+    gaps,
+    protocol,
+    standings,
+    tables,
+    units,
+)
 from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
@@ -123,12 +134,9 @@ def fact_text(fact: facts.Fact) -> str:
 
 def reasons(run: Run, summary: Summary) -> list[str]:
     """The rule of the choice, who is tied, and who could not win."""
-    rule = said(findings.rule(run, summary))
-    if summary.metric == "balanced_accuracy":
-        rule += " Balanced accuracy is no proportion of images: its intervals are approximate."
     tied = [(f"{row.name} ({numbers(row, summary)})",) for row in summary.tied]
     named = ["Tied, the leader first:", *items(tied)] if len(tied) > 1 else []
-    return [rule, *named, *disqualified(summary)]
+    return [said(certainty.rule(run, summary)), *named, *disqualified(summary)]
 
 
 def numbers(row: Row, summary: Summary) -> str:
@@ -156,10 +164,7 @@ def compared(summary: Summary) -> list[str]:
     if summary.leader is None or not summary.comparisons:
         return ["Nothing to compare: fewer than two rows are complete."]
     return [
-        f"Leader: {name(summary.leader.name)}. {findings.BEHIND} p: two-sided, Holm's adjustment "
-        "over this table, the leader taken for given; tied is decided by the stricter comparison "
-        "above. Settled by: seeds for each row on the same images, or val images with the same "
-        "seeds; a dash where that alone would not do.",
+        f"Leader: {name(summary.leader.name)}. {certainty.BEHIND} {certainty.COMPARED}",
         *shown(standings.comparisons(summary), "comparisons"),
     ]
 
@@ -193,8 +198,7 @@ def front(summary: Summary) -> list[str]:
     if not summary.front:
         return ["None: no row is complete."]
     return [
-        "The Pareto front: for each of the others there is one that is, beyond noise, better in "
-        "val score, train time, memory, parameters or latency, and in none of these worse.",
+        certainty.FRONT,
         *shown(standings.front(summary), "front"),
     ]
 
@@ -272,7 +276,10 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
         ("Least memory", "peak_memory_bytes"),
     ):
         if row := lowest(summary, cost):
-            lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}).")
+            complete = [one for one in summary.rows if one.complete]
+            lacking = findings.unknown_for(cost, complete)
+            others = f"; {units.COSTS[cost]} is {lacking} complete" if lacking else ""
+            lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}){others}.")
     lines += energy(ok)
     table = formats.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
@@ -309,9 +316,9 @@ def pictures(plots: Iterable[str]) -> list[str]:
 def not_measured(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
     """Failures, missing cells, and quantities that this run could not give."""
     return [
-        *items(findings.failures(summary)),
-        *items(findings.missing(summary)),
-        *items([(line,) for line in findings.unmeasured(run, records)]),
+        *items(gaps.failures(summary)),
+        *items(gaps.missing(summary)),
+        *items([(line,) for line in gaps.unmeasured(run, records)]),
     ]
 
 

@@ -94,7 +94,9 @@ def report(
         with store.locked(place), status(out, "writing the report"):
             derived.write(place, made)
     headline = findings.plain(findings.headline(made.run, made.records, made.summary))
-    for line in (headline, *answers(made.summary, made.limits), *files(place)):
+    caution = findings.plain(findings.one_seed(made.run, made.summary))
+    said = [headline, *([caution] if caution else [])]
+    for line in (*said, *answers(made.summary, made.limits), *files(place)):
         out.print(Text(plain(line)))
 
 

@@ -77,6 +77,27 @@ def test_images_alone_would_leave_out_the_best_where_whole_trainings_are_lucky()
 
 
 @pytest.mark.parametrize(
+    ("skills", "num_images", "luck", "tied", "wrong"),
+    [
+        (EQUAL, 2000, 0.003, (0.6, 0.9), 0.05),
+        (EQUAL[:6], 1000, 0.01, (0.2, 0.5), 0.15),
+        (EQUAL[:2], 400, 0.02, (0.55, 0.85), 0.45),
+    ],
+)
+def test_one_seed_promises_no_such_thing_where_whole_trainings_are_lucky(
+    skills: Sequence[float],
+    num_images: int,
+    luck: float,
+    tied: tuple[float, float],
+    wrong: float,
+) -> None:
+    # What bench/report/certainty.py says of one seed.
+    found = rates(skills, num_images, 1, luck)
+    assert tied[0] <= found.all_best_tied <= tied[1]
+    assert found.wrong_winner <= wrong
+
+
+@pytest.mark.parametrize(
     ("num_rows", "num_seeds", "luck"), [(2, 1, 0.0), (6, 3, 0.0), (12, 3, 0.003), (12, 1, 0.0)]
 )
 def test_the_visible_difference_is_found_in_about_four_of_five_suites(
@@ -87,8 +108,8 @@ def test_the_visible_difference_is_found_in_about_four_of_five_suites(
     for _ in range(20):
         found, _ = suites.drawn(draw, [0.0] + [-0.01] * (num_rows - 1), 2000, num_seeds, luck)
         behind = contrasts(found)
-        limit = simultaneous(found, behind, MARGIN).first_limit
-        seen.append(visible_difference(behind, limit, MARGIN))
+        told = simultaneous(found, behind, MARGIN)
+        seen.append(visible_difference(behind, told.rows_R, told.first_limit, MARGIN))
     difference = float(np.median(np.array(seen, dtype=float)))
     skills = [0.0] + [-difference] * (num_rows - 1)
     # Once a row is left out, the rest are held to a lower limit: hence more than 80 % of many.

@@ -8,7 +8,7 @@ from bench.analysis.machines import reference
 from bench.analysis.merge import on_reference_machine
 from bench.analysis.summary import summarise
 from bench.report import tables
-from bench.schema import Result
+from bench.schema import Machine, Result
 from tests import records
 from tests.records import cell, executed, result, run
 
@@ -37,9 +37,7 @@ def test_most_results_decide() -> None:
 
 @pytest.mark.parametrize("machine", [records.CPU, OTHER])
 @pytest.mark.parametrize("order", [1, -1])
-def test_where_two_have_as_many_the_row_and_the_run_agree(
-    machine: records.Machine, order: int
-) -> None:
+def test_where_two_have_as_many_the_row_and_the_run_agree(machine: Machine, order: int) -> None:
     asked = run(*ROWS, machine=machine)
     found = [
         result(cell("resnet50", "fine_tuning", 0)),

@@ -46,7 +46,7 @@ def test_a_tie_is_the_headline_and_the_recommendation_with_its_reason() -> None:
     assert headline == (
         "**From random weights, no single winner: 2 of 2 are tied. Recommended: quick · partial, "
         "because it has the lowest train time of these (20.0 s), with 94.0 % top-1 accuracy on val "
-        "and 94.0 % on test.**"
+        "and 94.0 % on test; the highest on val is 95.0 % (slow · partial).**"
     )
 
 
@@ -77,8 +77,8 @@ def test_a_winner_that_stands_alone_is_the_headline_with_its_lead() -> None:
     )
     # 290 of 400 images between them: sd of a difference sqrt(p (1 - p) / (N - 1)), p = 0.725.
     assert text.split("\n")[2] == (
-        "**good · partial wins with 97.5 % top-1 accuracy on val and 95.0 % on test, 72.5 ± 2.2 "
-        "points of val ahead of poor · partial.**"
+        "**good · partial wins with 97.5 % top-1 accuracy on val and 95.0 % on test, 72.5 "
+        "points of val ahead of poor · partial (standard error 2.2).**"
     )
     assert "Tied, " not in section(text, "Why")
 

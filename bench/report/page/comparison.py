@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from bench.analysis.rows import Row, Score, comparable_cost, status_counts
 from bench.analysis.summary import Summary
-from bench.report import findings, units
+from bench.report import certainty, units
 from bench.report.charts import palette
 
 SHOWN = 100
@@ -49,7 +49,7 @@ def lines(summary: Summary) -> list[Line]:
     """The first rows of the table."""
     look = palette.look(summary)
     tied = set(summary.tied)
-    verdicts = findings.verdicts(summary)
+    verdicts = certainty.verdicts(summary)
     return [
         Line(
             architecture=row.architecture,
