@@ -11,6 +11,7 @@ from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
 from bench.report import (
+    canvas,
     certainty,
     classes,
     facts,
@@ -25,6 +26,7 @@ from bench.report import (
 from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
+from bench.report.plots import fitting
 from bench.schema import Failure, Result, Run
 
 PLOTS = {
@@ -67,7 +69,7 @@ def document(
         *("## Best of each", *best_of_each(summary)),
         *("## What the recommended gets wrong", *mistakes(run, records, summary)),
         *("## Costs", *costs(run, records, summary)),
-        *("## Plots", *pictures(plots)),
+        *("## Plots", *pictures(run, summary, plots)),
         *("## Failed, missing, not measured", *not_measured(run, records, summary)),
         *("## Protocol", listed(protocol.protocol(run, records))),
         *("## Machine and versions", listed(protocol.machines(run, records))),
@@ -303,11 +305,12 @@ def lowest(summary: Summary, cost: str) -> Row | None:
     return min(known, key=known.__getitem__, default=None)
 
 
-def pictures(plots: Iterable[str]) -> list[str]:
-    """The plots that were drawn, embedded by relative path."""
+def pictures(run: Run, summary: Summary, plots: Iterable[str]) -> list[str]:
+    """The plots that were drawn, embedded by relative path, and which rows have no room there."""
     drawn = set(plots)
     found = [f"![{title}](plots/{stem}.png)" for stem, title in PLOTS.items() if stem in drawn]
-    return found or ["None: no cell is ok."]
+    shown = canvas.no_room(run, fitting(summary))
+    return [*found, *([shown] if shown else [])] if found else ["None: no cell is ok."]
 
 
 # ---- what limits it -------------------------------------------------------------------------
@@ -329,7 +332,8 @@ def row_name(row: Row) -> str:
 
 FILES = """\
 - `report.html`: this report as a page, with its charts and the images that were mistaken.
-- `results.csv`: one row per cell, every number of its record; `tables/`: the tables of this report
-  as Markdown, CSV (unrounded) and LaTeX; `plots/`: the plots as PNG and SVG.
+- `results.csv`: one row per cell, the single numbers of its record (curves and confusion matrices
+  stay there); `tables/`: the tables of this report, whole, as Markdown, CSV (unrounded) and LaTeX;
+  `plots/`: the plots as PNG and SVG.
 - `run.json`, `split.csv` and `cells/*/record.json` of a run folder are what was measured.
   Everything else is derived from them and can be written again at any time."""

@@ -77,7 +77,7 @@ def test_where_nothing_fits_the_least_there_is_shows_by_how_far(budget: Budget, 
         ),
         (
             0.2,
-            "Within 20 points of the best, the lowest train time, then known peak memory is that of",
+            "Within 20 points of the best, the lowest train time, then known peak memory is that",
         ),
     ],
 )

@@ -195,6 +195,31 @@ def test_pretrained_weights_carry_no_warning_and_the_start_of_their_hash() -> No
     assert "- Weights of a: imagenet IMAGENET1K_V1, sha256 f37072fd." in text
 
 
+def test_hundreds_of_architectures_are_counted_in_the_protocol() -> None:
+    names = [f"net_{i}" for i in range(300)]
+    asked = run(names, ["partial"])
+    steps = asked.preprocessing["net_0"]
+    sizes = {name: steps.model_copy(update={"resize_size": i % 30}) for i, name in enumerate(names)}
+    asked = asked.model_copy(update={"preprocessing": sizes})
+    found: list[Failure | Result] = [result(cell(name, "partial", 0)) for name in names]
+    lines = section(report(asked, found), "Protocol").strip().split("\n")
+    assert any(
+        line.startswith("- Weights of net_0, ") and "net_11 and 288 more: random" in line
+        for line in lines
+    )
+    assert sum(line.startswith("- Preprocessing") for line in lines) == 25
+    assert "- Preprocessing: 6 more: see run.json." in lines
+
+
+def test_why_plots_show_some_rows_only_is_said() -> None:
+    names = [f"net_{i}" for i in range(13)]
+    asked = run(names, ["partial"])
+    found: list[Failure | Result] = [result(cell(name, "partial", 0)) for name in names]
+    text = section(report(asked, found, plots=("accuracy",)), "Plots")
+    assert "Shown: 12 of 13 architectures, those with the best val scores" in text
+    assert "Shown:" not in section(report(*two(), plots=("accuracy",)), "Plots")
+
+
 def test_the_protocol_gives_data_seeds_recipe_and_preprocessing() -> None:
     asked = run(["a"], ["partial", "two_phase"], seeds=[3, 5])
     asked = asked.model_copy(update={"duplicates": {"train/test": 2, "train/val": 0}})

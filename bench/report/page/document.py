@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
-from bench.report import certainty, facts, findings, gaps, protocol, tables, units
+from bench.report import certainty, facts, findings, gaps, protocol, standings, tables, units
 from bench.report.charts import (
     accuracy_cost,
     confusion,
@@ -64,8 +64,13 @@ def document(
         header=comparison.HEADER,
         lines=comparison.lines(summary),
         num_rows=len(summary.rows),
+        shown=comparison.SHOWN,
         rule=certainty.rule(run, summary),
         behind=certainty.BEHIND,
+        compared=certainty.COMPARED,
+        comparisons=standings.comparisons(summary),
+        worth=certainty.FRONT,
+        front=standings.front(summary),
         memory=facts.MEMORY[run.profile],
         by_strategy=comparison.by_strategy(summary),
         by_architecture=comparison.by_architecture(summary),
