@@ -156,7 +156,7 @@ def judge(
         tied=(leader, *(one.row for one in comparisons if one.tied)),
         comparisons=comparisons,
         front=pareto.front(complete, outcomes, told.last_limit, margin),
-        visible_difference=power.visible_difference(behind, told.rows_R, told.first_limit, margin),
+        visible_difference=power.visible_difference(behind, told.rows_R, told.last_limit, margin),
     )
 
 

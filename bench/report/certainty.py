@@ -75,7 +75,7 @@ BEHIND = (
 
 VISIBLE = (
     "A true difference of about this size between the leader and a row close behind it is found in "
-    "80 of 100 suites like this, a smaller one less often."
+    "about 80 of 100 suites like this, a smaller one less often."
 )
 VISIBLE_WITH_ONE_SEED = "Of images alone: the luck of a training, unknown here, adds to it."
 
