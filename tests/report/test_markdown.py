@@ -273,6 +273,15 @@ def spent(one: Failure | Result, joules: float) -> Result:
     return Result.model_validate({**one.model_dump(), "energy": energy})
 
 
+def test_the_cheapest_of_those_that_are_known_says_how_many_are_not() -> None:
+    asked, (slow, quick) = two()
+    assert isinstance(quick, Result)
+    costs = section(report(asked, [slow, records.reused(quick)]), "Costs")
+    (line,) = [line for line in costs.split("\n") if line.startswith("- Quickest to train: slow")]
+    assert line.endswith("; train time is unknown for 1 of 2 complete.")
+    assert "unknown" not in section(report(*two()), "Costs")
+
+
 def test_a_mean_of_energies_comes_with_its_range_and_number() -> None:
     asked, (slow, quick) = two()
     text = report(asked, [spent(slow, 100.0), spent(quick, 9000.0)])

@@ -68,6 +68,7 @@ def document(
         rule=certainty.rule(run, summary),
         behind=certainty.BEHIND,
         compared=certainty.COMPARED,
+        leading=("The leader is ", *findings.named(summary.leader)) if summary.leader else (),
         comparisons=standings.comparisons(summary),
         worth=certainty.FRONT,
         front=standings.front(summary),
