@@ -264,6 +264,7 @@ def closing(
     """The finding, the failures and the files, line by line."""
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
     lines = [findings.plain(findings.headline(run, records, summary))]
+    lines += [findings.plain(text)] if (text := findings.one_seed(run, summary)) else []
     lines += [marks] if (marks := legend(summary)) else []
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
@@ -286,8 +287,8 @@ def legend(summary: Summary) -> str:
     """What the marks of the table mean; empty where there is no choice to mark."""
     if len(summary.tied) < 2:
         return ""
-    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-    return f"* highest mean val, = tied with it, + lowest {order} of these"
+    lowest = findings.lowest(summary, summary.tied)
+    return f"* highest mean val, = tied with it, + {lowest} of these"
 
 
 TOP = 10

@@ -83,3 +83,24 @@ def test_an_image_that_is_gone_has_a_line_and_no_thumbnail(tmp_path: Path) -> No
     assert line.startswith("no thumbnail: ")
     assert gone.key in line
     assert store.read_thumbnails(tmp_path).keys() == {1, 3}
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_damaged_record_has_a_line_and_counts_as_not_ok(tmp_path: Path, part: str) -> None:
+    pictures = command.place(tmp_path).folder / "pictures"
+    dataset = sources.scan(str(pictures))
+    images = Images(dataset, make_split(dataset, None, None, 0), records.data())
+    scores = {"test": records.scores(correct=1, num_images=4, num_classes=2)}
+    ok = BEST.model_copy(update={"quality": BEST.quality.model_copy(update=scores)})
+    packed = getattr(WORSE.quality, part).predictions
+    cut = {"predictions": packed.model_copy(update={"classes": packed.classes[:8]})}
+    cut_part = {part: getattr(WORSE.quality, part).model_copy(update=cut)}
+    bad = WORSE.model_copy(update={"quality": WORSE.quality.model_copy(update=cut_part)})
+    folder = tmp_path / "run"
+    asked = records.run(["resnet18"], ["fine_tuning"], (0, 1), keep_weights="winner")
+    store.write_run(folder, asked)
+    for record in (ok, bad):
+        store.write_record(folder, record)
+    (line,) = finish.finish(folder, asked, images, NO_CACHE)
+    assert line.startswith(f"the record of {bad.cell_id} is damaged: quality.{part}.predictions.")
+    assert store.read_thumbnails(folder).keys() == {1, 2, 3}

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import os
 import re
 import subprocess
@@ -243,6 +244,25 @@ def test_records_of_two_tasks_in_one_folder_are_refused_by_the_field(
     assert said.code == 6
     assert "data.split_sha256" in said.err
     assert "Traceback" not in said.err
+    assert not (folder / "report.md").exists()
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize("column", ["labels", "classes", "confidences"])
+def test_damaged_predictions_are_refused_by_cell_part_and_column(
+    tmp_path: Path, bench: Bench, part: str, column: str
+) -> None:
+    folder = finished(tmp_path / "run")
+    cell_id = store.read_run(folder).cells[1]
+    path = folder / "cells" / cell_id / "record.json"
+    record = json.loads(path.read_text("utf-8"))
+    packed = record["quality"][part]["predictions"]
+    packed[column] = packed[column][:-12] + "AAAAAAAAAAA="
+    path.write_text(json.dumps(record), "utf-8")
+    said = bench("report", folder)
+    assert said.code == 6
+    assert f"1 record is damaged, such as that of {cell_id} (quality.{part}." in said.err
+    assert f"predictions.{column}" in said.err
     assert not (folder / "report.md").exists()
 
 

@@ -92,6 +92,22 @@ def test_the_end_marks_the_winner_and_what_is_recommended() -> None:
     assert lines[-3:] == ["done: 3 ok · 8 min 32 s", "report: out/report.html", "  out/report.md"]
 
 
+def test_more_seeds_need_no_caution_about_one() -> None:
+    run = records.run(["resnet18", "resnet50"], ["partial"], seeds=(0, 1))
+    lines = shown(views.end(Path("out"), run, records.drawn(run, ["partial"])), width=200)
+    assert not any("One seed" in line for line in lines)
+
+
+def test_the_lowest_of_costs_that_are_not_all_known_is_called_so_in_the_legend() -> None:
+    run = records.run(["resnet18", "resnet50"], ["partial"])
+    found = [
+        records.result(records.cell("resnet18", "partial", 0)),
+        records.reused(records.result(records.cell("resnet50", "partial", 0))),
+    ]
+    text = " ".join(shown(views.end(Path("out"), run, found), width=200))
+    assert "+ lowest known train time, then known peak memory of these" in text
+
+
 def test_a_winner_needs_no_legend() -> None:
     run = records.run(["resnet18", "resnet50"], ["partial"])
     found = [
@@ -104,6 +120,7 @@ def test_a_winner_needs_no_legend() -> None:
         ["resnet18", "partial"],
     ]
     assert not any("tied with it" in line for line in lines)
+    assert "One seed: how much a training varies is unknown," in " ".join(lines)
     assert any("resnet50 · partial wins with 95.0 %" in line for line in lines)
 
 

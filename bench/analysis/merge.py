@@ -4,15 +4,15 @@ Runs merge where the tasks of their cells agree but for the seed. What the suite
 (where weights are looked for first, which are kept) may differ, and so may the machines.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product
 from typing import Any, NamedTuple
 
-from bench.analysis.rows import compared_facts, machine_of, missing_cells, results
+from bench.analysis.machines import compared_facts, reference
+from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import MARGIN
 from bench.identity import cell_identity
-from bench.schema import Failure, Result, Run
+from bench.schema import Failure, Result, Run, Source
 
 
 class Part(NamedTuple):
@@ -79,26 +79,13 @@ def merge(parts: Sequence[Part]) -> Merged:
 
 
 def on_reference_machine(run: Run, records: Sequence[Result | Failure]) -> Run:
-    """The run as of the machine of most ok cells, whose costs are compared."""
-    ok = results(records)
-    machines = Counter(map(machine_of, ok))
-    if len(machines) < 2:
+    """The run as of the machine whose costs are compared."""
+    measured = reference(results(records))
+    if not measured or compared_facts(measured[0].machine) == compared_facts(run.machine):
         return run
-    reference = max(machines, key=lambda machine: machines[machine])
-    machine = next(result.machine for result in ok if machine_of(result) == reference)
+    machine = measured[0].machine
     profile = "gpu" if machine.device == "cuda" else "cpu"
     return run.model_copy(update={"machine": machine, "profile": profile})
-
-
-def there(run: Run, found: Iterable[Result]) -> list[Result]:
-    """The results of cells that ran on the run's machine, with whatever threads."""
-    own = run.machine
-    return [
-        one
-        for one in found
-        if compared_facts(one.machine) == compared_facts(own)
-        and (one.keys.performance is not None or one.machine.id == own.id)
-    ]
 
 
 def _cell_ids(part: Part) -> dict[tuple[str, str, int], str]:
@@ -136,12 +123,29 @@ def _as_one(runs: Sequence[Run], seeds: Sequence[int], cells: tuple[str, ...]) -
             "cells": cells,
             "status": open_runs[0] if open_runs else "finished",
             "data_notes": tuple(dict.fromkeys(chain(*(run.data_notes for run in runs)))),
+            "duplicates": _duplicates(runs),
+            "source": _source([run.source for run in runs]),
             "started_at": min(run.started_at for run in runs),
             "finished_at": None if None in ends else max(end for end in ends if end),
             "wall_seconds": sum(run.wall_seconds for run in runs),
             "sittings": tuple(chain(*(run.sittings for run in runs))),
         }
     )
+
+
+def _duplicates(runs: Sequence[Run]) -> dict[str, int]:
+    """The most images of identical bytes that any of the runs found."""
+    found: dict[str, int] = {}
+    for parts, count in chain.from_iterable(run.duplicates.items() for run in runs):
+        found[parts] = max(count, found.get(parts, 0))
+    return found
+
+
+def _source(sources: Sequence[Source]) -> Source:
+    """Where the weights came from; what any run fell back from must be told, and all it lacked."""
+    told = next((source for source in sources if source.fell_back), sources[0])
+    missing = dict.fromkeys(chain.from_iterable(source.missing for source in sources))
+    return told.model_copy(update={"missing": tuple(missing)})
 
 
 # ---- what must agree ------------------------------------------------------------------------

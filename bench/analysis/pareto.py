@@ -28,13 +28,16 @@ def front(rows: Sequence[Row], found: Outcomes, limit: float, margin: float) -> 
     """The noise-aware Pareto front of complete rows, which come by val, in their order.
 
     Val scores differ beyond noise where they are `limit` standard errors apart, and no less than
-    `margin`. An unknown cost is the worst there is. "Beyond noise" is not transitive, so a row is
-    left out only for one that is on the front.
+    `margin`. Of a row with an unknown cost it cannot be said that another is worse in nothing, nor
+    that it is: it is on the front and leaves no other out. A cost that no row has does not count.
+    "Beyond noise" is not transitive, so a row is left out only for one that is on the front.
     """
     freedoms = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
     limits = (limit, float(on_t_scale(limit, freedoms)[0]))
     costs_RV = costs(rows)
-    candidates_S = np.flatnonzero(undominated(found.means_R, costs_RV))
+    known_R = np.isfinite(costs_RV).all(axis=1)
+    places_K = np.flatnonzero(known_R)
+    candidates_S = places_K[undominated(found.means_R[known_R], costs_RV[known_R])]
     dominated_SR = np.zeros((len(candidates_S), len(rows)), dtype=np.bool_)
     for start in range(0, len(candidates_S), BLOCK):
         some_S = candidates_S[start : start + BLOCK]
@@ -43,13 +46,16 @@ def front(rows: Sequence[Row], found: Outcomes, limit: float, margin: float) -> 
             dominated_SR[start : start + BLOCK, block] = _dominates(
                 some_S, block, costs_RV, found, limits, margin
             )
+    dominated_SR[:, ~known_R] = False
     return tuple(rows[row] for row in _kept(dominated_SR, candidates_S, found.means_R))
 
 
 def costs(rows: Sequence[Row]) -> Floats:
-    """Costs of the rows, [R, V]; infinite where unknown."""
+    """Costs of the rows, [R, V]; infinite where unknown, zero where none of them has that cost."""
     known = [[comparable_cost(row, name) for name in COSTS] for row in rows]
-    return np.array([[np.inf if cost is None else cost for cost in row] for row in known])
+    costs_RV = np.array([[np.inf if cost is None else cost for cost in row] for row in known])
+    costs_RV[:, np.isinf(costs_RV).all(axis=0)] = 0.0
+    return costs_RV
 
 
 def undominated(means_R: Floats, costs_RV: Floats) -> Mask:

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from bench.analysis.paired import Contrasts, Floats, Outcomes
@@ -30,13 +31,18 @@ class Settling(NamedTuple):
     val_images: int | None  # in all, with the seeds there are
 
 
-def visible_difference(behind: Contrasts, limit: float, margin: float) -> float | None:
+def visible_difference(
+    behind: Contrasts, tied_R: NDArray[np.bool_], limit: float, margin: float
+) -> float | None:
     """The smallest true difference from the leader that is found in 80 of 100 suites.
 
-    Of the typical (median) row. None where nothing was compared or nothing varies.
+    Median over the rows at which the choice was made: the tied, and the first that is not. Rows
+    far behind err on other images, so that their distance is less certain and beside the point.
+    None where none of these varies.
     """
     errors_R = behind.errors_R
-    compared_R = (errors_R > 0) & (behind.freedoms_R > 0)  # not the leader with itself
+    near_R = tied_R | (np.cumsum(~tied_R) == 1)
+    compared_R = near_R & (errors_R > 0) & (behind.freedoms_R > 0)  # not the leader with itself
     if not compared_R.any():
         return None
     limits_R = on_t_scale(limit, behind.freedoms_R)

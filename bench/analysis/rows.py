@@ -1,12 +1,13 @@
 """One row per architecture and strategy: its scores, its costs, and which of its seeds are ok."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain, product
 from typing import NamedTuple
 
+from bench.analysis.machines import reference
 from bench.analysis.stats import Interval, Spread, spread, wilson
-from bench.identity import BUCKETS, slug
+from bench.identity import slug
 from bench.schema import Failure, Machine, Memory, Metric, Result, Run, Scores
 
 
@@ -75,13 +76,6 @@ LOWERED_BY_REUSE = ("train_seconds", "peak_memory_bytes")
 ROUNDING = 1e-9
 """Shares that are equal on paper differ by less."""
 
-COMPARED = tuple(
-    path.removeprefix("machine.")
-    for path, bucket in BUCKETS.items()
-    if path.startswith("machine.") and bucket != "information"
-)
-"""Facts of a machine that its costs depend on."""
-
 
 # ---- from records to rows -------------------------------------------------------------------
 
@@ -91,10 +85,9 @@ def rows_of(cells: Cells, metric: Metric) -> tuple[Row, ...]:
     found = {
         names: [r for r in records if isinstance(r, Result)] for names, records in cells.items()
     }
-    machines = Counter(machine_of(result) for ok in found.values() for result in ok)
-    reference = max(machines, key=lambda machine: machines[machine], default=None)
+    measured = {result.cell_id for result in reference(chain.from_iterable(found.values()))}
     return tuple(
-        _row(names, _statuses(records), found[names], reference, metric)
+        _row(names, _statuses(records), found[names], measured, metric)
         for names, records in cells.items()
     )
 
@@ -145,11 +138,11 @@ def _row(
     names: tuple[str, str],
     statuses: tuple[str, ...],
     ok: Sequence[Result],
-    reference: tuple[object, ...] | None,
+    measured: Collection[str],
     metric: Metric,
 ) -> Row:
     first = ok[0].cost if ok else None
-    here = [result for result in ok if machine_of(result) == reference]
+    here = [result for result in ok if result.cell_id in measured]
     peaks = [peak_memory_bytes(result.memory, result.machine) for result in here]
     known = [peak for peak in peaks if peak is not None]
     latencies = [r.cost.latency.batch1_p50_seconds for r in here if r.cost.latency is not None]
@@ -206,18 +199,6 @@ def peak_memory_bytes(memory: Memory, machine: Machine) -> int | None:
     if machine.device == "cuda":
         return memory.gpu_allocated_bytes
     return memory.cpu_rss_above_start_bytes
-
-
-def machine_of(result: Result) -> tuple[object, ...]:
-    """What two cells must share for their costs to compare: the machine, and the threads."""
-    # Where a fact is unknown, a machine is like no other: only its own name tells it.
-    own = result.machine.id if result.keys.performance is None else None
-    return (*compared_facts(result.machine), own, result.execution.threads)
-
-
-def compared_facts(machine: Machine) -> tuple[object, ...]:
-    """What the costs depend on, so far as it is known."""
-    return tuple(getattr(machine, name) for name in COMPARED)
 
 
 # ---- reading rows ---------------------------------------------------------------------------

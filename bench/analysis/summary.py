@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.analysis import paired, pareto, power
+from bench.analysis.machines import machine_of
 from bench.analysis.paired import Contrasts, Difference, Outcomes
 from bench.analysis.power import Settling
 from bench.analysis.rows import (
@@ -18,7 +19,6 @@ from bench.analysis.rows import (
     best,
     grouped,
     in_order,
-    machine_of,
     missing_cells,
     preferred,
     results,
@@ -156,7 +156,7 @@ def judge(
         tied=(leader, *(one.row for one in comparisons if one.tied)),
         comparisons=comparisons,
         front=pareto.front(complete, outcomes, told.last_limit, margin),
-        visible_difference=power.visible_difference(behind, told.first_limit, margin),
+        visible_difference=power.visible_difference(behind, told.rows_R, told.last_limit, margin),
     )
 
 

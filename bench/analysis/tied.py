@@ -31,7 +31,7 @@ class Tied(NamedTuple):
     """The rows that are not told apart from the leader, which is one of them, as a mask [R].
 
     The two limits are in standard errors, on the normal scale: for all rows, and for those that
-    were left at last.
+    were left at last, which is what a row close to the leader had to pass.
     """
 
     rows_R: NDArray[np.bool_]

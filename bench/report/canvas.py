@@ -95,17 +95,19 @@ def basis(run: Run, summary: Summary) -> str:
         )
     )
     machines = "\nCosts: of the cells on this machine." if summary.mixed_machines else ""
-    return f"{line}{machines}{_no_room(run, summary)}"
+    shown = no_room(run, summary)
+    return "\n".join(filter(None, (f"{line}{machines}", shown)))
 
 
-def _no_room(run: Run, summary: Summary) -> str:
+def no_room(run: Run, summary: Summary) -> str:
+    """Which rows a plot of the summary shows, and why; empty where it has all of the run."""
     counts = {
         "architectures": (len({r.architecture for r in summary.rows}), len(run.preprocessing)),
         "strategies": (len({r.strategy for r in summary.rows}), len(run.suite["strategies"])),
     }
     parts = [f"{n} of {total} {what}" for what, (n, total) in counts.items() if n < total]
     chosen = "those with the best val scores and what is recommended"
-    return f"\nShown: {' and '.join(parts)}, {chosen}; the tables have all." if parts else ""
+    return f"Shown: {' and '.join(parts)}, {chosen}; the tables have all." if parts else ""
 
 
 def not_shown(rows: Sequence[Row]) -> str:

@@ -1,14 +1,13 @@
 """What the recommended row gets wrong on test: which classes, and for what it takes them."""
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.rows import Row, results
-from bench.analysis.stats import Interval, wilson
+from bench.analysis.stats import Interval, Spread, spread, wilson
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.formats import Table
@@ -26,8 +25,10 @@ class Recall(NamedTuple):
     mistaken_share: float
 
 
-def tested(records: Sequence[Result | Failure], row: Row) -> list[Scores]:
-    """The test scores of a row, one for each seed that is ok."""
+def tested(records: Sequence[Result | Failure], row: Row | None) -> list[Scores]:
+    """The test scores of a row, one for each seed that is ok; empty without a row."""
+    if row is None:
+        return []
     names = (row.architecture, row.strategy)
     return [
         one.quality.test
@@ -42,9 +43,9 @@ def confusion(records: Sequence[Result | Failure], row: Row) -> NDArray[np.float
     return np.asarray(np.mean(np.array(mine, dtype=np.float64), axis=0))
 
 
-def calibration_error(records: Sequence[Result | Failure], row: Row) -> float:
-    """Expected calibration error of a row on test, a mean over its seeds, 0 to 1."""
-    return fmean(scores.ece for scores in tested(records, row))
+def calibration_error(records: Sequence[Result | Failure], row: Row) -> Spread:
+    """Expected calibration error of a row on test over its seeds, 0 to 1."""
+    return spread([scores.ece for scores in tested(records, row)])
 
 
 def recalls(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[Recall]:

@@ -11,7 +11,6 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.analysis.merge import there
 from bench.analysis.rows import Row, comparable_cost, peak_memory_bytes
 from bench.analysis.summary import Summary
 from bench.report import canvas, units
@@ -52,8 +51,11 @@ def _mebibytes(value: float | None) -> float | None:
 
 
 def against_cost(run: Run, found: Sequence[Result], summary: Summary, cost: CostAxis) -> Figure:
-    """Test score against a cost on a log axis: a point per row, with its range over seeds."""
-    found = there(run, found)  # the ranges of costs are of one machine, as their means are
+    """Test score against a cost on a log axis: a point per row, with its range over seeds.
+
+    `found` are results on the reference machine: the ranges of costs are of one machine, as their
+    means are.
+    """
     style = canvas.look(summary)
     figure = canvas.blank(width=7.2, height=max(4.0, 0.9 + 0.19 * sum(map(len, style))))
     ax = figure.subplots()

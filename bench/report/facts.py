@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.analysis.rows import Row, Score, comparable_cost
+from bench.analysis.rows import Row, Score, comparable_cost, within
 from bench.analysis.summary import Summary
-from bench.report import findings, units
+from bench.report import certainty, findings, units
 from bench.report.findings import Text, amount, named
 from bench.schema import Run
 
@@ -81,23 +81,29 @@ def of_certainty(run: Run, summary: Summary) -> list[Fact]:
             (f"{data.num_train + data.num_val + data.num_test:,}",),
             ((f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test",),),
         ),
-        Fact("Seeds", (f"{seeds}",), (("of every architecture and strategy, on one split",),)),
-        _visible(summary),
+        Fact("Seeds", (f"{seeds}",), tuple((note,) for note in _of_seeds(seeds))),
+        _visible(summary, seeds),
     ]
     return [*found, _settling(summary)] if len(summary.tied) > 1 else found
 
 
-def _visible(summary: Summary) -> Fact:
+def _of_seeds(count: int) -> list[str]:
+    asked = "asked of every architecture and strategy, on one split"
+    return [asked, "how much a training varies is unknown"] if count == 1 else [asked]
+
+
+def _visible(summary: Summary, seeds: int) -> Fact:
     title, share = "Smallest visible difference", summary.visible_difference
     if share is None:
         return Fact(title, ("unknown",), (("nothing to compare with the leader",),))
-    return Fact(title, (f"{findings.points(share)} points",), ((findings.VISIBLE,),))
+    notes = [(certainty.VISIBLE,), *([(certainty.VISIBLE_WITH_ONE_SEED,)] if seeds == 1 else [])]
+    return Fact(title, (f"about {findings.points(share)} points",), tuple(notes))
 
 
 def _settling(summary: Summary) -> Fact:
     title, ways, ties = (
         "What would settle the tie",
-        findings.settling(summary),
+        certainty.settling(summary),
         len(summary.tied) - 1,
     )
     if not ways:
@@ -120,8 +126,18 @@ def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
     if row is not None:
         title = f"Cheapest within {findings.points(summary.margin)} points of the highest val"
         itself = Fact(title, named(row), (("the recommended itself",),))
-        found.append(itself if row is summary.recommended else _row(title, row))
+        cheapest = itself if row is summary.recommended else _row(title, row)
+        found.append(cheapest._replace(notes=(*cheapest.notes, *_unknown(summary))))
     return found + [Fact("Asked for", (), ((answer,),)) for answer in answers]
+
+
+def _unknown(summary: Summary) -> list[Text]:
+    """That others may be cheaper still, for nobody knows what they cost."""
+    assert summary.leader is not None
+    near = within(summary.rows, summary.leader, summary.margin)
+    cost = summary.tie_break[0]
+    lacking = findings.unknown_for(cost, near)
+    return [(f"{units.COSTS[cost]} {lacking}",)] if lacking and len(near) > 1 else []
 
 
 def _row(title: str, row: Row) -> Fact:

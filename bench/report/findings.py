@@ -4,12 +4,11 @@ A text comes in pieces, so that a format can set names apart; it escapes every p
 all. `plain` joins the pieces of formats that set nothing apart.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from bench.analysis.rows import Row, comparable_cost, machine_of, results
-from bench.analysis.summary import Comparison, Summary
+from bench.analysis.machines import reference
+from bench.analysis.rows import Row, comparable_cost, results
+from bench.analysis.summary import Summary
 from bench.report import calibration, units
 from bench.schema import Failure, Result, Run
 
@@ -67,17 +66,28 @@ def headline(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
         opening,
         f"No single winner: {len(summary.tied)} of {complete:,} are tied. Recommended: ",
         *named(chosen),
-        f", {because(summary)}, with {val_and_test(chosen, summary)}.",
+        f", {because(summary)}, with {val_and_test(chosen, summary)}",
+        *_highest(summary),
+        ".",
     )
+
+
+def _highest(summary: Summary) -> Text:
+    leader = summary.leader
+    if leader is None or leader.val is None or leader is summary.recommended:
+        return ()
+    score = f"{units.percent(leader.val.seeds.mean)} %"
+    return (f"; the highest on val is {score} (", *named(leader), ")")
 
 
 def _won(winner: Row, summary: Summary) -> Text:
     second = summary.comparisons[0]
     return (
         *named(winner),
-        f" wins with {val_and_test(winner, summary)}, {_behind(second)} points of val ahead of ",
+        f" wins with {val_and_test(winner, summary)}, {points(second.behind.mean)} points of val "
+        "ahead of ",
         *named(second.row),
-        ".",
+        f" (standard error {points(second.behind.se)}).",
     )
 
 
@@ -114,9 +124,26 @@ def because(summary: Summary) -> str:
         own = comparable_cost(chosen, cost)
         known = [value for row in others if (value := comparable_cost(row, cost)) is not None]
         if own is not None and all(own < value for value in known):
-            return f"because it has the lowest {units.COSTS[cost]} of these ({amount(cost, own)})"
-    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-    return f"by the suite's tie-break (lowest {order})"
+            lacking = unknown_for(cost, summary.tied)
+            number = "; ".join(filter(None, (amount(cost, own), lacking)))
+            known_ = "known " if lacking else ""
+            return f"because it has the lowest {known_}{units.COSTS[cost]} of these ({number})"
+    return f"by the suite's tie-break ({lowest(summary, summary.tied)})"
+
+
+def lowest(summary: Summary, rows: Sequence[Row]) -> str:
+    """What the tie-break prefers among rows: `lowest train time, then peak memory`."""
+    costs = (
+        f"{'known ' if unknown_for(cost, rows) else ''}{units.COSTS[cost]}"
+        for cost in summary.tie_break
+    )
+    return f"lowest {', then '.join(costs)}"
+
+
+def unknown_for(cost: str, rows: Sequence[Row]) -> str:
+    """`unknown for 1 of 3`; empty where the cost is known of all."""
+    count = sum(comparable_cost(row, cost) is None for row in rows)
+    return f"unknown for {count:,} of {len(rows):,}" if count else ""
 
 
 def amount(cost: str, value: float | None) -> str:
@@ -136,9 +163,12 @@ def amount(cost: str, value: float | None) -> str:
 
 def limits(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[Text]:
     """What must be known before the finding is used, the gravest first."""
-    found = [unfinished(run, records), fallback(run), mixed_machines(records, summary)]
-    found += [calibration.unstable_times(run), reused(summary)]
-    return [*random_weights(run, records), *(text for text in found if text)]
+    found = [
+        *random_weights(run, records),
+        *(unfinished(run, records), fallback(run), one_seed(run, summary)),
+        *(mixed_machines(records, summary), calibration.unstable_times(run), reused(summary)),
+    ]
+    return [text for text in found if text]
 
 
 def random_weights(run: Run, records: Sequence[Result | Failure]) -> list[Text]:
@@ -191,18 +221,27 @@ def missing_files(run: Run) -> list[Text]:
     ]
 
 
+def one_seed(run: Run, summary: Summary) -> Text:
+    """That luck was not measured; empty with more seeds, or nothing to compare."""
+    if len(run.suite["seeds"]) > 1 or not summary.comparisons:
+        return ()
+    return (
+        "One seed: how much a training varies is unknown, so a winner or a tie may be the luck of "
+        "this seed.",
+    )
+
+
 def mixed_machines(records: Sequence[Result | Failure], summary: Summary) -> Text:
     """That costs of all cells do not compare, and whose are given; empty on one machine."""
     if not summary.mixed_machines:
         return ()
     ok = results(records)
-    (most, count), *_ = Counter(map(machine_of, ok)).most_common()
-    first = next(result for result in ok if machine_of(result) == most)
-    threads = units.plural(first.execution.threads, "thread")
+    measured = reference(ok)
+    threads = units.plural(measured[0].execution.threads, "thread")
     return (
         "The cells ran on different machines, or with different numbers of threads: times and "
-        f"memory are of the {count:,} of {len(ok):,} ok cells on ",
-        Name(units.device(first.machine)),
+        f"memory are of the {len(measured):,} of {len(ok):,} ok cells on ",
+        Name(units.device(measured[0].machine)),
         f", {threads}, and unknown for what did not run there.",
     )
 
@@ -210,136 +249,3 @@ def mixed_machines(records: Sequence[Result | Failure], summary: Summary) -> Tex
 def reused(summary: Summary) -> Text:
     """That some costs are not whole; empty where all are."""
     return (units.REUSED_NOTE,) if any(row.features_reused for row in summary.rows) else ()
-
-
-# ---- why, and how sure ----------------------------------------------------------------------
-
-
-def rule(run: Run, summary: Summary) -> Text:
-    """How the choice was made."""
-    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
-    sentences = [
-        f"The leader has the highest mean val {units.METRICS[summary.metric]} over "
-        f"{units.plural(len(run.suite['seeds']), 'seed')}; a seed that is not ok disqualifies. "
-        "Test was not used to choose.",
-        "Tied is what a comparison of all with the best, image by image, cannot tell from the "
-        "leader (max-T over all pairs: in at most 5 of 100 suites it leaves out one that is truly "
-        f"as good), and whatever is less than {points(summary.margin)} points behind it.",
-        f"Among the tied the suite's tie-break (lowest {order}) recommends: a preference for what "
-        "is cheap, not a finding about accuracy.",
-        "The best of many is flattered by having been picked: believe its test score.",
-    ]
-    if len(run.suite["seeds"]) == 1:
-        sentences.append(
-            "With one seed the luck of a training is unknown and left out: differences look surer "
-            "than they are."
-        )
-    return (" ".join(sentences),)
-
-
-def verdicts(summary: Summary) -> dict[Row, str]:
-    """Every row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`, `2.1 ± 0.6 behind`.
-
-    A leader of others that nothing is tied with is the winner; a row without each of its seeds is
-    disqualified.
-    """
-    found = dict.fromkeys(summary.disqualified, "disqualified")
-    if summary.leader is not None:
-        found[summary.leader] = _of_leader(summary)
-    for one in summary.comparisons:
-        found[one.row] = f"{'tied, ' if one.tied else ''}{_behind(one)} behind"
-    return found
-
-
-def _of_leader(summary: Summary) -> str:
-    if not summary.comparisons:
-        return "the only one"
-    return "leader" if summary.winner is None else "winner"
-
-
-def _behind(comparison: Comparison) -> str:
-    return f"{points(comparison.behind.mean)} ± {points(comparison.behind.se)}"
-
-
-BEHIND = (
-    "Behind: mean difference from the leader on the same val images, in percentage points, ± one "
-    "standard error (the larger of that over images and that over seeds)."
-)
-
-
-VISIBLE = "A true difference from the leader of this size is found in 80 of 100 suites like this."
-
-
-class Way(NamedTuple):
-    """What would tell some of the tied from the leader, and how many of them."""
-
-    what: str
-    ties: int
-
-
-def settling(summary: Summary) -> list[Way]:
-    """What would settle the tie, the more of it the earlier; empty where nothing would."""
-    tied = [one.settling for one in summary.comparisons if one.tied and one.settling]
-    seeds = [one.more_seeds for one in tied if one.more_seeds is not None]
-    images = [one.val_images for one in tied if one.val_images is not None]
-    ways = []
-    if seeds:
-        ways.append(Way(f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
-    if images:
-        ways.append(Way(f"about {_rounded(max(images))} val images in all", len(images)))
-    return sorted(ways, key=lambda way: -way.ties)
-
-
-def _rounded(count: int) -> str:
-    """Two digits: nobody knows it better."""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return f"{-(-count // unit) * unit:,}"
-
-
-# ---- what was not measured ------------------------------------------------------------------
-
-
-def failures(summary: Summary) -> list[Text]:
-    """Each cell that failed, and why."""
-    return [
-        (
-            Name(f"{failure.cell.architecture_label} · {failure.cell.strategy}"),
-            f", seed {failure.cell.seed}: {failure.status} ({failure.kind}) after "
-            f"{units.duration(failure.seconds)}: ",
-            Name(failure.reason),
-        )
-        for failure in summary.failures
-    ]
-
-
-def missing(summary: Summary) -> list[Text]:
-    """Each cell without a record."""
-    return [
-        (Name(f"{cell.architecture} · {cell.strategy}"), f", seed {cell.seed}: no record")
-        for cell in summary.missing
-    ]
-
-
-def unmeasured(run: Run, records: Sequence[Result | Failure]) -> list[str]:
-    """Quantities that this run could not give."""
-    lines = [
-        f"{quantity}: unknown in {count:,} of {len(results(records)):,} ok cells"
-        for quantity, count in unknown(results(records))
-    ]
-    if len(run.suite["seeds"]) == 1:
-        lines.append("Spread over seeds: one seed only")
-    return [*lines, "Spread over other splits and other data sets: one split of one data set only"]
-
-
-def unknown(ok: Iterable[Result]) -> list[tuple[str, int]]:
-    """Quantities that are null in ok records, and in how many."""
-    ok = list(ok)
-    on_gpu = [result for result in ok if result.machine.device == "cuda"]
-    counts = {
-        "Energy": sum(result.energy.attributed_joules is None for result in ok),
-        "Peak GPU memory": sum(result.memory.gpu_allocated_bytes is None for result in on_gpu),
-        "Peak CPU memory": sum(result.memory.cpu_rss_above_start_bytes is None for result in ok),
-        "Latency": sum(result.cost.latency is None for result in ok),
-        "MACs": sum(result.cost.forward_macs is None for result in ok),
-    }
-    return [(quantity, count) for quantity, count in counts.items() if count]

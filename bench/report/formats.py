@@ -57,11 +57,15 @@ def latex(table: Table) -> str:
     # would be an argument of the line break.
     for special, safe in (("|", r"\textbar{}"), ("[", "{[}"), ("*", "{*}")):
         body = body.replace(special, safe)
+    body = re.sub(LIGATURES, r"\1{}", body)
     needs = ["% needs \\usepackage{booktabs}"]
     if re.search(f"[^\x00-\u024f{PUNCTUATION}]", body):
         needs.append("% needs lualatex or xelatex, and a font with these letters")
     return "\n".join([*needs, body])
 
+
+LIGATURES = "(-(?=-)|'(?=')|`(?=`)|,(?=,)|[?!](?=`))"
+"""What LaTeX would set together with its next as a dash, a quote or an upside-down mark."""
 
 PUNCTUATION = "–—…·±×†"
 """Beyond Latin letters, what pdflatex sets by itself."""
@@ -92,6 +96,13 @@ TURNS = "[\u202a-\u202e\u2066-\u2069]"
 """Overrides and isolates: they would show what follows them from right to left."""
 
 
+INTERPRETED = r"(:(?!\d\d:)(?=[\w+-]+:)|@(?=\w)|\b[wW]{3}(?=\.))"
+"""What GitHub takes for a picture (but no time of day), a person or a link.
+
+A non-joiner, which is not seen, keeps it from that.
+"""
+
+
 @lru_cache(maxsize=10_000)
 def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, also inside a table and at the start of a line."""
@@ -99,6 +110,7 @@ def escape_markdown(text: str) -> str:
     escaped = re.sub(special, r"\\\1", one_line(text))
     escaped = re.sub(r"^([#+-])(?=[\s#])", r"\\\1", escaped)
     escaped = re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", escaped)  # no item of a list
+    escaped = re.sub(INTERPRETED, "\\1\u200c", escaped)
     # Between letters an underscore is only an underscore.
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.analysis.budget import LIMITED, Budget, best_within, cheapest_within, fits
-from bench.analysis.rows import Row, comparable_cost
+from bench.analysis.rows import Row, comparable_cost, within
 from bench.analysis.summary import Summary
-from bench.report import units
+from bench.report import findings, units
 from bench.report.formats import one_line
 
 
@@ -59,17 +59,27 @@ def within_budget(summary: Summary, budget: Budget) -> str:
 
 def within_margin(summary: Summary, share: float) -> str:
     """The row that the tie-break prefers among those not far below the best."""
-    order = ", then ".join(units.COSTS[cost] for cost in summary.tie_break)
     asked = f"Within {100 * share:g} {'point' if share == 0.01 else 'points'} of the best"
     row = cheapest_within(summary, share)
     if row is None or summary.leader is None:
         return f"{asked}, nothing can be named: no row is complete."
+    near = within(summary.rows, summary.leader, share)
+    order = findings.lowest(summary, near)
     if row == summary.leader:
-        return f"{asked}, the lowest {order} is that of the best itself, {_name(row)}."
+        return (
+            f"{asked}, the {order} is that of the best itself, {_name(row)}"
+            f"{_lacking(summary, near)}."
+        )
     return (
-        f"{asked}, the lowest {order} is that of {_name(row)}: {numbers(row, summary.tie_break)}; "
-        f"the best, {_name(summary.leader)}: {numbers(summary.leader, summary.tie_break)}."
+        f"{asked}, the {order} is that of {_name(row)}: {numbers(row, summary.tie_break)}; "
+        f"the best, {_name(summary.leader)}: {numbers(summary.leader, summary.tie_break)}"
+        f"{_lacking(summary, near)}."
     )
+
+
+def _lacking(summary: Summary, near: Sequence[Row]) -> str:
+    lacking = {cost: findings.unknown_for(cost, near) for cost in summary.tie_break}
+    return "".join(f"; {units.COSTS[cost]} {text}" for cost, text in lacking.items() if text)
 
 
 def numbers(row: Row, costs: Sequence[str]) -> str:

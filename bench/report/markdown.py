@@ -7,13 +7,26 @@ measured is said as plainly as what was. Long tables end early: the files have t
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from bench.analysis.merge import there
+from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
-from bench.report import classes, facts, findings, formats, protocol, standings, tables, units
+from bench.report import (
+    canvas,
+    certainty,
+    classes,
+    facts,
+    findings,
+    formats,
+    gaps,
+    protocol,
+    standings,
+    tables,
+    units,
+)
 from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
+from bench.report.plots import fitting
 from bench.schema import Failure, Result, Run
 
 PLOTS = {
@@ -56,7 +69,7 @@ def document(
         *("## Best of each", *best_of_each(summary)),
         *("## What the recommended gets wrong", *mistakes(run, records, summary)),
         *("## Costs", *costs(run, records, summary)),
-        *("## Plots", *pictures(plots)),
+        *("## Plots", *pictures(run, summary, plots)),
         *("## Failed, missing, not measured", *not_measured(run, records, summary)),
         *("## Protocol", listed(protocol.protocol(run, records))),
         *("## Machine and versions", listed(protocol.machines(run, records))),
@@ -123,12 +136,9 @@ def fact_text(fact: facts.Fact) -> str:
 
 def reasons(run: Run, summary: Summary) -> list[str]:
     """The rule of the choice, who is tied, and who could not win."""
-    rule = said(findings.rule(run, summary))
-    if summary.metric == "balanced_accuracy":
-        rule += " Balanced accuracy is no proportion of images: its intervals are approximate."
     tied = [(f"{row.name} ({numbers(row, summary)})",) for row in summary.tied]
     named = ["Tied, the leader first:", *items(tied)] if len(tied) > 1 else []
-    return [rule, *named, *disqualified(summary)]
+    return [said(certainty.rule(run, summary)), *named, *disqualified(summary)]
 
 
 def numbers(row: Row, summary: Summary) -> str:
@@ -156,10 +166,7 @@ def compared(summary: Summary) -> list[str]:
     if summary.leader is None or not summary.comparisons:
         return ["Nothing to compare: fewer than two rows are complete."]
     return [
-        f"Leader: {name(summary.leader.name)}. {findings.BEHIND} p: two-sided, Holm's adjustment "
-        "over this table, the leader taken for given; tied is decided by the stricter comparison "
-        "above. Settled by: seeds for each row on the same images, or val images with the same "
-        "seeds; a dash where that alone would not do.",
+        f"Leader: {name(summary.leader.name)}. {certainty.BEHIND} {certainty.COMPARED}",
         *shown(standings.comparisons(summary), "comparisons"),
     ]
 
@@ -193,8 +200,7 @@ def front(summary: Summary) -> list[str]:
     if not summary.front:
         return ["None: no row is complete."]
     return [
-        "The Pareto front: for each of the others there is one that is, beyond noise, better in "
-        "val score, train time, memory, parameters or latency, and in none of these worse.",
+        certainty.FRONT,
         *shown(standings.front(summary), "front"),
     ]
 
@@ -233,14 +239,23 @@ def mistakes(run: Run, records: Sequence[Result | Failure], summary: Summary) ->
         return ["Nothing is recommended."]
     which = f"the {WORST} worst of {len(found):,} classes" if len(found) > WORST else "by class"
     where = ": see `tables/classes.csv` for all" if len(found) > WORST else ", the worst first"
-    calibration = 100 * classes.calibration_error(records, summary.recommended)
+    calibration = calibration_error(records, summary.recommended)
     return [
         f"{row_name(summary.recommended)} on test, {which}{where}; means over its seeds, 95 %: "
         "Wilson interval.",
         formats.markdown(classes.table(found[:WORST])),
-        f"Its confidence is off by {units.three_digits(calibration)} points on average (expected "
-        "calibration error on test, 15 bins, mean over its seeds).",
+        f"Its confidence is off by {calibration}.",
     ]
+
+
+def calibration_error(records: Sequence[Result | Failure], row: Row) -> str:
+    """How far the confidence is off, with its range over seeds."""
+    found = classes.calibration_error(records, row)
+    mean, least, most = (
+        units.three_digits(100 * value) for value in (found.mean, found.minimum, found.maximum)
+    )
+    seeds = "one seed" if found.n == 1 else f"{least} to {most} over {found.n} seeds"
+    return f"{mean} points on average (expected calibration error on test, 15 bins; {seeds})"
 
 
 WORST = 10
@@ -263,14 +278,24 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
         ("Least memory", "peak_memory_bytes"),
     ):
         if row := lowest(summary, cost):
-            lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}).")
-    whole = [
-        one.energy.attributed_joules for one in there(run, ok) if one.cost.features != "reused"
-    ]
-    if joules := [energy for energy in whole if energy is not None]:
-        lines.append(f"- GPU energy, mean per cell: {units.three_digits(fmean(joules))} J.")
+            complete = [one for one in summary.rows if one.complete]
+            lacking = findings.unknown_for(cost, complete)
+            others = f"; {units.COSTS[cost]} is {lacking} complete" if lacking else ""
+            lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}){others}.")
+    lines += energy(ok)
     table = formats.markdown(tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
+
+
+def energy(ok: Sequence[Result]) -> list[str]:
+    """Mean and range over the whole cells on the reference machine whose energy is known."""
+    whole = [one.energy.attributed_joules for one in reference(ok) if one.cost.features != "reused"]
+    known = [joules for joules in whole if joules is not None]
+    if not known:
+        return []
+    mean, least, most = map(units.three_digits, (fmean(known), min(known), max(known)))
+    over = f"of {len(known):,} of {units.plural(len(ok), 'ok cell')}"
+    return [f"- GPU energy of a cell: mean {mean} J ({least} to {most} J), {over}."]
 
 
 def lowest(summary: Summary, cost: str) -> Row | None:
@@ -280,11 +305,12 @@ def lowest(summary: Summary, cost: str) -> Row | None:
     return min(known, key=known.__getitem__, default=None)
 
 
-def pictures(plots: Iterable[str]) -> list[str]:
-    """The plots that were drawn, embedded by relative path."""
+def pictures(run: Run, summary: Summary, plots: Iterable[str]) -> list[str]:
+    """The plots that were drawn, embedded by relative path, and which rows have no room there."""
     drawn = set(plots)
     found = [f"![{title}](plots/{stem}.png)" for stem, title in PLOTS.items() if stem in drawn]
-    return found or ["None: no cell is ok."]
+    shown = canvas.no_room(run, fitting(summary))
+    return [*found, *([shown] if shown else [])] if found else ["None: no cell is ok."]
 
 
 # ---- what limits it -------------------------------------------------------------------------
@@ -293,9 +319,9 @@ def pictures(plots: Iterable[str]) -> list[str]:
 def not_measured(run: Run, records: Sequence[Result | Failure], summary: Summary) -> list[str]:
     """Failures, missing cells, and quantities that this run could not give."""
     return [
-        *items(findings.failures(summary)),
-        *items(findings.missing(summary)),
-        *items([(line,) for line in findings.unmeasured(run, records)]),
+        *items(gaps.failures(summary)),
+        *items(gaps.missing(summary)),
+        *items([(line,) for line in gaps.unmeasured(run, records)]),
     ]
 
 
@@ -306,7 +332,8 @@ def row_name(row: Row) -> str:
 
 FILES = """\
 - `report.html`: this report as a page, with its charts and the images that were mistaken.
-- `results.csv`: one row per cell, every number of its record; `tables/`: the tables of this report
-  as Markdown, CSV (unrounded) and LaTeX; `plots/`: the plots as PNG and SVG.
+- `results.csv`: one row per cell, the single numbers of its record (curves and confusion matrices
+  stay there); `tables/`: the tables of this report, whole, as Markdown, CSV (unrounded) and LaTeX;
+  `plots/`: the plots as PNG and SVG.
 - `run.json`, `split.csv` and `cells/*/record.json` of a run folder are what was measured.
   Everything else is derived from them and can be written again at any time."""

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.analysis.machines import reference
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
 from bench.report import canvas
@@ -22,19 +23,23 @@ from bench.schema import Failure, Result, Run
 
 def draw(run: Run, records: Sequence[Result | Failure], summary: Summary) -> dict[str, Figure]:
     """Every plot of the run by file stem; none where no cell is ok."""
-    found = results(records)
-    if not found:
+    ok = results(records)
+    if not ok:
         return {}
     shown = fitting(summary)
-    rows = {(row.architecture, row.strategy) for row in shown.rows}
-    found = [one for one in found if (one.cell.architecture_label, one.cell.strategy) in rows]
+    found, measured = _of_rows(shown, ok), _of_rows(shown, reference(ok))
     with mpl.rc_context(style(run, shown)):
         return {
             "accuracy": by_strategy(run, found, shown),
-            "accuracy-vs-train-time": against_cost(run, found, shown, TRAIN_TIME),
-            "accuracy-vs-memory": against_cost(run, found, shown, memory_axis(run)),
+            "accuracy-vs-train-time": against_cost(run, measured, shown, TRAIN_TIME),
+            "accuracy-vs-memory": against_cost(run, measured, shown, memory_axis(run)),
             "learning-curves": learning_curves(run, found, shown),
         }
+
+
+def _of_rows(summary: Summary, found: Sequence[Result]) -> list[Result]:
+    rows = {(row.architecture, row.strategy) for row in summary.rows}
+    return [one for one in found if (one.cell.architecture_label, one.cell.strategy) in rows]
 
 
 def fitting(summary: Summary) -> Summary:

@@ -90,9 +90,7 @@ def weights(cells: Sequence[Cell]) -> list[Fact]:
         text += f", init seed {given.init_seed}" if given.init_seed is not None else ""
         text += " (random values of each seed's own)" if given.source == "scratch" else ""
         found.setdefault(text, []).append(cell.architecture_label)
-    return [
-        (f"Weights of {', '.join(dict.fromkeys(labels))}", text) for text, labels in found.items()
-    ]
+    return of_architectures("Weights", found, "results.csv")
 
 
 def preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
@@ -107,7 +105,22 @@ def preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
             f"mean {_joined(steps.mean)}, std {_joined(steps.std)}"
         )
         found.setdefault(text, []).append(label)
-    return [(f"Preprocessing of {', '.join(labels)}", text) for text, labels in found.items()]
+    return of_architectures("Preprocessing", found, "run.json")
+
+
+def of_architectures(title: str, labels: Mapping[str, Sequence[str]], file: str) -> list[Fact]:
+    """A fact per text with the architectures that share it, cut where they are many."""
+    facts = []
+    for text, sharing in list(labels.items())[:MOST_FACTS]:
+        names = list(dict.fromkeys(sharing))
+        more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+        facts.append((f"{title} of {', '.join(names[:MOST_NAMES])}{more}", text))
+    left_out = len(labels) - MOST_FACTS
+    return [*facts, *([(title, f"{left_out:,} more: see {file}")] if left_out > 0 else [])]
+
+
+MOST_FACTS = 24
+MOST_NAMES = 12
 
 
 def _joined(values: Sequence[float]) -> str:

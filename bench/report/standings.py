@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bench.analysis.merge import Repeated
 from bench.analysis.rows import Row, comparable_cost, score_of
 from bench.analysis.summary import Comparison, Summary
-from bench.report import findings, units
+from bench.report import certainty, findings, units
 from bench.report.formats import Table, Value
 from bench.schema import Failure, Result
 
@@ -112,7 +112,7 @@ def verdicts(summary: Summary) -> dict[Row, str]:
     """What the choice on val made of each row, and which is the recommended one."""
     return {
         row: f"{said}, recommended" if row is summary.recommended else said
-        for row, said in findings.verdicts(summary).items()
+        for row, said in certainty.verdicts(summary).items()
     }
 
 

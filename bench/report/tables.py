@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
 
-from bench.analysis.merge import there
+from bench.analysis.machines import reference
 from bench.analysis.rows import Missing, Row, Score, results, status_counts
 from bench.analysis.summary import Summary
 from bench.report import standings, units
@@ -153,7 +153,7 @@ def _architecture_rows(run: Run, records: Sequence[Result | Failure]) -> Iterato
     measured: dict[str, Result] = {}
     for result in results(records):
         first.setdefault(result.cell.architecture_label, result)
-    for result in there(run, results(records)):
+    for result in reference(results(records)):
         if result.cost.latency is not None:
             measured.setdefault(result.cell.architecture_label, result)
     for label in run.preprocessing:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import store
+from bench.analysis.intact import damaged
 from bench.analysis.summary import summarise
 from bench.predictions import confident_mistakes
 from bench.schema import Failure, Result, Run
@@ -17,9 +18,18 @@ Record = Result | Failure
 
 
 def finish(folder: Path, run: Run, images: "Images", made: "Making") -> list[str]:
-    """Settle what stays in a locked run folder; lines to say. Raises FolderError."""
+    """Settle what stays in a locked run folder; lines to say. Raises FolderError.
+
+    A cell whose record is damaged counts as one that is not ok.
+    """
     records = store.read_records(folder)
-    return [*picture(folder, records, images, made), *settle_weights(folder, run, records)]
+    bad = damaged(records)
+    intact = [record for record in records if record.cell_id not in bad]
+    return [
+        *(f"the record of {cell_id} is damaged: {problem}" for cell_id, problem in bad.items()),
+        *picture(folder, intact, images, made),
+        *settle_weights(folder, run, intact),
+    ]
 
 
 # ---- thumbnails -----------------------------------------------------------------------------

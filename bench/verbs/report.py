@@ -94,7 +94,9 @@ def report(
         with store.locked(place), status(out, "writing the report"):
             derived.write(place, made)
     headline = findings.plain(findings.headline(made.run, made.records, made.summary))
-    for line in (headline, *answers(made.summary, made.limits), *files(place)):
+    caution = findings.plain(findings.one_seed(made.run, made.summary))
+    said = [headline, *([caution] if caution else [])]
+    for line in (*said, *answers(made.summary, made.limits), *files(place)):
         out.print(Text(plain(line)))
 
 
@@ -178,8 +180,12 @@ def gather(folders: Sequence[Path]) -> "Report":
 
 
 def read(folder: Path, name: str) -> "Part":
-    """A run and its records. Raises FolderError where there is none, or records of another."""
+    """A run and its records.
+
+    Raises FolderError where there is none, records are of another, or predictions are damaged.
+    """
     from bench import store
+    from bench.analysis.intact import damaged
     from bench.analysis.merge import Part
 
     run, records = store.read_run(folder), store.read_records(folder)
@@ -188,6 +194,13 @@ def read(folder: Path, name: str) -> "Part":
         raise store.FolderError(
             f"{folder}: {count} to no cell of this run, such as {min(strangers)}; move what is "
             "not of this run out of cells/"
+        )
+    if bad := damaged(records):
+        cell_id, problem = next(iter(bad.items()))
+        count = "1 record is" if len(bad) == 1 else f"{len(bad):,} records are"
+        raise store.FolderError(
+            f"{folder}: {count} damaged, such as that of {cell_id} ({problem}); move the folders "
+            "of such cells out of cells/, and the command that made the run does them again"
         )
     return Part(name, run, records)
 

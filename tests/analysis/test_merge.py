@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bench import identity, schema
-from bench.analysis.merge import Merged, NotOneTask, Part, merge, there
+from bench.analysis.machines import reference
+from bench.analysis.merge import Merged, NotOneTask, Part, merge
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import summarise
 from bench.schema import Failure, Result, Sitting
@@ -82,7 +83,7 @@ def test_a_machine_of_which_something_is_unknown_is_like_no_other(
         parts.append(one)
     made = merge(parts)
     assert summarise(made.run, made.records).mixed_machines == mixed
-    assert len(there(made.run, results(made.records))) == (4 if mixed else 8)
+    assert len(reference(results(made.records))) == (4 if mixed else 8)
 
 
 def test_a_run_that_still_runs_makes_the_whole_unfinished() -> None:
@@ -217,3 +218,24 @@ def test_identities_that_differ_are_refused_even_without_a_record_to_tell_why() 
     problems = refused(part("a", [0])._replace(records=[]), other)
     assert len(problems) == 4
     assert problems[0].startswith("resnet18 · partial, seed 0: resnet18-partial-s0-")
+
+
+def test_a_fallback_of_any_run_is_told_with_all_that_was_missing() -> None:
+    def fell_back(one: Part, file: str) -> Part:
+        lacked = schema.MissingWeights(
+            architecture="resnet18", file=file, address=None, folder="~/w", why="not there"
+        )
+        source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(lacked,))
+        return one._replace(run=one.run.model_copy(update={"source": source}))
+
+    later = [fell_back(part("b", [1]), "b.pth"), fell_back(part("c", [2]), "c.pth")]
+    source = merge([part("a", [0]), *later]).run.source
+    assert source.fell_back
+    assert [one.file for one in source.missing] == ["b.pth", "c.pth"]
+
+
+def test_duplicates_that_any_run_found_are_told() -> None:
+    first, other = part("a", [0]), part("b", [1])
+    found = other.run.model_copy(update={"duplicates": {"train/test": 3, "train/val": 1}})
+    made = merge([first, other._replace(run=found)]).run
+    assert made.duplicates == {"train/test": 3, "train/val": 1}

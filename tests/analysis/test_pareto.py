@@ -156,9 +156,16 @@ def test_rows_alike_in_everything_are_all_on_the_front() -> None:
     assert four([(10.0, M, 5, 1.0)] * 3, [0, 0, 0]) == {"a", "b", "c"}
 
 
-def test_an_unknown_cost_is_the_worst_there_is() -> None:
-    assert four([(10.0, None, 5, 1.0), (10.0, M, 5, 1.0)], [3, 3]) == {"b"}
-    assert four([(10.0, None, 5, 1.0), (10.0, None, 5, 1.0)], [3, 3]) == {"a", "b"}
+def test_a_row_with_an_unknown_cost_is_on_the_front_and_leaves_no_other_out() -> None:
+    known = (10.0, M, 5, 1.0)
+    assert four([(10.0, None, 5, 1.0), known], [3, 3]) == {"a", "b"}
+    assert four([(90.0, None, 5, 1.0), known], [60, 3]) == {"a", "b"}
+    assert four([(1.0, None, 5, 1.0), known], [3, 60]) == {"a", "b"}
+    assert four([(1.0, None, 5, 1.0), known, (90.0, M, 5, 1.0)], [3, 60, 60]) == {"a", "b"}
+
+
+def test_a_cost_that_no_row_has_does_not_count() -> None:
+    assert four([(10.0, None, 5, 1.0), (90.0, None, 5, 1.0)], [3, 3]) == {"a"}
 
 
 def test_memory_differs_from_sixteen_mebibytes_on() -> None:

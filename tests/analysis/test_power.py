@@ -27,38 +27,53 @@ def of_errors(*errors: float, freedom: float = math.inf) -> Contrasts:
     )
 
 
+def seen(behind: Contrasts, limit: float, margin: float) -> float | None:
+    """The visible difference where all rows are tied."""
+    return visible_difference(behind, np.ones_like(behind.means_R, dtype=bool), limit, margin)
+
+
 def test_a_difference_of_that_size_is_beyond_the_limit_in_four_of_five_draws() -> None:
-    found = visible_difference(of_errors(0.004), LIMIT, 0.0)
+    found = seen(of_errors(0.004), LIMIT, 0.0)
     assert found is not None
     assert stats.norm.sf(LIMIT, loc=found / 0.004) == pytest.approx(0.8)
 
 
 def test_it_is_that_of_the_typical_row() -> None:
-    one = visible_difference(of_errors(0.004), LIMIT, MARGIN)
-    assert visible_difference(of_errors(0.001, 0.004, 0.9), LIMIT, MARGIN) == one
+    one = seen(of_errors(0.004), LIMIT, MARGIN)
+    assert seen(of_errors(0.001, 0.004, 0.9), LIMIT, MARGIN) == one
+
+
+def test_it_is_that_of_the_rows_near_the_choice() -> None:
+    near = seen(of_errors(0.001, 0.004, 0.005), LIMIT, MARGIN)
+    tied_R = np.array([True, True, True, False, False, False])  # the third is the runner-up
+    behind = of_errors(0.001, 0.004, 0.005, 0.8, 0.9)
+    assert visible_difference(behind, tied_R, LIMIT, MARGIN) == near
+    alone_R = np.arange(6) == 0
+    one = seen(of_errors(0.001), LIMIT, MARGIN)
+    assert visible_difference(behind, alone_R, LIMIT, MARGIN) == one
 
 
 def test_a_small_error_must_still_carry_the_difference_over_the_margin() -> None:
-    found = visible_difference(of_errors(0.001), LIMIT, MARGIN)
+    found = seen(of_errors(0.001), LIMIT, MARGIN)
     assert found is not None
     assert stats.norm.sf(MARGIN, loc=found, scale=0.001) == pytest.approx(0.8)
 
 
 def test_with_next_to_no_error_the_margin_is_what_remains() -> None:
-    found = visible_difference(of_errors(1e-6), LIMIT, MARGIN)
+    found = seen(of_errors(1e-6), LIMIT, MARGIN)
     assert found == pytest.approx(MARGIN, abs=1e-5)
 
 
 def test_few_seeds_must_see_more() -> None:
-    few = visible_difference(of_errors(0.004, freedom=4), LIMIT, MARGIN)
+    few = seen(of_errors(0.004, freedom=4), LIMIT, MARGIN)
     assert few is not None
     t_limit = stats.t.isf(stats.norm.sf(LIMIT), 4)
     assert few == pytest.approx((t_limit + stats.norm.ppf(0.8)) * 0.004)
 
 
 def test_nothing_is_visible_or_hidden_where_nothing_was_compared_or_varies() -> None:
-    assert visible_difference(of_errors(), LIMIT, MARGIN) is None
-    assert visible_difference(of_errors(0.0, 0.0), LIMIT, MARGIN) is None
+    assert seen(of_errors(), LIMIT, MARGIN) is None
+    assert seen(of_errors(0.0, 0.0), LIMIT, MARGIN) is None
 
 
 # ---- settling -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from bench import schema
 from bench.analysis.power import Settling
 from bench.analysis.summary import summarise
-from bench.report import facts, findings
+from bench.report import certainty, facts, findings, gaps
 from bench.report.findings import Name, plain
 from bench.schema import Failure, Result, Run
 from tests import records
@@ -49,16 +49,52 @@ def limits(asked: Run, found: Found) -> list[str]:
 
 def test_a_winner_is_named_with_both_scores_and_its_lead() -> None:
     assert headline(*far()) == (
-        "a · partial wins with 90.0 % top-1 accuracy on val and 88.0 % on test, 15.0 ± 1.8 points "
-        "of val ahead of b · partial."
+        "a · partial wins with 90.0 % top-1 accuracy on val and 88.0 % on test, 15.0 points of "
+        "val ahead of b · partial (standard error 1.8)."
     )  # 60 images of 400 differ: the standard error is sqrt(0.15 * 0.85 / 399)
 
 
 def test_a_tie_has_no_winner_but_a_recommendation_with_its_reason() -> None:
     assert headline(*near()) == (
         "No single winner: 3 of 4 are tied. Recommended: a · partial, because it has the lowest "
-        "train time of these (20.0 s), with 94.5 % top-1 accuracy on val and 90.8 % on test."
+        "train time of these (20.0 s), with 94.5 % top-1 accuracy on val and 90.8 % on test; the "
+        "highest on val is 95.0 % (a · fine_tuning)."
     )
+
+
+def test_the_highest_is_not_named_again_where_it_is_the_recommended() -> None:
+    asked = run(["a", "b"], ["partial"], source="imagenet")
+    found: Found = [
+        result(cell("a", "partial", 0, "imagenet"), val=380, train_seconds=5.0),
+        result(cell("b", "partial", 0, "imagenet"), val=379, train_seconds=9.0),
+    ]
+    assert "Recommended: a · partial" in headline(asked, found)
+    assert "highest" not in headline(asked, found)
+
+
+@pytest.mark.parametrize(
+    ("reused", "reason"),
+    [
+        ([1], "the lowest known train time of these (20.0 s; unknown for 1 of 3)"),
+        ([0, 1], "the lowest known train time of these (20.0 s; unknown for 2 of 3)"),
+        ([], "the lowest train time of these (20.0 s)"),
+    ],
+)
+def test_the_lowest_of_costs_that_are_not_all_known_is_called_so(
+    reused: list[int], reason: str
+) -> None:
+    asked, found = near()
+    for index in reused:
+        one = found[index]
+        assert isinstance(one, Result)
+        found[index] = records.reused(one)
+    assert f"because it has {reason}, with" in headline(asked, found)
+    summary = summarise(asked, found)
+    told = by_title(facts.of_alternatives(summary, []))[
+        "Cheapest within 0.5 points of the highest val"
+    ]
+    lacking = f" | train time unknown for {len(reused)} of 3" if reused else ""
+    assert told == f"a · partial | the recommended itself{lacking}"
 
 
 def test_where_the_first_cost_is_equal_the_next_one_is_the_reason() -> None:
@@ -87,7 +123,7 @@ def test_one_complete_row_is_compared_with_nothing() -> None:
     assert text.startswith("a · partial is the only one with every seed ok: 90.0 % ")
     assert text.endswith("There is nothing to compare it with.")
     summary = summarise(asked, found)
-    assert list(findings.verdicts(summary).values()) == ["disqualified", "the only one"]
+    assert list(certainty.verdicts(summary).values()) == ["disqualified", "the only one"]
 
 
 @pytest.mark.parametrize("state", ["nothing recorded", "all failed"])
@@ -127,8 +163,61 @@ def test_a_name_is_told_from_the_words_around_it() -> None:
 # ---- limits ---------------------------------------------------------------------------------
 
 
+ONE_SEED = (
+    "One seed: how much a training varies is unknown, so a winner or a tie may be the luck of this "
+    "seed."
+)
+
+
+def two_seeds() -> tuple[Run, Found]:
+    """A run of pretrained networks with nothing to hold against it."""
+    asked = run(["a", "b"], ["partial"], seeds=[0, 1], source="imagenet")
+    scores = (("a", 360), ("b", 300))
+    return asked, [
+        result(cell(name, "partial", seed, "imagenet"), val=val)
+        for name, val in scores
+        for seed in (0, 1)
+    ]
+
+
 def test_a_whole_run_of_pretrained_networks_on_one_machine_has_no_limits() -> None:
-    assert limits(*far()) == []
+    assert limits(*two_seeds()) == []
+
+
+def test_one_seed_limits_every_comparison_and_promises_no_rate() -> None:
+    asked, found = far()
+    assert limits(asked, found) == [ONE_SEED]
+    rule = plain(certainty.rule(asked, summarise(asked, found)))
+    assert "In 93 to 100 of 100" not in rule
+    assert "missing from the tied in 23 to 67 of 100" in rule
+    certain = by_title(facts.of_certainty(asked, summarise(asked, found)))
+    assert certain["Seeds"] == (
+        "1 | asked of every architecture and strategy, on one split | how much a training varies "
+        "is unknown"
+    )
+    assert certain["Smallest visible difference"].endswith("unknown here, adds to it.")
+
+
+def test_more_seeds_promise_what_was_simulated() -> None:
+    asked, found = two_seeds()
+    rule = plain(certainty.rule(asked, summarise(asked, found)))
+    assert "In 93 to 100 of 100 simulated suites" in rule
+    assert "one seed" not in rule
+    certain = by_title(facts.of_certainty(asked, summarise(asked, found)))
+    assert certain["Seeds"] == "2 | asked of every architecture and strategy, on one split"
+
+
+def test_one_seed_of_the_only_row_limits_no_comparison() -> None:
+    asked = run(["a"], ["partial"], source="imagenet")
+    assert limits(asked, [result(cell("a", "partial", 0, "imagenet"))]) == []
+
+
+def test_balanced_accuracy_has_intervals_that_are_approximate() -> None:
+    asked, found = far()
+    summary = summarise(asked, found)
+    caveat = "Balanced accuracy is no proportion of images: its intervals are approximate."
+    assert caveat not in plain(certainty.rule(asked, summary))
+    assert caveat in plain(certainty.rule(asked, summary._replace(metric="balanced_accuracy")))
 
 
 def test_a_fallback_says_first_that_it_does_not_answer_and_names_every_file() -> None:
@@ -139,7 +228,7 @@ def test_a_fallback_says_first_that_it_does_not_answer_and_names_every_file() ->
     source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
     asked = run(["a", "b"], ["partial"]).model_copy(update={"source": source})
     found: Found = [result(cell(name, "partial", 0)) for name in "ab"]
-    first, _, last = limits(asked, found)
+    first, _, last, _ = limits(asked, found)
     assert first.endswith("this run does not tell which pretrained architecture to use.")
     assert last.startswith("The suite asks for imagenet weights first; the run used random")
     assert [plain(text) for text in findings.missing_files(asked)] == [
@@ -164,7 +253,7 @@ def test_costs_of_several_machines_are_those_of_the_one_with_most_cells() -> Non
     asked, found = far()
     asked = asked.model_copy(update={"cells": (*asked.cells,)})
     on_gpu = result(found[1].cell, val=300, machine=records.GPU)
-    (text,) = limits(asked, [found[0], on_gpu])
+    _, text = limits(asked, [found[0], on_gpu])
     assert "different machines" in text
     assert "1 of 2 ok cells on AMD EPYC, 2 cores, 2 threads" in text
 
@@ -175,7 +264,7 @@ def test_costs_of_several_machines_are_those_of_the_one_with_most_cells() -> Non
 def test_verdicts_give_the_distance_and_its_standard_error() -> None:
     asked, found = near()
     summary = summarise(asked, found)
-    verdicts = {row.strategy: text for row, text in findings.verdicts(summary).items()}
+    verdicts = {row.strategy: text for row, text in certainty.verdicts(summary).items()}
     assert verdicts["fine_tuning"] == "leader"
     # 1 image of 400 differs: 0.25 points, and sqrt((1/400) (399/400) / 399) is 0.25 points too.
     assert verdicts["two_phase"] == "tied, 0.2 ± 0.2 behind"
@@ -266,15 +355,15 @@ def test_without_a_tie_nothing_is_to_be_settled() -> None:
 def test_failures_and_missing_cells_are_named_with_their_reasons() -> None:
     asked, found = far()
     summary = summarise(asked, [failure(found[1].cell, reason="loss is NaN in epoch 3")])
-    assert [plain(text) for text in findings.failures(summary)] == [
+    assert [plain(text) for text in gaps.failures(summary)] == [
         "b · partial, seed 0: diverged (training) after 3.00 s: loss is NaN in epoch 3"
     ]
-    assert [plain(text) for text in findings.missing(summary)] == ["a · partial, seed 0: no record"]
+    assert [plain(text) for text in gaps.missing(summary)] == ["a · partial, seed 0: no record"]
 
 
 def test_what_no_cell_could_measure_is_counted() -> None:
     asked, found = far()
-    told = findings.unmeasured(asked, found)
+    told = gaps.unmeasured(asked, found)
     assert told[0] == "Energy: unknown in 2 of 2 ok cells"
     assert "Spread over seeds: one seed only" in told
     assert not any("memory" in text for text in told)

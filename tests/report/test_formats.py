@@ -31,6 +31,7 @@ def test_a_hostile_name_stays_in_its_markdown_cell(name: str) -> None:
     # Cells are divided by the pipes that no backslash escapes.
     assert len(re.findall(r"(?<!\\)\|", lines[2])) == 3
     shown = re.sub(r"\\(.)", r"\1", lines[2].split(" | ")[0].removeprefix("| ")).strip()
+    shown = shown.replace("\u200c", "")
     assert shown == name.replace("\n", " ")
     assert re.search(r"(?<!\\)[`*<]", lines[2]) is None
 
@@ -40,6 +41,22 @@ def test_usual_names_read_unchanged_in_markdown() -> None:
         assert formats.escape_markdown(name) == name
     assert formats.escape_markdown("__init__") == r"\_\_init\_\_"
     assert formats.escape_markdown("# title") == r"\# title"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (":smile:", ":\u200csmile:"),
+        ("a:+1:", "a:\u200c+1:"),
+        ("@bob", "@\u200cbob"),
+        ("www.x.org", "www\u200c.x.org"),
+        *((same, same) for same in ("09:50:00", "a: b: c", "x @ y", "wwww.x", "resnet50:V2")),
+    ],
+)
+def test_what_github_would_interpret_is_broken_where_it_is_not_seen(
+    name: str, written: str
+) -> None:
+    assert formats.escape_markdown(name) == written
 
 
 def test_markdown_columns_are_aligned() -> None:
@@ -88,6 +105,20 @@ def test_latex_sets_each_name_as_it_is_also_at_the_start_of_a_row(name: str) -> 
 def test_latex_says_which_letters_need_another_engine() -> None:
     assert "xelatex" in formats.latex(table("猫"))
     assert "xelatex" not in formats.latex(table("größe – 93.1 ± 0.2 †", *HOSTILE[:12]))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a--b---c", "a-{}-b-{}-{}-c"),
+        ("''x''", "'{}'x'{}'"),
+        ("``x`", "`{}`x`"),
+        ("?`!`", "?{}`!{}`"),
+        ("a-b 'c'", "a-b 'c'"),
+    ],
+)
+def test_latex_makes_no_dashes_and_quotes_of_a_name(name: str, written: str) -> None:
+    assert f" {written} " in formats.latex(table(name))
 
 
 def test_latex_specials_are_escaped_and_the_rules_are_booktabs() -> None:

@@ -77,13 +77,18 @@ def test_where_nothing_fits_the_least_there_is_shows_by_how_far(budget: Budget, 
         ),
         (
             0.2,
-            "Within 20 points of the best, the lowest train time, then peak memory is that of ch",
+            "Within 20 points of the best, the lowest train time, then known peak memory is that",
         ),
     ],
 )
 def test_the_cheapest_within_so_many_points(share: float, begins: str) -> None:
     (text,) = answers(three(), Limits(within=share))
     assert text.startswith(begins)
+
+
+def test_costs_that_are_unknown_of_some_are_counted() -> None:
+    (text,) = answers(three(), Limits(within=0.2))
+    assert text.endswith("; peak memory unknown for 1 of 3.")
 
 
 def test_without_a_complete_row_nothing_is_named() -> None:

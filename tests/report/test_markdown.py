@@ -46,7 +46,7 @@ def test_a_tie_is_the_headline_and_the_recommendation_with_its_reason() -> None:
     assert headline == (
         "**From random weights, no single winner: 2 of 2 are tied. Recommended: quick · partial, "
         "because it has the lowest train time of these (20.0 s), with 94.0 % top-1 accuracy on val "
-        "and 94.0 % on test.**"
+        "and 94.0 % on test; the highest on val is 95.0 % (slow · partial).**"
     )
 
 
@@ -77,8 +77,8 @@ def test_a_winner_that_stands_alone_is_the_headline_with_its_lead() -> None:
     )
     # 290 of 400 images between them: sd of a difference sqrt(p (1 - p) / (N - 1)), p = 0.725.
     assert text.split("\n")[2] == (
-        "**good · partial wins with 97.5 % top-1 accuracy on val and 95.0 % on test, 72.5 ± 2.2 "
-        "points of val ahead of poor · partial.**"
+        "**good · partial wins with 97.5 % top-1 accuracy on val and 95.0 % on test, 72.5 "
+        "points of val ahead of poor · partial (standard error 2.2).**"
     )
     assert "Tied, " not in section(text, "Why")
 
@@ -195,6 +195,31 @@ def test_pretrained_weights_carry_no_warning_and_the_start_of_their_hash() -> No
     assert "- Weights of a: imagenet IMAGENET1K_V1, sha256 f37072fd." in text
 
 
+def test_hundreds_of_architectures_are_counted_in_the_protocol() -> None:
+    names = [f"net_{i}" for i in range(300)]
+    asked = run(names, ["partial"])
+    steps = asked.preprocessing["net_0"]
+    sizes = {name: steps.model_copy(update={"resize_size": i % 30}) for i, name in enumerate(names)}
+    asked = asked.model_copy(update={"preprocessing": sizes})
+    found: list[Failure | Result] = [result(cell(name, "partial", 0)) for name in names]
+    lines = section(report(asked, found), "Protocol").strip().split("\n")
+    assert any(
+        line.startswith("- Weights of net_0, ") and "net_11 and 288 more: random" in line
+        for line in lines
+    )
+    assert sum(line.startswith("- Preprocessing") for line in lines) == 25
+    assert "- Preprocessing: 6 more: see run.json." in lines
+
+
+def test_why_plots_show_some_rows_only_is_said() -> None:
+    names = [f"net_{i}" for i in range(13)]
+    asked = run(names, ["partial"])
+    found: list[Failure | Result] = [result(cell(name, "partial", 0)) for name in names]
+    text = section(report(asked, found, plots=("accuracy",)), "Plots")
+    assert "Shown: 12 of 13 architectures, those with the best val scores" in text
+    assert "Shown:" not in section(report(*two(), plots=("accuracy",)), "Plots")
+
+
 def test_the_protocol_gives_data_seeds_recipe_and_preprocessing() -> None:
     asked = run(["a"], ["partial", "two_phase"], seeds=[3, 5])
     asked = asked.model_copy(update={"duplicates": {"train/test": 2, "train/val": 0}})
@@ -243,14 +268,45 @@ def test_reused_features_are_marked_explained_and_never_the_cheapest() -> None:
     assert "- Least memory: slow · partial" in section(marked, "Costs")
 
 
-def test_energy_that_was_saved_by_reused_features_is_in_no_mean() -> None:
-    def spent(one: Failure | Result, joules: float) -> Result:
-        energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
-        return Result.model_validate({**one.model_dump(), "energy": energy})
+def spent(one: Failure | Result, joules: float) -> Result:
+    energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
+    return Result.model_validate({**one.model_dump(), "energy": energy})
 
+
+def test_the_cheapest_of_those_that_are_known_says_how_many_are_not() -> None:
+    asked, (slow, quick) = two()
+    assert isinstance(quick, Result)
+    costs = section(report(asked, [slow, records.reused(quick)]), "Costs")
+    (line,) = [line for line in costs.split("\n") if line.startswith("- Quickest to train: slow")]
+    assert line.endswith("; train time is unknown for 1 of 2 complete.")
+    assert "unknown" not in section(report(*two()), "Costs")
+
+
+def test_a_mean_of_energies_comes_with_its_range_and_number() -> None:
+    asked, (slow, quick) = two()
+    text = report(asked, [spent(slow, 100.0), spent(quick, 9000.0)])
+    assert "GPU energy of a cell: mean 4,550 J (100 to 9,000 J), of 2 of 2 ok cells." in text
+
+
+def test_the_error_of_confidence_comes_with_its_range_over_seeds() -> None:
+    asked = run(["a"], ["partial"], seeds=[0, 1])
+    found: list[Failure | Result] = []
+    for seed, ece in enumerate((0.02, 0.05)):
+        one = result(cell("a", "partial", seed))
+        test = one.quality.test.model_copy(update={"ece": ece})
+        quality = one.quality.model_copy(update={"test": test})
+        found.append(one.model_copy(update={"quality": quality}))
+    text = section(report(asked, found), "What the recommended gets wrong")
+    assert "off by 3.50 points on average" in text
+    assert "15 bins; 2.00 to 5.00 over 2 seeds)" in text
+
+
+def test_energy_that_was_saved_by_reused_features_is_in_no_mean() -> None:
     asked, (slow, quick) = two()
     both = [spent(slow, 500.0), records.reused(spent(quick, 3.0))]
-    assert "GPU energy, mean per cell: 500 J." in report(asked, [*both])
+    assert "GPU energy of a cell: mean 500 J (500 to 500 J), of 1 of 2 ok cells." in report(
+        asked, [*both]
+    )
     assert "GPU energy" not in report(asked, [slow, both[1]])
 
 

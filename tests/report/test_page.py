@@ -9,6 +9,7 @@ import pytest
 
 from bench import predictions
 from bench.analysis.summary import summarise
+from bench.report import certainty, standings
 from bench.report.page.document import document, with_units
 from bench.schema import Failure, Result, Run
 from tests import records
@@ -211,7 +212,7 @@ def cells(row: Node) -> list[str]:
 
 def test_the_table_has_the_numbers_of_the_records() -> None:
     asked, found = whole()
-    (body,) = page(asked, found).by_id("comparison").all("tbody")
+    body, *_ = page(asked, found).by_id("comparison").all("tbody")
     lines = [cells(row) for row in body.all("tr")]
     assert len(lines) == 30
     vals = [float(line[1].split()[0]) for line in lines]
@@ -237,20 +238,54 @@ def test_the_table_has_the_numbers_of_the_records() -> None:
 def test_tied_rows_are_marked_and_only_they() -> None:
     asked, found = whole()
     summary = summarise(asked, found)
-    (body,) = page(asked, found).by_id("comparison").all("tbody")
+    body, *_ = page(asked, found).by_id("comparison").all("tbody")
     marked = [cells(row)[0] for row in body.of_class("tied")]
     assert marked == [row.architecture + row.strategy for row in summary.tied]
     assert len(marked) > 1
     (recommended,) = body.of_class("recommended")
     assert summary.recommended is not None
     assert cells(recommended)[0].startswith(summary.recommended.architecture)
-    assert cells(recommended)[2].endswith("recommended")
+    assert "recommended" in cells(recommended)[2]
+
+
+def test_the_tables_of_the_choice_are_those_of_the_text() -> None:
+    asked, found = whole()
+    summary = summarise(asked, found)
+    section = page(asked, found).by_id("comparison")
+    _, compared, front = section.all("tbody")
+    for body, table in (
+        (compared, standings.comparisons(summary)),
+        (front, standings.front(summary)),
+    ):
+        assert [tuple(cells(row)) for row in body.all("tr")] == list(table.rows)
+        assert table.rows
+    assert certainty.COMPARED in section.text
+    assert certainty.FRONT in section.text
+
+
+def test_rows_on_the_front_are_marked_and_only_they() -> None:
+    asked, found = whole()
+    summary = summarise(asked, found)
+    body, *_ = page(asked, found).by_id("comparison").all("tbody")
+    marked = [cells(row)[0] for row in body.all("tr") if row.of_class("front")]
+    on_front = [row for row in summary.ranked if row in summary.front]
+    assert marked == [row.architecture + row.strategy for row in on_front]
+    assert 0 < len(marked) < len(summary.rows)
+
+
+def test_architectures_beyond_those_shown_are_counted() -> None:
+    asked = run([f"net_{i}" for i in range(201)], ["partial"])
+    found = [result(cell(f"net_{i}", "partial", 0)) for i in range(201)]
+    (caption,) = [
+        one for one in page(asked, found).by_id("best").all("caption") if "MACs" in one.text
+    ]
+    assert caption.text.endswith("the first 200 of 201, all are in tables/architectures.csv")
 
 
 def test_an_incomplete_row_is_disqualified_with_its_seeds() -> None:
     asked = run(["a", "b"], ["partial"], seeds=(0, 1))
     found = [result(cell(name, "partial", seed)) for name in "ab" for seed in (0, 1)]
-    (body,) = page(asked, [*found[:3], failure(found[3].cell)]).by_id("comparison").all("tbody")
+    body, *_ = page(asked, [*found[:3], failure(found[3].cell)]).by_id("comparison").all("tbody")
     (row,) = body.of_class("disqualified")
     assert cells(row)[0] == "bpartial"
     assert cells(row)[2] == "seeds ok: 1/2 (1 diverged)"
@@ -261,7 +296,7 @@ def test_a_long_table_ends_early_and_says_where_the_rest_is() -> None:
     asked = run([f"net_{i}" for i in range(5)], ways)
     section = page(asked, records.drawn(asked, ways)).by_id("comparison")
     assert len(section.all("tbody")[0].all("tr")) == 100
-    assert "the first 100 of 150, all are in results.csv" in section.all("caption")[0].text
+    assert "the first 100 of 150, all are in tables/main.csv" in section.all("caption")[0].text
 
 
 def test_answers_and_notes_are_said() -> None:

@@ -80,15 +80,15 @@ class Point(NamedTuple):
 def chart(
     run: Run, records: Sequence[Result | Failure], summary: Summary, cost: CostName
 ) -> Chart | None:
-    """A point per complete row, the front as a step line; None where no row has both numbers."""
+    """A point per complete row, and the best for each cost as a step line; None without points."""
     kind = KINDS[cost]
     shown = legible.best_rows(summary, MOST)
     found = {row: _point(row, cost) for row in shown.rows}
     points = [point for point in found.values() if point is not None]
     if not points:
         return None
-    stairs = front(points)
-    best = "; ".join(f"{p.told}, {kind.text(p.cost)}" for p in stairs)
+    steps = stairs(points)
+    best = "; ".join(f"{p.told}, {kind.text(p.cost)}" for p in steps)
     return finished(
         kind.id,
         f"{wording.metric(summary, 'val').capitalize()} against {kind.title}",
@@ -101,7 +101,7 @@ def chart(
             shown.note,
             wording.without_costs([row for row, point in found.items() if point is None]),
         ),
-        f"{units.plural(len(points), 'point')}. Pareto front by cost: {best}.",
+        f"{units.plural(len(points), 'point')}. The step line, by cost: {best}.",
         lambda sheet: _draw(sheet, run, summary, points, kind),
     )
 
@@ -118,7 +118,7 @@ def _point(row: Row, name: CostName) -> Point | None:
     return Point(row, cost, 100 * seeds.mean, costs, (100 * low, 100 * high))
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def stairs(points: Sequence[Point]) -> list[Point]:
     """Points that no other beats at the same cost or less, by cost."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -p.score)):
@@ -137,7 +137,7 @@ def _draw(
     marks = [
         axes.left(frame, ticks, f"{wording.metric(summary, 'val')} (%)", TOP - 14),
         axes.bottom(frame, x_ticks, kind.axis(run)),
-        path(_stairs(frame, front(points)), "front"),
+        path(_walk(frame, stairs(points)), "stairs"),
         *(_whiskers(frame, point, look) for point in points),
         *(_mark(frame, point, look, summary) for point in points),
         *texts.marks,
@@ -169,9 +169,9 @@ def _costs(points: Sequence[Point]) -> list[float]:
     return [value for point in points for value in point.costs if value > 0]
 
 
-def _stairs(frame: Frame, stairs: Sequence[Point]) -> list[tuple[float, float]]:
+def _walk(frame: Frame, steps: Sequence[Point]) -> list[tuple[float, float]]:
     """Corners of the step line: across at the score paid for, up at the next cost."""
-    places = [(frame.x(p.cost), frame.y(p.score)) for p in stairs]
+    places = [(frame.x(p.cost), frame.y(p.score)) for p in steps]
     corners = [(after[0], before[1]) for before, after in pairwise(places)]
     walk = [places[0], *(step for pair in zip(corners, places[1:], strict=True) for step in pair)]
     return [*walk, (frame.box.right, walk[-1][1])]
@@ -215,9 +215,9 @@ class Texts(NamedTuple):
 
 def _texts(frame: Frame, points: Sequence[Point], summary: Summary) -> Texts:
     """Labels where there is room, those that matter first; a number where a label has none."""
-    stairs = front(points)
+    steps = stairs(points)
     matter = [p for p in points if p.row in (summary.recommended, summary.leader)]
-    matter += [p for p in reversed(stairs) if p not in matter]
+    matter += [p for p in reversed(steps) if p not in matter]
     others = [p for p in points if p not in matter] if len(points) <= MANY else []
     title = Box(0, 0, 0.6 * frame.box.right, 18)
     taken = [title, *_marked_boxes(frame, points, summary)]
@@ -283,6 +283,6 @@ def _marked_boxes(frame: Frame, points: Sequence[Point], summary: Summary) -> li
         boxes.append(Box(x - 1, frame.y(max(p.scores)), x + 1, frame.y(min(p.scores))))
         if p.costs[0] > 0:
             boxes.append(Box(frame.x(p.costs[0]), y - 1, frame.x(p.costs[1]), y + 1))
-    for (x1, y1), (x2, y2) in pairwise(_stairs(frame, front(points))):
+    for (x1, y1), (x2, y2) in pairwise(_walk(frame, stairs(points))):
         boxes.append(Box(min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1))
     return boxes

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from bench.analysis.stats import wilson
 from bench.analysis.summary import Summary
-from bench.report.charts import dots, lettering, palette, svg, tested, wording
+from bench.report.charts import dots, lettering, palette, svg, wording
 from bench.report.charts.chart import SHEETS, Chart, Drawing, Sheet, plain
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import SMALL, printable
 from bench.report.charts.svg import Box, Label, group, joined, rectangle
+from bench.report.classes import tested
 from bench.schema import Failure, Result, Run
 
 # K true classes, K predicted classes.
@@ -40,7 +41,7 @@ class Pair(NamedTuple):
 
 def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Chart | None:
     """A matrix of counts up to 20 classes, else the most confused pairs; None without a row."""
-    scores = tested.scores(records, summary)
+    scores = tested(records, summary.recommended)
     if not scores or summary.recommended is None:
         return None
     counts_KK = np.sum([np.array(s.confusion, dtype=np.int64) for s in scores], axis=0)

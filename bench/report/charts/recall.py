@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from bench.analysis.stats import wilson
 from bench.analysis.summary import Summary
-from bench.report.charts import dots, palette, tested, wording
+from bench.report.charts import dots, palette, wording
 from bench.report.charts.chart import Chart
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import printable
+from bench.report.classes import tested
 from bench.schema import Failure, Result, Run, Scores
 
 SHOWN = 40
@@ -27,7 +28,7 @@ class Recall(NamedTuple):
 
 def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Chart | None:
     """A dot per class with test images, the lowest first; None without a recommended row."""
-    scores = tested.scores(records, summary)
+    scores = tested(records, summary.recommended)
     found = recalls(scores, run.data.classes)
     if not found or summary.recommended is None:
         return None

@@ -10,12 +10,13 @@ from markupsafe import Markup
 from bench.analysis.stats import Interval, wilson
 from bench.analysis.summary import Summary
 from bench.predictions import Unpacked, unpack
-from bench.report.charts import axes, lettering, palette, scales, tested, wording
+from bench.report.charts import axes, lettering, palette, scales, wording
 from bench.report.charts.axes import Frame
 from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, group, joined, line, rectangle
+from bench.report.classes import tested
 from bench.schema import Failure, Result, Run, Scores
 
 BINS = 15
@@ -34,7 +35,7 @@ class Bin(NamedTuple):
 
 def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Chart | None:
     """A mark per bin that holds predictions; None without a recommended row."""
-    scores = tested.scores(records, summary)
+    scores = tested(records, summary.recommended)
     if not scores or summary.recommended is None:
         return None
     bins = bins_of([unpack(s.predictions) for s in scores])

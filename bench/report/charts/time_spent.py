@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.analysis.rows import Row
+from bench.analysis.machines import reference
+from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
 from bench.report import units
-from bench.report.charts import legible, lettering, machines, palette, scales, svg, wording
+from bench.report.charts import legible, lettering, palette, scales, svg, wording
 from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
@@ -64,7 +65,7 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
 def bars_of(records: Sequence[Result | Failure], rows: Sequence[Row]) -> list[Bar]:
     """Bars of the complete rows without reused features, by total, on the reference machine."""
     found: dict[tuple[str, str], list[Result]] = {}
-    for result in machines.reference(records):
+    for result in reference(results(records)):
         found.setdefault((result.cell.architecture_label, result.cell.strategy), []).append(result)
     bars = []
     for row in rows:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from bench.analysis.rows import Row
+from bench.analysis.machines import reference
+from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
 from bench.report import units
-from bench.report.charts import machines
 from bench.report.charts.lettering import isolated, printable
 from bench.schema import Failure, Result, Run
 
@@ -29,7 +29,7 @@ def seeds(count: int) -> str:
 
 def machine(run: Run, records: Sequence[Result | Failure], summary: Summary) -> str:
     """The machine, without which no cost may be read."""
-    measured = machines.reference(records)
+    measured = reference(results(records))
     device = units.device(measured[0].machine if measured else run.machine)
     others = " Cells of other machines are left out." if summary.mixed_machines else ""
     return f"Costs: {run.profile.upper()} profile, {printable(device)}.{others}"

@@ -7,11 +7,11 @@ from markupsafe import Markup
 
 from bench.analysis.rows import Row, Score, comparable_cost, status_counts
 from bench.analysis.summary import Summary
-from bench.report import findings, units
+from bench.report import certainty, units
 from bench.report.charts import palette
 
 SHOWN = 100
-"""Rows that a page can hold; results.csv has all."""
+"""Rows that a page can hold; the files in tables/ have all."""
 
 
 class Number(NamedTuple):
@@ -29,6 +29,7 @@ class Line(NamedTuple):
     key: Markup  # the mark that the row has in the charts
     standing: str  # class of the line: "tied" (the leader as well), "behind" or "disqualified"
     recommended: bool
+    on_front: bool
     verdict: str
     numbers: tuple[Number, ...]
 
@@ -48,8 +49,8 @@ HEADER = (
 def lines(summary: Summary) -> list[Line]:
     """The first rows of the table."""
     look = palette.look(summary)
-    tied = set(summary.tied)
-    verdicts = findings.verdicts(summary)
+    tied, front = set(summary.tied), set(summary.front)
+    verdicts = certainty.verdicts(summary)
     return [
         Line(
             architecture=row.architecture,
@@ -57,6 +58,7 @@ def lines(summary: Summary) -> list[Line]:
             key=key(row, look),
             standing=_standing(row, tied),
             recommended=row is summary.recommended and row is not summary.winner,
+            on_front=row in front,
             verdict=verdicts[row] if row.complete else f"seeds ok: {status_counts(row)}",
             numbers=numbers(row),
         )

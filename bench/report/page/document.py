@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
-from bench.report import facts, findings, protocol, tables, units
+from bench.report import certainty, facts, findings, gaps, protocol, standings, tables, units
 from bench.report.charts import (
     accuracy_cost,
     confusion,
@@ -64,8 +64,14 @@ def document(
         header=comparison.HEADER,
         lines=comparison.lines(summary),
         num_rows=len(summary.rows),
-        rule=findings.rule(run, summary),
-        behind=findings.BEHIND,
+        shown=comparison.SHOWN,
+        rule=certainty.rule(run, summary),
+        behind=certainty.BEHIND,
+        compared=certainty.COMPARED,
+        leading=("The leader is ", *findings.named(summary.leader)) if summary.leader else (),
+        comparisons=standings.comparisons(summary),
+        worth=certainty.FRONT,
+        front=standings.front(summary),
         memory=facts.MEMORY[run.profile],
         by_strategy=comparison.by_strategy(summary),
         by_architecture=comparison.by_architecture(summary),
@@ -73,9 +79,9 @@ def document(
         charts=list(_charts(OF_ALL, run, records, summary)),
         charts_of_chosen=list(_charts(OF_CHOSEN, run, records, summary)),
         gallery=gallery.gallery(chosen, thumbnails, run.data.classes) if chosen else None,
-        failures=findings.failures(summary),
-        missing=findings.missing(summary),
-        unmeasured=findings.unmeasured(run, records),
+        failures=gaps.failures(summary),
+        missing=gaps.missing(summary),
+        unmeasured=gaps.unmeasured(run, records),
         listed=LISTED,
         protocol=protocol.protocol(run, records),
         machines=protocol.machines(run, records),

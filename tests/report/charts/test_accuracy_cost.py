@@ -1,4 +1,4 @@
-"""Points stand at their numbers, the step line is the front, and what has no place is named."""
+"""Points stand at their numbers, steps at the best for a cost, and what has no place is named."""
 
 import math
 import re
@@ -110,7 +110,7 @@ def test_the_step_line_passes_through_the_rows_that_nothing_beats() -> None:
     ]
     assert len(undominated) > 2
     (stairs,) = (
-        e for e in reading.drawing(drawn).iter(f"{reading.SVG}path") if e.get("class") == "front"
+        e for e in reading.drawing(drawn).iter(f"{reading.SVG}path") if e.get("class") == "stairs"
     )
     corners = reading.points(stairs)
     for name in undominated:
@@ -124,7 +124,7 @@ def test_the_step_line_passes_through_the_rows_that_nothing_beats() -> None:
     assert all(corners[i][1] == corners[i + 1][1] for i in range(0, len(corners), 2))
 
 
-def test_rows_of_the_front_and_of_the_choice_are_named_beside_or_below() -> None:
+def test_rows_of_the_step_line_and_of_the_choice_are_named_beside_or_below() -> None:
     run, found = made.whole(ALL, STRATEGIES, [0, 1, 2])
     summary = summarise(run, found)
     assert summary.recommended is not None
