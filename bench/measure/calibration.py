@@ -1,14 +1,14 @@
 """What the machine can do at this moment: a few fixed probes, the same at both ends of a run.
 
-A probe is run for its share of the time, and the median of its runs counts. How large matrices and
+The probes take turns, so that a short disturbance hits all of them a little, and of each the lower
+quartile of its times counts: what lasts changes it, a hiccup does not. How large matrices and
 copies are is found by time and recorded; a later calibration that is to be compared takes the same
 sizes. The convolution and the loop are the same everywhere.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -18,17 +18,17 @@ from bench.measure.device import Device
 from bench.measure.meters import synchronize
 from bench.schema import Calibration
 
-SECONDS: Mapping[str, float] = {"cpu": 0.65, "cuda": 2.4}
-"""Of all probes together, by type of device, warm-up and the search for a size included."""
+SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
+"""Of a calibration, by type of device: the search for sizes and the warm-up are part of it."""
 
-RUNS = 3
-"""Of a probe at least, however long they take."""
+TURNS = 3
+"""Of each probe at least, however long they take."""
 
-SHARE_OF_RUN = 1 / 8
-"""Of the time of a probe, that one run may take at most."""
+TURN_SHARE = 1 / 8
+"""Of the time of a probe, that one turn of it takes; also the longest that one run may be."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 256, 8192
-SMALLEST_COPY, LARGEST_COPY = 1 << 22, 1 << 30
+SMALLEST_COPY, LARGEST_COPY, LARGEST_UPLOAD = 1 << 22, 1 << 30, 1 << 27
 LOOP_STEPS = 200_000
 
 Step = Callable[[], object]
@@ -50,6 +50,14 @@ class Probe(NamedTuple):
     growth: int
 
 
+class Ready(NamedTuple):
+    """Probes that have run once, by name, the sizes of those that have one, and what failed."""
+
+    steps: Mapping[str, Step]
+    sizes: dict[str, int]
+    problems: tuple[str, ...]
+
+
 def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibrated:
     """Run every probe. `sizes` are those of an earlier calibration; None: to be found now.
 
@@ -57,30 +65,10 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     process has set them.
     """
     started = time.perf_counter()
-    place, share = torch.device(str(device)), SECONDS[device.type] / _num_probes(device)
-    found: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    problems = []
-
-    def attempt(name: str, make: Callable[[], Step]) -> None:
-        until = time.perf_counter() + share
-        try:
-            seconds[name] = typical_seconds(make(), device, until)
-        except RuntimeError as error:  # torch.OutOfMemoryError is one
-            problems.append(f"{name}: {str(error).splitlines()[0]}")
-
-    def at_its_size(name: str, probe: Probe) -> Step:
-        if sizes is not None and name in sizes:
-            found[name], step = sizes[name], probe.make(place, sizes[name])
-        else:
-            found[name], step = largest_within(probe, device, share * SHARE_OF_RUN)
-        return step
-
-    for name, probe in PROBES.items():
-        if name != "upload" or device.type == "cuda":
-            attempt(name, partial(at_its_size, name, probe))
-    attempt("conv", partial(conv, place))
-    attempt("loop", lambda: loop)
+    turn = turn_seconds(device)
+    steps, found, problems = ready(device, sizes or {}, turn)
+    times = in_turns(steps, device, turn, until=started + SECONDS[device.type])
+    seconds = {name: lower_quartile(own) for name, own in times.items()}
     return Calibrated(
         Calibration(
             matmul_fp32_flops=_rate("matmul_fp32", matmul_flops, found, seconds),
@@ -92,30 +80,66 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
             seconds=time.perf_counter() - started,
             sizes=found,
         ),
-        tuple(problems),
+        problems,
     )
 
 
-def _num_probes(device: Device) -> int:
-    return len(PROBES) + 2 - (device.type == "cpu")
+def turn_seconds(device: Device) -> float:
+    """How long a turn of a probe is."""
+    return SECONDS[device.type] / (len(PROBES) + 2) * TURN_SHARE
 
 
-def _rate(
-    name: str,
-    amount: Callable[[int], int],
-    sizes: Mapping[str, int],
-    seconds: Mapping[str, float],
-) -> float | None:
-    return amount(sizes[name]) / seconds[name] if name in seconds else None
+def ready(device: Device, sizes: Mapping[str, int], longest: float) -> Ready:
+    """Every probe that the device can run, at the given size or the largest within so long."""
+    place = torch.device(str(device))
+    steps: dict[str, Step] = {}
+    found: dict[str, int] = {}
+    problems = []
+
+    def sized(name: str, probe: Probe) -> Step:
+        if name in sizes:
+            size, step = sizes[name], probe.make(place, sizes[name])
+        else:
+            size, step = largest_within(probe, device, longest)
+        found[name] = size
+        return step
+
+    makers: dict[str, Callable[[], Step]] = {
+        **{name: partial(sized, name, probe) for name, probe in PROBES.items()},
+        "conv": partial(conv, place),
+        "loop": lambda: loop,
+    }
+    if device.type == "cpu":
+        del makers["upload"]
+    for name, make in makers.items():
+        try:
+            step = make()
+            timed(step, device)
+            steps[name] = step
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            problems.append(f"{name}: {str(error).splitlines()[0]}")
+    return Ready(steps, found, tuple(problems))
 
 
-def typical_seconds(step: Step, device: Device, until: float) -> float:
-    """Median time of a step, run until that time is there, after one that does not count."""
-    timed(step, device)
-    times = [timed(step, device) for _ in range(RUNS)]
-    while time.perf_counter() < until:
-        times.append(timed(step, device))
-    return median(times)
+def in_turns(
+    steps: Mapping[str, Step], device: Device, turn: float, until: float
+) -> dict[str, list[float]]:
+    """Seconds of every run of each step, turn after turn until that time is there."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    turns = 0
+    while turns < TURNS or time.perf_counter() < until:
+        for name, step in steps.items():
+            end = time.perf_counter() + turn
+            times[name].append(timed(step, device))
+            while time.perf_counter() + times[name][-1] < end:
+                times[name].append(timed(step, device))
+        turns += 1
+    return times
+
+
+def lower_quartile(times: Sequence[float]) -> float:
+    """The time that a quarter of the runs did not exceed."""
+    return sorted(times)[(len(times) - 1) // 4]
 
 
 def timed(step: Step, device: Device) -> float:
@@ -125,6 +149,15 @@ def timed(step: Step, device: Device) -> float:
     step()
     synchronize(device)
     return time.perf_counter() - before
+
+
+def _rate(
+    name: str,
+    amount: Callable[[int], int],
+    sizes: Mapping[str, int],
+    seconds: Mapping[str, float],
+) -> float | None:
+    return amount(sizes[name]) / seconds[name] if name in seconds else None
 
 
 # ---- sizes ----------------------------------------------------------------------------------
@@ -143,7 +176,7 @@ def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, S
 
 def quickest(step: Step, device: Device) -> float:
     """The shortest of a few runs: an interruption is to change no size."""
-    return min(timed(step, device) for _ in range(RUNS))
+    return min(timed(step, device) for _ in range(3))
 
 
 # ---- the probes -----------------------------------------------------------------------------
@@ -211,5 +244,5 @@ PROBES: Mapping[str, Probe] = {
         lambda place, side: matmul(place, side, torch.bfloat16), SMALLEST_SIDE, LARGEST_SIDE, 8
     ),
     "copy": Probe(copy, SMALLEST_COPY, LARGEST_COPY, 2),
-    "upload": Probe(upload, SMALLEST_COPY, LARGEST_COPY, 2),
+    "upload": Probe(upload, SMALLEST_COPY, LARGEST_UPLOAD, 2),
 }

@@ -1,14 +1,24 @@
 """The probes: what they compute, how much of it that is, and how long they take."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from itertools import groupby
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measure import calibration
-from bench.measure.calibration import PROBES, Step, calibrate, largest_within, typical_seconds
+from bench.measure.calibration import (
+    PROBES,
+    Step,
+    calibrate,
+    in_turns,
+    largest_within,
+    lower_quartile,
+)
 from bench.measure.device import Device
 
 CPU = Device("cpu", None)
@@ -48,10 +58,35 @@ def test_the_loop_adds_up() -> None:
     assert calibration.loop() == sum(number % 8 for number in range(200_000))
 
 
-def test_the_median_of_the_runs_counts_and_the_first_does_not() -> None:
-    waits = iter([0.2, 0.01, 0.01, 0.1, *[0.01] * 1000])
-    seconds = typical_seconds(lambda: time.sleep(next(waits)), CPU, time.perf_counter() + 0.4)
-    assert 0.01 <= seconds < 0.05
+def test_probes_take_turns_until_the_time_is_there() -> None:
+    ran: list[str] = []
+
+    def step(name: str, seconds: float) -> None:
+        ran.append(name)
+        time.sleep(seconds)
+
+    steps = {"quick": lambda: step("quick", 0.001), "slow": lambda: step("slow", 0.03)}
+    times = in_turns(steps, CPU, 0.01, until=time.perf_counter() + 0.4)
+    assert {name: len(own) for name, own in times.items()} == Counter(ran)
+    turns = [name for name, _ in groupby(ran)]
+    assert turns == ["quick", "slow"] * (len(turns) // 2)
+    assert 3 < len(times["slow"]) < 14
+    assert len(times["quick"]) > len(times["slow"])
+
+
+def test_a_probe_has_three_turns_though_its_time_is_over() -> None:
+    assert len(in_turns({"one": lambda: None}, CPU, 0.0, until=0.0)["one"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("times", "quartile"),
+    [([5.0], 5.0), ([9.0, 1.0, 2.0], 1.0), ([4.0, 1.0, 3.0, 2.0, 5.0], 2.0)],
+)
+def test_a_quarter_of_the_runs_is_not_slower_than_what_counts(
+    times: list[float], quartile: float
+) -> None:
+    assert lower_quartile(times) == quartile
+    assert lower_quartile(times) == np.quantile(times, 0.25, method="lower")
 
 
 def sleeper(seconds_of: Callable[[int], float]) -> calibration.Probe:
