@@ -71,3 +71,13 @@ def test_a_folder_is_told_with_what_lies_in_it(tmp_path: Path) -> None:
     text = doctor.state(tmp_path / "x", "*.pth", "file", "files")
     assert text.startswith(f"{tmp_path / 'x'}: 1 file, 3 MB; ")
     assert "not made yet" in doctor.state(tmp_path / "none" / "yet", "*", "file", "files")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_on_a_gpu_every_fact_is_told_or_has_its_reason(tmp_path: Path) -> None:
+    here = command.place(tmp_path)
+    done = bench(here, "doctor", "--device", "cuda", COLUMNS="400")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "copy to the GPU" in done.stdout
+    assert "it is not to be had here" not in done.stdout

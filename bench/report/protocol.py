@@ -178,7 +178,6 @@ def machine(facts: Machine) -> list[Fact]:
             "instructions": facts.cpu_capability,
             "usable cores": facts.usable_cores,
             "memory GiB": facts.memory_gib,
-            "virtual machine": facts.virtual,
             "OS": facts.os,
         },
         "Software": {

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -37,6 +38,31 @@ def test_on_a_cpu_every_fact_of_a_gpu_is_unknown() -> None:
     assert {getattr(found, name) for name in (*of_gpu, "driver", "cuda", "cudnn")} == {None}
     assert (found.device, found.torch) == ("cpu", torch.__version__)
     assert found.python == ".".join(str(number) for number in sys.version_info[:3])
+
+
+def test_a_build_of_torch_is_told_by_a_hash_that_stands_still() -> None:
+    first, second = machine("cpu", None), machine("cpu", None)
+    assert first.torch_build == second.torch_build
+    assert re.fullmatch(r"[0-9a-f]{12}", first.torch_build or "")
+    assert first.torch_commit == torch.version.git_version
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [("5.15.167.4-microsoft-standard-WSL2", True), ("4.4.0-19041-Microsoft", True), ("6.8", False)],
+)
+def test_linux_inside_windows_is_told_by_its_kernel(
+    monkeypatch: pytest.MonkeyPatch, release: str, expected: bool
+) -> None:
+    monkeypatch.setattr("platform.release", lambda: release)
+    assert hardware.is_wsl() is expected
+
+
+@needs_linux
+def test_the_machine_has_the_memory_that_the_kernel_counts() -> None:
+    total = re.search(r"^MemTotal:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    assert total is not None
+    assert machine("cpu", None).host_memory_gib == round(int(total[1]) / 2**20)
 
 
 def test_no_fact_names_a_person_a_host_or_a_folder() -> None:
@@ -284,5 +310,7 @@ def test_on_a_gpu_torch_and_the_driver_speak_of_the_same_card() -> None:
     assert found.compute_capability == f"{properties.major}.{properties.minor}"
     assert found.cuda == torch.version.cuda
     assert found.power_limit_watts is None or found.power_limit_watts > 5
+    assert found.gpu_multiprocessors == properties.multi_processor_count
+    assert found.driver is None or found.driver.startswith(f"{found.driver_branch}.")
     assert str(properties.uuid) not in found.model_dump_json()
     assert hardware.gpu_has_bf16(0) is (properties.major >= 8)
