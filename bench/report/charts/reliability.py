@@ -95,8 +95,8 @@ def _draw(sheet: Sheet, bins: Sequence[Bin], colour: str, ece: str) -> Drawing:
     marks = [
         axes.left(frame, ticks, "accuracy (%)"),
         line((box.left, box.bottom), (box.right, box.top), "phase"),
-        *_words(box, ece),
         *(_mark(each, frame, colour) for each in bins),
+        *_words(box, ece),
         _counts(bins, below, x),
         axes.bottom(Frame(below, x, x), ticks, "confidence in the predicted class (%)"),
     ]
@@ -106,9 +106,13 @@ def _draw(sheet: Sheet, bins: Sequence[Bin], colour: str, ece: str) -> Drawing:
 def _words(box: Box, ece: str) -> list[Markup]:
     """What each side of the diagonal means."""
     return [
-        Label(box.left + 8, box.top + 18, ece.partition(" (")[0], "bold").svg,
-        Label(box.left + 8, box.top + 36, "more often right than sure", "muted", size=SMALL).svg,
-        Label(box.right - 6, box.bottom - 12, "more sure than right", "muted", "end", SMALL).svg,
+        Label(box.left + 8, box.top + 18, ece.partition(" (")[0], "halo bold").svg,
+        Label(
+            box.left + 8, box.top + 36, "more often right than sure", "halo muted", size=SMALL
+        ).svg,
+        Label(
+            box.right - 6, box.bottom - 12, "more sure than right", "halo muted", "end", SMALL
+        ).svg,
     ]
 
 
