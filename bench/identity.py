@@ -73,6 +73,17 @@ BUCKETS: dict[str, Bucket] = {
 for _opened in ("cell.weights", "cell.recipe", "cell.data"):
     del BUCKETS[_opened]  # their fields stand in the table one by one
 
+OF_GPU = frozenset(
+    {
+        *("execution.allow_tf32", "execution.cudnn_allow_tf32", "execution.cudnn_benchmark"),
+        *("execution.cudnn_deterministic", "execution.cublas_workspace", "execution.captured"),
+        *("machine.compute_capability", "machine.cuda", "machine.cudnn", "machine.gpu_name"),
+        *("machine.gpu_memory_bytes", "machine.gpu_multiprocessors", "machine.mig", "machine.ecc"),
+        *("machine.power_limit_watts", "machine.driver_branch", "machine.driver"),
+    }
+)
+"""Facts of the keys that a CPU does not have: there they are neither known nor unknown."""
+
 
 def leaves(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any, bool]]:
     """(dotted path, value, whether it equals its default) of each field that `BUCKETS` names."""
@@ -106,6 +117,20 @@ def cell_id(cell: Cell) -> str:
     """Readable slug and 12 hex digits of the task: the same for the cell and for its record."""
     readable = f"{cell.architecture_label}-{cell.strategy}-s{cell.seed}"
     return f"{slug(readable)}-{digest(cell_identity(cell))}"
+
+
+def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
+    """What a key of these buckets is made of, by dotted path; the task is `cell_identity`.
+
+    Whatever changes the numerics may change the speed as well, so the facts of "performance" hold
+    those of "numerics".
+    """
+    wanted = {"numerics", bucket}
+    return {
+        path: value
+        for path, value, _ in (*leaves(execution, "execution."), *leaves(machine, "machine."))
+        if BUCKETS[path] in wanted and (machine.device == "cuda" or path not in OF_GPU)
+    }
 
 
 def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:

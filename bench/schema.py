@@ -344,6 +344,27 @@ class Preprocessing(Value):
     std: tuple[float, ...]
 
 
+class Calibration(Value):
+    """What the machine could do for a moment; probes whose device is not there are null."""
+
+    matmul_fp32_flops: float | None  # per second
+    matmul_bf16_flops: float | None
+    copy_bytes_per_second: float | None  # on the device (CPU: host memory)
+    upload_bytes_per_second: float | None  # host to device; null on a CPU
+    conv_seconds: float | None  # one fixed convolution step, forward and backward
+    loop_seconds: float | None  # a fixed pure-Python loop
+    seconds: float  # what the calibration took
+
+
+class Sitting(Value):
+    """One start of `bench run` on the folder: calibrated at both ends."""
+
+    start: Calibration | None
+    end: Calibration | None = None  # null where it was killed
+    load: float | None = None  # 1-minute load average before it began, per usable core
+    foreign_gpu_processes: int | None = None
+
+
 class Run(Value):
     """run.json: what was asked, on what, and how it ended."""
 
@@ -363,3 +384,4 @@ class Run(Value):
     started_at: str
     finished_at: str | None = None
     wall_seconds: float = 0.0  # over all sittings of a resumed run
+    sittings: tuple[Sitting, ...] = ()
