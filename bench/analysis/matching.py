@@ -4,6 +4,7 @@ Cells pair by their identity without the seed; what is not of one task is told w
 that differ.
 """
 
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from bench.analysis.conditions import Side, count_differences, task_differences
@@ -36,22 +37,45 @@ class Match(NamedTuple):
 
 
 def matched(baseline: Digest, candidate: Digest) -> Match:
-    """Rows by their task; those that are left by their names."""
-    before = {row.key: row for row in baseline.rows}
-    after = {row.key: row for row in candidate.rows}
-    left = {_names(row): row for row in candidate.rows if row.key not in before}
-    pairs, others, missing = [], [], []
-    for row in baseline.rows:
-        known = after.get(row.key) if row.key else None
-        other = None if known else left.pop(_names(row), None)
-        if known or (other and not (row.task and other.task)):
-            # A row without any record has no task to differ in.
-            pairs.append(Pair(Side(baseline, row), Side(candidate, known or other or row)))
-        elif other:
-            others.append(Pair(Side(baseline, row), Side(candidate, other)))
-        else:
-            missing.append(row)
-    return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left.values()))
+    """Rows by their task and, where several have the same one, their names; the rest by names."""
+    left = list(candidate.rows)
+    pairs: list[Pair] = []
+    others: list[Pair] = []
+    missing: list[RowDigest] = []
+    for before, after in _nearest(baseline.rows, left):
+        if after is None:
+            missing.append(before)
+            continue
+        # A row without any record has no task to differ in.
+        same = before.key == after.key or not (before.task and after.task)
+        pair = Pair(Side(baseline, before), Side(candidate, after))
+        (pairs if same else others).append(pair)
+    return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left))
+
+
+def _nearest(
+    rows: Sequence[RowDigest], left: list[RowDigest]
+) -> list[tuple[RowDigest, RowDigest | None]]:
+    """Each row with the one that belongs to it, which is taken out of what is left."""
+    found: dict[int, RowDigest] = {}
+    for likeness in LIKENESSES:
+        there: dict[Hashable, list[RowDigest]] = {}
+        for row in left:
+            there.setdefault(likeness(row), []).append(row)
+        for place, row in enumerate(rows):
+            if place not in found and there.get(likeness(row)):
+                found[place] = there[likeness(row)].pop(0)
+        taken = set(map(id, found.values()))
+        left[:] = [row for row in left if id(row) not in taken]
+    return [(row, found.get(place)) for place, row in enumerate(rows)]
+
+
+LIKENESSES: tuple[Callable[[RowDigest], Hashable], ...] = (
+    lambda row: (row.key, row.architecture, row.strategy),
+    lambda row: row.key or id(row),
+    lambda row: (row.architecture, row.strategy),
+)
+"""What pairs two rows, the closest first."""
 
 
 def _names(row: RowDigest) -> tuple[str, str]:
