@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import cli, store
+from bench.schema import Result
+from tests import records
 from tests.analysis import sides
 
 HOSTILE = "<script>|[/red]\u202e=cmd()"
@@ -101,7 +103,8 @@ def test_the_past_is_read_once_and_again_where_a_run_has_changed(bench: Bench, h
     summaries = sorted(here.glob("results/*/*/past.json"))
     assert len(summaries) == 6
     for path in summaries:  # an earlier state, a damaged file: neither is used
-        path.write_text('{"of": "x"}' if "r0" in str(path) else "{")
+        stale = path.parent.name in ("r0", "r1", "r2")
+        path.write_text('{"of": "x", "took": null}' if stale else "{")
     assert bench("compare", BASE, "slow").code == 4
     for record in here.glob("results/*/*/cells/*/record.json"):
         record.unlink()
@@ -124,6 +127,8 @@ def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) ->
     [
         (("nowhere", "clean"), 2, "nowhere: is not there"),
         (("results", "clean"), 2, "results: holds no run"),
+        (("clean", "../" + "clean"), 2, "../clean: is not there"),
+        (("clean", "./clean"), 2, "are the same"),
         ((BASE, "clean", "--fail-on", "slower"), 2, "--fail-on"),
         ((BASE, "clean", "--out", "x.md"), 2, "--out needs --format"),
         (("clean/run.json", "clean"), 6, "name a run folder"),
@@ -175,14 +180,14 @@ def test_a_comparison_as_json_markdown_and_junit(bench: Bench, here: Path) -> No
 
 
 def test_hostile_names_stay_text_in_every_form(bench: Bench, here: Path) -> None:
-    def change(one: sides.Result) -> sides.Record:
-        return sides.records.failure(one.cell, "failed") if one.cell.seed == 1 else one
+    def change(one: Result) -> sides.Record:
+        return records.failure(one.cell, "failed") if one.cell.seed == 1 else one
 
     def named(path: Path, number: int, change: sides.Change | None) -> None:
-        asked = sides.records.run([HOSTILE], ["fine_tuning"], seeds=sides.SEEDS)
+        asked = records.run([HOSTILE], ["fine_tuning"], seeds=sides.SEEDS)
         store.write_run(path, asked.model_copy(update={"started_at": f"2026-11-0{number}"}))
         for seed in sides.SEEDS:
-            one = sides.records.result(sides.records.cell(HOSTILE, "fine_tuning", seed))
+            one = records.result(records.cell(HOSTILE, "fine_tuning", seed))
             record = change(one) if change else one
             assert record is not None
             store.write_record(path, record)

@@ -53,24 +53,19 @@ NUMERICS = {path for path, bucket in BUCKETS.items() if bucket == "numerics"}
 
 def _differences(before: Side, after: Side) -> list[tuple[str, str]]:
     one, other = conditions_of(*before), conditions_of(*after)
+    paths = sorted(one.keys() | other.keys(), key=lambda path: (path != "machine.device", path))
     found = [
         (path, f"{path}: {_known(one, path)} and {_known(other, path)}")
-        for path in sorted(one.keys() | other.keys())
+        for path in paths
         # Unknown never equals unknown.
         if one.get(path) is None or one.get(path) != other.get(path)
     ]
-    mixed = [
-        (path, before.row.mixed, after.row.mixed) for path in sorted(one.keys() | other.keys())
-    ]
-    return found + [
-        (path, f"{path}: not the same for all seeds")
-        for path, ours, theirs in mixed
-        if path in ours or path in theirs
-    ]
+    mixed = {*before.row.mixed, *after.row.mixed}
+    return found + [(path, f"{path}: not the same for all seeds") for path in sorted(mixed)]
 
 
 def _known(facts: Facts, path: str) -> str:
-    value = facts.get(path)
+    value = facts.get(path, "not recorded")
     return "unknown" if value is None else short(value)
 
 

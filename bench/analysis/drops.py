@@ -74,7 +74,7 @@ def judge(
     evidence = weigh(found, np.array([pair.floor for pair in pairs]))
     known = bool((found.num_seeds_R > 1).any())
     margin = equivalence / (2 if num_images >= MANY_IMAGES else 1)
-    assumed = "" if known else f"one seed: a spread of {100 * LUCK:g} point is assumed"
+    assumed = "" if known else f"one seed: a spread of {_points(LUCK)} is assumed"
     return [
         _drop(pair, place, evidence, margin, visible_drop, assumed)
         for place, pair in enumerate(pairs)
@@ -147,11 +147,15 @@ def _drop(
         return said("improved")
     if pair.cross_numerics:
         if equivalence_p(found, place, margin) < ALPHA:
-            return said("pass", f"equivalent within {100 * margin:g} points")
-        return said("inconclusive", f"not shown to be equivalent within {100 * margin:g} points")
+            return said("pass", f"equivalent within {_points(margin)}")
+        return said("inconclusive", f"not shown to be equivalent within {_points(margin)}")
     if visible > visible_drop:
         return said("inconclusive", "too few images or seeds")
     return said("pass")
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point{'' if share == 0.01 else 's'}"
 
 
 def equivalence_p(found: Evidence, place: int, margin: float) -> float:

@@ -76,8 +76,9 @@ def remarks(found: Comparison) -> list[str]:
     """What must be known beside the table, a sentence each."""
     lines = [*found.notes]
     for (metric, word, reason), count in alike(found).items():
+        what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
         told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
-        lines.append(f"{TITLES[metric]} of {count:,} cells {told.removesuffix(': ')}")
+        lines.append(f"{what} {told.removesuffix(': ')}")
     if (shift := found.shift) and (shift.blame != "none" or abs(shift.change) >= 0.05):
         own = (
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"

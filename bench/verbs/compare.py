@@ -57,6 +57,8 @@ def compare(
     from bench.report.verdicts import Sides
 
     failing = asked(fail_on)
+    if baseline.resolve() == candidate.resolve():
+        raise InputError([f"{baseline} and {candidate} are the same: name two"])
     if place and form is Form.TABLE:
         raise InputError(["--out needs --format markdown, json or junit"])
     with uncollected(), status(out, "reading the records"):

@@ -4,7 +4,7 @@ import pytest
 
 from bench.analysis.compare import compare
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
-from bench.schema import Calibration, Sitting
+from bench.schema import Calibration, Result, Sitting
 from tests.analysis import sides
 from tests.analysis.sides import digested
 from tests.records import CPU, GPU
@@ -80,6 +80,15 @@ def test_a_cell_that_failed_before_too_is_no_regression() -> None:
     assert told(compare(before, digested(20), PAST)) == set()
 
 
+def test_a_further_seed_that_fails_where_none_was_ok_is_no_regression() -> None:
+    before, after = (digested(n, sides.broken("failed"), cells=[0]) for n in (7, 20))
+    first, *others = before.rows
+    seeds = (first.seeds[1].model_copy(update={"seed": 0}),)
+    alone = before.model_copy(update={"rows": (first.model_copy(update={"seeds": seeds}), *others)})
+    found = compare(alone, after, PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "not_comparable")}
+
+
 @pytest.mark.parametrize("change", [sides.gone, sides.broken("interrupted")])
 def test_a_cell_without_a_record_or_stopped_is_missing(change: sides.Change) -> None:
     found = compare(BASE, digested(20, change, cells=[0]), PAST)
@@ -123,7 +132,7 @@ def test_rows_of_one_task_under_two_labels_pair_by_their_names() -> None:
 
 
 def test_another_network_under_the_same_name_is_refused() -> None:
-    def change(one: sides.Result) -> sides.Result:
+    def change(one: Result) -> Result:
         cost = one.cost.model_copy(update={"total_parameters": 7})
         return one.model_copy(update={"cost": cost})
 
@@ -144,9 +153,9 @@ def test_on_another_gpu_times_are_told_and_never_judged() -> None:
     assert "regressed" not in outcomes(found)
 
 
-def slow(one: sides.Result) -> sides.Result:
+def slow(one: Result) -> Result:
     found = sides.slower(3)(one)
-    assert isinstance(found, sides.Result)
+    assert isinstance(found, Result)
     return found
 
 
@@ -156,9 +165,9 @@ def test_with_other_arithmetic_accuracy_is_held_to_equivalence() -> None:
     assert {one.word for one in scores} == {"pass"}  # the same images right
     assert scores[0].fields == ("machine.torch: 2.15.0 and 3.0.0",)
 
-    def change(one: sides.Result) -> sides.Record | None:
+    def change(one: Result) -> sides.Record | None:
         moved = sides.right(915)(one)
-        assert isinstance(moved, sides.Result)
+        assert isinstance(moved, Result)
         return sides.with_machine(torch="3.0.0")(moved)
 
     found = compare(BASE, digested(20, change), PAST)
@@ -175,7 +184,7 @@ def test_unknown_never_equals_unknown() -> None:
 
 
 def test_seeds_on_two_machines_are_said_and_not_compared_in_cost() -> None:
-    def change(one: sides.Result) -> sides.Record | None:
+    def change(one: Result) -> sides.Record | None:
         return sides.with_machine(cpu_model="other")(one) if one.cell.seed else one
 
     found = compare(BASE, digested(20, change, cells=[0]), PAST)
@@ -221,7 +230,7 @@ def test_thresholds_of_the_suite_are_the_candidates() -> None:
 
 
 def test_features_of_an_earlier_run_are_compared_with_nothing() -> None:
-    def change(one: sides.Result) -> sides.Result:
+    def change(one: Result) -> Result:
         cost = one.cost.model_copy(update={"features": "reused"})
         return one.model_copy(update={"cost": cost})
 
@@ -234,13 +243,12 @@ def test_features_of_an_earlier_run_are_compared_with_nothing() -> None:
 
 def test_gpu_memory_is_gated_without_a_past() -> None:
     def on_gpu(mebibytes: float) -> sides.Change:
-        def change(one: sides.Result) -> sides.Record | None:
+        def change(one: Result) -> sides.Record | None:
             memory = one.memory.model_copy(update={"gpu_allocated_bytes": int(mebibytes * 2**20)})
             return sides.with_machine(**GPU.model_dump())(one.model_copy(update={"memory": memory}))
 
         return change
 
-    machine = {"machine": GPU, "profile": "gpu"}
     for after, words in (
         (400, {"pass"}),
         (415, {"pass"}),
@@ -248,7 +256,7 @@ def test_gpu_memory_is_gated_without_a_past() -> None:
         (380, {"improved"}),
     ):
         found = compare(
-            digested(7, on_gpu(400), **machine), digested(20, on_gpu(after), **machine), []
+            digested(7, on_gpu(400), machine=GPU), digested(20, on_gpu(after), machine=GPU), []
         )
         assert {one.word for one in found.verdicts if one.metric == MEMORY} == words
     assert CPU.device == "cpu"

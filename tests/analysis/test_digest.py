@@ -13,6 +13,7 @@ from bench.analysis.digest import (
     unpack_bits,
 )
 from bench.identity import cell_identity
+from bench.schema import Result
 from tests import records
 from tests.analysis import sides
 
@@ -46,7 +47,7 @@ def test_what_rows_share_stands_once_and_nothing_is_lost() -> None:
 
 @pytest.mark.parametrize("share", [0.9, 0.99])
 def test_a_score_that_was_edited_is_refused(share: float) -> None:
-    def change(one: sides.Result) -> sides.Result:
+    def change(one: Result) -> Result:
         test = one.quality.test.model_copy(update={"top1": share})
         return one.model_copy(update={"quality": one.quality.model_copy(update={"test": test})})
 
@@ -55,7 +56,7 @@ def test_a_score_that_was_edited_is_refused(share: float) -> None:
 
 
 def test_other_test_images_and_damaged_predictions_are_refused() -> None:
-    def with_test(one: sides.Result, **fields: object) -> sides.Result:
+    def with_test(one: Result, **fields: object) -> Result:
         packed = one.quality.test.predictions.model_copy(update=fields)
         test = one.quality.test.model_copy(update={"predictions": packed})
         return one.model_copy(update={"quality": one.quality.model_copy(update={"test": test})})
