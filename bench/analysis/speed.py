@@ -19,7 +19,7 @@ import numpy as np
 from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
-from bench.analysis.stability import PROBES
+from bench.analysis.stability import changes
 from bench.analysis.verdict import Shift, Word
 from bench.schema import Calibration
 
@@ -157,12 +157,8 @@ def slowdown(before: Calibration | None, after: Calibration | None) -> float | N
     """How much slower the machine became, as a logarithm: the median probe."""
     if before is None or after is None:
         return None
-    found = []
-    for name in PROBES:
-        old, new = getattr(before, name), getattr(after, name)
-        if old and new:
-            found.append(math.log(new / old) * (1 if name.endswith("_seconds") else -1))
-    return float(np.median(found)) if found else None
+    found = changes(before, after)
+    return -float(np.median(np.log1p(list(found.values())))) if found else None
 
 
 def logarithms(values: Sequence[float | None]) -> Floats:

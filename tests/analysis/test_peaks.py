@@ -60,3 +60,14 @@ def test_four_past_runs_judge_no_host_memory() -> None:
     past_HP = runs(draw, 4, 5)
     found = judge(Peaks(past_HP[-1], past_HP[-1] * 3, past_HP, np.full(8, 32.0 * MIB)), "cpu")
     assert {(one.word, one.reason) for one in found} == {("not_judged", "not judged (4 of 5 runs)")}
+
+
+def test_a_baseline_that_took_little_by_chance_makes_no_regression() -> None:
+    draw = np.random.default_rng(0)
+    past_HP = runs(draw, 8, 5)
+    low_P, after_P = past_HP[-1] - 60 * MIB, runs(draw, 1, 5)[0]
+    found = judge(Peaks(low_P, after_P, past_HP, np.full(8, 32.0 * MIB)), "cpu")
+    assert {one.word for one in found} == {"pass"}
+    high_P = past_HP[-1] + 60 * MIB
+    found = judge(Peaks(high_P, high_P, past_HP, np.full(8, 32.0 * MIB)), "cpu")
+    assert {one.word for one in found} == {"pass"}
