@@ -158,6 +158,32 @@ def test_a_newer_schema_and_an_edited_score_are_refused(bench: Bench, here: Path
     assert (said.code, "was the file edited" in said.err) == (6, True)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda suite: suite.pop("metric"),
+        lambda suite: suite.update(seeds=[0]),
+        lambda suite: suite.update(seeds=None),
+        lambda suite: suite.update(strategies=["x"]),
+        lambda suite: suite.update(compare={"visible_drop": "much"}),
+    ],
+)
+def test_an_edited_suite_is_refused_and_counted_in_the_past(
+    bench: Bench, here: Path, edit: Callable[[dict[str, object]], object]
+) -> None:
+    (here / "gone" / "run.json").rename(here / "clean" / "run.json")
+    for path in (here / "clean" / "run.json", here / "results/capstone/r0/run.json"):
+        content = json.loads(path.read_text())
+        edit(content["suite"])
+        path.write_text(json.dumps(content))
+    for one in (here / "clean" / "cells").glob("*partial-s1*"):
+        shutil.rmtree(one)
+    said = bench("compare", BASE, "clean")
+    assert said.code in (3, 6)
+    assert "Traceback" not in said.err
+    assert "E-BUG" not in said.err
+
+
 def test_a_comparison_as_json_markdown_and_junit(bench: Bench, here: Path) -> None:
     found = json.loads(bench("compare", BASE, "slow", "--format", "json").out)
     assert found["outcomes"] == ["regressed"]

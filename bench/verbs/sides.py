@@ -43,6 +43,13 @@ def read_folder(folder: Path) -> Digest:
         raise
     except ValueError as error:
         raise FolderError(f"{folder}: {error}") from error
+    except MALFORMED as error:
+        text = f"does not agree with itself ({type(error).__name__}: {error}); was it edited?"
+        raise FolderError(f"{folder / 'run.json'}: {text}") from error
+
+
+MALFORMED = (LookupError, TypeError, StopIteration, AttributeError)
+"""What a run.json raises whose suite is not one that bench wrote."""
 
 
 def read_baseline(path: Path) -> Baseline:

