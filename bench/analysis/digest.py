@@ -107,7 +107,8 @@ def digest_of(run: Run, records: Sequence[Result | Failure]) -> Digest:
     packed = first.quality.test.predictions if first else None
     labels_N = unpack_column("labels", packed.labels, packed.num_images) if packed else NO_LABELS
     rows = [
-        _row(names, run.suite["seeds"], of_row, labels_N, metric) for names, of_row in cells.items()
+        _row(names, _task(run, of_row), run.suite["seeds"], of_row, labels_N, metric)
+        for names, of_row in cells.items()
     ]
     task, conditions = (_shared([getattr(row, name) for row in rows]) for name in FACTS)
     return Digest(
@@ -135,15 +136,13 @@ FACTS = ("task", "conditions")
 
 def _row(
     names: tuple[str, str],
+    task: Facts,
     seeds: Sequence[int],
     records: Sequence[Result | Failure | None],
     labels_N: NDArray[np.uint16],
     metric: Metric,
 ) -> RowDigest:
     ok = [one for one in records if isinstance(one, Result)]
-    some = next((one for one in records if one is not None), None)
-    task = _plain({} if some is None else cell_identity(some.cell))
-    task.pop("cell.seed", None)
     conditions = [key_facts(one.execution, one.machine, "performance") for one in _distinct(ok)]
     paths = sorted({path for facts in conditions for path in facts})
     return RowDigest(
@@ -161,6 +160,17 @@ def _row(
             for seed, record in zip(_seeds(seeds, records), records, strict=True)
         ),
     )
+
+
+def _task(run: Run, records: Sequence[Result | Failure | None]) -> Facts:
+    """What a row asks for, without the seed, and how its images are prepared; {} if unknown."""
+    some = next((one for one in records if one is not None), None)
+    if some is None:
+        return {}
+    pipeline = run.preprocessing[some.cell.architecture_label].model_dump()
+    facts = {**cell_identity(some.cell), **{f"preprocessing.{k}": v for k, v in pipeline.items()}}
+    facts.pop("cell.seed", None)
+    return _plain(facts)
 
 
 def _seeds(asked: Sequence[int], records: Sequence[Result | Failure | None]) -> list[int]:

@@ -111,6 +111,16 @@ def test_another_task_is_refused_with_the_field() -> None:
     assert not [one for one in found.verdicts if one.name == refused[0].name and one.change]
 
 
+def test_images_prepared_in_another_way_are_another_task() -> None:
+    pipelines = sides.asked().preprocessing
+    grey = pipelines["vit_b_16"].model_copy(update={"mean": (0.5, 0.5, 0.5)})
+    found = compare(BASE, digested(20, preprocessing={**pipelines, "vit_b_16": grey}), PAST)
+    refused = [one for one in found.verdicts if one.word == "not_comparable"]
+    assert {one.architecture for one in refused} == {"vit_b_16"}
+    assert refused[0].fields == ("preprocessing.mean: [0.485, 0.456, 0.406] and [0.5, 0.5, 0.5]",)
+    assert outcomes(found) == {"refused"}
+
+
 def test_cells_of_one_side_only_are_missing_and_new() -> None:
     after = digested(20)
     fewer = after.model_copy(update={"rows": after.rows[1:]})
