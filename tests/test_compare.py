@@ -119,7 +119,7 @@ def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) ->
     (here / "results/capstone/r0/run.json").write_text("{")
     said = bench("compare", BASE, "clean")
     assert said.code == 0
-    assert "1 runs below results could not be read" in said.out
+    assert "past runs below results that could not be read: 1" in said.out
 
 
 @pytest.mark.parametrize(

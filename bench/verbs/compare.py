@@ -80,7 +80,7 @@ def compared(baseline: Path, candidate: Path, results: Path) -> "Comparison":
         found = compare_(before.run, after.run, [*before.past, *after.past, *past.runs])
     except ValueError as error:
         raise FolderError(f"{baseline} and {candidate}: {error}") from error
-    note = f"{past.unreadable} runs below {results} could not be read and do not count as past"
+    note = f"past runs below {results} that could not be read: {past.unreadable}"
     return found._replace(notes=(*found.notes, *([note] if past.unreadable else [])))
 
 
