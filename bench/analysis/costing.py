@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.analysis import peaks, speed
 from bench.analysis.conditions import Side, performance_differences
-from bench.analysis.digest import Digest, PastRun, conditions_of, median_of, past_key, past_run
+from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_key, past_run
 from bench.analysis.elsewhere import elsewhere
 from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
@@ -96,7 +96,7 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
     """Verdicts of what cannot be judged; pairs under one set of conditions; and under others."""
     told, here, away = [], [], []
     for pair in judging.pairs:
-        costs = median_of(pair.before.row, metric), median_of(pair.after.row, metric)
+        costs = cost_of(pair.before.row, metric), cost_of(pair.after.row, metric)
         if not all(cost is not None and cost > 0 for cost in costs):
             reason = "unknown, or features of an earlier run were used"
             told.append(Verdict(*pair.names, metric, "not_judged", reason, *costs))
@@ -112,7 +112,7 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
 
 
 def _cost(side: Side, metric: str) -> float:
-    return median_of(side.row, metric) or float("nan")
+    return cost_of(side.row, metric) or float("nan")
 
 
 def _costing(

@@ -7,7 +7,7 @@ seed. What all rows share stands once.
 import base64
 import binascii
 import zlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -77,7 +77,7 @@ class Digest(Value):
 
 
 class PastRow(Value):
-    """What a row cost in a past run: medians over its seeds."""
+    """What a row cost in a past run: see `PAST`."""
 
     train_seconds: float | None
     peak_memory_bytes: float | None
@@ -270,14 +270,18 @@ def past_run(digest: Digest) -> PastRun | None:
     if digest.status != "finished" or digest.finished_at is None or digest.unstable:
         return None
     rows = {
-        past_key(digest, row): PastRow(**{name: median_of(row, name) for name in PAST})
+        past_key(digest, row): PastRow(**{name: cost_of(row, name) for name in PAST})
         for row in digest.rows
         if row.ok and not row.mixed
     }
     return PastRun(started_at=digest.started_at, finished_at=digest.finished_at, rows=rows)
 
 
-PAST = ("train_seconds", "peak_memory_bytes")
+PAST: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "train_seconds": median,
+    "peak_memory_bytes": max,
+}
+"""What the cost of a row is made of those of its seeds by."""
 
 
 def past_key(digest: Digest, row: RowDigest) -> str:
@@ -285,10 +289,10 @@ def past_key(digest: Digest, row: RowDigest) -> str:
     return identity.digest([row.key, conditions_of(digest, row)])
 
 
-def median_of(row: RowDigest, name: str) -> float | None:
-    """Of a cost over the ok seeds; None where it is unknown for one."""
+def cost_of(row: RowDigest, name: str) -> float | None:
+    """A cost over the ok seeds; None where it is unknown for one."""
     values = [getattr(one, name) for one in row.ok]
-    return None if not values or None in values else float(median(values))
+    return None if not values or None in values else float(PAST[name](values))
 
 
 # ---- bits -----------------------------------------------------------------------------------

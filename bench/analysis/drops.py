@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.analysis.digest import RowDigest, unpack_bits
+from bench.analysis.fallen import LUCK, fallen
 from bench.analysis.paired import Contrasts, Floats, Outcomes, between, holm, with_seeds
 from bench.analysis.power import Z_POWER
 from bench.analysis.rows import ROUNDING
@@ -22,9 +23,6 @@ from bench.analysis.verdict import Word
 
 ALPHA = 0.045
 """So that of suites without a change less than 5 % raise an alarm: variances are but estimated."""
-
-LUCK = 0.01
-"""Standard deviation over whole trainings that is assumed where no cell has a second seed."""
 
 MANY_IMAGES = 5000
 """From here on, half the equivalence margin is asked for."""
@@ -75,10 +73,21 @@ def judge(
     known = bool((found.num_seeds_R > 1).any())
     margin = equivalence / (2 if num_images >= MANY_IMAGES else 1)
     assumed = "" if known else f"one seed: a spread of {_points(LUCK)} is assumed"
-    return [
+    rows = [pair.baseline for pair in pairs], [pair.candidate for pair in pairs]
+    seeds = fallen(*rows, num_images, visible_drop)
+    drops = [
         _drop(pair, place, evidence, margin, visible_drop, assumed)
         for place, pair in enumerate(pairs)
     ]
+    return [_with_seed(drop, seed) for drop, seed in zip(drops, seeds, strict=True)]
+
+
+def _with_seed(drop: Drop, fallen_seed: str) -> Drop:
+    """The judgement, a fallen seed said and counted."""
+    if not fallen_seed:
+        return drop
+    reason = "; ".join(filter(None, (fallen_seed, drop.reason if drop.word == "regressed" else "")))
+    return drop._replace(word="regressed", reason=reason)
 
 
 def outcomes(pairs: Sequence[Pair], num_images: int, weights_N: Floats) -> Outcomes:

@@ -71,7 +71,7 @@ class Outcomes(NamedTuple):
 
 
 class Contrasts(NamedTuple):
-    """The leader minus each of the rows: arrays [R] of what `Difference` holds for one."""
+    """One row minus another, often the leader minus each: arrays of what `Difference` holds."""
 
     means_R: Floats
     items_R: Floats

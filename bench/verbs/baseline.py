@@ -80,7 +80,7 @@ def show(
 ) -> None:
     """Print what a baseline holds."""
     from bench import views
-    from bench.analysis.digest import median_of
+    from bench.analysis.digest import cost_of
     from bench.report import units
     from bench.verbs import sides
 
@@ -99,7 +99,7 @@ def show(
             f"{row.architecture} · {row.strategy}",
             f"{len(row.ok)}/{len(row.seeds)}",
             units.percent(sum(scores) / len(scores) if scores else None),
-            units.three_digits(median_of(row, "train_seconds")),
-            units.mebibytes(median_of(row, "peak_memory_bytes")),
+            units.three_digits(cost_of(row, "train_seconds")),
+            units.mebibytes(cost_of(row, "peak_memory_bytes")),
         )
     out.print(made)

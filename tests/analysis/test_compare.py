@@ -48,6 +48,16 @@ def test_what_became_better_is_improved(change: sides.Change, metric: str) -> No
     assert outcomes(found) == set()
 
 
+def test_one_seed_with_shuffled_labels_is_found_and_named() -> None:
+    def change(one: Result) -> sides.Record | None:
+        return sides.right(100)(one) if one.cell.seed == 2 else one
+
+    found = compare(BASE, digested(20, change, cells=[4]), PAST)
+    assert told(found) == {("vit_b_16 · feature_extraction", ACCURACY, "regressed")}
+    (verdict,) = (one for one in found.verdicts if one.word == "regressed")
+    assert verdict.reason == "seed 2 fell to 10.2 %"
+
+
 def test_with_too_little_past_times_are_told_and_do_not_count() -> None:
     found = compare(BASE, digested(20, sides.slower(2.0), cells=[0]), PAST[:2])
     seconds = [one for one in found.verdicts if one.metric == SECONDS]

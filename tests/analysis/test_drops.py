@@ -150,6 +150,26 @@ def test_cases_by_hand(
     assert found.change == pytest.approx(np.mean(after) / N - np.mean(before) / N)
 
 
+def test_one_seed_of_three_that_goes_wrong_is_named_with_its_cell() -> None:
+    before = [first_right(1800 + n, 1810 - n, 1806) for n in range(6)]
+    after = [*before[:5], first_right(1805, 700, 1806)]
+    found = judged(before, after)
+    assert [one.word for one in found] == [*["pass"] * 5, "regressed"]
+    assert found[5].reason == "seed 1 fell to 35.0 %"
+
+
+def test_a_seed_that_falls_as_far_as_the_baselines_seeds_lie_apart_is_no_finding() -> None:
+    before = [first_right(1800, 900, 1400), first_right(1000, 1700, 1300)]
+    after = [first_right(1700, 1000, 1500), first_right(1600, 1000, 1300)]
+    assert "regressed" not in [one.word for one in judged(before, after)]
+
+
+def test_seeds_that_agree_by_chance_on_few_images_are_not_held_to_it() -> None:
+    before = first_right(18, 18, 18, num_images=20)
+    after = first_right(18, 17, 18, num_images=20)
+    assert judged([before], [after], num_images=20)[0].word != "regressed"
+
+
 def test_one_seed_leaves_a_small_drop_open_and_shows_a_large_one() -> None:
     (small,) = judged([first_right(1800)], [first_right(1770)])
     (large,) = judged([first_right(1800)], [first_right(1000)])
