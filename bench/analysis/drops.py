@@ -83,11 +83,10 @@ def judge(
 
 
 def _with_seed(drop: Drop, fallen_seed: str) -> Drop:
-    """The judgement, a fallen seed said and counted."""
-    if not fallen_seed:
+    """The judgement; a fallen seed counts where the mean does not show it."""
+    if not fallen_seed or drop.word == "regressed":
         return drop
-    reason = "; ".join(filter(None, (fallen_seed, drop.reason if drop.word == "regressed" else "")))
-    return drop._replace(word="regressed", reason=reason)
+    return drop._replace(word="regressed", reason=fallen_seed)
 
 
 def outcomes(pairs: Sequence[Pair], num_images: int, weights_N: Floats) -> Outcomes:
