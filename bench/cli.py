@@ -13,6 +13,8 @@ from types import FrameType
 
 import typer
 
+from bench.verbs.baseline import baseline
+from bench.verbs.compare import compare
 from bench.verbs.doctor import doctor
 from bench.verbs.exits import UNDONE, Exit, InputError, complain, crash
 from bench.verbs.export import export
@@ -30,8 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, list_, inspect, report, export, predict, doctor):
+for verb in (run, list_, inspect, report, export, predict, compare, doctor):
     app.command(verb.__name__.rstrip("_"))(verb)
+app.add_typer(baseline, name="baseline")
 
 
 @contextmanager

@@ -4,7 +4,14 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import ErrorDetails
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are mistakes, and so is a string for a number."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Problem(NamedTuple):
@@ -81,7 +88,7 @@ def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Pr
             return Problem(key, f"{got} {unknown(details['input'], accepted)}")
         case "value_error":
             return Problem(key, str(context["error"]))
-        case "model_type" if key.endswith(("recipe", "dataset")):
+        case "model_type" if key.endswith(("recipe", "dataset", "compare")):
             return Problem(key, f"must be a table (got {_shown(details['input'])})")
         case kind:
             text = WORDING.get(kind, lower(details["msg"])).format(**context)

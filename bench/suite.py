@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
-from bench.mistakes import Problem, SuiteError, lower, problem_of, size_text, unknown
+from bench.mistakes import Problem, SuiteError, Table, lower, problem_of, size_text, unknown
 from bench.models.architectures import ARCHITECTURES, nearest_size
 from bench.schema import Kind, Metric, Profile
+from bench.thresholds import CompareTable, Threshold
 from bench.training.strategies import STRATEGIES, head_epochs_of
 
 MAX_CELLS = 10_000
@@ -42,12 +43,6 @@ def _weights_source(entry: str) -> str:
 
 def _named(entry: object) -> object:
     return {"name": entry} if isinstance(entry, str) else entry
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are mistakes, and so is a string for a number."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RecipeTable(Table):
@@ -155,6 +150,7 @@ class Suite(Table):
     keep_weights: KeepWeights = "winner"
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
+    compare: CompareTable = CompareTable()
 
     @property
     def needs_weights(self) -> bool:
@@ -181,6 +177,8 @@ KEYS: Mapping[str, Collection[str]] = {
     "dataset": DatasetTable.model_fields,
     "architectures": ArchitectureEntry.model_fields,
     "strategies": StrategyEntry.model_fields,
+    "compare": CompareTable.model_fields,
+    "compare.thresholds": Threshold.model_fields,
 }
 """The keys that each table of the file may have."""
 

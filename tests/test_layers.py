@@ -25,6 +25,7 @@ FLOORS: tuple[set[str], ...] = (
     {"identity", "predictions", "upgrades"},
     {"training.strategies", "models.architectures"},  # tables without torch
     {"mistakes"},
+    {"thresholds"},
     {"suite"},
     {"cells"},
     {"store"},
@@ -41,7 +42,7 @@ FLOORS: tuple[set[str], ...] = (
 )
 # Beside the tower: what reads a finished run folder knows nothing of how it was made.
 WING: dict[str, set[str]] = {
-    "analysis": {"bench", "schema", "identity", "predictions", "store"},
+    "analysis": {"bench", "schema", "identity", "predictions", "store", "mistakes", "thresholds"},
     "report": {"bench", "schema", "identity", "predictions", "store", "analysis"},
 }
 ROOF = (
@@ -57,6 +58,7 @@ WITHOUT_TORCH = {
     *("bench", "schema", "identity", "predictions", "training.strategies", "models.architectures"),
     *(
         "mistakes",
+        "thresholds",
         "suite",
         "cells",
         "store",

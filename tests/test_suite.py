@@ -269,3 +269,66 @@ def test_a_head_on_eval_crops_is_not_said_to_be_augmented(tmp_path: Path) -> Non
     (views,) = cells(tmp_path, text + "[recipe]\nviews = 2", "resnet18", photographs=True)
     assert (crops.recipe.augment, crops.recipe.flip) == ("none", False)
     assert (views.recipe.augment, views.recipe.flip) == ("standard", True)
+
+
+# ---- what a comparison takes for a regression -----------------------------------------------
+
+COMPARE = """
+[compare]
+visible_drop = 0.02
+[[compare.thresholds]]
+metric = "train_seconds"
+floor = 0.1
+[[compare.thresholds]]
+metric = "train_seconds"
+cells = "vit_*/fine_tuning"
+floor = 0.3
+"""
+
+
+def test_thresholds_of_a_comparison_are_by_metric_and_pattern_the_last_one_first(
+    tmp_path: Path,
+) -> None:
+    table = read(tmp_path, MINIMAL + COMPARE).profiles["cpu"].compare
+    assert table.visible_drop == 0.02
+    assert table.floor("train_seconds", ("vit_b_16", "fine_tuning"), 0.05) == 0.3
+    assert table.floor("train_seconds", ("vit_b_16", "partial"), 0.05) == 0.1
+    assert table.floor("accuracy", ("vit_b_16", "fine_tuning"), 0.05) == 0.05
+    assert read(tmp_path, MINIMAL).profiles["cpu"].compare.visible_drop == 0.03
+
+
+def test_thresholds_change_no_cell(tmp_path: Path) -> None:
+    before, after = (cells(tmp_path, text, "resnet18") for text in (MINIMAL, MINIMAL + COMPARE))
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text"),
+    [
+        ("visible_drop = 3", "compare.visible_drop", "at most 1"),
+        ("visible_dorp = 0.1", "compare.visible_dorp", 'did you mean "visible_drop"'),
+        ("thresholds = [{floor = 0.1}]", "compare.thresholds[0].metric", "required"),
+        (
+            'thresholds = [{metric = "time", floor = 0.1}]',
+            "compare.thresholds[0].metric",
+            "train_seconds",
+        ),
+        (
+            'thresholds = [{metric = "accuracy", floor = 0.1, cell = "*"}]',
+            "compare.thresholds[0].cell",
+            'did you mean "cells"',
+        ),
+    ],
+)
+def test_mistakes_in_the_thresholds_are_said(
+    tmp_path: Path, table: str, key: str, text: str
+) -> None:
+    assert text in problems(tmp_path, f"{MINIMAL}[compare]\n{table}\n")[key]
+
+
+def test_the_regression_suite_is_the_same_task_on_every_machine() -> None:
+    file = suite.read_suite(Path(__file__).parent.parent / "suites" / "regression.toml")
+    assert file.profiles["gpu"] == file.profiles["cpu"]
+    made = file.profiles["cpu"]
+    assert made.weights == ["random"]
+    assert len(made.seeds) == 3

@@ -48,7 +48,7 @@ class NotOneTask(ValueError):
         super().__init__(f"{first} and {other} are not runs of one task: {'; '.join(problems)}")
 
 
-NOT_COMPARED = ("seeds", "weights", "keep_weights")
+NOT_COMPARED = ("seeds", "weights", "keep_weights", "compare")
 """Keys of the suite that leave a cell's task as it is."""
 
 LATER_KEYS: Mapping[str, Any] = {"margin": MARGIN}

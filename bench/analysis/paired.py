@@ -71,7 +71,7 @@ class Outcomes(NamedTuple):
 
 
 class Contrasts(NamedTuple):
-    """The leader minus each of the rows: arrays [R] of what `Difference` holds for one."""
+    """One row minus another, often the leader minus each: arrays of what `Difference` holds."""
 
     means_R: Floats
     items_R: Floats
@@ -171,31 +171,41 @@ def weights(labels_N: NDArray[np.integer], metric: Metric) -> Floats:
 
 def contrasts(found: Outcomes) -> Contrasts:
     """The leader, which is the first row, minus each row, itself included."""
-    own_N = found.deviations(slice(0, 1))[0]
-    items_R = np.empty(len(found.hits_RN))
-    for start in range(0, len(items_R), BLOCK):
+    rows_R = np.arange(len(found.hits_RN))
+    return between(found, np.zeros_like(rows_R), rows_R)
+
+
+def between(found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) -> Contrasts:
+    """The first row of each pair minus the second: arrays [P] over the pairs."""
+    items_P = np.empty(len(first_P))
+    for start in range(0, len(items_P), BLOCK):
         block = slice(start, start + BLOCK)
-        items_R[block] = np.linalg.norm(own_N - found.deviations(block), axis=1)
-    seeds_R = np.sqrt(found.seed_variances_R[0] + found.seed_variances_R)
-    by_seeds_R = np.nan_to_num(seeds_R) > items_R
+        apart_KN = found.deviations(first_P[block]) - found.deviations(second_P[block])
+        items_P[block] = np.linalg.norm(apart_KN, axis=1)
+    seeds_P = np.sqrt(found.seed_variances_R[first_P] + found.seed_variances_R[second_P])
+    by_seeds_P = np.nan_to_num(seeds_P) > items_P
+    freedoms_P = _seed_freedoms(found, first_P, second_P)
     return Contrasts(
-        means_R=found.means_R[0] - found.means_R,
-        items_R=items_R,
-        seeds_R=seeds_R,
-        freedoms_R=np.where(by_seeds_R, _seed_freedoms(found), found.num_images - 1.0),
+        means_R=found.means_R[first_P] - found.means_R[second_P],
+        items_R=items_P,
+        seeds_R=seeds_P,
+        freedoms_R=np.where(by_seeds_P, freedoms_P, found.num_images - 1.0),
     )
 
 
-def _seed_freedoms(found: Outcomes) -> Floats:
-    """Degrees of freedom of the leader's seed variance plus each row's, [R].
+def _seed_freedoms(
+    found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.intp]
+) -> Floats:
+    """Degrees of freedom of the sum of two rows' seed variances, [P].
 
     Source: Welch 1947, doi:10.1093/biomet/34.1-2.28. There are never more than all rows have.
     """
     variances_R, freedoms_R = found.seed_variances_R, found.freedoms_R
     squares_R = variances_R**2 / freedoms_R
     with np.errstate(divide="ignore", invalid="ignore"):
-        welch_R = (variances_R[0] + variances_R) ** 2 / (squares_R[0] + squares_R)
-    return np.asarray(np.minimum(welch_R, (found.num_seeds_R - 1).sum()))
+        sums_P = variances_R[first_P] + variances_R[second_P]
+        welch_P = sums_P**2 / (squares_R[first_P] + squares_R[second_P])
+    return np.asarray(np.minimum(welch_P, (found.num_seeds_R - 1).sum()))
 
 
 def difference(found: Outcomes, behind: Contrasts, row: int) -> Difference:

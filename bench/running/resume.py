@@ -6,6 +6,9 @@ from bench.schema import Run
 from bench.store import FolderError
 from bench.suite import Suite
 
+WANTED_NOW = ("keep_weights", "compare")
+"""Keys of the suite that change no cell: the later sitting's count."""
+
 
 def go_on(earlier: Run, fresh: Run) -> Run:
     """The earlier run, to be continued. Raises FolderError where it was another task."""
@@ -25,17 +28,17 @@ def go_on(earlier: Run, fresh: Run) -> Run:
             f"--out: the run in this folder was another task: {changed[0]} changed since; "
             "name a new folder"
         )
-    wanted_now = {key: value for key, value in fresh.suite.items() if key == "keep_weights"}
+    wanted_now = {key: fresh.suite[key] for key in WANTED_NOW if key in fresh.suite}
     return earlier.model_copy(update={"suite": {**earlier.suite, **wanted_now}})
 
 
 def _asked(run: Run) -> dict[str, Any]:
     """What the suite asks for; keys that an older bench did not have are at their default.
 
-    Without the weights: of the list, a run keeps what it found first, and which trained ones are
-    kept changes no cell.
+    Without the weights: of the list, a run keeps what it found first. What is wanted now changes
+    no cell.
     """
     defaults = {name: field.default for name, field in Suite.model_fields.items()}
     unsaid = {key: value for key, value in defaults.items() if isinstance(value, str | float)}
     asked = {**unsaid, **run.suite}
-    return {key: value for key, value in asked.items() if key not in ("weights", "keep_weights")}
+    return {key: value for key, value in asked.items() if key not in ("weights", *WANTED_NOW)}

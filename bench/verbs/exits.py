@@ -18,6 +18,7 @@ class Exit(IntEnum):
     BUG = 1
     INPUT = 2
     NOT_ALL_OK = 3
+    REGRESSION = 4
     FOLDER = 6
 
 
@@ -34,6 +35,8 @@ UNDONE: Mapping[str, str] = {
     "report": "nothing was reported",
     "export": "nothing was exported",
     "predict": "nothing was predicted",
+    "compare": "nothing was compared",
+    "baseline": "nothing was accepted or shown",
 }
 """What did not happen, by verb."""
 

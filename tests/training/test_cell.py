@@ -260,7 +260,7 @@ def test_latency_and_arithmetic_are_measured_once_for_an_architecture() -> None:
     first, second = (cells.run(one, shared).cost for one in pair)
     assert first.latency is not None
     assert first.latency is second.latency
-    assert first.latency.batch_size == 20
+    assert first.latency.batch_size <= 20  # fewer where a machine is too busy for all of val
     assert first.forward_macs == second.forward_macs
     # torchvision publishes 0.057 GFLOPS at 224 px; at 32 px a 49th, less what does not shrink.
     assert first.forward_macs is not None

@@ -1,0 +1,173 @@
+"""Verdicts on what cells cost: under the same conditions judged, under others only told."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.analysis import peaks, speed
+from bench.analysis.conditions import Side, performance_differences
+from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_key, past_run
+from bench.analysis.elsewhere import elsewhere
+from bench.analysis.matching import Pair
+from bench.analysis.paired import Floats
+from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict, Word
+from bench.thresholds import CompareTable, Judged
+
+
+class Judging(NamedTuple):
+    """What verdicts are made of."""
+
+    pairs: Sequence[Pair]
+    baseline: Digest
+    candidate: Digest
+    past: Sequence[PastRun]
+    settings: CompareTable
+
+    def floor(self, metric: Judged, pair: Pair, default: float) -> float:
+        """The least change that counts for a pair."""
+        return self.settings.floor(metric, pair.names, default)
+
+
+def second_verdicts(
+    judging: Judging,
+) -> tuple[list[Verdict], Shift | None, Elsewhere | None]:
+    """Train times: judged under the same conditions, told under others."""
+    told, here, away = _sorted_out(judging, SECONDS)
+    why = unsteady(judging.baseline, judging.candidate)
+    there = elsewhere(
+        [" · ".join(pair.names) for pair in away],
+        [_cost(pair.before, SECONDS) for pair in away],
+        [_cost(pair.after, SECONDS) for pair in away],
+        _all_fields(away),
+    )
+    if why:
+        told += [_costing(pair, SECONDS, "not_judged", why) for pair in here]
+        return told, None, there
+    times = speed.Times(
+        speed.logarithms([_cost(pair.before, SECONDS) for pair in here]),
+        speed.logarithms([_cost(pair.after, SECONDS) for pair in here]),
+        np.log(past_costs(judging.past, here, SECONDS)),
+        np.array([judging.floor(SECONDS, pair, speed.FLOOR) for pair in here]),
+    )
+    found, shift = speed.judge(times, slowdown(judging))
+    told += [
+        _costing(pair, SECONDS, one.word, one.reason, one.change, one.p_adjusted, one.visible)
+        for pair, one in zip(here, found, strict=True)
+    ]
+    return told, shift, there
+
+
+def slowdown(judging: Judging) -> float | None:
+    """How much slower the machine itself was for the candidate."""
+    return speed.slowdown(judging.baseline.calibration, judging.candidate.calibration)
+
+
+def memory_verdicts(judging: Judging) -> list[Verdict]:
+    """Peaks: judged under the same conditions only."""
+    told, here, _ = _sorted_out(judging, MEMORY)
+    device = judging.candidate.device
+    found = peaks.judge(
+        peaks.Peaks(
+            np.array([_cost(pair.before, MEMORY) for pair in here]),
+            np.array([_cost(pair.after, MEMORY) for pair in here]),
+            past_costs(judging.past, here, MEMORY),
+            np.array([_memory_floor(judging, pair) for pair in here]),
+        ),
+        device,
+    )
+    return told + [
+        _costing(pair, MEMORY, one.word, one.reason, one.change, one.p_adjusted, one.visible)
+        for pair, one in zip(here, found, strict=True)
+    ]
+
+
+def _memory_floor(judging: Judging, pair: Pair) -> float:
+    asked = judging.floor(MEMORY, pair, -1.0)
+    return peaks.floor_bytes(
+        _cost(pair.before, MEMORY),
+        judging.candidate.device,
+        bool(conditions_of(*pair.after).get("execution.cudnn_benchmark")),
+        None if asked < 0 else asked,
+    )
+
+
+def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair], list[Pair]]:
+    """Verdicts of what cannot be judged; pairs under one set of conditions; and under others."""
+    told, here, away = [], [], []
+    for pair in judging.pairs:
+        costs = cost_of(pair.before.row, metric), cost_of(pair.after.row, metric)
+        if not all(cost is not None and cost > 0 for cost in costs):
+            reason = "unknown, or features of an earlier run were used"
+            told.append(Verdict(*pair.names, metric, "not_judged", reason, *costs))
+        elif fields := performance_differences(*pair):
+            away.append(pair)
+            reason = "under other conditions"
+            told.append(
+                Verdict(*pair.names, metric, "not_comparable", reason, *costs, fields=fields)
+            )
+        else:
+            here.append(pair)
+    return told, here, away
+
+
+def _cost(side: Side, metric: str) -> float:
+    return cost_of(side.row, metric) or float("nan")
+
+
+def _costing(
+    pair: Pair,
+    metric: str,
+    word: Word,
+    reason: str,
+    change: float | None = None,
+    p_adjusted: float | None = None,
+    visible: float | None = None,
+) -> Verdict:
+    costs = _cost(pair.before, metric), _cost(pair.after, metric)
+    return Verdict(*pair.names, metric, word, reason, *costs, change, p_adjusted, visible)
+
+
+def _all_fields(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    fields = (field for pair in pairs for field in performance_differences(*pair))
+    return tuple(dict.fromkeys(fields))
+
+
+def unsteady(baseline: Digest, candidate: Digest) -> str | None:
+    """Why times are not judged."""
+    sides = {"baseline": baseline, "candidate": candidate}
+    found = [
+        f"the {name} is unstable: {one.unstable}" for name, one in sides.items() if one.unstable
+    ]
+    return "; ".join(found) or None
+
+
+# ---- the past -------------------------------------------------------------------------------
+
+
+def history(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> list[PastRun]:
+    """Runs that began before the candidate, the baseline among them, each once."""
+    own = past_run(baseline)
+    found = {run.started_at: run for run in (*past, *([own] if own else []))}
+    return [found[start] for start in sorted(found) if start < candidate.started_at]
+
+
+def past_costs(past: Sequence[PastRun], pairs: Sequence[Pair], metric: str) -> Floats:
+    """What each past run took for each pair, NaN where unknown; only runs with one of them, [H, P].
+
+    A past run counts for a cell whose task and conditions were the same.
+    """
+    keys = [past_key(*pair.after) for pair in pairs]
+    rows = []
+    for run in past:
+        found = [run.rows.get(key) for key in keys]
+        costs = [None if row is None else getattr(row, metric) for row in found]
+        if any(costs):
+            rows.append([cost or np.nan for cost in costs])
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(keys))
+
+
+def relevant(judging: Judging) -> int:
+    """Past runs with one of the cells under the candidate's conditions."""
+    keys = {past_key(*pair.after) for pair in judging.pairs}
+    return sum(not keys.isdisjoint(run.rows) for run in judging.past)

@@ -1,0 +1,315 @@
+"""A run boiled down to what a comparison needs: small enough to be committed and reviewed.
+
+A row is an architecture under a strategy, its seeds together: cells pair by identity without the
+seed. What all rows share stands once.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import identity
+from bench.analysis.paired import weights
+from bench.analysis.rows import grouped, missing_cells, peak_memory_bytes, score_of
+from bench.analysis.stability import unstable
+from bench.analysis.task import check_one_task
+from bench.identity import cell_identity, key_facts
+from bench.predictions import pack_column, unpack_column
+from bench.schema import Calibration, Failure, Metric, Result, Run, Value
+
+Facts = dict[str, Any]
+"""By dotted path: see `bench.identity.BUCKETS`."""
+
+
+class SeedDigest(Value):
+    """One cell; without a result all but the status is null."""
+
+    seed: int
+    status: str  # of the record, or "missing"
+    score: float | None = None  # of the run's metric, on test
+    right: str | None = None  # a bit for each test image, packed: see `pack_bits`
+    train_seconds: float | None = None  # attributed; null where an earlier run's features served
+    peak_memory_bytes: int | None = None  # likewise
+
+
+class RowDigest(Value):
+    """One architecture under one strategy."""
+
+    architecture: str
+    strategy: str
+    key: str  # of the task without the seed
+    task: Facts  # what is not in the digest's
+    conditions: Facts  # numerics and performance, likewise; of the first ok seed
+    mixed: tuple[str, ...] = ()  # conditions in which its seeds differ
+    counts: dict[str, int | None]
+    seeds: tuple[SeedDigest, ...]
+
+    @property
+    def ok(self) -> list[SeedDigest]:
+        """Seeds with a result."""
+        return [one for one in self.seeds if one.status == "ok"]
+
+
+class Digest(Value):
+    """One run."""
+
+    suite_name: str
+    started_at: str
+    finished_at: str | None
+    status: str
+    device: str
+    metric: Metric
+    margin: float
+    compare: dict[str, Any]  # the suite's [compare] table
+    labels: str  # true classes of the test images, packed
+    num_images: int
+    task: Facts  # that all rows share
+    conditions: Facts
+    rows: tuple[RowDigest, ...]
+    calibration: Calibration | None
+    unstable: str | None  # why its times are good for nothing
+
+
+class PastRow(Value):
+    """What a row cost in a past run: see `PAST`."""
+
+    train_seconds: float | None
+    peak_memory_bytes: float | None
+
+
+class PastRun(Value):
+    """A finished run as a point of the history; rows by `past_key`."""
+
+    started_at: str
+    finished_at: str
+    rows: dict[str, PastRow]
+
+
+COUNTS = ("total_parameters", "trainable_parameters", "forward_macs")
+"""Where one differs, the network is another: the same in every run of a task."""
+
+
+# ---- making one -----------------------------------------------------------------------------
+
+
+def digest_of(run: Run, records: Sequence[Result | Failure]) -> Digest:
+    """The digest of a run. Raises ValueError where its records contradict it or themselves."""
+    cells = grouped(run, records, missing_cells(run, records))
+    check_one_task(cells.values())
+    metric: Metric = run.suite["metric"]
+    first = next((one for one in records if isinstance(one, Result)), None)
+    packed = first.quality.test.predictions if first else None
+    labels_N = unpack_column("labels", packed.labels, packed.num_images) if packed else NO_LABELS
+    rows = [
+        _row(names, _task(run, of_row), run.suite["seeds"], of_row, labels_N, metric)
+        for names, of_row in cells.items()
+    ]
+    task, conditions = (_shared([getattr(row, name) for row in rows]) for name in FACTS)
+    return Digest(
+        suite_name=run.suite_name,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        status=run.status,
+        device=run.machine.device,
+        metric=metric,
+        margin=run.suite.get("margin", 0.005),
+        compare=run.suite.get("compare", {}),
+        labels=pack_column(labels_N),
+        num_images=len(labels_N),
+        task=task,
+        conditions=conditions,
+        rows=tuple(_without(row, task, conditions) for row in rows),
+        calibration=_calibration(run),
+        unstable=unstable(run),
+    )
+
+
+NO_LABELS: NDArray[np.uint16] = np.zeros(0, np.uint16)
+FACTS = ("task", "conditions")
+
+
+def _row(
+    names: tuple[str, str],
+    task: Facts,
+    seeds: Sequence[int],
+    records: Sequence[Result | Failure | None],
+    labels_N: NDArray[np.uint16],
+    metric: Metric,
+) -> RowDigest:
+    ok = [one for one in records if isinstance(one, Result)]
+    conditions = [key_facts(one.execution, one.machine, "performance") for one in _distinct(ok)]
+    paths = sorted({path for facts in conditions for path in facts})
+    return RowDigest(
+        architecture=names[0],
+        strategy=names[1],
+        key=identity.digest(task) if task else "",
+        task=task,
+        conditions=_plain(conditions[0]) if conditions else {},
+        mixed=tuple(path for path in paths if len({facts.get(path) for facts in conditions}) > 1),
+        counts={name: getattr(ok[0].cost, name) for name in COUNTS} if ok else {},
+        seeds=tuple(
+            SeedDigest(seed=seed, status="missing" if record is None else record.status)
+            if not isinstance(record, Result)
+            else _seed(record, labels_N, metric)
+            for seed, record in zip(_seeds(seeds, records), records, strict=True)
+        ),
+    )
+
+
+def _task(run: Run, records: Sequence[Result | Failure | None]) -> Facts:
+    """What a row asks for, without the seed, and how its images are prepared; {} if unknown."""
+    some = next((one for one in records if one is not None), None)
+    if some is None:
+        return {}
+    pipeline = run.preprocessing[some.cell.architecture_label].model_dump()
+    facts = {**cell_identity(some.cell), **{f"preprocessing.{k}": v for k, v in pipeline.items()}}
+    facts.pop("cell.seed", None)
+    return _plain(facts)
+
+
+def _seeds(asked: Sequence[int], records: Sequence[Result | Failure | None]) -> list[int]:
+    left = iter([s for s in asked if s not in {one.cell.seed for one in records if one}])
+    return [next(left) if one is None else one.cell.seed for one in records]
+
+
+def _distinct(ok: Sequence[Result]) -> list[Result]:
+    """One result of each way to run: most rows have one."""
+    found: dict[Hashable, Result] = {}
+    for one in ok:
+        found.setdefault((one.execution, one.machine), one)
+    return list(found.values())
+
+
+def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric) -> SeedDigest:
+    packed = one.quality.test.predictions
+    try:
+        own_N = unpack_column("labels", packed.labels, packed.num_images)
+        classes_N = unpack_column("classes", packed.classes, packed.num_images)
+    except ValueError as error:
+        raise ValueError(f"{one.cell_id}: {error}") from error
+    if not np.array_equal(own_N, labels_N):
+        raise ValueError(f"{one.cell_id}: was scored on other test images than the rest of its run")
+    score, right_N = score_of(one.quality.test, metric), classes_N == labels_N
+    check_score(one.cell_id, score, right_N, labels_N, metric)
+    whole = one.cost.features != "reused"
+    return SeedDigest(
+        seed=one.cell.seed,
+        status="ok",
+        score=score,
+        right=pack_bits(right_N),
+        train_seconds=one.cost.attributed.train if whole else None,
+        peak_memory_bytes=peak_memory_bytes(one.memory, one.machine) if whole else None,
+    )
+
+
+def check_score(
+    name: str,
+    score: float,
+    right_N: NDArray[np.bool_],
+    labels_N: NDArray[np.uint16],
+    metric: Metric,
+) -> None:
+    """Raise ValueError where a score is not that of its predictions: somebody edited one."""
+    found = float(np.mean(right_N * weights(labels_N, metric)))
+    if abs(found - score) > 1e-6:
+        raise ValueError(
+            f"{name}: its {metric} is {score:.4f}, but its predictions give {found:.4f}; "
+            "was the file edited?"
+        )
+
+
+def _shared(rows: Sequence[Facts]) -> Facts:
+    """Facts that all rows have alike; rows without any are not asked."""
+    told = [row for row in rows if row]
+    if not told:
+        return {}
+    return {
+        path: value
+        for path, value in told[0].items()
+        if all(path in row and row[path] == value for row in told)
+    }
+
+
+def _without(row: RowDigest, task: Facts, conditions: Facts) -> RowDigest:
+    own = {path: value for path, value in row.task.items() if path not in task}
+    under = {path: value for path, value in row.conditions.items() if path not in conditions}
+    return row.model_copy(update={"task": own, "conditions": under})
+
+
+def _plain(facts: Mapping[str, Any]) -> Facts:
+    """As JSON would give them back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()}
+
+
+def _calibration(run: Run) -> Calibration | None:
+    """Of the last sitting that has one at its start."""
+    return next((one.start for one in reversed(run.sittings) if one.start is not None), None)
+
+
+# ---- reading one ----------------------------------------------------------------------------
+
+
+def task_of(digest: Digest, row: RowDigest) -> Facts:
+    """All facts of a row's task."""
+    return {**digest.task, **row.task}
+
+
+def conditions_of(digest: Digest, row: RowDigest) -> Facts:
+    """All facts of a row's numerics and performance."""
+    return {**digest.conditions, **row.conditions}
+
+
+def past_run(digest: Digest) -> PastRun | None:
+    """The digest as a point of the history; None where it is not one."""
+    if digest.status != "finished" or digest.finished_at is None or digest.unstable:
+        return None
+    rows = {
+        past_key(digest, row): PastRow(**{name: cost_of(row, name) for name in PAST})
+        for row in digest.rows
+        if row.ok and not row.mixed
+    }
+    return PastRun(started_at=digest.started_at, finished_at=digest.finished_at, rows=rows)
+
+
+PAST: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "train_seconds": median,
+    "peak_memory_bytes": max,
+}
+"""What the cost of a row is made of those of its seeds by."""
+
+
+def past_key(digest: Digest, row: RowDigest) -> str:
+    """Names a row's task and all that its costs depend on."""
+    return identity.digest([row.key, conditions_of(digest, row)])
+
+
+def cost_of(row: RowDigest, name: str) -> float | None:
+    """A cost over the ok seeds; None where it is unknown for one."""
+    values = [getattr(one, name) for one in row.ok]
+    return None if not values or None in values else float(PAST[name](values))
+
+
+# ---- bits -----------------------------------------------------------------------------------
+
+
+def pack_bits(right_N: NDArray[np.bool_]) -> str:
+    """A bit for each image, deflated, in base64."""
+    return base64.b64encode(zlib.compress(np.packbits(right_N).tobytes(), 9)).decode("ascii")
+
+
+def unpack_bits(text: str, num_images: int) -> NDArray[np.bool_]:
+    """The images that were right, [num_images]. Raises ValueError where the text is damaged."""
+    size = (num_images + 7) // 8
+    try:
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"packed bits are damaged ({error})") from error
+    if len(data) != size:
+        raise ValueError(f"packed bits: expected those of {num_images} images")
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=num_images).astype(np.bool_)

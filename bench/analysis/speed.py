@@ -1,0 +1,166 @@
+"""Whether cells became slower, beyond what runs of the same code differ on the same machine.
+
+Repeats inside one run tell nothing of that: the machine has good and bad days. So the unit is the
+run: of each cell the median over its seeds, on a log scale. What a run has in common over its
+cells, their median, is taken off; what is left of each cell is held against a prediction bound
+from past runs, Holm's adjustment over the suite. A change counts that is significant and no less
+than the floor, against the past and against the baseline itself.
+
+The common part alone tells nothing of the code, so it is judged against the calibration of the
+machine: both slower is the machine, only the cells slower is the code.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
+from bench.analysis.paired import Floats
+from bench.analysis.power import Z_POWER
+from bench.analysis.stability import changes
+from bench.analysis.verdict import Shift, Word
+from bench.schema import Calibration
+
+ALPHA = 0.05
+
+FLOOR = 0.05
+"""Smallest relative change of time that counts (as Perfherder's second condition)."""
+
+FEW_CELLS = 3
+"""With fewer cells the median is hardly more than the cell itself, and nothing is taken off."""
+
+
+class Timing(NamedTuple):
+    """The judgement of one cell; changes are relative, after the common part."""
+
+    word: Word
+    change: float
+    p_adjusted: float | None
+    visible: float | None
+    reason: str
+
+
+class Times(NamedTuple):
+    """Logarithms of the seconds of P cells: two runs, and H past ones with NaN for the unknown."""
+
+    baseline_P: Floats
+    candidate_P: Floats
+    past_HP: Floats
+    floors_P: Floats  # relative
+
+
+def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift | None]:
+    """A judgement for each cell, and of what they have in common.
+
+    `calibration` is how much slower the machine itself was, as a logarithm; None if unknown.
+    """
+    count = len(times.candidate_P)
+    if not count:
+        return [], None
+    reference_P = _middle(times.past_HP, times.baseline_P)
+    past_H = _common(times.past_HP - reference_P)
+    candidate = float(_common((times.candidate_P - reference_P)[None])[0])
+    baseline = float(_common((times.baseline_P - reference_P)[None])[0])
+    prediction = predicted(times.past_HP - past_H[:, None])
+    own_P = times.candidate_P - candidate
+    slower_P, quicker_P = prediction.tails(own_P)
+    suite = predicted(past_H[:, None])
+    judged_P = is_long(times.past_HP)
+    worse_P = adjusted(np.append(slower_P, suite.tails(np.array([candidate]))[0]))
+    better_P = adjusted(quicker_P)
+    visible_P = prediction.limits(ALPHA / (count + 1))
+    changes_P = own_P - (times.baseline_P - baseline)
+    timings = []
+    for place in range(count):
+        floor = math.log1p(times.floors_P[place])
+        error = prediction.errors_P[place]
+        beyond = float(own_P[place] - prediction.means_P[place])
+        found = _Cell(
+            float(changes_P[place]), beyond, float(worse_P[place]), float(better_P[place])
+        )
+        if judged_P[place]:
+            visible = max(visible_P[place], floor) + Z_POWER * error
+            timings.append(_timing(found, floor, float(visible)))
+        else:
+            num_past = int((~np.isnan(times.past_HP[:, place])).sum())
+            timings.append(_not_judged(found, num_past))
+    enough = bool(judged_P.any()) and count >= FEW_CELLS
+    common = float(np.median(times.candidate_P - times.baseline_P))
+    return timings, shift(common, calibration, float(worse_P[-1]) if enough else None)
+
+
+class _Cell(NamedTuple):
+    change: float  # against the baseline
+    beyond: float  # against the past
+    worse: float
+    better: float
+
+
+def _timing(found: _Cell, floor: float, visible: float) -> Timing:
+    least, most = min(found.change, found.beyond), max(found.change, found.beyond)
+    p = found.worse if found.beyond > 0 else found.better
+    made = Timing("pass", math.expm1(found.change), p, math.expm1(visible), "")
+    if found.worse < ALPHA and least >= floor:
+        return made._replace(word="regressed")
+    if found.better < ALPHA and most <= -floor:
+        return made._replace(word="improved")
+    if least >= floor:
+        return made._replace(word="inconclusive", reason="within the noise of the past runs")
+    return made
+
+
+def _not_judged(found: _Cell, num_past: int) -> Timing:
+    reason = f"not judged ({num_past} of {NEEDED} runs)"
+    return Timing("not_judged", math.expm1(found.change), None, None, reason)
+
+
+def _middle(past_HP: Floats, fallback_P: Floats) -> Floats:
+    """The median of each cell over the past; of one without a past, the baseline."""
+    known_P = ~np.isnan(past_HP).all(axis=0)
+    middle_P = fallback_P.copy()
+    if len(past_HP):
+        middle_P[known_P] = np.nanmedian(past_HP[:, known_P], axis=0)
+    return middle_P
+
+
+def _common(apart_HP: Floats) -> Floats:
+    """What the cells of each run have in common, [H]."""
+    if not apart_HP.size or apart_HP.shape[1] < FEW_CELLS:
+        return np.zeros(len(apart_HP))
+    return np.asarray(np.nanmedian(apart_HP, axis=1))
+
+
+# ---- what all cells have in common ----------------------------------------------------------
+
+
+def shift(common: float, calibration: float | None, p_adjusted: float | None) -> Shift:
+    """What is to blame for a common change; p is of the past runs, None where they are too few."""
+    floor, change = math.log1p(FLOOR), math.expm1(common)
+    own = None if calibration is None else math.expm1(calibration)
+    if common < floor:
+        return Shift(change, own, "none", "")
+    if p_adjusted is None:
+        return Shift(change, own, "neither", "not judged: too few past runs or cells")
+    if calibration is None:
+        return Shift(change, own, "neither", "the machine was not calibrated in both runs")
+    machine_slower, unexplained = calibration >= floor, common - calibration >= floor
+    if machine_slower and not unexplained:
+        return Shift(change, own, "machine", "the machine itself was slower: run it again")
+    if unexplained and not machine_slower and p_adjusted < ALPHA:
+        return Shift(change, own, "code", "the machine was as quick as before")
+    return Shift(change, own, "neither", "code and machine cannot be told apart")
+
+
+def slowdown(before: Calibration | None, after: Calibration | None) -> float | None:
+    """How much slower the machine became, as a logarithm: the median probe."""
+    if before is None or after is None:
+        return None
+    found = changes(before, after)
+    return -float(np.median(np.log1p(list(found.values())))) if found else None
+
+
+def logarithms(values: Sequence[float | None]) -> Floats:
+    """NaN for what is unknown or no time."""
+    return np.array([math.log(value) if value and value > 0 else math.nan for value in values])

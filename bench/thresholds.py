@@ -1,0 +1,44 @@
+"""What `bench compare` takes for a regression: the [compare] table of a suite.
+
+No part of a cell's identity: the same results may be judged by other thresholds at any time.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from pydantic import Field
+
+from bench.mistakes import Table
+
+Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
+"""The metrics that are judged by more than equality."""
+
+
+class Threshold(Table):
+    """The least change that counts, for the cells of a pattern and one metric.
+
+    `floor` is a share: of accuracy absolute (0.01 is a point), of time and memory relative.
+    """
+
+    metric: Judged
+    cells: str = Field("*", min_length=1)
+    floor: float = Field(gt=0, lt=1)
+
+
+class CompareTable(Table):
+    """Shares, like `margin`: 0.03 is three points."""
+
+    visible_drop: float = Field(0.03, gt=0, le=1)
+    equivalence: float = Field(0.01, gt=0, lt=1)
+    thresholds: list[Threshold] = Field([])
+
+    def floor(self, metric: Judged, names: Sequence[str], default: float) -> float:
+        """The floor of a cell given by its names; of several patterns that fit, the last one's."""
+        cell = "/".join(names)
+        fitting = (
+            one.floor
+            for one in self.thresholds
+            if one.metric == metric and fnmatchcase(cell, one.cells)
+        )
+        return next(reversed(list(fitting)), default)

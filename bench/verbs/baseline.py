@@ -1,0 +1,105 @@
+"""`bench baseline`: the runs that later ones are compared with, as files to be committed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from bench.terminal import plain, status
+from bench.verbs.consoles import out
+from bench.verbs.exits import InputError
+
+baseline = typer.Typer(
+    help="Accept a run as what later ones are compared with; list and show these.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Reference = Annotated[Path, typer.Option("--reference", help="Folder of the baselines.")]
+REFERENCE = Path("results/reference")
+
+
+@baseline.command()
+def accept(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    reason: Annotated[str, typer.Option(help="Why, for those who review it.")],
+    history: Annotated[Path, typer.Option(help="Folder of past runs to carry along.")] = Path(
+        "results"
+    ),
+    reference: Reference = REFERENCE,
+) -> None:
+    """Make a run the baseline of its suite on its kind of machine."""
+    from bench import store
+    from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
+    from bench.report import units
+    from bench.verbs import sides
+    from bench.verbs.report import uncollected
+
+    if not reason.strip():
+        raise InputError(["--reason: must not be empty"])
+    if not (folder / "run.json").exists():
+        raise InputError([f"{folder}: holds no run"])
+    with uncollected(), status(out, "reading the records"):
+        run = sides.read_folder(folder)
+        past = sides.history(history, run.suite_name)
+    if problem := unacceptable(run):
+        raise InputError([f"{folder}: cannot be a baseline: {problem}"])
+    machine = units.device(store.read_run(folder).machine)
+    place = reference / file_name(run, machine)
+    kept = sides.read_baseline(place).history if place.exists() else ()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made = accepted(run, [*kept, *past.runs], reason.strip(), machine, now)
+    store.write_text(place, text_of(made))
+    runs = units.plural(len(made.history), "run")
+    out.print(Text(plain(f"baseline: {place} ({len(run.rows)} cells, {runs} of history)")))
+
+
+@baseline.command("list")
+def list_(reference: Reference = REFERENCE) -> None:
+    """List the baselines."""
+    from bench import views
+    from bench.verbs import sides
+
+    paths = sorted(reference.glob("*.json"))
+    if not paths:
+        out.print(Text(plain(f"{reference}: no baselines; make one with `bench baseline accept`")))
+        return
+    made = views.table("file", "suite", "machine", "accepted", "history", "reason")
+    for path in paths:
+        found = sides.read_baseline(path)
+        facts = (found.run.suite_name, found.machine, found.accepted_at, str(len(found.history)))
+        views.add(made, path.name, *facts, found.reason)
+    out.print(made)
+
+
+@baseline.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A baseline file.")],
+) -> None:
+    """Print what a baseline holds."""
+    from bench import views
+    from bench.analysis.digest import cost_of
+    from bench.report import units
+    from bench.verbs import sides
+
+    if not path.is_file():
+        raise InputError([f"{path}: is not there"])
+    found = sides.read_baseline(path)
+    head = f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at}"
+    for line in (head, f"reason: {found.reason}", f"past runs: {len(found.history)}"):
+        out.print(Text(plain(line)))
+    numbers = ("seeds ok", "test %", "train s", "memory MiB")
+    made = views.table("cell", *numbers, numbers=numbers)
+    for row in found.run.rows:
+        scores = [one.score for one in row.ok if one.score is not None]
+        views.add(
+            made,
+            f"{row.architecture} · {row.strategy}",
+            f"{len(row.ok)}/{len(row.seeds)}",
+            units.percent(sum(scores) / len(scores) if scores else None),
+            units.three_digits(cost_of(row, "train_seconds")),
+            units.mebibytes(cost_of(row, "peak_memory_bytes")),
+        )
+    out.print(made)

@@ -1,0 +1,170 @@
+"""`bench compare`: whether anything got worse from one run to another."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich.text import Text
+
+from bench.terminal import plain, status
+from bench.verbs.consoles import out
+from bench.verbs.exits import Exit, InputError
+from bench.verbs.report import names, uncollected
+
+if TYPE_CHECKING:
+    from bench.analysis.verdict import Comparison, Outcome
+    from bench.report.verdicts import Sides
+
+SIDE = "Run folder, or file of `bench baseline accept`."
+
+
+class Form(StrEnum):
+    """How a comparison is told."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+def compare(
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help=SIDE)],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help=SIDE)],
+    history: Annotated[
+        Path, typer.Option(help="Folder of past runs, by which times are judged.")
+    ] = Path("results"),
+    form: Annotated[Form, typer.Option("--format", help="How it is told.")] = Form.TABLE,
+    place: Annotated[
+        Path | None, typer.Option("--out", help="File for it; the table is printed all the same.")
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="LIST",
+            help="Instead of all but inconclusive: regressed, failed, missing, refused, unstable, "
+            "inconclusive, with commas between them.",
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print what passed as well.")] = False,
+) -> None:
+    """Compare a run with a baseline: accuracy, time and memory of every cell.
+
+    Exit code 4: something is worse. 3: not one task, not everything there, unsteady, or nothing
+    judged. 2: a side does not exist.
+    """
+    from bench.report.verdicts import Sides
+
+    failing = asked(fail_on)
+    if baseline.resolve() == candidate.resolve():
+        raise InputError([f"{baseline} and {candidate} are the same: name two"])
+    if place and form is Form.TABLE:
+        raise InputError(["--out needs --format markdown, json or junit"])
+    with uncollected(), status(out, "reading the records"):
+        found = compared(baseline, candidate, history)
+    sides = Sides(*names([baseline, candidate]))
+    tell(found, sides, form, place, everything=everything)
+    raise typer.Exit(exit_code(found, failing))
+
+
+def compared(baseline: Path, candidate: Path, results: Path) -> "Comparison":
+    """The comparison of what lies there. Raises InputError or FolderError."""
+    from bench.analysis.compare import compare as compare_
+    from bench.store import FolderError
+    from bench.verbs import sides
+
+    before, after = sides.read(baseline), sides.read(candidate)
+    past = sides.history(results, after.run.suite_name)
+    try:
+        found = compare_(before.run, after.run, [*before.past, *after.past, *past.runs])
+    except ValueError as error:
+        raise FolderError(f"{baseline} and {candidate}: {error}") from error
+    note = f"past runs below {results} that could not be read: {past.unreadable}"
+    return found._replace(notes=(*found.notes, *([note] if past.unreadable else [])))
+
+
+# ---- how it ends ----------------------------------------------------------------------------
+
+CODES: "dict[Outcome, Exit]" = {
+    "regressed": Exit.REGRESSION,
+    "failed": Exit.REGRESSION,
+    "missing": Exit.NOT_ALL_OK,
+    "refused": Exit.NOT_ALL_OK,
+    "unstable": Exit.NOT_ALL_OK,
+    "nothing_judged": Exit.NOT_ALL_OK,
+    "inconclusive": Exit.NOT_ALL_OK,
+}
+
+
+def asked(fail_on: str | None) -> "set[Outcome]":
+    """What does not end well. Raises InputError."""
+    from bench.analysis.verdict import Outcome
+    from bench.mistakes import unknown
+
+    if fail_on is None:
+        return {outcome for outcome in CODES if outcome != "inconclusive"}
+    given = [name.strip() for name in fail_on.split(",") if name.strip()]
+    wrong = [name for name in given if name not in get_args(Outcome)]
+    if wrong or not given:
+        raise InputError([f"--fail-on: {unknown(', '.join(wrong), list(get_args(Outcome)))}"])
+    # Comparing nothing is never success.
+    return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
+
+
+def exit_code(found: "Comparison", failing: "set[Outcome]") -> Exit:
+    """The worst of what is there and does not end well."""
+    from bench.analysis.verdict import outcomes
+
+    return max((CODES[name] for name in outcomes(found) & failing), default=Exit.OK)
+
+
+# ---- how it is told -------------------------------------------------------------------------
+
+
+def tell(
+    found: "Comparison", sides: "Sides", form: Form, place: Path | None, *, everything: bool
+) -> None:
+    """Print it, and write it where that was asked for. Raises FolderError."""
+    from bench import store
+
+    text = "" if form is Form.TABLE else text_of(found, sides, form)
+    if place:
+        store.write_text(place, text)
+    if place or form is Form.TABLE:
+        show(found, sides, everything=everything)
+    else:
+        out.print(Text(text), soft_wrap=True, end="")
+
+
+def text_of(found: "Comparison", sides: "Sides", form: Form) -> str:
+    """The comparison as a file."""
+    from bench.report import junit, verdicts
+
+    forms = {
+        Form.MARKDOWN: verdicts.markdown,
+        Form.JSON: verdicts.as_json,
+        Form.JUNIT: junit.junit,
+    }
+    return forms[form](found, sides)
+
+
+def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
+    """The headline, the table, and what must be known beside it."""
+    from bench import views
+    from bench.analysis.verdict import in_order
+    from bench.report import formats, verdicts
+
+    out.print(Text(plain(verdicts.headline(found, sides)), style="bold"))
+    shown = in_order(found.verdicts) if everything else verdicts.news(found)
+    content = verdicts.table(shown)
+    if content.rows:
+        numbers = [
+            name for name, side in zip(content.header, content.align, strict=True) if side == "r"
+        ]
+        made = views.table(*content.header, numbers=numbers)
+        for row in content.rows:
+            views.add(made, *map(formats.text_of, row))
+        out.print(made)
+    for line in verdicts.remarks(found):
+        out.print(Text(plain(line)))

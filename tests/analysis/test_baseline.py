@@ -1,0 +1,80 @@
+"""Baseline files: what may become one, what comes back, and what was tampered with."""
+
+import json
+
+import pytest
+
+from bench.analysis.baseline import KEPT, accepted, file_name, parsed, text_of
+from tests.analysis import sides
+from tests.analysis.sides import digested
+
+NOW = "2026-11-21T12:00:00Z"
+MADE = accepted(digested(7), sides.past(7), "first", "AMD EPYC, 2 cores", NOW)
+
+
+def test_a_baseline_comes_back_from_its_text() -> None:
+    text = text_of(MADE)
+    assert parsed(text) == MADE
+    assert text_of(parsed(text)) == text
+    assert [run.started_at for run in MADE.history] == [run.started_at for run in sides.past(8)]
+
+
+def test_the_text_is_sorted_and_has_a_past_run_on_each_line() -> None:
+    lines = text_of(MADE).splitlines()
+    keys = [line.split('"')[1] for line in lines if line.startswith(' "')]
+    assert keys[:-1] == sorted(keys[:-1])
+    assert sum('"finished_at"' in line and '"rows"' in line for line in lines) == 8
+    assert len(text_of(MADE)) < 25_000
+
+
+def test_only_the_last_runs_of_the_same_cells_are_kept() -> None:
+    run = digested(50)
+    strangers = [one.model_copy(update={"rows": {}}) for one in sides.past(3)]
+    found = accepted(run, [*strangers, *sides.past(45)], "again", "x", NOW)
+    assert len(found.history) == KEPT
+    assert found.history[-1].started_at == run.started_at
+    assert all(len(one.rows) == 6 for one in found.history)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": "running"}, "did not finish"),
+        ({"unstable": "it drifted"}, "it drifted"),
+    ],
+)
+def test_what_is_no_baseline(change: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        accepted(digested().model_copy(update=change), [], "r", "x", NOW)
+    with pytest.raises(ValueError, match="no cell of it is ok"):
+        accepted(digested(0, lambda one: None), [], "r", "x", NOW)
+
+
+def edited(**changes: object) -> str:
+    return json.dumps({**json.loads(text_of(MADE)), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "no schema_version"),
+        ('{"schema_version": 2}', "name a run folder"),
+        (edited(schema_version=2), "newer bench"),
+        (edited(reason="a better one"), "changed by hand"),
+        (text_of(MADE).replace('"score": 0.93,', '"score": 0.99,', 1), "changed by hand"),
+        (edited(run={}), "is damaged"),
+        (edited(more=1), "is damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_said(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parsed(text)
+
+
+def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> None:
+    name = file_name(digested(), "AMD EPYC, 2 cores")
+    assert name.startswith("capstone-amd-epyc-2-cores-")
+    other = digested(0, sides.with_machine(torch="3.0.0"))
+    assert file_name(other, "AMD EPYC, 2 cores") != name
+    assert file_name(digested(5, sides.slower(2)), "AMD EPYC, 2 cores") == name

@@ -1,0 +1,282 @@
+"""Two runs against each other: planted changes are found and named, and nothing else."""
+
+import pytest
+
+from bench.analysis.compare import compare
+from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
+from bench.schema import Calibration, Result, Sitting
+from tests.analysis import sides
+from tests.analysis.sides import digested
+from tests.records import CPU, GPU
+
+PAST = sides.past(8)
+BASE = digested(7)
+
+
+def told(found: Comparison) -> set[tuple[str, str, str]]:
+    """Cell, metric and word of all that did not pass."""
+    return {(one.name, one.metric, one.word) for one in found.verdicts if one.word != "pass"}
+
+
+def test_a_clean_repeat_passes_in_all() -> None:
+    found = compare(BASE, digested(20), PAST)
+    assert told(found) == set()
+    assert outcomes(found) == set()
+    assert len(found.verdicts) == 6 * 5
+    assert found.num_past == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [(sides.slower(1.15), SECONDS), (sides.more_memory(61), MEMORY), (sides.right(700), ACCURACY)],
+)
+def test_a_planted_fault_is_named_with_its_cell_and_metric(
+    change: sides.Change, metric: str
+) -> None:
+    found = compare(BASE, digested(20, change, cells=[4]), PAST)
+    assert told(found) == {("vit_b_16 · feature_extraction", metric, "regressed")}
+    assert outcomes(found) == {"regressed"}
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [(sides.slower(0.8), SECONDS), (sides.more_memory(-61), MEMORY), (sides.right(990), ACCURACY)],
+)
+def test_what_became_better_is_improved(change: sides.Change, metric: str) -> None:
+    found = compare(BASE, digested(20, change, cells=[4]), PAST)
+    assert told(found) == {("vit_b_16 · feature_extraction", metric, "improved")}
+    assert outcomes(found) == set()
+
+
+def test_one_seed_with_shuffled_labels_is_found_and_named() -> None:
+    def change(one: Result) -> sides.Record | None:
+        return sides.right(100)(one) if one.cell.seed == 2 else one
+
+    found = compare(BASE, digested(20, change, cells=[4]), PAST)
+    assert told(found) == {("vit_b_16 · feature_extraction", ACCURACY, "regressed")}
+    (verdict,) = (one for one in found.verdicts if one.word == "regressed")
+    assert verdict.reason == "seed 2 fell to 10.2 %"
+
+
+def test_with_too_little_past_times_are_told_and_do_not_count() -> None:
+    found = compare(BASE, digested(20, sides.slower(2.0), cells=[0]), PAST[:2])
+    seconds = [one for one in found.verdicts if one.metric == SECONDS]
+    assert {(one.word, one.reason) for one in seconds} == {
+        ("not_judged", "not judged (3 of 5 runs)")
+    }
+    assert seconds[0].change == pytest.approx(1.0, abs=0.1)
+    assert outcomes(found) == set()
+
+
+def test_runs_after_the_candidate_and_on_other_machines_are_no_past() -> None:
+    other = [run.model_copy(update={"rows": {"x": next(iter(run.rows.values()))}}) for run in PAST]
+    assert compare(BASE, digested(20), other).num_past == 1  # the baseline
+    assert compare(BASE, digested(20), [*PAST, *PAST]).num_past == 8
+    assert compare(BASE, digested(3), PAST).num_past == 3
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "timeout"])
+def test_a_cell_that_was_ok_and_is_no_longer_is_failed(status: str) -> None:
+    found = compare(BASE, digested(20, sides.broken(status), cells=[0]), PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "failed")}
+    assert outcomes(found) == {"failed"}
+    (verdict,) = (one for one in found.verdicts if one.word == "failed")
+    assert verdict.reason == f"seed 1 {status}"
+
+
+def test_a_cell_that_failed_before_too_is_no_regression() -> None:
+    before, after = (digested(n, sides.broken("failed"), cells=[0]) for n in (7, 20))
+    assert outcomes(compare(before, after, PAST)) == set()
+    assert told(compare(before, digested(20), PAST)) == set()
+
+
+def test_a_further_seed_that_fails_where_none_was_ok_is_no_regression() -> None:
+    before, after = (digested(n, sides.broken("failed"), cells=[0]) for n in (7, 20))
+    first, *others = before.rows
+    seeds = (first.seeds[1].model_copy(update={"seed": 0}),)
+    alone = before.model_copy(update={"rows": (first.model_copy(update={"seeds": seeds}), *others)})
+    found = compare(alone, after, PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "not_comparable")}
+
+
+@pytest.mark.parametrize("change", [sides.gone, sides.broken("interrupted")])
+def test_a_cell_without_a_record_or_stopped_is_missing(change: sides.Change) -> None:
+    found = compare(BASE, digested(20, change, cells=[0]), PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "missing")}
+    assert outcomes(found) == {"missing"}
+
+
+def test_an_empty_side_judges_nothing() -> None:
+    empty = digested(20, lambda one: None)
+    assert outcomes(compare(BASE, empty, PAST)) == {"missing", "nothing_judged"}
+    assert "nothing_judged" in outcomes(compare(empty, digested(21), PAST))
+
+
+def test_another_task_is_refused_with_the_field() -> None:
+    found = compare(BASE, digested(20, sides.with_cell(image_size=64), cells=[0, 1]), PAST)
+    refused = [one for one in found.verdicts if one.word == "not_comparable"]
+    assert [one.fields for one in refused] == [("image_size: 48 and 64",)] * 2
+    assert {one.metric for one in refused} == {CELL}
+    assert outcomes(found) == {"refused"}
+    assert not [one for one in found.verdicts if one.name == refused[0].name and one.change]
+
+
+def test_images_prepared_in_another_way_are_another_task() -> None:
+    pipelines = sides.asked().preprocessing
+    grey = pipelines["vit_b_16"].model_copy(update={"mean": (0.5, 0.5, 0.5)})
+    found = compare(BASE, digested(20, preprocessing={**pipelines, "vit_b_16": grey}), PAST)
+    refused = [one for one in found.verdicts if one.word == "not_comparable"]
+    assert {one.architecture for one in refused} == {"vit_b_16"}
+    assert refused[0].fields == ("preprocessing.mean: [0.485, 0.456, 0.406] and [0.5, 0.5, 0.5]",)
+    assert outcomes(found) == {"refused"}
+
+
+def test_cells_of_one_side_only_are_missing_and_new() -> None:
+    after = digested(20)
+    fewer = after.model_copy(update={"rows": after.rows[1:]})
+    lost, added = compare(BASE, fewer, PAST), compare(fewer, digested(21), PAST)
+    assert told(lost) == {("resnet18 · fine_tuning", CELL, "missing")}
+    assert outcomes(lost) == {"missing"}
+    assert told(added) == {("resnet18 · fine_tuning", CELL, "new")}
+    assert outcomes(added) == set()
+
+
+def test_rows_of_one_task_under_two_labels_pair_by_their_names() -> None:
+    after = digested(20)
+    twice = after.rows[0].model_copy(update={"architecture": "other"})
+    both = after.model_copy(update={"rows": (twice, *after.rows)})
+    found = compare(BASE, both, PAST)
+    assert told(found) == {("other · fine_tuning", CELL, "new")}
+    renamed = after.model_copy(update={"rows": (twice, *after.rows[1:])})
+    assert told(compare(BASE, renamed, PAST)) == set()
+
+
+def test_another_network_under_the_same_name_is_refused() -> None:
+    def change(one: Result) -> Result:
+        cost = one.cost.model_copy(update={"total_parameters": 7})
+        return one.model_copy(update={"cost": cost})
+
+    found = compare(BASE, digested(20, change, cells=[0]), PAST)
+    assert told(found) == {("resnet18 · fine_tuning", COUNTS, "not_comparable")}
+    assert outcomes(found) == {"refused"}
+
+
+def test_on_another_gpu_times_are_told_and_never_judged() -> None:
+    before = sides.with_machine(**GPU.model_dump())
+    after = sides.with_machine(**{**GPU.model_dump(), "gpu_name": "NVIDIA L4"})
+    found = compare(digested(7, before), digested(20, lambda one: after(slow(one))), PAST)
+    assert {w for _, m, w in told(found) if m == SECONDS} == {"not_comparable"}
+    assert found.elsewhere is not None
+    assert found.elsewhere.fields == ("machine.gpu_name: NVIDIA H200 and NVIDIA L4",)
+    assert found.elsewhere.ratio == pytest.approx(3, rel=0.05)
+    assert found.elsewhere.kendall == pytest.approx(1)
+    assert "regressed" not in outcomes(found)
+
+
+def slow(one: Result) -> Result:
+    found = sides.slower(3)(one)
+    assert isinstance(found, Result)
+    return found
+
+
+def test_with_other_arithmetic_accuracy_is_held_to_equivalence() -> None:
+    found = compare(BASE, digested(20, sides.with_machine(torch="3.0.0")), PAST)
+    scores = [one for one in found.verdicts if one.metric == ACCURACY]
+    assert {one.word for one in scores} == {"pass"}  # the same images right
+    assert scores[0].fields == ("machine.torch: 2.15.0 and 3.0.0",)
+
+    def change(one: Result) -> sides.Record | None:
+        moved = sides.right(915)(one)
+        assert isinstance(moved, Result)
+        return sides.with_machine(torch="3.0.0")(moved)
+
+    found = compare(BASE, digested(20, change), PAST)
+    words = {one.word for one in found.verdicts if one.metric == ACCURACY}
+    assert words <= {"inconclusive", "regressed"}
+
+
+def test_unknown_never_equals_unknown() -> None:
+    unknown = sides.with_machine(cpu_model=None)
+    found = compare(digested(7, unknown), digested(20, unknown), PAST)
+    assert {w for _, m, w in told(found) if m == SECONDS} == {"not_comparable"}
+    seconds = next(one for one in found.verdicts if one.metric == SECONDS)
+    assert seconds.fields == ("machine.cpu_model: unknown and unknown",)
+
+
+def test_seeds_on_two_machines_are_said_and_not_compared_in_cost() -> None:
+    def change(one: Result) -> sides.Record | None:
+        return sides.with_machine(cpu_model="other")(one) if one.cell.seed else one
+
+    found = compare(BASE, digested(20, change, cells=[0]), PAST)
+    assert ("resnet18 · fine_tuning", SECONDS, "not_comparable") in told(found)
+    assert any("mixed conditions" in note for note in found.notes)
+
+
+def test_an_unstable_run_has_no_times() -> None:
+    found = compare(BASE, digested(20, sittings=(sitting(1.0, 1.2),)), PAST)
+    assert {w for _, m, w in told(found) if m == SECONDS} == {"not_judged"}
+    assert outcomes(found) == {"unstable"}
+    assert outcomes(compare(BASE, digested(20, sittings=(sitting(1.0, 1.01),)), PAST)) == set()
+
+
+def sitting(start: float, end: float) -> Sitting:
+    return Sitting(start=calibration(start), end=calibration(end))
+
+
+def calibration(seconds: float) -> Calibration:
+    return Calibration(
+        matmul_fp32_flops=None, matmul_bf16_flops=None, copy_bytes_per_second=None,
+        upload_bytes_per_second=None, conv_seconds=None, loop_seconds=seconds, seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("machine", "outcome"), [(1.0, "regressed"), (1.3, "unstable")])
+def test_what_all_cells_lose_is_laid_on_the_code_or_the_machine(
+    machine: float, outcome: str
+) -> None:
+    before = digested(7, sittings=(sitting(1.0, 1.0),))
+    after = digested(20, sides.slower(1.3), sittings=(sitting(machine, machine),))
+    found = compare(before, after, PAST)
+    assert {m for _, m, _ in told(found)} <= {SECONDS}
+    assert outcomes(found) == {outcome}
+
+
+def test_thresholds_of_the_suite_are_the_candidates() -> None:
+    compare_ = {"thresholds": [{"metric": "train_seconds", "cells": "vit*/*", "floor": 0.3}]}
+    suite = {**sides.asked().suite, "compare": compare_}
+    for cell, words in ((4, set()), (0, {"regressed"})):
+        found = compare(BASE, digested(20, sides.slower(1.15), cells=[cell], suite=suite), PAST)
+        assert {word for _, _, word in told(found)} == words
+
+
+def test_features_of_an_earlier_run_are_compared_with_nothing() -> None:
+    def change(one: Result) -> Result:
+        cost = one.cost.model_copy(update={"features": "reused"})
+        return one.model_copy(update={"cost": cost})
+
+    found = compare(BASE, digested(20, change, cells=[1]), PAST)
+    assert told(found) == {
+        ("resnet18 · feature_extraction", SECONDS, "not_judged"),
+        ("resnet18 · feature_extraction", MEMORY, "not_judged"),
+    }
+
+
+def test_gpu_memory_is_gated_without_a_past() -> None:
+    def on_gpu(mebibytes: float) -> sides.Change:
+        def change(one: Result) -> sides.Record | None:
+            memory = one.memory.model_copy(update={"gpu_allocated_bytes": int(mebibytes * 2**20)})
+            return sides.with_machine(**GPU.model_dump())(one.model_copy(update={"memory": memory}))
+
+        return change
+
+    for after, words in (
+        (400, {"pass"}),
+        (415, {"pass"}),
+        (417, {"regressed"}),
+        (380, {"improved"}),
+    ):
+        found = compare(
+            digested(7, on_gpu(400), machine=GPU), digested(20, on_gpu(after), machine=GPU), []
+        )
+        assert {one.word for one in found.verdicts if one.metric == MEMORY} == words
+    assert CPU.device == "cpu"

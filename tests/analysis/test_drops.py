@@ -1,0 +1,205 @@
+"""Drops of accuracy on simulated suites whose truth is known, and on cases made by hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.analysis.digest import RowDigest, SeedDigest, pack_bits
+from bench.analysis.drops import ALPHA, Drop, Pair, equivalence_p, judge, outcomes, weigh
+from bench.analysis.verdict import Word
+
+N = 2000
+
+
+def row(right_SN: NDArray[np.bool_]) -> RowDigest:
+    seeds = tuple(
+        SeedDigest(seed=seed, status="ok", score=float(right_N.mean()), right=pack_bits(right_N))
+        for seed, right_N in enumerate(right_SN)
+    )
+    return RowDigest(
+        architecture="a", strategy="s", key="k", task={}, conditions={}, counts={}, seeds=seeds
+    )
+
+
+def pairs(before: Sequence[RowDigest], after: Sequence[RowDigest], cross: bool) -> list[Pair]:
+    return [Pair(one, other, 0.005, cross) for one, other in zip(before, after, strict=True)]
+
+
+def judged(
+    before: Sequence[RowDigest],
+    after: Sequence[RowDigest],
+    cross: bool = False,
+    num_images: int = N,
+    equivalence: float = 0.01,
+) -> list[Drop]:
+    asked = pairs(before, after, cross)
+    return judge(asked, num_images, np.ones(num_images), 0.03, equivalence)
+
+
+def easiness(draw: np.random.Generator, num_images: int = N) -> NDArray[np.float64]:
+    """88 % right on average; two runs disagree on 8 % of the images: the noise of the note."""
+    spread = 0.08 / 2 / (0.88 * 0.12)
+    total = spread / (1 - spread)
+    return draw.beta(0.88 * total, 0.12 * total, size=num_images)
+
+
+def trained(
+    draw: np.random.Generator,
+    easy_N: NDArray[np.float64],
+    skill: float = 0.0,
+    num_seeds: int = 3,
+    luck: float = 0.0,
+) -> RowDigest:
+    gain_N = easy_N * (1 - easy_N) / (easy_N * (1 - easy_N)).mean()
+    means_S = skill + draw.normal(0, luck, num_seeds)
+    return row(draw.random((num_seeds, len(easy_N))) < easy_N + means_S[:, None] * gain_N)
+
+
+def share(
+    word: Word, drops: Sequence[float], luck: float = 0.0, num_suites: int = 300
+) -> tuple[float, float]:
+    """Shares of suites in which the first cell, and in which any other, is found to be so."""
+    draw = np.random.default_rng(len(drops))
+    first, others = 0, 0
+    for _ in range(num_suites):
+        easy = [easiness(draw) for _ in drops]
+        before = [trained(draw, one, luck=luck) for one in easy]
+        after = [trained(draw, e, -d, luck=luck) for e, d in zip(easy, drops, strict=True)]
+        found = [one.word == word for one in judged(before, after)]
+        first += found[0]
+        others += any(found[1:])
+    return first / num_suites, others / num_suites
+
+
+def share_of_one(drop: float, luck: float, num_suites: int = 60) -> float:
+    """Of single comparisons, not adjusted for others, in suites that tell how seeds vary."""
+    draw = np.random.default_rng(5)
+    told = []
+    for _ in range(num_suites):
+        easy = [easiness(draw) for _ in range(12)]
+        before = [trained(draw, one, luck=luck) for one in easy]
+        after = [trained(draw, one, -drop, luck=luck) for one in easy]
+        found = weigh(outcomes(pairs(before, after, False), N, np.ones(N)), np.full(12, 0.005))
+        p_P = stats.t.sf(found.drops_P / found.errors_P, found.freedoms_P)
+        told += [*((p_P < ALPHA) & (found.drops_P >= 0.005))]
+    return float(np.mean(told))
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.003])
+def test_one_comparison_raises_few_false_alarms(luck: float) -> None:
+    # Of 720 comparisons, and where whole trainings are lucky the variance is but estimated.
+    assert share_of_one(0.0, luck) <= (0.06 if luck else 0.05)
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.003])
+def test_a_point_lost_is_found_in_seven_of_ten_comparisons(luck: float) -> None:
+    assert share_of_one(0.01, luck) >= 0.7
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.003])
+def test_one_of_24_cells_that_lost_a_point_and_a_half_is_found(luck: float) -> None:
+    assert share("regressed", [0.015] + [0.0] * 23, luck, 100)[0] >= 0.7
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.003])
+def test_a_suite_of_24_without_a_change_raises_few_false_alarms(luck: float) -> None:
+    first, others = share("regressed", [0.0] * 24, luck, 200)
+    assert first + others <= 0.07  # of 200 suites: the promise is 0.05
+
+
+def test_a_suite_of_one_cell_raises_few_false_alarms_though_its_seeds_tell_little() -> None:
+    assert share("regressed", [0.0], 0.003, 400)[0] <= 0.07
+
+
+def test_the_visible_drop_is_found_in_about_four_of_five_suites() -> None:
+    draw = np.random.default_rng(3)
+    easy = [easiness(draw) for _ in range(6)]
+    rows = [trained(draw, one) for one in easy]
+    visible = judged(rows, [trained(draw, one) for one in easy])[0].visible
+    assert 0.7 <= share("regressed", [visible] + [0.0] * 5, 0.0, 150)[0] <= 0.92
+
+
+# ---- by hand --------------------------------------------------------------------------------
+
+
+def first_right(*counts: int, num_images: int = N) -> RowDigest:
+    return row(np.arange(num_images) < np.array(counts)[:, None])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cross", "word"),
+    [
+        ((1800, 1801, 1802), (1800, 1801, 1802), False, "pass"),
+        ((1800, 1801, 1802), (1500, 1501, 1502), False, "regressed"),
+        ((1500, 1501, 1502), (1800, 1801, 1802), False, "improved"),
+        ((1800, 1801, 1802), (1795, 1796, 1797), False, "pass"),  # a quarter of a point
+        ((1800, 1600, 1700), (1500, 1750, 1650), False, "inconclusive"),  # seeds all over
+        ((1800, 1801, 1802), (1800, 1801, 1804), True, "pass"),
+        ((1800, 1801, 1802), (1500, 1501, 1502), True, "regressed"),
+        ((1800, 1720, 1760), (1740, 1790, 1760), True, "inconclusive"),
+    ],
+)
+def test_cases_by_hand(
+    before: Sequence[int], after: Sequence[int], cross: bool, word: Word
+) -> None:
+    (found,) = judged([first_right(*before)], [first_right(*after)], cross)
+    assert found.word == word, found
+    assert found.change == pytest.approx(np.mean(after) / N - np.mean(before) / N)
+
+
+def test_one_seed_of_three_that_goes_wrong_is_named_with_its_cell() -> None:
+    before = [first_right(1800 + n, 1810 - n, 1806) for n in range(6)]
+    after = [*before[:5], first_right(1805, 700, 1806)]
+    found = judged(before, after)
+    assert [one.word for one in found] == [*["pass"] * 5, "regressed"]
+    assert found[5].reason == "seed 1 fell to 35.0 %"
+
+
+def test_a_seed_that_falls_as_far_as_the_baselines_seeds_lie_apart_is_no_finding() -> None:
+    before = [first_right(1800, 900, 1400), first_right(1000, 1700, 1300)]
+    after = [first_right(1700, 1000, 1500), first_right(1600, 1000, 1300)]
+    assert "regressed" not in [one.word for one in judged(before, after)]
+
+
+def test_seeds_that_agree_by_chance_on_few_images_are_not_held_to_it() -> None:
+    before = first_right(18, 18, 18, num_images=20)
+    after = first_right(18, 17, 18, num_images=20)
+    assert judged([before], [after], num_images=20)[0].word != "regressed"
+
+
+def test_one_seed_leaves_a_small_drop_open_and_shows_a_large_one() -> None:
+    (small,) = judged([first_right(1800)], [first_right(1770)])
+    (large,) = judged([first_right(1800)], [first_right(1000)])
+    assert (small.word, large.word) == ("inconclusive", "regressed")
+    assert "one seed" in small.reason
+
+
+def test_the_same_images_right_pass_however_few_they_are() -> None:
+    draw = np.random.default_rng(0)
+    right_SN = draw.random((1, 20)) < 0.7
+    (found,) = judged([row(right_SN)], [row(right_SN)], num_images=20)
+    assert (found.word, found.change) == ("pass", 0.0)
+    (other,) = judged([row(right_SN)], [row(right_SN[:, ::-1])], num_images=20)
+    assert other.word == "inconclusive"
+
+
+def test_equivalence_is_that_of_two_one_sided_tests() -> None:
+    draw = np.random.default_rng(1)
+    easy_N = easiness(draw, 4000)
+    before, after = trained(draw, easy_N), trained(draw, easy_N)
+    asked = pairs([before], [after], True)
+    found = weigh(outcomes(asked, 4000, np.ones(4000)), np.full(1, 0.005))
+    drop, error, freedom = found.drops_P[0], found.errors_P[0], found.freedoms_P[0]
+    low = stats.t.sf((drop + 0.02) / error, freedom)
+    high = stats.t.cdf((drop - 0.02) / error, freedom)
+    assert equivalence_p(found, 0, 0.02) == pytest.approx(max(low, high), rel=1e-6)
+
+
+def test_damaged_bits_are_refused() -> None:
+    one = first_right(1800, 1700)
+    seeds = (one.seeds[0].model_copy(update={"right": "AAAA"}), one.seeds[1])
+    with pytest.raises(ValueError, match="bits"):
+        judged([one], [one.model_copy(update={"seeds": seeds})])

@@ -1,0 +1,162 @@
+"""Changes of time on simulated suites whose truth is known, and what is to blame for a common one.
+
+The noise is that of measured suites: 1 % from repeat to repeat, 1 % from run to run for each cell,
+and a drift of the machine from run to run that all cells share.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.analysis.paired import Floats
+from bench.analysis.speed import Times, judge, shift, slowdown
+from bench.schema import Calibration
+
+CELLS, SEEDS = 24, 3
+
+
+def runs(draw: np.random.Generator, count: int, drift: float) -> NDArray[np.float64]:
+    """Logarithms of the median seconds of each cell, [count, CELLS]."""
+    level_P = np.linspace(0, 5, CELLS)
+    within = draw.normal(0, 0.01, (count, CELLS, SEEDS))
+    cell = draw.normal(0, 0.01, (count, CELLS, 1))
+    common = draw.normal(0, drift, (count, 1, 1))
+    return np.asarray(np.median(level_P[:, None] + within + cell + common, axis=2))
+
+
+class Found(NamedTuple):
+    """Shares of suites."""
+
+    first: float  # the first cell is said to be slower
+    others: float  # any other is, or all of them together
+
+
+def found(
+    slower: float, drift: float, num_past: int = 12, num_suites: int = 300, calibrated: bool = False
+) -> Found:
+    """Of suites whose first cell is slower by so much; the machine may tell its own drift."""
+    draw = np.random.default_rng(num_past)
+    first, others = 0, 0
+    for _ in range(num_suites):
+        past_HP = runs(draw, num_past, drift)
+        candidate_P = runs(draw, 1, drift)[0]
+        candidate_P[0] += math.log1p(slower)
+        times = Times(past_HP[-1], candidate_P, past_HP, np.full(CELLS, 0.05))
+        drifted = float(np.median(candidate_P - past_HP[-1])) + draw.normal(0, 0.01)
+        timings, common = judge(times, drifted if calibrated else 0.0)
+        assert common is not None
+        words = [one.word for one in timings]
+        first += words[0] == "regressed"
+        others += "regressed" in words[1:] or common.blame == "code"
+    return Found(first / num_suites, others / num_suites)
+
+
+@pytest.mark.parametrize("num_past", [5, 12])
+@pytest.mark.parametrize("drift", [0.0, 0.02, 0.05])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_clean_suite_raises_hardly_an_alarm(
+    num_past: int, drift: float, calibrated: bool
+) -> None:
+    told = found(0.0, drift, num_past, calibrated=calibrated)
+    assert told.first + told.others <= 0.02
+
+
+@pytest.mark.parametrize("num_past", [5, 12])
+@pytest.mark.parametrize("drift", [0.0, 0.02, 0.05])
+def test_one_cell_that_is_a_tenth_slower_is_found_and_no_other(num_past: int, drift: float) -> None:
+    told = found(0.10, drift, num_past)
+    assert told.first >= 0.95
+    assert told.others <= 0.02
+
+
+# ---- by hand --------------------------------------------------------------------------------
+
+
+def times(candidate: float = 0.0, num_past: int = 6, cells: int = 6) -> Times:
+    draw = np.random.default_rng(0)
+    past_HP = draw.normal(0, 0.01, (num_past, cells))
+    candidate_P = draw.normal(0, 0.01, cells)
+    candidate_P[0] += candidate
+    baseline_P = past_HP[-1] if num_past else draw.normal(0, 0.01, cells)
+    return Times(baseline_P, candidate_P, past_HP, np.full(cells, 0.05))
+
+
+def test_four_past_runs_judge_nothing() -> None:
+    timings, common = judge(times(1.0, num_past=4), None)
+    assert {one.word for one in timings} == {"not_judged"}
+    assert timings[0].reason == "not judged (4 of 5 runs)"
+    assert common is not None
+    assert common.blame == "none"
+    assert {one.word for one in judge(times(1.0, num_past=0), None)[0]} == {"not_judged"}
+
+
+def test_a_cell_that_the_past_does_not_know_is_not_judged_and_the_others_are() -> None:
+    made = times(0.3)
+    past_HP: Floats = made.past_HP.copy()
+    past_HP[:3, 1] = np.nan
+    timings, _ = judge(made._replace(past_HP=past_HP), None)
+    assert [one.word for one in timings] == ["regressed", "not_judged", *["pass"] * 4]
+
+
+def test_a_single_cell_is_judged_by_itself() -> None:
+    assert judge(times(0.3, cells=1), None)[0][0].word == "regressed"
+    assert judge(times(-0.3, cells=1), None)[0][0].word == "improved"
+
+
+def test_a_floor_of_its_own_lets_a_change_pass() -> None:
+    made = times(0.1)
+    floors_P = made.floors_P.copy()
+    floors_P[0] = 0.2
+    assert judge(made, None)[0][0].word == "regressed"
+    assert judge(made._replace(floors_P=floors_P), None)[0][0].word == "pass"
+
+
+def test_what_the_baseline_took_too_is_no_regression() -> None:
+    made = times(0.2)
+    baseline_P = made.baseline_P.copy()
+    baseline_P[0] += 0.2
+    assert judge(made._replace(baseline_P=baseline_P), None)[0][0].word != "regressed"
+
+
+def test_what_all_cells_have_in_common_is_taken_off() -> None:
+    made = times(0.0)
+    timings, common = judge(made._replace(candidate_P=made.candidate_P + 0.3), 0.3)
+    assert {one.word for one in timings} == {"pass"}
+    assert common is not None
+    assert common.blame == "machine"
+    assert common.change == pytest.approx(math.expm1(0.3), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("common", "calibration", "p", "blame"),
+    [
+        (0.02, 0.0, 0.001, "none"),
+        (-0.3, 0.0, 0.001, "none"),
+        (0.2, 0.01, 0.001, "code"),
+        (0.2, 0.01, 0.2, "neither"),  # as slow as past runs were
+        (0.2, 0.19, 0.001, "machine"),
+        (0.2, 0.1, 0.001, "neither"),  # both
+        (0.2, None, 0.001, "neither"),
+        (0.2, 0.01, None, "neither"),
+    ],
+)
+def test_who_is_to_blame(
+    common: float, calibration: float | None, p: float | None, blame: str
+) -> None:
+    assert shift(common, calibration, p).blame == blame
+
+
+def test_a_machine_is_slower_where_rates_fall_and_seconds_rise() -> None:
+    fast = Calibration(
+        matmul_fp32_flops=2e12, matmul_bf16_flops=None, copy_bytes_per_second=2e10,
+        upload_bytes_per_second=None, conv_seconds=0.01, loop_seconds=0.1, seconds=1.0,
+    )  # fmt: skip
+    slow = fast.model_copy(
+        update={"matmul_fp32_flops": 1e12, "conv_seconds": 0.02, "copy_bytes_per_second": 1e10}
+    )
+    assert slowdown(fast, slow) == pytest.approx(math.log(2))
+    assert slowdown(slow, fast) == pytest.approx(-math.log(2))
+    assert slowdown(None, slow) is None

@@ -1,0 +1,97 @@
+"""How long `bench compare` takes where there are many cells and many past runs.
+
+    python -m tests.benchmarks.comparison
+    python -m tests.benchmarks.comparison --cells 100 --past 10
+
+Runs of made-up records in a temporary folder; the whole command, from its start to its exit, with
+the past runs' summaries there, as every comparison after the first finds them. Goal: less than
+5 s for 1,000 cells and 100 past runs.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bench import store
+from bench.analysis.digest import PastRun, digest_of, past_run
+from bench.schema import Result, Run
+from bench.verbs.sides import SUMMARY
+from tests import records
+
+ROOT = Path(__file__).parent.parent.parent
+STRATEGIES = [f"strategy{number}" for number in range(5)]
+SEEDS = (0, 1)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=1000, help="of each run, a multiple of 10")
+    parser.add_argument("--past", type=int, default=100, help="runs")
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="bench-comparison-") as folder:
+        write(Path(folder), asked.cells, asked.past)
+        seconds = sorted(timed(Path(folder)) for _ in range(asked.rounds))
+    median, low, high = seconds[len(seconds) // 2], seconds[0], seconds[-1]
+    sys.stdout.write(
+        f"{asked.cells:,} cells, {asked.past:,} past runs: median {median:.2f} s of "
+        f"{asked.rounds} ({low:.2f} to {high:.2f})\n"
+    )
+
+
+def timed(folder: Path) -> float:
+    """Seconds of one comparison. Raises CalledProcessError where it does not pass."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "bench", "compare", "before", "after"],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - start
+
+
+def write(folder: Path, cells: int, past: int) -> None:
+    """Two runs of the same records, and the past ones before them."""
+    architectures = [f"made-up{number}" for number in range(cells // 10)]
+    run = records.run(architectures, STRATEGIES, seeds=SEEDS)
+    found = records.drawn(run, STRATEGIES)
+    for number, name in enumerate(("before", "after")):
+        store.write_run(folder / name, at(run, past + number))
+        for record in found:
+            store.write_record(folder / name, record)
+    took = past_of(run, found)
+    for number in range(past):
+        place = folder / "results" / run.suite_name / f"{number:04}"
+        earlier = at(run, number)
+        store.write_run(place, earlier)
+        stamp = hashlib.sha256((place / "run.json").read_bytes()).hexdigest()
+        times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
+        content = {"of": stamp, "took": {**took.model_dump(), **times}}
+        store.write_text(place / SUMMARY, json.dumps(content))
+
+
+def past_of(run: Run, found: Sequence[Result]) -> PastRun:
+    """What a past run took."""
+    took = past_run(digest_of(run, found))
+    assert took is not None
+    return took
+
+
+def at(run: Run, number: int) -> Run:
+    """The run of this hour."""
+    start = (datetime(2026, 1, 1) + timedelta(hours=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return run.model_copy(update={"started_at": start, "finished_at": start})
+
+
+if __name__ == "__main__":
+    main()

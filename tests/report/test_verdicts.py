@@ -1,0 +1,75 @@
+"""What is said of a comparison, by whole sentences."""
+
+from bench.analysis.compare import compare
+from bench.analysis.verdict import Comparison, Elsewhere, Shift, Verdict
+from bench.report.verdicts import Sides, headline, markdown, news, remarks, table
+from tests.analysis import sides
+from tests.analysis.sides import digested
+
+SIDES = Sides("old", "new")
+PAST = sides.past(8)
+NOTHING = Comparison((), None, None, 8, 5, None)
+
+
+def verdicts(*words: str) -> Comparison:
+    made = [Verdict(f"a{n}", "s", "accuracy", word) for n, word in enumerate(words)]  # type: ignore[arg-type]
+    return NOTHING._replace(verdicts=tuple(made))
+
+
+def test_the_headline_says_the_worst_and_counts_all() -> None:
+    found = verdicts("pass", "pass", "regressed", "inconclusive", "improved")
+    told = "worse (1 regressed, 1 inconclusive, 1 improved, 2 passed)."
+    assert headline(found, SIDES) == f"new against old: {told}"
+    assert "no regression (2 passed)" in headline(verdicts("pass", "pass"), SIDES)
+    assert "nothing could be judged" in headline(verdicts("inconclusive"), SIDES)
+    assert "nothing could be judged" in headline(NOTHING, SIDES)
+
+
+def test_the_table_has_the_worst_first_and_leaves_out_what_passed() -> None:
+    shown = table(news(verdicts("improved", "pass", "inconclusive", "regressed"))).rows
+    assert [row[2] for row in shown] == ["regressed", "inconclusive", "improved"]
+
+
+def test_numbers_have_their_units() -> None:
+    found = compare(digested(7), digested(20, sides.slower(1.2), cells=[4]), PAST)
+    ((name, metric, word, before, after, change, visible, why),) = table(news(found)).rows
+    assert (name, metric, word, why) == (
+        *("vit_b_16 · feature_extraction", "train time", "regressed"),
+        "",
+    )
+    assert str(before).endswith(" s")
+    assert str(after).endswith(" s")
+    assert 15 < float(str(change).removesuffix(" %")) < 25
+    assert 5 < float(str(visible).removesuffix(" %")) < 10
+
+
+def test_what_many_cells_share_is_one_sentence() -> None:
+    found = compare(digested(7), digested(20), [])
+    assert news(found) == []
+    assert "train time of 6 cells not judged (1 of 5 runs)" in remarks(found)
+    other = compare(digested(7), digested(20, sides.with_cell(image_size=64)), PAST)
+    assert "6 cells not comparable: another task: image_size: 48 and 64" in remarks(other)
+
+
+def test_who_is_to_blame_is_said() -> None:
+    shift = Shift(0.3, 0.01, "code", "the machine was as quick as before")
+    assert remarks(NOTHING._replace(shift=shift)) == [
+        "all cells together took +30.0 % time, the machine itself +1.0 %; code to blame – the "
+        "machine was as quick as before"
+    ]
+    assert remarks(NOTHING._replace(shift=Shift(0.02, 0.01, "none", ""))) == []
+
+
+def test_another_machine_is_told_with_ratio_and_ranks() -> None:
+    away = Elsewhere(0.5, 0.94, ("a · b ×1.2",), ("machine.gpu_name: X and Y",))
+    assert remarks(NOTHING._replace(elsewhere=away)) == [
+        "under other conditions: train times × 0.5 (median), Kendall's τ of the ranks 0.94; judged "
+        "by nothing, for machine.gpu_name: X and Y",
+        "far off that ratio: a · b ×1.2",
+    ]
+
+
+def test_markdown_shows_names_as_they_are() -> None:
+    one = Verdict("a|b<script>", "s", "accuracy", "regressed", change=-0.1)
+    text = markdown(NOTHING._replace(verdicts=(one,)), SIDES)
+    assert "a\\|b\\<script\\> · s" in text

@@ -1,0 +1,283 @@
+"""`bench compare` and `bench baseline` on folders and files: exit codes, and what is said."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import cli, store
+from bench.schema import Result
+from tests import records
+from tests.analysis import sides
+
+HOSTILE = "<script>|[/red]\u202e=cmd()"
+
+
+class Said(NamedTuple):
+    """How a verb ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Bench = Callable[..., Said]
+
+
+@pytest.fixture
+def bench(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Bench:
+    """The command line in this process, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def folder(path: Path, number: int, change: sides.Change | None = None, **run: object) -> Path:
+    """A run folder; the change is laid on one cell."""
+    found = sides.measured(number, change, cells=[4])
+    store.write_run(path, sides.asked(number, **run))
+    for record in found:
+        store.write_record(path, record)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six past runs under results, and some candidates beside them."""
+    root = tmp_path_factory.mktemp("runs")
+    for number in range(6):
+        folder(root / "results" / "capstone" / f"r{number}", number)
+    folder(root / "clean", 20)
+    folder(root / "slow", 20, sides.slower(1.2))
+    folder(root / "failed", 20, sides.broken("diverged"))
+    folder(root / "gone", 20, sides.gone)
+    return root
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+BASE = "results/capstone/r5"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "options", "code", "text"),
+    [
+        ("clean", (), 0, "no regression"),
+        ("slow", (), 4, "vit_b_16 · feature_extraction"),
+        ("slow", ("--history", "nowhere"), 0, "not judged (1 of 5 runs)"),
+        ("slow", ("--fail-on", "failed,missing"), 0, "worse"),
+        ("failed", (), 4, "seed 1 diverged"),
+        ("failed", ("--fail-on", "regressed"), 0, "seed 1 diverged"),
+        ("gone", (), 3, "seed 1 missing"),
+        ("clean", ("--all",), 0, "pass"),
+    ],
+)
+def test_how_a_comparison_ends(
+    bench: Bench, here: Path, candidate: str, options: tuple[str, ...], code: int, text: str
+) -> None:
+    said = bench("compare", BASE, candidate, *options)
+    assert (said.code, said.err) == (code, "")
+    assert text in said.out
+
+
+def test_the_past_is_read_once_and_again_where_a_run_has_changed(bench: Bench, here: Path) -> None:
+    assert bench("compare", BASE, "slow").code == 4
+    summaries = sorted(here.glob("results/*/*/past.json"))
+    assert len(summaries) == 6
+    for path in summaries:  # an earlier state, a damaged file: neither is used
+        stale = path.parent.name in ("r0", "r1", "r2")
+        path.write_text('{"of": "x", "took": null}' if stale else "{")
+    assert bench("compare", BASE, "slow").code == 4
+    for record in here.glob("results/*/*/cells/*/record.json"):
+        record.unlink()
+    assert bench("compare", "clean", "slow").code == 4  # the summaries are enough
+    for path in summaries:
+        path.unlink()
+    said = bench("compare", "clean", "slow")
+    assert "0 of 5 runs" in said.out
+
+
+def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) -> None:
+    (here / "results/capstone/r0/run.json").write_text("{")
+    said = bench("compare", BASE, "clean")
+    assert said.code == 0
+    assert "past runs below results that could not be read: 1" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("nowhere", "clean"), 2, "nowhere: is not there"),
+        (("results", "clean"), 2, "results: holds no run"),
+        (("clean", "../" + "clean"), 2, "../clean: is not there"),
+        (("clean", "./clean"), 2, "are the same"),
+        ((BASE, "clean", "--fail-on", "slower"), 2, "--fail-on"),
+        ((BASE, "clean", "--out", "x.md"), 2, "--out needs --format"),
+        (("clean/run.json", "clean"), 6, "name a run folder"),
+    ],
+)
+def test_bad_input_is_said(
+    bench: Bench, here: Path, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    said = bench("compare", *arguments)
+    assert said.code == code
+    assert text in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_newer_schema_and_an_edited_score_are_refused(bench: Bench, here: Path) -> None:
+    run = here / "clean/run.json"
+    original = run.read_text()
+    run.write_text(json.dumps({**json.loads(original), "schema_version": 99}))
+    said = bench("compare", BASE, "clean")
+    assert (said.code, "newer bench" in said.err) == (6, True)
+    run.write_text(original)
+    record = next((here / "clean/cells").glob("*/record.json"))
+    content = json.loads(record.read_text())
+    content["quality"]["test"]["top1"] = 0.99
+    record.write_text(json.dumps(content))
+    said = bench("compare", BASE, "clean")
+    assert (said.code, "was the file edited" in said.err) == (6, True)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda suite: suite.pop("metric"),
+        lambda suite: suite.update(seeds=[0]),
+        lambda suite: suite.update(seeds=None),
+        lambda suite: suite.update(strategies=["x"]),
+        lambda suite: suite.update(compare={"visible_drop": "much"}),
+    ],
+)
+def test_an_edited_suite_is_refused_and_counted_in_the_past(
+    bench: Bench, here: Path, edit: Callable[[dict[str, object]], object]
+) -> None:
+    (here / "gone" / "run.json").rename(here / "clean" / "run.json")
+    for path in (here / "clean" / "run.json", here / "results/capstone/r0/run.json"):
+        content = json.loads(path.read_text())
+        edit(content["suite"])
+        path.write_text(json.dumps(content))
+    for one in (here / "clean" / "cells").glob("*partial-s1*"):
+        shutil.rmtree(one)
+    said = bench("compare", BASE, "clean")
+    assert said.code in (3, 6)
+    assert "Traceback" not in said.err
+    assert "E-BUG" not in said.err
+
+
+def test_a_comparison_as_json_markdown_and_junit(bench: Bench, here: Path) -> None:
+    found = json.loads(bench("compare", BASE, "slow", "--format", "json").out)
+    assert found["outcomes"] == ["regressed"]
+    (worse,) = (one for one in found["verdicts"] if one["verdict"] == "regressed")
+    assert (worse["metric"], worse["strategy"]) == ("train_seconds", "feature_extraction")
+    assert 0.15 < worse["change"] < 0.25
+    said = bench("compare", BASE, "slow", "--format", "markdown", "--out", "a/c.md")
+    assert said.code == 4
+    assert "worse" in said.out
+    text = (here / "a/c.md").read_text()
+    assert text.startswith("### slow against r5: worse")
+    assert "| vit_b_16 · feature_extraction | train time | regressed |" in text
+    suite = ElementTree.fromstring(bench("compare", BASE, "slow", "--format", "junit").out)
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("30", "1", "0")
+    (case,) = (one for one in suite if one.find("failure") is not None)
+    assert (case.get("classname"), case.get("name")) == (
+        "vit_b_16 · feature_extraction",
+        "train time",
+    )
+
+
+def test_hostile_names_stay_text_in_every_form(bench: Bench, here: Path) -> None:
+    def change(one: Result) -> sides.Record:
+        return records.failure(one.cell, "failed") if one.cell.seed == 1 else one
+
+    def named(path: Path, number: int, change: sides.Change | None) -> None:
+        asked = records.run([HOSTILE], ["fine_tuning"], seeds=sides.SEEDS)
+        store.write_run(path, asked.model_copy(update={"started_at": f"2026-11-0{number}"}))
+        for seed in sides.SEEDS:
+            one = records.result(records.cell(HOSTILE, "fine_tuning", seed))
+            record = change(one) if change else one
+            assert record is not None
+            store.write_record(path, record)
+
+    named(here / "h1", 1, None)
+    named(here / "h2", 2, change)
+    for form in ("table", "markdown", "json", "junit"):
+        said = bench("compare", "h1", "h2", "--format", form)
+        assert said.code == 4
+        assert "\u202e" not in said.out
+        assert "failed" in said.out
+    suite = ElementTree.fromstring(bench("compare", "h1", "h2", "--format", "junit").out)
+    assert suite.findall("testcase/failure")
+
+
+# ---- baselines ------------------------------------------------------------------------------
+
+
+def test_a_baseline_is_accepted_listed_shown_and_compared_with(bench: Bench, here: Path) -> None:
+    said = bench("baseline", "accept", BASE, "--reason", "the first")
+    assert said.code == 0, said.err
+    (path,) = (here / "results/reference").glob("*.json")
+    assert path.name.startswith("capstone-amd-epyc-2-cores-")
+    assert str(here) not in path.read_text()
+    listed = bench("baseline", "list").out
+    assert "the first" in listed
+    assert path.name in listed
+    assert "vit_b_16 · partial" in bench("baseline", "show", path).out
+    shutil.rmtree(here / "results/capstone")
+    assert bench("compare", path, "clean").code == 0
+    assert bench("compare", path, "slow").code == 4
+    again = bench("baseline", "accept", "clean", "--reason", "newer")
+    assert "7 runs of history" in again.out
+    assert "newer" in bench("baseline", "list").out
+    assert len(list((here / "results/reference").glob("*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("accept", "nowhere", "--reason", "x"), 2, "holds no run"),
+        (("accept", "clean", "--reason", " "), 2, "must not be empty"),
+        (("show", "nowhere"), 2, "is not there"),
+        (("show", "clean/run.json"), 6, "name a run folder"),
+    ],
+)
+def test_bad_input_of_baselines_is_said(
+    bench: Bench, here: Path, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    said = bench("baseline", *arguments)
+    assert said.code == code
+    assert text in said.err
+
+
+def test_a_baseline_changed_by_hand_is_refused(bench: Bench, here: Path) -> None:
+    bench("baseline", "accept", BASE, "--reason", "the first")
+    (path,) = (here / "results/reference").glob("*.json")
+    path.write_text(path.read_text().replace("the first", "the best"))
+    said = bench("compare", path, "clean")
+    assert (said.code, "changed by hand" in said.err) == (6, True)
+
+
+def test_a_run_that_did_not_finish_is_no_baseline(bench: Bench, here: Path) -> None:
+    folder(here / "open", 30, status="running")
+    said = bench("baseline", "accept", "open", "--reason", "x")
+    assert (said.code, "did not finish" in said.err) == (2, True)
+    assert bench("baseline", "list").out.startswith("results/reference: no baselines")
