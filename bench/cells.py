@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.mistakes import Problem, size_text
 from bench.models.architectures import ARCHITECTURES, nearest_size
-from bench.schema import Cell, Data, Kind, Recipe, Weights
+from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
 from bench.suite import RECIPE_DEFAULTS, StrategyEntry, Suite, labels_of
 from bench.training.strategies import STRATEGIES, head_epochs_of
 

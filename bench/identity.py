@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from bench.schema import PROTOCOL_VERSION, Cell, Execution, Keys, Machine, Recipe
+from bench.schema.cell import Cell, Recipe
+from bench.schema.machine import Execution, Machine
+from bench.schema.record import Keys
+from bench.schema.value import PROTOCOL_VERSION
 
 Bucket = Literal["task", "numerics", "performance", "information", "outcome"]
 

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from bench.mistakes import Problem, SuiteError, Table, lower, problem_of, size_text, unknown
 from bench.models.architectures import ARCHITECTURES, nearest_size
-from bench.schema import Kind, Metric, Profile
+from bench.schema.cell import Kind, Metric
+from bench.schema.machine import Profile
 from bench.thresholds import CompareTable, Threshold
 from bench.training.strategies import STRATEGIES, head_epochs_of
 

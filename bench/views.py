@@ -21,7 +21,8 @@ from bench.models.architectures import ARCHITECTURES, FEATURED
 from bench.report import calibration, execution, findings, units
 from bench.running import plan as plans
 from bench.running.sitting import Assignment, Todo, cache_bytes
-from bench.schema import Failure, MissingWeights, Result, Run, Source
+from bench.schema.record import Failure, Result
+from bench.schema.run import MissingWeights, Run, Source
 from bench.suite import labels_of
 from bench.terminal import clock_text, plain
 from bench.training.strategies import STRATEGIES

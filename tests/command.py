@@ -14,7 +14,8 @@ import psutil
 from PIL import Image
 
 from bench import store
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 ROOT = Path(__file__).parent.parent
 SUITE = """

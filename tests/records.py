@@ -6,8 +6,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench import identity, predictions, schema
-from bench.schema import Failure, Machine, Result, Run, Scores
+from bench import identity, predictions
+from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
+from bench.schema.machine import Execution, Machine
+from bench.schema.record import (
+    Cost,
+    Energy,
+    EpochPoint,
+    Failure,
+    Latency,
+    Memory,
+    Provenance,
+    Quality,
+    Result,
+    Scores,
+    Seconds,
+    Throughput,
+)
+from bench.schema.run import Preprocessing, Run, Source
 
 CPU = Machine(
     device="cpu", gpu_name=None, gpu_memory_bytes=None, gpu_count=0, compute_capability=None,
@@ -34,7 +50,7 @@ ARCHITECTURES = {
     "vit_b_16": (0.72, 85_806_346, 850_000_000, 6.5),
     "mobilenet_v3_small": (0.88, 1_528_106, 3_000_000, 0.7),
 }
-STRATEGIES: dict[str, tuple[schema.Kind, float, float, float]] = {
+STRATEGIES: dict[str, tuple[Kind, float, float, float]] = {
     "feature_extraction": ("feature_extraction", -0.12, 0.05, 0.001),
     "fine_tuning": ("fine_tuning", 0.03, 1.0, 1.0),
     "two_phase": ("two_phase", 0.025, 0.6, 1.0),
@@ -70,43 +86,41 @@ def answers(labels_N: ArrayLike, right_N: ArrayLike, num_classes: int = 10) -> S
     )  # fmt: skip
 
 
-def data(classes: Sequence[str] = tuple("0123456789")) -> schema.Data:
+def data(classes: Sequence[str] = tuple("0123456789")) -> Data:
     """The digits, split as the CPU capstone splits them."""
-    return schema.Data(
+    return Data(
         name="digits", classes=tuple(classes), content_sha256="c" * 64, split_sha256="d" * 64,
         num_train=300, num_val=400, num_test=1000,
     )  # fmt: skip
 
 
-def cell(architecture: str, strategy: str, seed: int, source: str = "random") -> schema.Cell:
+def cell(architecture: str, strategy: str, seed: int, source: str = "random") -> Cell:
     """A cell of the made-up suite; an unknown strategy is of the kind fine_tuning."""
     kind = STRATEGIES[strategy][0] if strategy in STRATEGIES else "fine_tuning"
-    recipe = schema.Recipe(
+    recipe = Recipe(
         epochs=10, head_epochs=5 if kind == "two_phase" else None,
         stages=1 if kind == "partial" else None, batch_size=32, lr=1e-3, backbone_lr_scale=0.3,
         weight_decay=0.05, warmup_epochs=1.0, label_smoothing=0.1, augment="standard", flip=False,
         views=1, precise_bn=True, checkpoint="last", precision="auto",
     )  # fmt: skip
     weights = {
-        "imagenet": schema.Weights(source="imagenet", name="IMAGENET1K_V1", sha256="f37072fd" * 8),
-        "random": schema.Weights(source="random", name="random", init_seed=0),
+        "imagenet": Weights(source="imagenet", name="IMAGENET1K_V1", sha256="f37072fd" * 8),
+        "random": Weights(source="random", name="random", init_seed=0),
     }
-    scratch = schema.Weights(source="scratch", name="scratch")
-    return schema.Cell(
+    scratch = Weights(source="scratch", name="scratch")
+    return Cell(
         architecture=architecture.partition(":")[0], architecture_label=architecture,
         weights=scratch if kind == "from_scratch" else weights[source], strategy=strategy,
         kind=kind, recipe=recipe, image_size=48, data=data(), seed=seed,
     )  # fmt: skip
 
 
-def seconds(train: float) -> schema.Seconds:
+def seconds(train: float) -> Seconds:
     """A split of the time whose parts add up."""
-    return schema.Seconds(wall=train + 2.5, data=0.4, build=0.6, warmup=0.2, train=train, eval=1.3)
+    return Seconds(wall=train + 2.5, data=0.4, build=0.6, warmup=0.2, train=train, eval=1.3)
 
 
-def curve(
-    of: schema.Cell, final: float, draw: np.random.Generator
-) -> tuple[schema.EpochPoint, ...]:
+def curve(of: Cell, final: float, draw: np.random.Generator) -> tuple[EpochPoint, ...]:
     """A learning curve that rises to `final`, with the phases of the cell's kind."""
     points = []
     for epoch in range(1, of.recipe.epochs + 1):
@@ -114,7 +128,7 @@ def curve(
         reached = final * (1 - 0.85 * np.exp(-epoch / 2.5)) * (0.85 if head else 1)
         noise = draw.normal(0, 0.01)
         points.append(
-            schema.EpochPoint(
+            EpochPoint(
                 phase="head" if head else "all",
                 epoch=epoch,
                 train_loss=0.55 + 2 * (1 - final) + 1.7 * np.exp(-epoch * final / 2.5) + abs(noise),
@@ -125,7 +139,7 @@ def curve(
 
 
 def result(
-    of: schema.Cell,
+    of: Cell,
     val: int = 380,
     test: int = 950,
     train_seconds: float = 10.0,
@@ -137,23 +151,23 @@ def result(
     _, parameters, macs, slowness = spec(of.architecture_label)
     share = STRATEGIES[of.strategy][3] if of.strategy in STRATEGIES else 1.0
     on_gpu = machine.device == "cuda"
-    execution = schema.Execution(
+    execution = Execution(
         precision="fp32", channels_last=True, threads=2, allow_tf32=False, deterministic=False,
         cudnn_benchmark=False, captured=on_gpu, compiled=False, resident=True,
         cudnn_allow_tf32=False, cudnn_deterministic=False, float32_matmul_precision="highest",
         cublas_workspace="unset", hash_seed="unset",
     )  # fmt: skip
-    latency = schema.Latency(
+    latency = Latency(
         batch1_p50_seconds=0.006 * slowness, batch1_p95_seconds=0.008 * slowness, num_calls=50,
         batch_size=64, images_per_second=900 / slowness,
     )  # fmt: skip
     return Result(
         cell_id=identity.cell_id(of), cell=of,
-        quality=schema.Quality(val=scores(val, 400), test=scores(test, 1000)),
+        quality=Quality(val=scores(val, 400), test=scores(test, 1000)),
         curve=curve(of, val / 400, draw),
-        cost=schema.Cost(
+        cost=Cost(
             attributed=seconds(train_seconds), marginal=seconds(train_seconds), shared_by=1,
-            images_per_second=schema.Throughput(
+            images_per_second=Throughput(
                 median=300 / slowness, lower_quartile=280 / slowness,
                 upper_quartile=310 / slowness, num_epochs=9,
             ),
@@ -162,20 +176,20 @@ def result(
             phases=(), forward_macs=macs, seconds_to_target=train_seconds / 2, images="cold",
             features="computed" if of.kind in ("feature_extraction", "two_phase") else None,
         ),
-        memory=schema.Memory(
+        memory=Memory(
             gpu_allocated_bytes=peak_memory_bytes if on_gpu else None,
             gpu_reserved_bytes=None, gpu_device_bytes=None,
             cpu_rss_above_start_bytes=None if on_gpu else peak_memory_bytes,
         ),
-        energy=schema.Energy(attributed_joules=None, marginal_joules=None),
+        energy=Energy(attributed_joules=None, marginal_joules=None),
         machine=machine, execution=execution, keys=identity.keys(of, execution, machine),
-        provenance=schema.Provenance(
+        provenance=Provenance(
             bench="0.1.0", commit=None, finished_at="2026-11-02T10:00:00Z"
         ),
     )  # fmt: skip
 
 
-def answered(of: schema.Cell, right_N: ArrayLike, labels_N: ArrayLike | None = None) -> Result:
+def answered(of: Cell, right_N: ArrayLike, labels_N: ArrayLike | None = None) -> Result:
     """An ok record by the val images that are right, [N], of ten classes in turn if not told."""
     labels = np.arange(len(np.asarray(right_N))) % 10 if labels_N is None else labels_N
     one = result(of)
@@ -191,15 +205,13 @@ def wrong_on_val(one: Result, wrong: slice) -> Result:
     return one.model_copy(update={"quality": one.quality.model_copy(update={"val": val})})
 
 
-def failure(
-    of: schema.Cell, status: str = "diverged", reason: str = "loss is NaN in epoch 3"
-) -> Failure:
+def failure(of: Cell, status: str = "diverged", reason: str = "loss is NaN in epoch 3") -> Failure:
     """The record of a cell that did not finish."""
     return Failure.model_validate(
         {
             "cell_id": identity.cell_id(of), "status": status, "kind": "training",
             "reason": reason, "cell": of, "seconds": 3.0, "machine": CPU,
-            "provenance": schema.Provenance(
+            "provenance": Provenance(
                 bench="0.1.0", commit=None, finished_at="2026-11-02T10:00:00Z"
             ),
         }
@@ -216,7 +228,7 @@ def run(
 ) -> Run:
     """run.json of a finished run that asked for every combination."""
     asked = [cell(a, s, seed, source) for a in architectures for s in strategies for seed in seeds]
-    preprocessing = schema.Preprocessing(
+    preprocessing = Preprocessing(
         resize_size=55, crop_size=48, interpolation="bilinear", antialias=True,
         mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
     )  # fmt: skip
@@ -232,7 +244,7 @@ def run(
         },
         profile="gpu" if machine.device == "cuda" else "cpu",
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),
-        duplicates={"train/test": 0}, source=schema.Source(wanted=(source,), used=source),
+        duplicates={"train/test": 0}, source=Source(wanted=(source,), used=source),
         preprocessing=dict.fromkeys(architectures, preprocessing),
         cells=tuple(identity.cell_id(one) for one in asked), status="finished",
         started_at="2026-11-02T09:50:00Z", finished_at="2026-11-02T10:00:00Z", wall_seconds=512.0,

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import cli, store
-from bench.schema import Result
+from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
 

@@ -10,7 +10,8 @@ from bench.data import sources
 from bench.data.split import make_split
 from bench.data.stored import Making
 from bench.running.sitting import Images
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from bench.verbs import finish
 from tests import command, records
 

@@ -3,9 +3,11 @@
 import pytest
 from pydantic import BaseModel
 
-from bench import identity, schema
+from bench import identity
 from bench.identity import BUCKETS
-from bench.schema import Cell, Execution, Failure, Machine, Result
+from bench.schema.cell import Cell
+from bench.schema.machine import Execution, Machine
+from bench.schema.record import RECORD, Failure, Result
 from tests import records
 
 CELL = records.cell("resnet18", "fine_tuning", 0)
@@ -131,4 +133,4 @@ def test_a_replayed_step_and_streamed_images_change_the_speed_alone(
 
 def test_a_record_survives_the_round_trip_through_json() -> None:
     for record in (records.result(CELL), records.failure(CELL)):
-        assert schema.RECORD.validate_json(record.model_dump_json()) == record
+        assert RECORD.validate_json(record.model_dump_json()) == record

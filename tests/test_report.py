@@ -17,7 +17,8 @@ from typing import NamedTuple
 import pytest
 
 from bench import cli, identity, store
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from bench.verbs import amounts
 from tests import records
 from tests.records import cell, failure, result, run

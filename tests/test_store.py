@@ -11,7 +11,8 @@ import pytest
 
 from bench import identity, store
 from bench.identity import cell_id
-from bench.schema import SCHEMA_VERSION, Result
+from bench.schema.record import Result
+from bench.schema.value import SCHEMA_VERSION
 from bench.store import FolderError
 from tests import records
 

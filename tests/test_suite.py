@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from bench import cells as cells_of
-from bench import schema, suite
+from bench import suite
 from bench.cells import Facts
 from bench.mistakes import SuiteError
+from bench.schema.cell import Cell, Weights
 from bench.training.strategies import STRATEGIES
 from tests import records
 
@@ -28,13 +29,13 @@ def problems(tmp_path: Path, text: str) -> dict[str, str]:
 
 
 def facts(*labels: str, photographs: bool = False) -> Facts:
-    weights = schema.Weights(source="random", name="random", init_seed=0)
+    weights = Weights(source="random", name="random", init_seed=0)
     return Facts(
         records.data(), photographs, dict.fromkeys(labels, weights), dict.fromkeys(labels, 224)
     )
 
 
-def cells(tmp_path: Path, text: str, *labels: str, **kind: bool) -> list[schema.Cell]:
+def cells(tmp_path: Path, text: str, *labels: str, **kind: bool) -> list[Cell]:
     return cells_of.cells(read(tmp_path, text).profiles["gpu"], facts(*labels, **kind))
 
 

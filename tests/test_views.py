@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from bench import views
-from bench.schema import MissingWeights, Result, Run, Source
+from bench.schema.record import Result
+from bench.schema.run import MissingWeights, Run, Source
 from tests import records
 
 HOSTILE = "[red]x[/red]\x1b[2J"

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.analysis.digest import Digest, PastRun, conditions_of, past_key, past_run
 from bench.identity import digest, slug
-from bench.schema import Value
+from bench.schema.value import Value
 
 BASELINE_VERSION = 1
 """Shape of the file; a newer one is refused."""

@@ -21,7 +21,11 @@ from bench.analysis.stability import unstable
 from bench.analysis.task import check_one_task
 from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_column, unpack_column
-from bench.schema import Calibration, Failure, Metric, Result, Run, Value
+from bench.schema.cell import Metric
+from bench.schema.machine import Calibration
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
+from bench.schema.value import Value
 
 Facts = dict[str, Any]
 """By dotted path: see `bench.identity.BUCKETS`."""

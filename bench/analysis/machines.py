@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench.identity import BUCKETS
-from bench.schema import Machine, Result
+from bench.schema.machine import Machine
+from bench.schema.record import Result
 
 COMPARED = tuple(
     path.removeprefix("machine.")

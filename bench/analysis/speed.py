@@ -21,7 +21,7 @@ from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.stability import changes
 from bench.analysis.verdict import Shift, Word
-from bench.schema import Calibration
+from bench.schema.machine import Calibration
 
 ALPHA = 0.05
 

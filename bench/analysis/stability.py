@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from bench.schema import Calibration, Run, Sitting
+from bench.schema.machine import Calibration, Sitting
+from bench.schema.run import Run
 
 UNSTABLE_ABOVE = 0.05
 """Share by which a probe may be faster at one end of a sitting than at the other."""

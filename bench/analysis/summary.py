@@ -29,7 +29,9 @@ from bench.analysis.rows import (
 )
 from bench.analysis.task import check_one_task
 from bench.analysis.tied import Tied, simultaneous
-from bench.schema import Failure, Metric, Result, Run
+from bench.schema.cell import Metric
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 
 class Comparison(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.schema import Part
+from bench.schema.cell import Part
 
 
 class DataError(ValueError):

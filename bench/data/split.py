@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.dataset import DataError, Dataset, digest_lines, shortened
-from bench.schema import Part
+from bench.schema.cell import Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 

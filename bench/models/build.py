@@ -18,7 +18,7 @@ from torchvision import models
 
 from bench.models.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
 from bench.models.state import check_finite, fitted
-from bench.schema import Preprocessing
+from bench.schema.run import Preprocessing
 
 
 class Network(nn.Module):

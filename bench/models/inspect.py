@@ -8,7 +8,7 @@ from torchvision import models
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import forward_macs, outline, parameter_counts, preprocessing
 from bench.models.cache import file_name
-from bench.schema import Preprocessing
+from bench.schema.run import Preprocessing
 
 
 class Stage(NamedTuple):

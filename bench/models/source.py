@@ -13,7 +13,8 @@ from bench.models import cache
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import check
 from bench.models.state import WeightsError, read
-from bench.schema import MissingWeights, Weights
+from bench.schema.cell import Weights
+from bench.schema.run import MissingWeights
 
 RANDOM = Weights(source="random", name="random", init_seed=0)
 """One fixed backbone for all seeds, drawn from its `init_seed`."""

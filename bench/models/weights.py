@@ -24,7 +24,8 @@ from bench.models.source import (
     shown,
 )
 from bench.models.state import WeightsError, read
-from bench.schema import MissingWeights, Source, Weights
+from bench.schema.cell import Weights
+from bench.schema.run import MissingWeights, Source
 
 __all__ = [
     "RANDOM",

@@ -2,7 +2,8 @@
 
 from bench.analysis.stability import unstable
 from bench.report import units
-from bench.schema import Calibration, Run, Sitting
+from bench.schema.machine import Calibration, Sitting
+from bench.schema.run import Run
 
 
 def told(found: Calibration) -> dict[str, str]:

@@ -16,7 +16,7 @@ from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.fonts import drawable
 from bench.report.formats import one_line
-from bench.schema import Run
+from bench.schema.run import Run
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -6,7 +6,7 @@ from bench.analysis.rows import Row
 from bench.analysis.summary import Comparison, Summary
 from bench.report import units
 from bench.report.findings import Text, lowest, points
-from bench.schema import Run
+from bench.schema.run import Run
 
 
 def rule(run: Run, summary: Summary) -> Text:

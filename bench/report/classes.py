@@ -11,7 +11,8 @@ from bench.analysis.stats import Interval, Spread, spread, wilson
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.formats import Table
-from bench.schema import Failure, Result, Run, Scores
+from bench.schema.record import Failure, Result, Scores
+from bench.schema.run import Run
 
 
 class Recall(NamedTuple):

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.summary import Summary
 from bench.report import canvas, units
-from bench.schema import EpochPoint, Result, Run
+from bench.schema.record import EpochPoint, Result
+from bench.schema.run import Run
 
 
 def learning_curves(run: Run, found: Sequence[Result], summary: Summary) -> Figure:

@@ -12,7 +12,8 @@ from bench.report import classes, formats, limits, markdown, plots, standings, t
 from bench.report.formats import Table
 from bench.report.limits import Limits
 from bench.report.page import document as page
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from bench.store import disk_errors, write_text
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {

@@ -7,7 +7,7 @@ cover them.
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.report import units
-from bench.schema import Result
+from bench.schema.record import Result
 
 Fact = Callable[[Result], str | None]
 """What is true of a cell, in words; None where there is nothing to tell."""

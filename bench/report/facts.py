@@ -7,7 +7,7 @@ from bench.analysis.rows import Row, Score, comparable_cost, within
 from bench.analysis.summary import Summary
 from bench.report import certainty, findings, units
 from bench.report.findings import Text, amount, named
-from bench.schema import Run
+from bench.schema.run import Run
 
 
 class Fact(NamedTuple):

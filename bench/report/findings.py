@@ -10,7 +10,8 @@ from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results
 from bench.analysis.summary import Summary
 from bench.report import calibration, units
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 
 class Name(str):

@@ -6,7 +6,8 @@ from bench.analysis.rows import results
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.findings import Name, Text
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 
 def failures(summary: Summary) -> list[Text]:

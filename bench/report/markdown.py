@@ -27,7 +27,8 @@ from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
 from bench.report.plots import fitting
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 PLOTS = {
     "accuracy": "Test score by architecture and strategy",

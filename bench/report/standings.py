@@ -7,7 +7,7 @@ from bench.analysis.rows import Row, comparable_cost, score_of
 from bench.analysis.summary import Comparison, Summary
 from bench.report import certainty, findings, units
 from bench.report.formats import Table, Value
-from bench.schema import Failure, Result
+from bench.schema.record import Failure, Result
 
 # ---- against the leader ---------------------------------------------------------------------
 

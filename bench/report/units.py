@@ -2,7 +2,8 @@
 
 from bench.analysis.rows import Row, Score
 from bench.analysis.stats import Interval
-from bench.schema import Machine, Run
+from bench.schema.machine import Machine
+from bench.schema.run import Run
 
 UNKNOWN = "-"
 

@@ -12,7 +12,7 @@ from bench.measure.calibration import calibrate
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.running.findings import End
-from bench.schema import Readings
+from bench.schema.machine import Readings
 from bench.training.placement import prepare_device
 
 

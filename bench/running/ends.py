@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from bench.measure.device import Device
 from bench.running import child
 from bench.running.findings import End
-from bench.schema import Sitting
+from bench.schema.machine import Sitting
 
 Tell = Callable[[str], None]
 

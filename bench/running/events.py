@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.schema import EpochPoint
+from bench.schema.record import EpochPoint
 
 
 class CellStarted(NamedTuple):

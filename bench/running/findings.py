@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.measure.device import Device
-from bench.schema import Calibration, Execution, Machine, Readings, Source, Weights
+from bench.schema.cell import Weights
+from bench.schema.machine import Calibration, Execution, Machine, Readings
+from bench.schema.run import Source
 
 
 class Hardware(NamedTuple):

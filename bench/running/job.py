@@ -7,7 +7,10 @@ from typing import Literal, NamedTuple
 
 import bench
 from bench.identity import cell_id
-from bench.schema import Cell, Failure, Machine, Provenance, Result, Source
+from bench.schema.cell import Cell
+from bench.schema.machine import Machine
+from bench.schema.record import Failure, Provenance, Result
+from bench.schema.run import Source
 from bench.suite import KeepWeights
 from bench.training.context import Context
 

@@ -14,7 +14,8 @@ from bench.cache import SPARE_BYTES, Tell
 from bench.entry import reason
 from bench.identity import cell_id
 from bench.running.job import Job
-from bench.schema import Cell, Quality, Result
+from bench.schema.cell import Cell
+from bench.schema.record import Quality, Result
 from bench.training.cell import Keep
 from bench.training.shared import Shared
 from bench.training.trained import save, trained_bytes

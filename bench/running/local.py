@@ -18,7 +18,7 @@ from bench.running.child import Child
 from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried
 from bench.running.job import POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.store import FolderError
 
 Listener = Callable[[Event], None]

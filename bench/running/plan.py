@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bench.predictions import MISTAKES
 from bench.running.findings import Speed
-from bench.schema import Cell, Kind
+from bench.schema.cell import Cell, Kind
 from bench.suite import KeepWeights
 from bench.training.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 

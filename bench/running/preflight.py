@@ -19,7 +19,8 @@ from bench.models.build import Network
 from bench.models.source import Download
 from bench.models.weights import RANDOM, Request
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
-from bench.schema import Cell, Preprocessing, Source, Weights
+from bench.schema.cell import Cell, Weights
+from bench.schema.run import Preprocessing, Source
 from bench.training.cell import start_of
 from bench.training.placement import placement, prepare_device
 from bench.training.trained import trained_bytes

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.schema import Run
+from bench.schema.run import Run
 from bench.store import FolderError
 from bench.suite import Suite
 

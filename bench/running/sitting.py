@@ -26,7 +26,9 @@ from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
 from bench.running.resume import go_on
-from bench.schema import Cell, Data, Preprocessing, Result, Run
+from bench.schema.cell import Cell, Data
+from bench.schema.record import Result
+from bench.schema.run import Preprocessing, Run
 from bench.suite import Suite, labels_of
 from bench.training.context import Context
 

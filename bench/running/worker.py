@@ -15,7 +15,8 @@ from bench.running.failure import cause_of
 from bench.running.job import POISONED_EXIT, Job, failure, provenance, summary
 from bench.running.keeping import Keeper
 from bench.running.plan import group
-from bench.schema import Cell, EpochPoint, Failure, Result
+from bench.schema.cell import Cell
+from bench.schema.record import EpochPoint, Failure, Result
 from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.placement import prepare_device

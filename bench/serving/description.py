@@ -6,7 +6,8 @@ import torch
 import torchvision
 
 import bench
-from bench.schema import Preprocessing, Result, Scores
+from bench.schema.record import Result, Scores
+from bench.schema.run import Preprocessing
 from bench.serving.plain import HOW_TO_LOAD, plain_options
 
 FORMAT = 1

@@ -19,7 +19,8 @@ from bench.data.sources import open_path, source_of
 from bench.measure.device import Device
 from bench.models import cache
 from bench.models.state import WeightsError
-from bench.schema import Preprocessing, Result
+from bench.schema.record import Result
+from bench.schema.run import Preprocessing
 from bench.serving import formats
 from bench.serving.description import description
 from bench.serving.findings import Check, Exported, Images, Trained, Written

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.schema import Preprocessing, Result
+from bench.schema.record import Result
+from bench.schema.run import Preprocessing
 
 
 class Trained(NamedTuple):

@@ -20,7 +20,9 @@ from bench.models.build import Network
 from bench.models.digest import digest
 from bench.models.state import WeightsError, fitted, read
 from bench.models.weights import Request
-from bench.schema import Cell, Machine, Preprocessing
+from bench.schema.cell import Cell
+from bench.schema.machine import Machine
+from bench.schema.run import Preprocessing
 from bench.serving.findings import Published, Trained
 
 State = Mapping[str, Tensor]

@@ -8,7 +8,7 @@ from torchvision import models
 
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network, builder_options
-from bench.schema import Cell
+from bench.schema.cell import Cell
 
 HOW_TO_LOAD = """\
 import json, sys, torch

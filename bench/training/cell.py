@@ -10,17 +10,9 @@ from bench.data.images import Pixels
 from bench.measure.meters import Clock, Spent, combine
 from bench.models import build
 from bench.models.build import Network
-from bench.schema import (
-    Cell,
-    Cost,
-    Energy,
-    EpochPoint,
-    Execution,
-    Memory,
-    Phase,
-    Quality,
-    Throughput,
-)
+from bench.schema.cell import Cell
+from bench.schema.machine import Execution
+from bench.schema.record import Cost, Energy, EpochPoint, Memory, Phase, Quality, Throughput
 from bench.training.course import Course, Point
 from bench.training.feeds import shuffled_crops
 from bench.training.fit import Diverged

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.measure.meters import Clock
-from bench.schema import Metric, Recipe
+from bench.schema.cell import Metric, Recipe
 from bench.training.capture import captured_if_possible
 from bench.training.course import Course, Kept, Point, is_better
 from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine

@@ -17,7 +17,9 @@ from bench import cache, identity
 from bench.cache import Tell
 from bench.entry import Contents, Damaged, key_of, reason
 from bench.measure import hardware
-from bench.schema import Cell, FeatureCache, Preprocessing
+from bench.schema.cell import Cell
+from bench.schema.record import FeatureCache
+from bench.schema.run import Preprocessing
 from bench.training.placement import Placement
 
 KIND = "features"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure.meters import Clock
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.training.course import Course, Kept, Logits, Point, is_better
 from bench.training.feeds import Batch
 from bench.training.fit import Epoch, fit, steps_per_epoch

@@ -4,7 +4,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from bench.measure.device import Device
 from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent
-from bench.schema import Memory
+from bench.schema.record import Memory
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.schema import Metric, Scores
+from bench.schema.cell import Metric
+from bench.schema.record import Scores
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]

@@ -22,7 +22,9 @@ from bench.measure.meters import Clock, latency
 from bench.models import build, weights
 from bench.models.build import Network
 from bench.models.fold import folded
-from bench.schema import Cell, Latency, Preprocessing
+from bench.schema.cell import Cell
+from bench.schema.record import Latency
+from bench.schema.run import Preprocessing
 from bench.training import kept
 from bench.training.context import Context
 from bench.training.course import Course

@@ -5,7 +5,7 @@ A worker has one architecture, so keys hold only what its cells may differ in.
 
 from collections.abc import Hashable
 
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.training.strategies import STARTS_FROZEN
 
 

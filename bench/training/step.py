@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.schema import Recipe
+from bench.schema.cell import Recipe
 from bench.training.capture import captured_if_possible
 from bench.training.feeds import Feed
 from bench.training.freezing import freeze, param_groups, set_train_mode

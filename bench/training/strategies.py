@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.schema import Kind, Recipe
+from bench.schema.cell import Kind, Recipe
 
 
 class Strategy(NamedTuple):

@@ -13,7 +13,7 @@ from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network
 from bench.models.digest import digest
 from bench.models.state import fitted
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.training.shared import Shared
 from bench.training.strategies import lr_scales, phases
 

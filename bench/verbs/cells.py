@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench import store
 from bench.analysis.summary import summarise
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from bench.serving.findings import Trained
 from bench.verbs.exits import InputError
 

@@ -8,7 +8,8 @@ from bench import store
 from bench.analysis.intact import damaged
 from bench.analysis.summary import summarise
 from bench.predictions import confident_mistakes
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 if TYPE_CHECKING:
     from bench.data.stored import Making

@@ -17,7 +17,8 @@ from bench.verbs.exits import InputError
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
     from bench.report.derived import Report
-    from bench.schema import Failure, Result, Run
+    from bench.schema.record import Failure, Result
+    from bench.schema.run import Run
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="RUN", help="Run folders, such as results/capstone/...")

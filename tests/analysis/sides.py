@@ -7,7 +7,8 @@ import numpy as np
 
 from bench import identity
 from bench.analysis.digest import Digest, PastRun, digest_of, past_run
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from tests import records
 
 ROWS = ["resnet18", "vit_b_16"], ["fine_tuning", "feature_extraction", "partial"]

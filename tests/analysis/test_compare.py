@@ -4,7 +4,8 @@ import pytest
 
 from bench.analysis.compare import compare
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
-from bench.schema import Calibration, Result, Sitting
+from bench.schema.machine import Calibration, Sitting
+from bench.schema.record import Result
 from tests.analysis import sides
 from tests.analysis.sides import digested
 from tests.records import CPU, GPU

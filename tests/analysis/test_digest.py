@@ -13,7 +13,7 @@ from bench.analysis.digest import (
     unpack_bits,
 )
 from bench.identity import cell_identity
-from bench.schema import Result
+from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from bench import identity, schema
+from bench import identity
 from bench.analysis.machines import reference
 from bench.analysis.merge import Merged, NotOneTask, Part, merge
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import summarise
-from bench.schema import Failure, Result, Sitting
+from bench.schema.machine import Sitting
+from bench.schema.record import Failure, Result
+from bench.schema.run import MissingWeights, Source
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -171,7 +173,7 @@ def test_what_leaves_the_task_as_it_is_may_differ(changes: dict[str, object]) ->
     ("update", "field"),
     [
         ({"protocol_version": 99}, "protocol_version is 1 in a, 99 in b"),
-        ({"source": schema.Source(wanted=("x/",), used="x/")}, "weights used is random in a, x/"),
+        ({"source": Source(wanted=("x/",), used="x/")}, "weights used is random in a, x/"),
         (
             {"data": records.data().model_copy(update={"split_sha256": "e" * 64})},
             f"data.split_sha256 is {'d' * 39}… in a, {'e' * 39}… in b",
@@ -222,10 +224,10 @@ def test_identities_that_differ_are_refused_even_without_a_record_to_tell_why() 
 
 def test_a_fallback_of_any_run_is_told_with_all_that_was_missing() -> None:
     def fell_back(one: Part, file: str) -> Part:
-        lacked = schema.MissingWeights(
+        lacked = MissingWeights(
             architecture="resnet18", file=file, address=None, folder="~/w", why="not there"
         )
-        source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(lacked,))
+        source = Source(wanted=("imagenet", "random"), used="random", missing=(lacked,))
         return one._replace(run=one.run.model_copy(update={"source": source}))
 
     later = [fell_back(part("b", [1]), "b.pth"), fell_back(part("c", [2]), "c.pth")]

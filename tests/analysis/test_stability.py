@@ -3,7 +3,8 @@
 import pytest
 
 from bench.analysis.stability import changes, reasons, unstable
-from bench.schema import Calibration, Readings, Run, Sitting
+from bench.schema.machine import Calibration, Readings, Sitting
+from bench.schema.run import Run
 from tests import records
 
 START = Calibration(

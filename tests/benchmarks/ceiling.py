@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models.build import Network
-from bench.schema import Recipe
+from bench.schema.cell import Recipe
 from bench.training.capture import captured
 from bench.training.freezing import freeze, param_groups, set_train_mode
 from bench.training.placement import Placement

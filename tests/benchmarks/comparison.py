@@ -21,7 +21,8 @@ from pathlib import Path
 
 from bench import store
 from bench.analysis.digest import PastRun, digest_of, past_run
-from bench.schema import Result, Run
+from bench.schema.record import Result
+from bench.schema.run import Run
 from bench.verbs.sides import SUMMARY
 from tests import records
 

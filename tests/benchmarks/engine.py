@@ -19,7 +19,8 @@ from bench.data.stored import resize_of, stored
 from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.running import preflight, sitting
-from bench.schema import Cell, Latency
+from bench.schema.cell import Cell
+from bench.schema.record import Latency
 from bench.suite import Suite, check
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.suite import Suite
 from bench.training.kept import Features
 from bench.training.piece import Piece

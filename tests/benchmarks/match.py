@@ -16,7 +16,7 @@ from bench.measure.device import Device
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import preprocessing
 from bench.models.state import read
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.training.cell import start_of
 from tests.benchmarks import engine, photographs, tutorial
 from tests.benchmarks.tutorial import Loader, Task

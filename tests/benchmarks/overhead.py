@@ -46,7 +46,8 @@ from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network, outline
-from bench.schema import Cell, Preprocessing
+from bench.schema.cell import Cell
+from bench.schema.run import Preprocessing
 from bench.training.cell import run_cell, started_step, work_of
 from bench.training.fit import fit, steps_per_epoch
 from bench.training.freezing import batch_norms

@@ -18,7 +18,7 @@ from bench.measure.device import Device
 from bench.measure.meters import Spent
 from bench.models.architectures import ARCHITECTURES
 from bench.models.build import preprocessing
-from bench.schema import Cell, Data, Kind, Weights
+from bench.schema.cell import Cell, Data, Kind, Weights
 from bench.training.context import Context
 from bench.training.feeds import eval_batch
 from bench.training.piece import UNCOUNTED, Piece

@@ -10,7 +10,8 @@ import pytest
 
 from bench.analysis.summary import summarise
 from bench.report.page.document import document
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from tests import records
 from tests.browser.chromium import NAMES, PATH, Page, browser
 

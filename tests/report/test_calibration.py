@@ -7,7 +7,8 @@ from bench import views
 from bench.analysis.summary import summarise
 from bench.report import calibration, markdown
 from bench.report.page import document as page
-from bench.schema import Calibration, Run, Sitting
+from bench.schema.machine import Calibration, Sitting
+from bench.schema.run import Run
 from tests import records
 from tests.test_views import shown
 

@@ -11,7 +11,8 @@ from bench.analysis.budget import Budget
 from bench.analysis.summary import summarise
 from bench.report import derived
 from bench.report.limits import Limits
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -3,7 +3,7 @@
 from itertools import product
 
 from bench.report import execution
-from bench.schema import Result
+from bench.schema.record import Result
 from tests import records
 
 ARCHITECTURES = ("resnet18", "vgg16", "vit_b_16")

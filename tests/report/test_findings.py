@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench import schema
 from bench.analysis.power import Settling
 from bench.analysis.summary import summarise
 from bench.report import certainty, facts, findings, gaps
 from bench.report.findings import Name, plain
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import MissingWeights, Run, Source
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -221,11 +221,11 @@ def test_balanced_accuracy_has_intervals_that_are_approximate() -> None:
 
 
 def test_a_fallback_says_first_that_it_does_not_answer_and_names_every_file() -> None:
-    file = schema.MissingWeights(
+    file = MissingWeights(
         architecture="a", file="a.pth", address="https://x/a.pth", folder="~/w", why="no network"
     )
     unnamed = file.model_copy(update={"architecture": "b", "file": "b.pth", "address": None})
-    source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
+    source = Source(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
     asked = run(["a", "b"], ["partial"]).model_copy(update={"source": source})
     found: Found = [result(cell(name, "partial", 0)) for name in "ab"]
     first, _, last, _ = limits(asked, found)

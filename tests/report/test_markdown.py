@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from bench import schema
 from bench.analysis.summary import summarise
 from bench.report import markdown
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Energy, Failure, Result
+from bench.schema.run import MissingWeights, Run, Source
 from tests import records
 from tests.records import cell, failure, result, run
 
@@ -160,21 +160,21 @@ def test_a_disqualified_row_is_named_in_the_reasons() -> None:
 
 
 def test_a_fallback_to_another_source_is_in_the_headline_without_the_word_random() -> None:
-    source = schema.Source(wanted=("mine/", "imagenet"), used="imagenet")
+    source = Source(wanted=("mine/", "imagenet"), used="imagenet")
     head = report(*two(source=source)).split("\n## ")[0]
     assert "asks for mine/ weights first; the run used imagenet" in head
     assert "andom" not in head
 
 
 def test_a_fallback_to_random_weights_is_in_the_headline_with_every_missing_file() -> None:
-    missing = schema.MissingWeights(
+    missing = MissingWeights(
         architecture="slow",
         file="slow-12345678.pth",
         address="https://example.org/slow-12345678.pth",
         folder="~/.cache/torch",
         why="no connection",
     )
-    source = schema.Source(wanted=("imagenet", "random"), used="random", missing=(missing,))
+    source = Source(wanted=("imagenet", "random"), used="random", missing=(missing,))
     head = report(*two(source=source)).split("\n## ")[0]
     assert "does not tell which pretrained architecture to use" in head
     assert "imagenet weights first; the run used random because 1 file could not be had" in head
@@ -269,7 +269,7 @@ def test_reused_features_are_marked_explained_and_never_the_cheapest() -> None:
 
 
 def spent(one: Failure | Result, joules: float) -> Result:
-    energy = schema.Energy(attributed_joules=joules, marginal_joules=joules)
+    energy = Energy(attributed_joules=joules, marginal_joules=joules)
     return Result.model_validate({**one.model_dump(), "energy": energy})
 
 

@@ -11,7 +11,8 @@ from bench import predictions
 from bench.analysis.summary import summarise
 from bench.report import certainty, standings
 from bench.report.page.document import document, with_units
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result, run
 

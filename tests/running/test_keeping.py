@@ -18,7 +18,9 @@ from bench.predictions import unpack
 from bench.running import preflight
 from bench.running.job import Job
 from bench.running.keeping import Keeper
-from bench.schema import Cell, Result, Source
+from bench.schema.cell import Cell
+from bench.schema.record import Result
+from bench.schema.run import Source
 from tests import command, records
 from tests.command import ROOT, SUITE, Place, bench
 from tests.training import cells

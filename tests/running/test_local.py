@@ -11,7 +11,9 @@ from bench.running import local
 from bench.running.events import CellEnded, CellStarted, Event, GroupRetried
 from bench.running.job import Cause, Job, failure, provenance
 from bench.running.local import Death, Flight
-from bench.schema import Cell, Failure, Source
+from bench.schema.cell import Cell
+from bench.schema.record import Failure
+from bench.schema.run import Source
 from bench.training.context import Context
 from tests import records
 

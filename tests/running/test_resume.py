@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.running import resume
-from bench.schema import Run
+from bench.schema.run import Run
 from bench.store import FolderError
 from tests import records
 

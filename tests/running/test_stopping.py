@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.schema import Failure
+from bench.schema.record import Failure
 from tests import command
 from tests.command import LONG, SUITE, Place, bench
 

@@ -15,7 +15,8 @@ from bench.running import worker
 from bench.running.failure import cause_of
 from bench.running.job import Job
 from bench.running.keeping import Keeper
-from bench.schema import Failure, Source
+from bench.schema.record import Failure
+from bench.schema.run import Source
 from bench.training.context import Context
 from bench.training.fit import Diverged
 from bench.training.shared import Shared

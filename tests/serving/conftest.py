@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from bench import cli, store
-from bench.schema import Result
+from bench.schema.record import Result
 from bench.serving.findings import Trained
 from tests import command
 from tests.command import SUITE, Place

@@ -20,7 +20,7 @@ from torchvision import models
 from bench import store
 from bench.models.digest import digest
 from bench.predictions import unpack
-from bench.schema import Failure
+from bench.schema.record import Failure
 from tests import command
 from tests.command import SUITE, Place
 from tests.serving.conftest import KINDS, Bench, record_of

@@ -9,7 +9,7 @@ from torchvision import models
 from bench.models import build
 from bench.models.architectures import ARCHITECTURES, nearest_size
 from bench.models.state import WeightsError
-from bench.schema import Preprocessing
+from bench.schema.run import Preprocessing
 from bench.serving import network
 from bench.serving.findings import Trained
 from bench.serving.plain import plain_model, plain_names, plain_state

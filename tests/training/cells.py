@@ -12,7 +12,9 @@ from bench.data.images import Images
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.models.architectures import ARCHITECTURES
-from bench.schema import Cell, Data, EpochPoint, Kind, Latency, Preprocessing, Recipe, Weights
+from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
+from bench.schema.record import EpochPoint, Latency
+from bench.schema.run import Preprocessing
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
 from bench.training.placement import Placement, placement

@@ -9,7 +9,8 @@ import torch
 from bench import predictions
 from bench.data.digits import scan_digits
 from bench.data.split import Split
-from bench.schema import Cell, EpochPoint, Kind, Scores
+from bench.schema.cell import Cell, Kind
+from bench.schema.record import EpochPoint, Scores
 from bench.training.cell import Outcome, run_cell, throughput
 from bench.training.course import Course, Kept, Point
 from bench.training.fit import Diverged

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.measure.device import Device
-from bench.schema import Cell, Kind
+from bench.schema.cell import Cell, Kind
 from bench.training import capture
 from bench.training.cell import Outcome, start_of
 from bench.training.feeds import AugmentedImages

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.images import Images
-from bench.schema import Recipe
+from bench.schema.cell import Recipe
 from bench.training.feeds import PlainImages
 from bench.training.fit import (
     Diverged,

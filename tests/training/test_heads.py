@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.schema import Cell
+from bench.schema.cell import Cell
 from bench.training.cell import start_of
 from bench.training.course import Course
 from bench.training.feeds import PlainImages

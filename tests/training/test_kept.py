@@ -12,7 +12,8 @@ import torch
 from bench import cache
 from bench.entry import Contents
 from bench.measure import hardware
-from bench.schema import Cell, Kind, Preprocessing
+from bench.schema.cell import Cell, Kind
+from bench.schema.run import Preprocessing
 from bench.training import kept
 from bench.training.cell import Outcome, run_cell
 from bench.training.kept import Features

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.data.images import Images
 from bench.models.build import Network
-from bench.schema import Kind, Recipe
+from bench.schema.cell import Kind, Recipe
 from bench.training.cell import start_of
 from bench.training.feeds import AugmentedImages
 from bench.training.fit import fit

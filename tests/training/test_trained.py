@@ -16,7 +16,8 @@ from bench.models.architectures import ARCHITECTURES
 from bench.models.digest import digest
 from bench.models.fold import folded
 from bench.models.weights import load_state
-from bench.schema import Cell, Kind, Quality, Weights
+from bench.schema.cell import Cell, Kind, Weights
+from bench.schema.record import Quality
 from bench.training import trained
 from bench.training.cell import Outcome, run_cell
 from bench.training.inference import logits

@@ -15,7 +15,8 @@ from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, element, group, joined, line, path
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 CostName = Literal["train_seconds", "peak_memory_bytes"]
 RADIUS = 5.0

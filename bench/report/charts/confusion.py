@@ -16,7 +16,8 @@ from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import SMALL, printable
 from bench.report.charts.svg import Box, Label, group, joined, rectangle
 from bench.report.classes import tested
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 # K true classes, K predicted classes.
 Counts = NDArray[np.int64]

@@ -13,7 +13,8 @@ from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL, TEXT
 from bench.report.charts.svg import Box, Label, group, joined, line, path, rectangle
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 ROW = 30.0
 NARROWEST, WIDEST = 33.0, 92.0

@@ -15,7 +15,8 @@ from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.scales import Linear
 from bench.report.charts.svg import Box, group, joined, line, path
-from bench.schema import EpochPoint, Failure, Result, Run
+from bench.schema.record import EpochPoint, Failure, Result
+from bench.schema.run import Run
 
 HEAD, GAP, FOOT = 46.0, 30.0, 50.0
 """Heights above the scores, between scores and losses, and below the losses of a panel."""

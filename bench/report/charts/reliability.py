@@ -17,7 +17,8 @@ from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, group, joined, line, rectangle
 from bench.report.classes import tested
-from bench.schema import Failure, Result, Run, Scores
+from bench.schema.record import Failure, Result, Scores
+from bench.schema.run import Run
 
 BINS = 15
 """As in the ECE of the records: equal widths, open on the left."""

@@ -15,7 +15,8 @@ from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, group, joined, line, rectangle
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 STAGES = ("data", "build", "warmup", "train", "eval")
 """Fields of schema.Seconds that add up to the wall time, in the order in which they happen."""

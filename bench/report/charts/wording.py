@@ -7,7 +7,8 @@ from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
 from bench.report import units
 from bench.report.charts.lettering import isolated, printable
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 JOINT = " · "
 

@@ -24,7 +24,8 @@ from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
 from bench.report.findings import Name, Text
 from bench.report.page import comparison, gallery
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 
 Records = Sequence[Result | Failure]
 

@@ -16,7 +16,8 @@ from bench.report.charts import (
     time_spent,
 )
 from bench.report.charts.chart import Chart
-from bench.schema import Failure, Quality, Result, Run, Scores
+from bench.schema.record import Failure, Quality, Result, Scores
+from bench.schema.run import Run
 from tests import records
 
 Records = Sequence[Result | Failure]

@@ -7,7 +7,8 @@ import pytest
 from bench.analysis.summary import summarise
 from bench.report.charts import heat_map
 from bench.report.charts.chart import Chart
-from bench.schema import Failure, Result, Run
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading
