@@ -22,13 +22,13 @@ def drawn(
     skills: Sequence[float],
     num_images: int,
     num_seeds: int,
-    luck: float = 0.0,
+    luck: float | Sequence[float] = 0.0,
     churn: float = 0.08,
 ) -> tuple[Outcomes, NDArray[np.intp]]:
     """A suite of rows that are on average right on 88 % of images plus their skill.
 
     Images are easy or hard for all rows alike: two seeds disagree on a share `churn` of them. A
-    whole training is lucky by `luck`, a standard deviation. Returns the outcomes in order of the
+    whole training is lucky by `luck`, a standard deviation, of all rows or of each. Returns the outcomes in order of the
     scores, and each place's row.
     """
     spread = churn / 2 / (0.88 * 0.12)
@@ -36,7 +36,9 @@ def drawn(
     easy_N = draw.beta(0.88 * total, 0.12 * total, size=num_images)
     # A better row gains where images are neither hopeless nor sure.
     gain_N = easy_N * (1 - easy_N) / (easy_N * (1 - easy_N)).mean()
-    means_RS = np.array(skills)[:, None] + draw.normal(0, luck, (len(skills), num_seeds))
+    lucks_R = np.broadcast_to(luck, len(skills))
+    lucky_RS = draw.normal(0, lucks_R[:, None], (len(skills), num_seeds))
+    means_RS = np.array(skills)[:, None] + lucky_RS
     chances_RSN = easy_N + means_RS[:, :, None] * gain_N
     hits_RSN = draw.random(chances_RSN.shape, dtype=np.float32) < chances_RSN
     order_R = np.argsort(-hits_RSN.mean(axis=(1, 2)), kind="stable")
