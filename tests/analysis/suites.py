@@ -28,8 +28,8 @@ def drawn(
     """A suite of rows that are on average right on 88 % of images plus their skill.
 
     Images are easy or hard for all rows alike: two seeds disagree on a share `churn` of them. A
-    whole training is lucky by `luck`, a standard deviation, of all rows or of each. Returns the outcomes in order of the
-    scores, and each place's row.
+    whole training is lucky by `luck`, a standard deviation, of all rows or of each. Returns the
+    outcomes in order of the scores, and each place's row.
     """
     spread = churn / 2 / (0.88 * 0.12)
     total = spread / (1 - spread)

@@ -188,7 +188,7 @@ def test_one_seed_limits_every_comparison_and_promises_no_rate() -> None:
     asked, found = far()
     assert limits(asked, found) == [ONE_SEED]
     rule = plain(certainty.rule(asked, summarise(asked, found)))
-    assert "In 93 to 100 of 100" not in rule
+    assert "in 93 to 100 of 100" not in rule
     assert "missing from the tied in 23 to 67 of 100" in rule
     certain = by_title(facts.of_certainty(asked, summarise(asked, found)))
     assert certain["Seeds"] == (
@@ -201,7 +201,8 @@ def test_one_seed_limits_every_comparison_and_promises_no_rate() -> None:
 def test_more_seeds_promise_what_was_simulated() -> None:
     asked, found = two_seeds()
     rule = plain(certainty.rule(asked, summarise(asked, found)))
-    assert "In 93 to 100 of 100 simulated suites" in rule
+    assert "in 93 to 100 of 100 where the trainings of all rows vary alike" in rule
+    assert "about 89 where they vary very differently" in rule
     assert "one seed" not in rule
     certain = by_title(facts.of_certainty(asked, summarise(asked, found)))
     assert certain["Seeds"] == "2 | asked of every architecture and strategy, on one split"
