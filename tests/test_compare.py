@@ -4,28 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pytest
 
-from bench import cli, store
+from bench import store
 from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
+from tests.spoken import Bench, spoken_by
 
 HOSTILE = "<script>|[/red]\u202e=cmd()"
-
-
-class Said(NamedTuple):
-    """How a verb ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Said]
 
 
 @pytest.fixture
@@ -36,14 +25,7 @@ def bench(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def call(*arguments: object) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return call
+    return spoken_by(capsys)
 
 
 def folder(path: Path, number: int, change: sides.Change | None = None, **run: object) -> Path:

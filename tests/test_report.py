@@ -10,9 +10,8 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -22,6 +21,7 @@ from bench.schema.run import Run
 from bench.verbs import amounts
 from tests import records
 from tests.records import cell, failure, result, run
+from tests.spoken import Bench, spoken_by
 
 ROWS = ["resnet18", "vit_b_16"], ["partial", "two_phase"]
 HOSTILE = (
@@ -30,29 +30,10 @@ HOSTILE = (
 )
 
 
-class Said(NamedTuple):
-    """How a verb ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Said]
-
-
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
     """The command line in this process."""
-
-    def call(*arguments: object) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return call
+    return spoken_by(capsys)
 
 
 def folder_of(path: Path, asked: Run, found: Sequence[Result | Failure]) -> Path:

@@ -18,6 +18,7 @@ from rich.text import Text
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
 from bench.verbs.exits import InputError
+from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
     from bench.serving.findings import Exported, Images, Trained, Written
@@ -36,9 +37,7 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    cell: Annotated[
-        str | None, typer.Option(help="Cell id, as in results.csv; by default the chosen one.")
-    ] = None,
+    cell: CellId = None,
     place: Annotated[
         Path | None,
         typer.Option("--out", help="New folder to write; by default export/<cell id> in the run."),
@@ -55,12 +54,8 @@ def export(
         Path | None,
         typer.Option(help="Folder of images to check the files on; best those of the run."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of your own weights that the run started from.")
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
-    ] = False,
+    weights: OwnWeights = None,
+    offline: Offline = False,
 ) -> None:
     """Save a trained network with its class names and preprocessing, by default the chosen one."""
     from bench.running import child

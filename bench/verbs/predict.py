@@ -13,6 +13,7 @@ from rich.text import Text
 from bench.terminal import plain, telling
 from bench.verbs.consoles import err, out
 from bench.verbs.exits import Exit, InputError
+from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
     from bench.serving.findings import Prediction, Predictions, Published, Trained
@@ -37,18 +38,12 @@ def predict(
         list[str],
         typer.Argument(metavar="IMAGE...", help="Image files, or folders: all images below them."),
     ],
-    cell: Annotated[
-        str | None, typer.Option(help="Cell id, as in results.csv; by default the chosen one.")
-    ] = None,
+    cell: CellId = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes of each image.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of your own weights that the run started from.")
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
-    ] = False,
+    weights: OwnWeights = None,
+    offline: Offline = False,
 ) -> None:
     """Print what images show, with probabilities."""
     from bench.running import child

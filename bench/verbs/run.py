@@ -9,6 +9,7 @@ from rich.text import Text
 from bench.terminal import plain, status, telling
 from bench.verbs.consoles import err, out
 from bench.verbs.exits import Exit
+from bench.verbs.options import Offline
 from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def run(
         Path | None,
         typer.Option("--out", help="Run folder; an unfinished run in it goes on."),
     ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Use only weights that are on this machine.")
-    ] = False,
+    offline: Offline = False,
     reuse_features: Annotated[
         bool,
         typer.Option(

@@ -16,20 +16,13 @@ import torch
 import bench
 from bench.measure import hardware
 from bench.measure.hardware import Limits, cgroup_free_bytes, cgroup_limits, favours_bf16, machine
+from tests.measure.layout import lay_out
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
 UNLIMITED_V1 = "9223372036854771712\n"
-
-
-def lay_out(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 def test_on_a_cpu_every_fact_of_a_gpu_is_unknown() -> None:

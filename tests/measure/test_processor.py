@@ -9,18 +9,11 @@ import pytest
 
 from bench.measure import processor
 from bench.measure.disk import file_system, type_of
+from tests.measure.layout import lay_out
 
 needs_lscpu = pytest.mark.skipif(shutil.which("lscpu") is None, reason="lscpu is not installed")
 
 CPU = "sys/devices/system/cpu"
-
-
-def lay_out(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 def test_two_sockets_of_two_cores_with_two_threads_each(tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
 """A small run whose weights are all kept, and the command line in this process."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from bench import cli, store
+from bench import store
 from bench.schema.record import Result
 from bench.serving.findings import Trained
 from tests import command
 from tests.command import SUITE, Place
 from tests.models.conftest import checkpoints, published, publisher
+from tests.spoken import Bench, spoken_by
 
 __all__ = ["checkpoints", "published", "publisher"]
 
@@ -23,30 +22,10 @@ KEPT = (
 )
 
 
-class Said(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Bench = Callable[..., Said]
-
-
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
-    """`bench` with these arguments; paths must be absolute, for the sake of its children."""
-
-    def run(*arguments: object) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return run
+    """The command line in this process."""
+    return spoken_by(capsys)
 
 
 @pytest.fixture(scope="session")

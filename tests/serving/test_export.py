@@ -23,8 +23,9 @@ from bench.predictions import unpack
 from bench.schema.record import Failure
 from tests import command
 from tests.command import SUITE, Place
-from tests.serving.conftest import KINDS, Bench, record_of
+from tests.serving.conftest import KINDS, record_of
 from tests.serving.test_predict import files_of
+from tests.spoken import Bench
 
 KIND = "partial"  # the backbone's source gives most of the network again
 

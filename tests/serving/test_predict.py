@@ -17,7 +17,8 @@ from bench.serving.findings import Prediction, Predictions, Published
 from bench.serving.predict import predict
 from bench.verbs import predict as verb
 from tests.command import Place
-from tests.serving.conftest import KINDS, Bench, record_of, trained
+from tests.serving.conftest import KINDS, record_of, trained
+from tests.spoken import Bench
 
 # Heads of several seeds are multiplied together in a run and singly here: another order of sums.
 # A confidence on record is rounded to 1 / 65535.

@@ -1,0 +1,18 @@
+"""Options that several verbs have, said in the same words."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CellId = Annotated[
+    str | None,
+    typer.Option("--cell", help="Cell id, as in results.csv; by default the chosen one."),
+]
+OwnWeights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Folder of your own weights that the run started from."),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use only weights that are on this machine.")
+]
