@@ -59,19 +59,24 @@ def accept(
 @baseline.command("list")
 def list_(reference: Reference = REFERENCE) -> None:
     """List the baselines."""
+    from rich.console import Group
+
     from bench import views
+    from bench.report import units
     from bench.verbs import sides
 
     paths = sorted(reference.glob("*.json"))
     if not paths:
         out.print(Text(plain(f"{reference}: no baselines; make one with `bench baseline accept`")))
         return
-    made = views.table("file", "suite", "machine", "accepted", "history", "reason")
     for path in paths:
         found = sides.read_baseline(path)
-        facts = (found.run.suite_name, found.machine, found.accepted_at, str(len(found.history)))
-        views.add(made, path.name, *facts, found.reason)
-    out.print(made)
+        past = units.plural(len(found.history), "past run")
+        of = (
+            f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at[:10]} · {past}"
+        )
+        out.print(Text(plain(str(path))), soft_wrap=True)
+        out.print(Group(*views.prose((f"  {of}", f"  {found.reason}"))))
 
 
 @baseline.command()

@@ -1,0 +1,282 @@
+"""What `bench compare` says of clean repeats of a suite, and of faults planted in copies of bench.
+
+    python -m tests.benchmarks.faults --out FOLDER
+    python -m tests.benchmarks.faults --out FOLDER --repeats 0 --faults busy leak
+
+Runs of a small suite on the CPU, each a `bench run` of its own: first as many as times are judged
+by, then clean repeats, then one run for each fault. Every run after the first few is compared with
+the first, by all clean runs before it. A run whose calibration changed says so and is repeated, not
+counted. A clean repeat is to end without a regression; a fault is to be found in the cells and
+metrics that it is in, and in no others. What is in the folder already is not run again.
+
+fault           planted
+busy            each training step of resnet18 takes 15 % longer: a loop that waits
+normalisation   images that are scored are not normalised, where the network trains on images
+leak            resnet18 keeps 64 MB for each time that it is trained
+labels          resnet18 learns shuffled labels under seed 1
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+from bench import store
+from bench.analysis.bounds import NEEDED
+from bench.analysis.stability import unstable
+from tests.benchmarks.commands import ROOT, toml
+
+TRIES = 12
+"""Runs after which a machine is given up as too unsteady to say anything of one more run."""
+
+ARCHITECTURES = ("resnet18", "mobilenet_v3_small")
+SUITE: Mapping[str, Any] = {
+    "name": "small",
+    "architectures": ARCHITECTURES,
+    "strategies": ("feature_extraction", "fine_tuning"),
+    "seeds": (0, 1, 2),
+    "weights": ("random",),
+    "keep_weights": "none",
+    "recipe": {"image_size": 64, "epochs": 2, "batch_size": 16, "augment": "none"},
+    "dataset": {"source": "digits", "train_per_class": 20, "val_per_class": 10},
+}
+
+
+class Fault(NamedTuple):
+    """A change of one place in bench's code, and the verdicts that are to be `regressed`."""
+
+    file: str
+    before: str
+    after: str
+    metric: str
+    cells: frozenset[tuple[str, str]]
+
+    @property
+    def expected(self) -> set[tuple[str, str, str]]:
+        """Architecture, strategy and metric."""
+        return {(*cell, self.metric) for cell in self.cells}
+
+
+LARGE = "sum(value.numel() for value in network.parameters()) > 5_000_000"
+RESNET18 = frozenset({("resnet18", "fine_tuning")})
+
+FAULTS = {
+    "busy": Fault(
+        "training/step.py",
+        "        self._run()\n\n    def loss_sum",
+        "        began = time.perf_counter()\n"
+        "        self._run()\n"
+        "        network = self.network\n"
+        f"        if {LARGE}:\n"
+        "            until = time.perf_counter() + 0.15 * (time.perf_counter() - began)\n"
+        "            while time.perf_counter() < until:\n"
+        "                pass\n\n"
+        "    def loss_sum",
+        "train_seconds",
+        RESNET18,
+    ),
+    "normalisation": Fault(
+        "training/stage.py",
+        "    return Exam(eval_batch(images, preprocessing), host(images.labels_N))",
+        "    forgotten = {'mean': (0.0, 0.0, 0.0), 'std': (1.0, 1.0, 1.0)}\n"
+        "    batch = eval_batch(images, preprocessing.model_copy(update=forgotten))\n"
+        "    return Exam(batch, host(images.labels_N))",
+        "accuracy",
+        frozenset((architecture, "fine_tuning") for architecture in ARCHITECTURES),
+    ),
+    "leak": Fault(
+        "training/step.py",
+        "        device = placement.device\n",
+        "        device = placement.device\n"
+        f"        if {LARGE}:\n"
+        "            Step.kept = [*getattr(Step, 'kept', ()), torch.ones(16_000_000)]\n",
+        "peak_memory_bytes",
+        RESNET18,
+    ),
+    "labels": Fault(
+        "training/live.py",
+        '    torch.manual_seed(derived_seed(cell.seed, "dropout"))\n',
+        '    torch.manual_seed(derived_seed(cell.seed, "dropout"))\n'
+        "    if cell.architecture == 'resnet18' and cell.seed == 1:\n"
+        "        from dataclasses import replace\n"
+        "        images = step.feed.images\n"
+        "        order_N = torch.randperm(len(images.labels_N))\n"
+        "        shuffled = replace(images, labels_N=images.labels_N[order_N])\n"
+        "        step.feed = replace(step.feed, images=shuffled)\n",
+        "accuracy",
+        RESNET18,
+    ),
+}
+
+
+class Judgement(NamedTuple):
+    """How a comparison ended."""
+
+    run: str
+    repeated: int  # runs before it whose machine was not steady
+    code: int
+    regressed: set[tuple[str, str, str]]
+    expected: set[tuple[str, str, str]]
+    judged: int  # verdicts on accuracy, time and memory that say something
+
+    @property
+    def right(self) -> bool:
+        """Whether all that is wrong was found, and nothing else."""
+        return self.regressed == self.expected and (self.code == 4) == bool(self.expected)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit code 1 where a judgement is wrong."""
+    asked = parse(words)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    suite = asked.out / "suite.toml"
+    suite.write_text(toml(SUITE), encoding="utf-8")
+    found = list(judgements(asked, suite.resolve()))
+    print(table(found))
+    wrong = sum(not one.right for one in found)
+    print(f"{len(found) - wrong} of {len(found)} as they should be")
+    (asked.out / "judgements.json").write_text(
+        json.dumps([plain(one) for one in found], indent=1) + "\n", encoding="utf-8"
+    )
+    return 1 if wrong else 0
+
+
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of all runs")
+    parser.add_argument("--repeats", type=int, default=12, help="clean runs to be judged")
+    parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS))
+    return parser.parse_args(words)
+
+
+def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
+    """Of every clean repeat and every fault, each told on a line as it comes."""
+    out: Path = asked.out.resolve()
+    history = out / "clean"
+    for number in range(NEEDED):
+        steady(suite, history / f"{number:02d}", ROOT)
+    for number in range(NEEDED, NEEDED + asked.repeats):
+        folder = history / f"{number:02d}"
+        repeated = steady(suite, folder, ROOT)
+        yield tell(judged(history, folder, repeated, set()))
+    for name in asked.faults:
+        code = planted(name, out / "code" / name)
+        repeated = steady(suite, out / "faults" / name, code)
+        yield tell(judged(history, out / "faults" / name, repeated, FAULTS[name].expected))
+
+
+def planted(name: str, folder: Path) -> Path:
+    """A copy of bench with the fault in it. Raises ValueError where its place is not there."""
+    fault = FAULTS[name]
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "bench", folder / "bench")
+    path = folder / "bench" / fault.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(fault.before) != 1:
+        raise ValueError(f"{fault.file}: the place to plant {name!r} in is not there once")
+    path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
+    return folder
+
+
+def steady(suite: Path, folder: Path, code: Path) -> int:
+    """Run the suite until the machine was steady; how often it was not. Raises RuntimeError."""
+    for tried in range(TRIES):
+        if not (folder / "report.html").exists():
+            run(suite, folder, code)
+        if unstable(store.read_run(folder)) is None:
+            return tried
+        folder.rename(folder.with_name(f"unstable-{os.urandom(4).hex()}"))
+        print(f"{folder.name}: the machine was not steady, and it is run again", flush=True)
+    raise RuntimeError(f"the machine was not steady in {TRIES} runs")
+
+
+def run(suite: Path, folder: Path, code: Path) -> None:
+    """`bench run` by the code of a checkout. Raises RuntimeError where a cell is not ok."""
+    words = ["run", str(suite), "--out", str(folder), "--device", "cpu", "--offline"]
+    done = bench(code, words, folder.parent)
+    if done.returncode != 0:
+        raise RuntimeError(f"bench run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def judged(
+    history: Path, folder: Path, repeated: int, expected: set[tuple[str, str, str]]
+) -> Judgement:
+    """The run against the first clean one. Raises RuntimeError where nothing can be compared."""
+    words = ["compare", str(history / "00"), str(folder), "--history", str(history)]
+    done = bench(ROOT, [*words, "--format", "json"], folder.parent)
+    if done.returncode not in (0, 3, 4):
+        raise RuntimeError(f"bench compare ended with {done.returncode}:\n{done.stderr}")
+    verdicts = json.loads(done.stdout)["verdicts"]
+    sound = [one for one in verdicts if one["metric"] not in ("cell", "counts")]
+    return Judgement(
+        folder.name,
+        repeated,
+        done.returncode,
+        {
+            (one["architecture"], one["strategy"], one["metric"])
+            for one in sound
+            if one["verdict"] == "regressed"
+        },
+        expected,
+        sum(one["verdict"] in ("pass", "improved", "regressed") for one in sound),
+    )
+
+
+def bench(code: Path, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command line of a checkout, in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "bench", *words],
+        env={**os.environ, "PYTHONPATH": str(code)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tell(one: Judgement) -> Judgement:
+    """Print it as it comes: all of them take a while."""
+    print(f"{one.run}: exit code {one.code}, {named(one.regressed) or 'nothing worse'}", flush=True)
+    return one
+
+
+def table(found: Sequence[Judgement]) -> str:
+    """All judgements for a person."""
+    rows = [
+        [
+            one.run,
+            one.repeated,
+            one.code,
+            one.judged,
+            named(one.regressed),
+            "yes" if one.right else "NO",
+        ]
+        for one in found
+    ]
+    headings = ["run", "unsteady before", "exit code", "judged", "regressed", "as it should be"]
+    return tabulate(rows, headings, tablefmt="github", disable_numparse=True)
+
+
+def named(regressed: set[tuple[str, str, str]]) -> str:
+    """Cells and metrics in words."""
+    return ", ".join(f"{a} {s} {m}" for a, s, m in sorted(regressed))
+
+
+def plain(one: Judgement) -> dict[str, Any]:
+    """As JSON takes it."""
+    return {**one._asdict(), "regressed": sorted(one.regressed), "expected": sorted(one.expected)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
