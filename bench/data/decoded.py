@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench import cache
 from bench.data.dataset import Dataset
-from bench.data.sources import check_images, open_all
+from bench.data.sources import check_images, load_libraries, open_all
 from bench.data.squares import square_of
 from bench.data.stored import KIND, SIZES, SQUARES, Making, Resize, key, size_bytes
 from bench.entry import Contents
@@ -62,6 +62,7 @@ class Pass:
 
     def run(self, folders: Mapping[str, Path]) -> dict[str, Contents]:
         """Write the squares of each key into its folder. Raises DataError and OSError."""
+        load_libraries(self._dataset)
         self._started, self._joules = time.perf_counter(), self._counter()
         threads, num_images = usable_cores(), len(self._dataset.items)
         with ExitStack() as stack:

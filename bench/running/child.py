@@ -19,8 +19,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-WARM = ["bench.running.worker", "sklearn.datasets"]
-"""Modules whose imports children need; the digits lie in the second, which takes a second."""
+WARM = ["bench.running.worker"]
+"""Modules whose imports children need."""
 
 
 class ChildCrashed(RuntimeError):

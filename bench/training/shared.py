@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.cache import Tell, silent
 from bench.data.images import Images, Pixels
-from bench.data.sources import open_image
+from bench.data.sources import load_libraries
 from bench.data.stored import resize_of
 from bench.measure.meters import Clock, latency
 from bench.models import build, weights
@@ -96,9 +96,7 @@ class Shared:
         key, dataset = images_key(cell), self.context.dataset
         cached = resize_of(self.preprocessing(cell)) in self.context.images
         if key not in self._pieces and not cached:
-            # The first image loads libraries, which no cell is to pay for: scikit-learn, which
-            # holds the digits, takes 110 MiB and a second.
-            open_image(dataset, dataset.items[self.context.split.train[0]])
+            load_libraries(dataset)
         return self._once(key, lambda clock: self._decode(cell, clock))
 
     def squares(self, cell: Cell) -> Piece[Pixels] | None:

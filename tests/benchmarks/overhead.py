@@ -1,7 +1,7 @@
 """How much of bench's time is the work that cannot be avoided: raw work / bench, at four levels.
 
     python -m tests.benchmarks.overhead --level step epoch
-    python -m tests.benchmarks.overhead --level cell --images 5000 --size 64     # 50,000 visits
+    python -m tests.benchmarks.overhead --level cell --images 8400 --size 64     # 50,400 visits
     python -m tests.benchmarks.overhead --level suite --images 5000 --epochs 2
 
 Numerator and denominator take turns, in one process, after one warm-up run of both. The numerator
