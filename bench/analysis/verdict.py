@@ -32,7 +32,7 @@ class Second(NamedTuple):
     """What a second run showed of something that the first one flagged."""
 
     showed: Literal["seen", "unseen", "untold"]
-    change: float | None = None  # as the first one's
+    change: float | None = None  # from the past runs; of what all cells lost, from the baseline
     why: str = ""  # it could not tell
 
 
@@ -54,6 +54,8 @@ class Verdict(NamedTuple):
     p_adjusted: float | None = None  # one-sided, Holm's adjustment over the suite
     visible: float | None = None  # the smallest change for the worse that 80 of 100 runs show
     fields: tuple[str, ...] = ()  # that differ
+    beyond: float | None = None  # likewise, from the mean of the past runs
+    floor: float | None = None  # the least change that counts
     second: Second | None = None  # where it was flagged and run again
 
     @property

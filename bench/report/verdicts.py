@@ -90,7 +90,7 @@ def remarks(found: Comparison) -> list[str]:
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
         )
         blame = f"; {shift.blame} to blame" if shift.blame in ("code", "machine") else ""
-        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second))))
+        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second, "the baseline"))))
         reason = f" – {reasons}" if reasons else ""
         lines.append(f"all cells together took {signed(shift.change)} time{own}{blame}{reason}")
     if away := found.elsewhere:
@@ -209,11 +209,11 @@ def why(one: Verdict) -> str:
     return "; ".join(filter(None, (reason, showed(one.second))))
 
 
-def showed(second: Second | None) -> str:
-    """`not seen again in a second run (+0.4 %)`."""
+def showed(second: Second | None, since: str = "the past runs") -> str:
+    """`not seen again in a second run (+0.4 % from the past runs)`."""
     if second is None:
         return ""
-    change = "" if second.change is None else f" ({signed(second.change)})"
+    change = "" if second.change is None else f" ({signed(second.change)} from {since})"
     reason = f": {second.why}" if second.why else ""
     return f"{SHOWED[second.showed]}{change}{reason}"
 

@@ -35,9 +35,10 @@ def of_architectures(assignment: Assignment, labels: Collection[str], name: str)
 def other_conditions(hardware: Hardware, records: Sequence[Record]) -> list[str]:
     """In what this machine and this bench differ from those of an earlier run's results."""
     ok = [one for one in records if isinstance(one, Result)]
+    ways = {(one.execution, one.machine, *_bench(one)): one for one in ok}
     found = [
         text
-        for one in ok
+        for one in ways.values()
         for text in (*_other_machine(one, hardware), *_other_bench(one, hardware))
     ]
     return list(dict.fromkeys(found))
@@ -59,12 +60,15 @@ DEVICE = "machine.device"
 
 
 def _other_bench(one: Result, hardware: Hardware) -> list[str]:
-    then = one.provenance.bench, one.provenance.commit
-    now = __version__, hardware.commit
+    then, now = _bench(one), (__version__, hardware.commit)
     if then == now:
         return []
     told = [f"{version} ({commit or 'no commit'})" for version, commit in (then, now)]
     return [f"bench: {told[0]} then, {told[1]} now"]
+
+
+def _bench(one: Result) -> tuple[str, str | None]:
+    return one.provenance.bench, one.provenance.commit
 
 
 def other_cells(assignment: Assignment, run: Run, records: Sequence[Record]) -> list[str]:
@@ -111,6 +115,6 @@ def is_like(one: Record, first: Record | None) -> bool:
     """Whether the result of a cell was made as the first one was, so that their costs compare."""
     if not isinstance(one, Result) or not isinstance(first, Result):
         return False
-    same = one.keys.performance is not None and one.keys.performance == first.keys.performance
-    bench = [(r.provenance.bench, r.provenance.commit) for r in (one, first)]
-    return same and bench[0] == bench[1]
+    # A null key is unknown, which equals no other.
+    known = one.keys.performance is not None
+    return known and (one.keys.performance, _bench(one)) == (first.keys.performance, _bench(first))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from bench.terminal import plain, status
-from bench.verbs.consoles import err
+from bench.verbs.consoles import beside, err
 from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def second_run(candidate: Path, labels: Collection[str], asked: Asked) -> Path:
     InputError where this is not the candidate's task on the candidate's machine, or FolderError.
     """
     from bench import store
-    from bench.running import again, sitting
+    from bench.running import again
     from bench.running.local import Stopped
     from bench.verbs.run import decode, train_in
 
@@ -44,11 +44,10 @@ def second_run(candidate: Path, labels: Collection[str], asked: Asked) -> Path:
     folder = place(candidate, part, records)
     names = ", ".join(sorted(labels))
     err.print(Text(plain(f"a second run, of {names}, to confirm what is flagged: {folder}")))
-    made = decode(part, err)
+    made = decode(part, beside)
     with store.locked(folder):
-        sitting.begin(part, sitting.earlier_run(folder))
         try:
-            train_in(folder, part, made, err)
+            train_in(folder, part, made, beside)
         except Stopped:
             err.print(Text("stopped; the same command goes on from here"))
             raise
@@ -63,16 +62,16 @@ def assigned(
     """All cells of the suite, known to be those of the candidate. Raises InputError."""
     from bench.running import again, sitting
 
-    with status(err, "looking at the device"):
+    with status(beside, "looking at the device"):
         hardware = sitting.find_hardware(asked.device)
     if problems := again.other_conditions(hardware, records):
         raise InputError([f"{candidate} cannot run again here, where costs are others:", *problems])
     suite = asked.file.profiles[hardware.device.profile]
-    with status(err, "looking at the images"):
+    with status(beside, "looking at the images"):
         images = sitting.open_images(suite)
     used = run.source.used
     wanted = sitting.wanted_weights(suite, offline=asked.offline, pinned_source=used)
-    with status(err, "looking for weights"):
+    with status(beside, "looking for weights"):
         prepared = sitting.fetch_weights(wanted)
         found = sitting.assign(suite, asked.file.place, hardware, images, prepared)
     if problems := again.other_cells(found, run, records):

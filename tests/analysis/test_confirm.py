@@ -48,8 +48,7 @@ def test_what_is_seen_again_stays_a_regression(change: sides.Change, metric: str
     assert (one.name, one.metric, one.word) == (NAME, metric, "regressed")
     assert one.second is not None
     assert one.second.showed == "seen"
-    assert one.second.change != one.change
-    assert one.second.change == pytest.approx(one.change, abs=0.05)
+    assert one.second.change == pytest.approx(one.change, abs=0.1)
     assert outcomes(found) == {"regressed"}
 
 
@@ -159,16 +158,16 @@ def test_what_the_same_seeds_repeat_is_not_doubted() -> None:
 @pytest.mark.parametrize(
     ("words", "seconds", "ran"),
     [
-        ({"a": "fpp", "b": "ppp", "c": "ppp"}, (1, 2, 3), "a"),  # two for company are there
-        ({"a": "fp", "b": "pp", "c": "pp"}, (1, 3, 2), "ac"),  # the cheapest comes along
-        ({"a": "ff", "b": "pp", "c": "pp"}, (1, 3, 2), "abc"),  # two flagged need three
-        ({"a": "fp", "b": "fp", "c": "pp"}, (1, 1, 1), "abc"),
+        ({"a": "fppp", "b": "ppp", "c": "ppp"}, (1, 2, 3), "a"),  # three for company are there
+        ({"a": "fpp", "b": "pp", "c": "pp"}, (1, 3, 2), "ac"),  # the cheapest comes along
+        ({"a": "ff", "b": "pp", "c": "ppp"}, (1, 3, 2), "abc"),  # two flagged need five
+        ({"a": "fp", "b": "fp", "c": "p", "d": "pp"}, (1, 1, 1, 2), "abcd"),
         ({"a": "ff", "b": "ff", "c": "p"}, (1, 1, 1), "abc"),  # all there are
-        ({"a": "fp", "b": "nu", "c": "pp"}, (1, 1, 2), "abc"),  # noise is no company
+        ({"a": "fp", "b": "nu", "c": "pp"}, (1, 1, 2), "ac"),  # noise is no company
         ({"a": "f"}, (1,), "a"),
     ],
 )
-def test_whole_architectures_run_and_the_flagged_are_the_fewer(
+def test_whole_architectures_run_and_the_flagged_are_few_among_them(
     words: Mapping[str, str], seconds: tuple[float, ...], ran: str
 ) -> None:
     costs = dict(zip(words, seconds, strict=True))
