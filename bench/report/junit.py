@@ -25,7 +25,7 @@ def junit(found: Comparison, sides: Sides) -> str:
         _case(suite, one)
     if found.shift and found.shift.blame == "code":
         case = SubElement(suite, "testcase", classname="all cells", name=TITLES["train_seconds"])
-        reasons = filter(None, (found.shift.reason, showed(found.shift.second, "the baseline")))
+        reasons = filter(None, (found.shift.reason, showed(found.shift.second)))
         SubElement(case, "failure", message=one_line("; ".join(reasons)))
     for name in ("failure", "error", "skipped"):
         plural = {"failure": "failures", "error": "errors"}.get(name, name)

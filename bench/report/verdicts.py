@@ -79,8 +79,9 @@ def remarks(found: Comparison) -> list[str]:
     """What must be known beside the table, a sentence each."""
     lines = [*found.notes]
     if again := found.again:
-        cells = f"{len(again.cells)} cells" if len(again.cells) > 1 else again.cells[0]
-        lines.append(f"ran again, what is flagged and company for it: {cells}, in {again.run}")
+        what = f"{units.plural(len(again.cells), 'cell')} in {again.run}"
+        told = "what is flagged and company for it; its changes are from the past runs"
+        lines.append(f"second run: {what}, {told}")
     for (metric, word, reason), count in alike(found).items():
         what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
         told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
@@ -90,7 +91,7 @@ def remarks(found: Comparison) -> list[str]:
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
         )
         blame = f"; {shift.blame} to blame" if shift.blame in ("code", "machine") else ""
-        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second, "the baseline"))))
+        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second))))
         reason = f" – {reasons}" if reasons else ""
         lines.append(f"all cells together took {signed(shift.change)} time{own}{blame}{reason}")
     if away := found.elsewhere:
@@ -209,18 +210,18 @@ def why(one: Verdict) -> str:
     return "; ".join(filter(None, (reason, showed(one.second))))
 
 
-def showed(second: Second | None, since: str = "the past runs") -> str:
-    """`not seen again in a second run (+0.4 % from the past runs)`."""
+def showed(second: Second | None) -> str:
+    """`not seen again (+0.4 %)`."""
     if second is None:
         return ""
-    change = "" if second.change is None else f" ({signed(second.change)} from {since})"
+    change = "" if second.change is None else f" ({signed(second.change)})"
     reason = f": {second.why}" if second.why else ""
     return f"{SHOWED[second.showed]}{change}{reason}"
 
 
 SHOWED = {
-    "seen": "seen again in a second run",
-    "unseen": "not seen again in a second run",
+    "seen": "seen again",
+    "unseen": "not seen again",
     "untold": "a second run could not tell",
 }
 

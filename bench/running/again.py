@@ -71,21 +71,23 @@ def _bench(one: Result) -> tuple[str, str | None]:
     return one.provenance.bench, one.provenance.commit
 
 
-def other_cells(assignment: Assignment, run: Run, records: Sequence[Record]) -> list[str]:
-    """In what the cells of the suite differ from those of an earlier run."""
-    asked, there = {cell_id(cell) for cell in assignment.cells}, set(run.cells)
+def other_cells(cells: Sequence[Cell], run: Run, records: Sequence[Record]) -> list[str]:
+    """In what the cells of a suite differ from those of an earlier run."""
+    asked, there = {cell_id(cell) for cell in cells}, set(run.cells)
     known = {_names(record.cell): record.cell for record in records}
     fields = Counter(
         text
-        for cell in assignment.cells
+        for cell in cells
         if cell_id(cell) not in there and _names(cell) in known
         for text in _fields(known[_names(cell)], cell)
     )
-    found = [f"{text} (in {count} cells)" for text, count in fields.items()]
+    found = [f"{text} (cells: {count:,})" for text, count in fields.items()]
     if not found and (lacking := there - asked):
-        found.append(f"{len(lacking)} cells are not in the suite, such as {min(lacking)}")
+        found.append(
+            f"cells that the suite does not have: {len(lacking):,}, such as {min(lacking)}"
+        )
     if not found and (more := asked - there):
-        found.append(f"{len(more)} cells of the suite were not in it, such as {min(more)}")
+        found.append(f"cells that only the suite has: {len(more):,}, such as {min(more)}")
     return found
 
 

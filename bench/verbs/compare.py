@@ -247,6 +247,7 @@ def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
             name for name, side in zip(content.header, content.align, strict=True) if side == "r"
         ]
         made = views.table(*content.header, numbers=numbers)
+        made.columns[content.header.index("Verdict")].no_wrap = True
         for row in content.rows:
             views.add(made, *map(formats.text_of, row))
         out.print(made)

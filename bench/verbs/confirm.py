@@ -74,7 +74,7 @@ def assigned(
     with status(beside, "looking for weights"):
         prepared = sitting.fetch_weights(wanted)
         found = sitting.assign(suite, asked.file.place, hardware, images, prepared)
-    if problems := again.other_cells(found, run, records):
+    if problems := again.other_cells(found.cells, run, records):
         raise InputError([f"{asked.file.place} is not the suite of {candidate}:", *problems])
     return found
 

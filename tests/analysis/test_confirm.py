@@ -164,6 +164,7 @@ def test_what_the_same_seeds_repeat_is_not_doubted() -> None:
         ({"a": "fp", "b": "fp", "c": "p", "d": "pp"}, (1, 1, 1, 2), "abcd"),
         ({"a": "ff", "b": "ff", "c": "p"}, (1, 1, 1), "abc"),  # all there are
         ({"a": "fp", "b": "nu", "c": "pp"}, (1, 1, 2), "ac"),  # noise is no company
+        ({"a": "f", "b": "n"}, (1, 1), "ab"),  # but better than none
         ({"a": "f"}, (1,), "a"),
     ],
 )
