@@ -13,6 +13,7 @@ import pytest
 from bench import store
 from bench.analysis.stability import unstable
 from bench.schema.record import Result
+from bench.verbs import sides
 from tests import command
 from tests.command import SUITE, Place, bench
 
@@ -64,7 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
         changes = (costing(1000 * noise, 1000 * noise), costing(0.001 * noise, 0.01 * noise))
         copied(source, past / f"r{day}", day, changes)
     # Of what is worse in both cells, a second run will show that of the long one alone.
-    copied(source, here.folder / "bad", 20, (costing(2000, 2000), costing(1, 100)))
+    copied(source, past / "bad", 20, (costing(2000, 2000), costing(1, 100)))
     copied(source, here.folder / "good", 20, (costing(1000, 1000), costing(0.001, 0.01)))
     return here
 
@@ -75,7 +76,8 @@ def here(made: Place, tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-COMPARED = ("results/tiny/r5", "bad")
+COMPARED = ("results/tiny/r5", "results/tiny/bad")
+AGAIN = "results/tiny/bad-again-1"
 SECONDS, MEMORY = "train_seconds", "peak_memory_bytes"
 
 
@@ -87,7 +89,7 @@ def told(here: Place) -> tuple[int, dict[str, Any], str]:
 
 
 def test_what_is_flagged_runs_again_and_only_what_is_seen_again_stays(here: Place) -> None:
-    folder = here.folder / "bad-again-1"
+    folder = here.folder / AGAIN
     stop_in_the_first_cell(here, folder)
     code, found, said = told(here)
     assert code == 4, said
@@ -108,14 +110,14 @@ def test_what_is_flagged_runs_again_and_only_what_is_seen_again_stays(here: Plac
     assert len(found["second_run"]["cells"]) == 2
 
     # The second run stands on its own, and is no past of the suite.
-    assert store.read_run(folder).suite_name == "tiny (again)"
+    assert len(sides.history(here.folder / "results", "tiny").runs) == 7
     assert list(folder.rglob("weights.safetensors")) == []
     assert bench(here, "report", folder).returncode == 0
     before = command.tree(folder / "cells")
     code, again, said = told(here)
     assert command.tree(folder / "cells") == before
     if is_unstable:
-        assert (here.folder / "bad-again-2").exists()
+        assert (here.folder / "results/tiny/bad-again-2").exists()
     else:
         assert (code, again["verdicts"]) == (4, found["verdicts"])
         assert "nothing is left to train" in said
@@ -142,7 +144,7 @@ def test_another_suite_is_refused_before_anything_trains(here: Place) -> None:
     code, _, said = told(here)
     assert code == 2
     assert "recipe.epochs: 30 then, 31 now" in said
-    assert not (here.folder / "bad-again-1").exists()
+    assert not (here.folder / AGAIN).exists()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_bad_input_is_said(here: Place, options: tuple[str, ...], said: str) -> 
 
 
 def test_a_baseline_file_cannot_run_again(here: Place) -> None:
-    bench(here, "baseline", "accept", "bad", "--reason", "x")
+    bench(here, "baseline", "accept", COMPARED[1], "--reason", "x")
     (path,) = (here.folder / "results/reference").glob("*.json")
     done = bench(here, "compare", "results/tiny/r5", path, "--confirm", "tiny.toml")
     assert done.returncode == 2

@@ -80,8 +80,8 @@ def remarks(found: Comparison) -> list[str]:
     lines = [*found.notes]
     if again := found.again:
         what = f"{units.plural(len(again.cells), 'cell')} in {again.run}"
-        told = "what is flagged and company for it; its changes are from the past runs"
-        lines.append(f"second run: {what}, {told}")
+        since = "; its changes are from the past runs" if _any_second(found) else ""
+        lines.append(f"second run: {what}, what is flagged and company for it{since}")
     for (metric, word, reason), count in alike(found).items():
         what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
         told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
@@ -109,6 +109,10 @@ def remarks(found: Comparison) -> list[str]:
     if seen:
         lines.append(f"smallest drops of the test score that could be seen: {_range(seen)} points")
     return lines
+
+
+def _any_second(found: Comparison) -> bool:
+    return any(one.second for one in found.verdicts)
 
 
 def _range(shares: Sequence[float]) -> str:

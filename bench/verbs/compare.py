@@ -156,7 +156,8 @@ def confirmed(found: "Comparison", given: Given, how: "Asked") -> "Comparison":
 
     doubted = confirm.doubts(found, given.candidate.device)
     if not doubted:
-        return found._replace(notes=(*found.notes, "nothing to confirm: nothing ran again"))
+        note = "nothing to confirm: nothing is flagged that a second run could show otherwise"
+        return found._replace(notes=(*found.notes, note))
     candidate = given.candidate
     folder = second_run(given.places[1], confirm.again(doubted, found, candidate), how)
     other = given._replace(
