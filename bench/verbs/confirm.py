@@ -65,7 +65,7 @@ def assigned(
     with status(beside, "looking at the device"):
         hardware = sitting.find_hardware(asked.device)
     if problems := again.other_conditions(hardware, records):
-        raise InputError([f"{candidate} cannot run again here, where costs are others:", *problems])
+        raise InputError([f"{candidate} cannot run again here, for costs would differ:", *problems])
     suite = asked.file.profiles[hardware.device.profile]
     with status(beside, "looking at the images"):
         images = sitting.open_images(suite)
