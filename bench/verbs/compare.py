@@ -249,6 +249,7 @@ def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
         ]
         made = views.table(*content.header, numbers=numbers)
         made.columns[content.header.index("Verdict")].no_wrap = True
+        made.columns[content.header.index("Cell")].overflow = "fold"  # a name is never cut off
         for row in content.rows:
             views.add(made, *map(formats.text_of, row))
         out.print(made)
