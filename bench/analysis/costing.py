@@ -11,7 +11,7 @@ from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_
 from bench.analysis.elsewhere import elsewhere
 from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
-from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict, Word
+from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict
 from bench.thresholds import CompareTable, Judged
 
 
@@ -42,18 +42,22 @@ def second_verdicts(
         _all_fields(away),
     )
     if why:
-        told += [_costing(pair, SECONDS, "not_judged", why) for pair in here]
+        told += [
+            Verdict(*pair.names, SECONDS, "not_judged", why, *_costs(pair, SECONDS))
+            for pair in here
+        ]
         return told, None, there
+    floors = [judging.floor(SECONDS, pair, speed.FLOOR) for pair in here]
     times = speed.Times(
         speed.logarithms([_cost(pair.before, SECONDS) for pair in here]),
         speed.logarithms([_cost(pair.after, SECONDS) for pair in here]),
         np.log(past_costs(judging.past, here, SECONDS)),
-        np.array([judging.floor(SECONDS, pair, speed.FLOOR) for pair in here]),
+        np.array(floors),
     )
     found, shift = speed.judge(times, slowdown(judging))
     told += [
-        _costing(pair, SECONDS, one.word, one.reason, one.change, one.p_adjusted, one.visible)
-        for pair, one in zip(here, found, strict=True)
+        _judged(pair, SECONDS, one, floor)
+        for pair, one, floor in zip(here, found, floors, strict=True)
     ]
     return told, shift, there
 
@@ -67,18 +71,19 @@ def memory_verdicts(judging: Judging) -> list[Verdict]:
     """Peaks: judged under the same conditions only."""
     told, here, _ = _sorted_out(judging, MEMORY)
     device = judging.candidate.device
+    floors = [_memory_floor(judging, pair) for pair in here]
     found = peaks.judge(
         peaks.Peaks(
             np.array([_cost(pair.before, MEMORY) for pair in here]),
             np.array([_cost(pair.after, MEMORY) for pair in here]),
             past_costs(judging.past, here, MEMORY),
-            np.array([_memory_floor(judging, pair) for pair in here]),
+            np.array(floors),
         ),
         device,
     )
     return told + [
-        _costing(pair, MEMORY, one.word, one.reason, one.change, one.p_adjusted, one.visible)
-        for pair, one in zip(here, found, strict=True)
+        _judged(pair, MEMORY, one, floor / _cost(pair.before, MEMORY))
+        for pair, one, floor in zip(here, found, floors, strict=True)
     ]
 
 
@@ -115,17 +120,15 @@ def _cost(side: Side, metric: str) -> float:
     return cost_of(side.row, metric) or float("nan")
 
 
-def _costing(
-    pair: Pair,
-    metric: str,
-    word: Word,
-    reason: str,
-    change: float | None = None,
-    p_adjusted: float | None = None,
-    visible: float | None = None,
-) -> Verdict:
-    costs = _cost(pair.before, metric), _cost(pair.after, metric)
-    return Verdict(*pair.names, metric, word, reason, *costs, change, p_adjusted, visible)
+def _costs(pair: Pair, metric: str) -> tuple[float, float]:
+    return _cost(pair.before, metric), _cost(pair.after, metric)
+
+
+def _judged(pair: Pair, metric: str, one: speed.Timing | peaks.Peak, floor: float) -> Verdict:
+    return Verdict(
+        *pair.names, metric, one.word, one.reason, *_costs(pair, metric),
+        one.change, one.p_adjusted, one.visible, beyond=one.beyond, floor=floor,
+    )  # fmt: skip
 
 
 def _all_fields(pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Peak(NamedTuple):
     p_adjusted: float | None
     visible: float | None
     reason: str
+    beyond: float | None = None  # from the past runs, as a share of the baseline
 
 
 class Peaks(NamedTuple):
@@ -98,7 +99,8 @@ def _by_the_past(peaks: Peaks) -> list[Peak]:
         beyond = (after - before, after - prediction.means_P[place])
         p = float(higher_P[place] if beyond[1] > 0 else lower_P[place])
         word, reason = _word(min(beyond), max(beyond), floor, p < ALPHA)
-        found.append(Peak(word, change, p, float(visible_P[place]) / before, reason))
+        visible = float(visible_P[place]) / before
+        found.append(Peak(word, change, p, visible, reason, float(beyond[1]) / before))
     return found
 
 

@@ -40,6 +40,7 @@ class Timing(NamedTuple):
     p_adjusted: float | None
     visible: float | None
     reason: str
+    beyond: float | None = None  # from the past runs
 
 
 class Times(NamedTuple):
@@ -101,7 +102,8 @@ class _Cell(NamedTuple):
 def _timing(found: _Cell, floor: float, visible: float) -> Timing:
     least, most = min(found.change, found.beyond), max(found.change, found.beyond)
     p = found.worse if found.beyond > 0 else found.better
-    made = Timing("pass", math.expm1(found.change), p, math.expm1(visible), "")
+    change, beyond = math.expm1(found.change), math.expm1(found.beyond)
+    made = Timing("pass", change, p, math.expm1(visible), "", beyond)
     if found.worse < ALPHA and least >= floor:
         return made._replace(word="regressed")
     if found.better < ALPHA and most <= -floor:

@@ -28,6 +28,14 @@ JUDGED = (ACCURACY, SECONDS, MEMORY)
 """Metrics that are judged by more than equality."""
 
 
+class Second(NamedTuple):
+    """What a second run showed of something that the first one flagged."""
+
+    showed: Literal["seen", "unseen", "untold"]
+    change: float | None = None  # from the past runs; of what all cells lost, from the baseline
+    why: str = ""  # it could not tell
+
+
 class Verdict(NamedTuple):
     """Of one metric of one cell; CELL is of the cell as such, COUNTS of its parameters and MACs.
 
@@ -46,6 +54,9 @@ class Verdict(NamedTuple):
     p_adjusted: float | None = None  # one-sided, Holm's adjustment over the suite
     visible: float | None = None  # the smallest change for the worse that 80 of 100 runs show
     fields: tuple[str, ...] = ()  # that differ
+    beyond: float | None = None  # likewise, from the mean of the past runs
+    floor: float | None = None  # the least change that counts
+    second: Second | None = None  # where it was flagged and run again
 
     @property
     def name(self) -> str:
@@ -60,6 +71,7 @@ class Shift(NamedTuple):
     calibration: float | None  # the machine's own, likewise; None where it was not measured
     blame: Literal["code", "machine", "neither", "none"]
     reason: str
+    second: Second | None = None  # where it was laid on the code and run again
 
 
 class Elsewhere(NamedTuple):
@@ -69,6 +81,13 @@ class Elsewhere(NamedTuple):
     kendall: float | None  # rank correlation of the cells; None for fewer than three
     apart: tuple[str, ...]  # cells that are off the common ratio by a factor of two or more
     fields: tuple[str, ...]  # that differ
+
+
+class Again(NamedTuple):
+    """The second run of what was flagged."""
+
+    run: str  # its name
+    cells: tuple[str, ...]  # names of what ran again, for company too
 
 
 class Comparison(NamedTuple):
@@ -81,6 +100,7 @@ class Comparison(NamedTuple):
     num_needed: int
     unstable: str | None  # why times were not judged
     notes: tuple[str, ...] = ()
+    again: Again | None = None
 
     def count(self, *words: Word) -> int:
         """Verdicts with one of these words."""
@@ -88,7 +108,14 @@ class Comparison(NamedTuple):
 
 
 Outcome = Literal[
-    "regressed", "failed", "missing", "refused", "unstable", "nothing_judged", "inconclusive"
+    "regressed",
+    "failed",
+    "missing",
+    "refused",
+    "unstable",
+    "unconfirmed",  # a second run could not tell
+    "nothing_judged",
+    "inconclusive",
 ]
 """What an exit code may tell."""
 
@@ -99,12 +126,14 @@ def outcomes(found: Comparison) -> set[Outcome]:
     judged = [one for one in found.verdicts if one.metric in JUDGED]
     slower = found.shift is not None and found.shift.blame == "code"
     drifted = found.shift is not None and found.shift.blame == "machine"
+    seconds = [one.second for one in (*judged, found.shift) if one and one.second]
     has: dict[Outcome, bool] = {
         "regressed": slower or _any(judged, "regressed"),
         "failed": _any(cells, "failed"),
         "missing": _any(cells, "missing"),
         "refused": _any(cells, "not_comparable"),
         "unstable": found.unstable is not None or drifted,
+        "unconfirmed": any(one.showed == "untold" for one in seconds),
         "nothing_judged": not _any(judged, "pass", "improved", "regressed"),
         "inconclusive": _any(judged, "inconclusive"),
     }

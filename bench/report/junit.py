@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from bench.analysis.verdict import Comparison, Verdict, Word
 from bench.report.formats import one_line
-from bench.report.verdicts import TITLES, Sides, amount, changed, headline, remarks, why
+from bench.report.verdicts import TITLES, Sides, amount, changed, headline, remarks, showed, why
 
 ELEMENTS: dict[Word, str] = {
     "regressed": "failure",
@@ -25,7 +25,8 @@ def junit(found: Comparison, sides: Sides) -> str:
         _case(suite, one)
     if found.shift and found.shift.blame == "code":
         case = SubElement(suite, "testcase", classname="all cells", name=TITLES["train_seconds"])
-        SubElement(case, "failure", message=one_line(found.shift.reason))
+        reasons = filter(None, (found.shift.reason, showed(found.shift.second)))
+        SubElement(case, "failure", message=one_line("; ".join(reasons)))
     for name in ("failure", "error", "skipped"):
         plural = {"failure": "failures", "error": "errors"}.get(name, name)
         suite.set(plural, str(len(suite.findall(f"testcase/{name}"))))

@@ -14,6 +14,8 @@ from bench.analysis.verdict import (
     SECONDS,
     WORDS,
     Comparison,
+    Second,
+    Shift,
     Verdict,
     in_order,
     outcomes,
@@ -62,6 +64,7 @@ RESULT = {
     "refused": "not one task",
     "missing": "not everything is there",
     "unstable": "the machine was not steady",
+    "unconfirmed": "a second run could not tell",
     "nothing_judged": "nothing could be judged",
     "": "no regression",
 }
@@ -75,6 +78,10 @@ def _worst(found: Comparison) -> str:
 def remarks(found: Comparison) -> list[str]:
     """What must be known beside the table, a sentence each."""
     lines = [*found.notes]
+    if again := found.again:
+        what = f"{units.plural(len(again.cells), 'cell')} in {again.run}"
+        since = "; its changes are from the past runs" if _any_second(found) else ""
+        lines.append(f"second run: {what}, what is flagged and company for it{since}")
     for (metric, word, reason), count in alike(found).items():
         what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
         told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
@@ -84,7 +91,8 @@ def remarks(found: Comparison) -> list[str]:
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
         )
         blame = f"; {shift.blame} to blame" if shift.blame in ("code", "machine") else ""
-        reason = f" – {shift.reason}" if shift.reason else ""
+        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second))))
+        reason = f" – {reasons}" if reasons else ""
         lines.append(f"all cells together took {signed(shift.change)} time{own}{blame}{reason}")
     if away := found.elsewhere:
         ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
@@ -101,6 +109,10 @@ def remarks(found: Comparison) -> list[str]:
     if seen:
         lines.append(f"smallest drops of the test score that could be seen: {_range(seen)} points")
     return lines
+
+
+def _any_second(found: Comparison) -> bool:
+    return any(one.second for one in found.verdicts)
 
 
 def _range(shares: Sequence[float]) -> str:
@@ -197,8 +209,25 @@ def signed(share: float) -> str:
 
 
 def why(one: Verdict) -> str:
-    """The reason, and the fields that differ."""
-    return ": ".join(filter(None, (one.reason, listed(one.fields))))
+    """The reason, the fields that differ, and what a second run showed."""
+    reason = ": ".join(filter(None, (one.reason, listed(one.fields))))
+    return "; ".join(filter(None, (reason, showed(one.second))))
+
+
+def showed(second: Second | None) -> str:
+    """`not seen again (+0.4 %)`."""
+    if second is None:
+        return ""
+    change = "" if second.change is None else f" ({signed(second.change)})"
+    reason = f": {second.why}" if second.why else ""
+    return f"{SHOWED[second.showed]}{change}{reason}"
+
+
+SHOWED = {
+    "seen": "seen again",
+    "unseen": "not seen again",
+    "untold": "a second run could not tell",
+}
 
 
 # ---- whole documents ------------------------------------------------------------------------
@@ -221,18 +250,22 @@ def as_json(found: Comparison, sides: Sides) -> str:
         "baseline": sides.baseline,
         "candidate": sides.candidate,
         "outcomes": sorted(outcomes(found)),
-        "verdicts": [
-            {"verdict" if key == "word" else key: value for key, value in one._asdict().items()}
-            for one in found.verdicts
-        ],
-        "shift": found.shift._asdict() if found.shift else None,
+        "verdicts": [_fields(one) for one in found.verdicts],
+        "shift": _fields(found.shift) if found.shift else None,
         "elsewhere": found.elsewhere._asdict() if found.elsewhere else None,
         "past_runs": found.num_past,
         "past_runs_needed": found.num_needed,
         "unstable": found.unstable,
+        "second_run": found.again._asdict() if found.again else None,
         "notes": found.notes,
     }
     return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
+
+
+def _fields(one: Verdict | Shift) -> dict[str, object]:
+    second = one.second._asdict() if one.second else None
+    found = {**one._asdict(), "second": second}
+    return {"verdict" if key == "word" else key: value for key, value in found.items()}
 
 
 def _without_nan(value: object) -> object:

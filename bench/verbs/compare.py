@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import typer
 from rich.text import Text
@@ -10,11 +10,14 @@ from rich.text import Text
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
 from bench.verbs.exits import Exit, InputError
+from bench.verbs.options import Offline
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
+    from bench.analysis.digest import Digest, PastRun
     from bench.analysis.verdict import Comparison, Outcome
     from bench.report.verdicts import Sides
+    from bench.verbs.confirm import Asked
 
 SIDE = "Run folder, or file of `bench baseline accept`."
 
@@ -44,15 +47,30 @@ def compare(
             "--fail-on",
             metavar="LIST",
             help="Instead of all but inconclusive: regressed, failed, missing, refused, unstable, "
-            "inconclusive, with commas between them.",
+            "unconfirmed, inconclusive, with commas between them.",
         ),
     ] = None,
+    confirm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SUITE",
+            help="Run what became slower or larger once more, by this suite file, and believe only "
+            "what is seen again.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="With --confirm: auto, cpu, cuda or cuda:N.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="With --confirm: folder of images, as the run had it.")
+    ] = None,
+    offline: Offline = False,
     everything: Annotated[bool, typer.Option("--all", help="Print what passed as well.")] = False,
 ) -> None:
     """Compare a run with a baseline: accuracy, time and memory of every cell.
 
-    Exit code 4: something is worse. 3: not one task, not everything there, unsteady, or nothing
-    judged. 2: a side does not exist.
+    Exit code 4: something is worse. 3: not one task, not everything there, unsteady, not to be
+    confirmed, or nothing judged. 2: a side does not exist, or is not what --confirm can run again.
     """
     from bench.report.verdicts import Sides
 
@@ -61,27 +79,93 @@ def compare(
         raise InputError([f"{baseline} and {candidate} are the same: name two"])
     if place and form is Form.TABLE:
         raise InputError(["--out needs --format markdown, json or junit"])
+    again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
-        found = compared(baseline, candidate, history)
+        given = read(baseline, candidate, history)
+        found = compared(given)
+    if again:
+        found = confirmed(found, given, again)
     sides = Sides(*names([baseline, candidate]))
     tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(found, failing))
 
 
-def compared(baseline: Path, candidate: Path, results: Path) -> "Comparison":
-    """The comparison of what lies there. Raises InputError or FolderError."""
-    from bench.analysis.compare import compare as compare_
-    from bench.store import FolderError
+class Given(NamedTuple):
+    """What is compared, and where it was read."""
+
+    baseline: "Digest"
+    candidate: "Digest"
+    past: "list[PastRun]"
+    places: tuple[Path, Path]
+    notes: tuple[str, ...]
+
+
+def read(baseline: Path, candidate: Path, results: Path) -> Given:
+    """What lies there. Raises InputError or FolderError."""
     from bench.verbs import sides
 
     before, after = sides.read(baseline), sides.read(candidate)
     past = sides.history(results, after.run.suite_name)
-    try:
-        found = compare_(before.run, after.run, [*before.past, *after.past, *past.runs])
-    except ValueError as error:
-        raise FolderError(f"{baseline} and {candidate}: {error}") from error
     note = f"past runs below {results} that could not be read: {past.unreadable}"
-    return found._replace(notes=(*found.notes, *([note] if past.unreadable else [])))
+    return Given(
+        before.run,
+        after.run,
+        [*before.past, *after.past, *past.runs],
+        (baseline, candidate),
+        (note,) if past.unreadable else (),
+    )
+
+
+def compared(given: Given) -> "Comparison":
+    """The comparison of it. Raises FolderError where a side is damaged."""
+    from bench.analysis.compare import compare as compare_
+    from bench.store import FolderError
+
+    try:
+        found = compare_(given.baseline, given.candidate, given.past)
+    except ValueError as error:
+        raise FolderError(f"{' and '.join(map(str, given.places))}: {error}") from error
+    return found._replace(notes=(*found.notes, *given.notes))
+
+
+# ---- a second run ---------------------------------------------------------------------------
+
+
+def asked_again(
+    candidate: Path, suite: Path | None, device: str | None, dataset: str | None, *, offline: bool
+) -> "Asked | None":
+    """How a second run is to be made, if it is asked for. Raises InputError or SuiteError."""
+    from bench.suite import read_suite
+    from bench.verbs.confirm import Asked
+
+    given = {"--device": device, "--dataset": dataset, "--offline": offline}
+    if suite is None:
+        if alone := [name for name, value in given.items() if value]:
+            raise InputError([f"{', '.join(alone)}: only with --confirm SUITE"])
+        return None
+    if candidate.is_file():
+        raise InputError([f"--confirm: {candidate} is no run folder, and cannot run again"])
+    return Asked(read_suite(suite, dataset), device or "auto", offline)
+
+
+def confirmed(found: "Comparison", given: Given, how: "Asked") -> "Comparison":
+    """The comparison after a second run of what is flagged. Raises InputError or FolderError."""
+    from bench.analysis import confirm
+    from bench.verbs import sides
+    from bench.verbs.confirm import second_run
+
+    doubted = confirm.doubts(found, given.candidate.device)
+    if not doubted:
+        note = "nothing to confirm: nothing is flagged that a second run could show otherwise"
+        return found._replace(notes=(*found.notes, note))
+    candidate = given.candidate
+    folder = second_run(given.places[1], confirm.again(doubted, found, candidate), how)
+    other = given._replace(
+        candidate=confirm.second_side(candidate, sides.read_folder(folder)),
+        past=confirm.past_of(candidate, given.past),
+        places=(given.places[0], folder),
+    )
+    return confirm.confirmed(found, doubted, compared(other), folder.name)
 
 
 # ---- how it ends ----------------------------------------------------------------------------
@@ -92,6 +176,7 @@ CODES: "dict[Outcome, Exit]" = {
     "missing": Exit.NOT_ALL_OK,
     "refused": Exit.NOT_ALL_OK,
     "unstable": Exit.NOT_ALL_OK,
+    "unconfirmed": Exit.NOT_ALL_OK,
     "nothing_judged": Exit.NOT_ALL_OK,
     "inconclusive": Exit.NOT_ALL_OK,
 }
@@ -163,6 +248,8 @@ def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
             name for name, side in zip(content.header, content.align, strict=True) if side == "r"
         ]
         made = views.table(*content.header, numbers=numbers)
+        made.columns[content.header.index("Verdict")].no_wrap = True
+        made.columns[content.header.index("Cell")].overflow = "fold"  # a name is never cut off
         for row in content.rows:
             views.add(made, *map(formats.text_of, row))
         out.print(made)

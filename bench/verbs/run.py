@@ -13,6 +13,8 @@ from bench.verbs.options import Offline
 from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bench.data.stored import Making
     from bench.running.findings import Hardware
     from bench.running.sitting import Assignment
@@ -113,10 +115,10 @@ def train(
         assignment = sitting.assign(suite, file.place, hardware, images, prepared)
         assignment = assignment._replace(reuse_features=reuse_features)
     sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
-    made = decode(assignment)
+    made = decode(assignment, out)
     with store.locked(folder):
         try:
-            train_in(folder, assignment, made)
+            train_in(folder, assignment, made, out)
         except Stopped:
             err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
             raise
@@ -130,33 +132,33 @@ def train(
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
-def decode(assignment: "Assignment") -> "Making":
+def decode(assignment: "Assignment", console: "Console") -> "Making":
     """Every image decoded into the cache, with a line for whatever is worth one."""
     from bench.running import sitting
 
     total = len(assignment.images.dataset.items)
-    with telling(out, "decoding the images") as show:
+    with telling(console, "decoding the images") as show:
 
         def hear(told: str | int) -> None:
             if isinstance(told, int):
                 show(f"decoding the images: {told:,} of {total:,}")
             else:
-                out.print(Text(plain(told)))
+                console.print(Text(plain(told)))
 
         made = sitting.decode_images(assignment, hear)
     for note in made.notes:
-        out.print(Text(plain(note)))
+        console.print(Text(plain(note)))
     return made
 
 
-def train_in(folder: Path, assignment: "Assignment", made: "Making") -> None:
+def train_in(folder: Path, assignment: "Assignment", made: "Making", console: "Console") -> None:
     """Run the cells that have no good record in a locked folder."""
     from bench import terminal, views
     from bench.running import plan, sitting
 
     started = sitting.begin(assignment, sitting.earlier_run(folder))
     todo = sitting.todo(folder, assignment)
-    out.print(views.start(assignment, started, todo))
+    console.print(views.start(assignment, started, todo))
     work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
-    with terminal.display(out, work) as display:
+    with terminal.display(console, work) as display:
         sitting.train(folder, started, assignment, made, todo.left, display)

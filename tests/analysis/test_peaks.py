@@ -68,6 +68,8 @@ def test_a_baseline_that_took_little_by_chance_makes_no_regression() -> None:
     low_P, after_P = past_HP[-1] - 60 * MIB, runs(draw, 1, 5)[0]
     found = judge(Peaks(low_P, after_P, past_HP, np.full(8, 32.0 * MIB)), "cpu")
     assert {one.word for one in found} == {"pass"}
+    more, told = after_P - past_HP.mean(axis=0), [one.beyond for one in found]
+    assert np.allclose(np.array(told, dtype=float) * low_P, more)
     high_P = past_HP[-1] + 60 * MIB
     found = judge(Peaks(high_P, high_P, past_HP, np.full(8, 32.0 * MIB)), "cpu")
     assert {one.word for one in found} == {"pass"}

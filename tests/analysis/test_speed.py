@@ -160,3 +160,14 @@ def test_a_machine_is_slower_where_rates_fall_and_seconds_rise() -> None:
     assert slowdown(fast, slow) == pytest.approx(math.log(2))
     assert slowdown(slow, fast) == pytest.approx(-math.log(2))
     assert slowdown(None, slow) is None
+
+
+def test_a_change_is_told_from_the_baseline_and_from_the_past() -> None:
+    made = times(0.25)
+    baseline_P = made.baseline_P.copy()
+    baseline_P[0] += 0.2
+    for baseline, change in ((made.baseline_P, 0.25), (baseline_P, 0.05)):
+        (one, *_), _ = judge(made._replace(baseline_P=baseline), None)
+        assert one.change == pytest.approx(math.expm1(change), abs=0.04)
+        assert one.beyond == pytest.approx(math.expm1(0.25), abs=0.04)
+    assert judge(times(1.0, num_past=4), None)[0][0].beyond is None

@@ -1,8 +1,10 @@
 """What is said of a comparison, by whole sentences."""
 
+import json
+
 from bench.analysis.compare import compare
-from bench.analysis.verdict import Comparison, Elsewhere, Shift, Verdict
-from bench.report.verdicts import Sides, headline, markdown, news, remarks, table
+from bench.analysis.verdict import Again, Comparison, Elsewhere, Second, Shift, Verdict
+from bench.report.verdicts import Sides, as_json, headline, markdown, news, remarks, table
 from tests.analysis import sides
 from tests.analysis.sides import digested
 
@@ -58,6 +60,32 @@ def test_who_is_to_blame_is_said() -> None:
         "machine was as quick as before"
     ]
     assert remarks(NOTHING._replace(shift=Shift(0.02, 0.01, "none", ""))) == []
+
+
+def test_what_a_second_run_showed_is_said_beside_the_first() -> None:
+    base = Verdict("a", "s", "train_seconds", "regressed", change=0.2)
+    shown = [Second("seen", 0.18), Second("unseen", -0.01), Second("untold", why="seed 1 failed")]
+    told = [base._replace(second=one) for one in shown]
+    assert [row[5] for row in table(told).rows] == ["+20.0 %"] * 3
+    assert [row[7] for row in table(told).rows] == [
+        "seen again (+18.0 %)",
+        "not seen again (-1.0 %)",
+        "a second run could not tell: seed 1 failed",
+    ]
+    found = NOTHING._replace(
+        verdicts=(told[2]._replace(word="inconclusive"),), again=Again("new-again-1", ("a · s",))
+    )
+    assert "a second run could not tell" in headline(found, SIDES)
+    assert remarks(found)[0].startswith("second run: 1 cell in new-again-1, ")
+    content = json.loads(as_json(found, SIDES))
+    assert content["outcomes"] == ["inconclusive", "nothing_judged", "unconfirmed"]
+    assert content["verdicts"][0]["second"] == {
+        "showed": "untold", "change": None, "why": "seed 1 failed",
+    }  # fmt: skip
+    assert content["second_run"] == {"run": "new-again-1", "cells": ["a · s"]}
+    shift = Shift(0.3, 0.01, "neither", "as before", Second("unseen", 0.004))
+    (line,) = remarks(NOTHING._replace(shift=shift))
+    assert line.endswith("time, the machine itself +1.0 % – as before; not seen again (+0.4 %)")
 
 
 def test_another_machine_is_told_with_ratio_and_ranks() -> None:

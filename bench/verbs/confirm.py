@@ -1,0 +1,114 @@
+"""The second run that `bench compare --confirm` makes of what it flagged."""
+
+import os
+from collections.abc import Collection, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.text import Text
+
+from bench.terminal import plain, status
+from bench.verbs.consoles import beside, err
+from bench.verbs.exits import InputError
+
+if TYPE_CHECKING:
+    from bench.running.again import Record
+    from bench.running.sitting import Assignment
+    from bench.schema.run import Run
+    from bench.suite import SuiteFile
+
+
+class Asked(NamedTuple):
+    """What the second run is made by."""
+
+    file: "SuiteFile"
+    device: str
+    offline: bool
+
+
+def second_run(candidate: Path, labels: Collection[str], asked: Asked) -> Path:
+    """Run these architectures of a run once more; the folder beside it that holds them.
+
+    What is done is said on standard error: a program may be reading the comparison. Raises
+    InputError where this is not the candidate's task on the candidate's machine, or FolderError.
+    """
+    from bench import store
+    from bench.running import again
+    from bench.running.local import Stopped
+    from bench.verbs.run import decode, train_in
+
+    run, records = store.read_run(candidate), store.read_records(candidate)
+    whole = assigned(candidate, run, records, asked)
+    part = again.of_architectures(whole, labels, f"{run.suite_name} (again)")
+    folder = place(candidate, part, records)
+    names = ", ".join(sorted(labels))
+    err.print(Text(plain(f"a second run, of {names}, to confirm what is flagged: {folder}")))
+    made = decode(part, beside)
+    with store.locked(folder):
+        try:
+            train_in(folder, part, made, beside)
+        except Stopped:
+            err.print(Text("stopped; the same command goes on from here"))
+            raise
+        # Kept while it ran, so that each process does what it did before.
+        store.remove_weights_but(folder, ())
+    return folder
+
+
+def assigned(
+    candidate: Path, run: "Run", records: "Sequence[Record]", asked: Asked
+) -> "Assignment":
+    """All cells of the suite, known to be those of the candidate. Raises InputError."""
+    from bench.running import again, sitting
+
+    with status(beside, "looking at the device"):
+        hardware = sitting.find_hardware(asked.device)
+    if problems := again.other_conditions(hardware, records):
+        raise InputError([f"{candidate} cannot run again here, for costs would differ:", *problems])
+    suite = asked.file.profiles[hardware.device.profile]
+    with status(beside, "looking at the images"):
+        images = sitting.open_images(suite)
+    used = run.source.used
+    wanted = sitting.wanted_weights(suite, offline=asked.offline, pinned_source=used)
+    with status(beside, "looking for weights"):
+        prepared = sitting.fetch_weights(wanted)
+        found = sitting.assign(suite, asked.file.place, hardware, images, prepared)
+    if problems := again.other_cells(found.cells, run, records):
+        raise InputError([f"{asked.file.place} is not the suite of {candidate}:", *problems])
+    return found
+
+
+# ---- where it lies --------------------------------------------------------------------------
+
+
+def place(candidate: Path, part: "Assignment", records: "Sequence[Record]") -> Path:
+    """The folder beside the candidate where this second run is, goes on, or begins."""
+    first = candidate if candidate.name not in ("", "..") else candidate.resolve()
+    if not os.access(first.absolute().parent, os.W_OK | os.X_OK):
+        raise InputError([f"{first.parent}: is not writable; the second run would lie there"])
+    numbered = (first.with_name(f"{first.name}-again-{number}") for number in count(1))
+    return next(folder for folder in numbered if serves(folder, part, records))
+
+
+def serves(folder: Path, part: "Assignment", records: "Sequence[Record]") -> bool:
+    """Whether a folder is free, or holds a run of these cells that tells something.
+
+    One that was unstable, or was made in another way than the first, is left alone: another is
+    begun.
+    """
+    from bench import store
+    from bench.analysis.stability import unstable
+    from bench.running import again, sitting
+
+    first = {record.cell_id: record for record in records}
+    try:
+        earlier = sitting.earlier_run(folder)
+        if earlier is None:
+            return True
+        sitting.begin(part, earlier)
+        done = [one for one in store.read_records(folder) if one.status == "ok"]
+    except store.FolderError:
+        return False
+    alike = (again.is_like(one, first.get(one.cell_id)) for one in done)
+    return unstable(earlier) is None and all(alike)
