@@ -92,6 +92,12 @@ class Heads:
         """Elements of the parameters of one head."""
         return sum(parameter[0].numel() for parameter in self._parameters.values())
 
+    @property
+    def step_macs(self) -> int:
+        """Multiply-adds of one step's forward pass."""
+        num_positions = self._rows_VNPD.shape[2]
+        return self.batch_size * num_positions * self._parameters["weight"].numel()
+
     def begin_epoch(self) -> Tensor:
         """Draw the views of an epoch; the order of its images for each seed, [S, N]."""
         num_views = len(self._rows_VNPD)
