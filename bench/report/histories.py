@@ -79,15 +79,13 @@ UNITS = {ACCURACY: "%", SECONDS: "s", MEMORY: "MiB"}
 # ---- what changed ---------------------------------------------------------------------------
 
 
-def told(found: Histories, one: News) -> str:
-    """A change in a sentence: when, of what, by how much, and what else changed there."""
+def told(found: Histories, one: News) -> tuple[str, str]:
+    """A change in two lines: when, of what and by how much; and what else changed there."""
     runs = found.runs
-    parts = [
-        f"{day(runs[one.run].started_at)}: {TITLES[one.metric]} of {cells_of(one)}",
-        f"from run {runs[one.before].name} to {runs[one.run].name}",
-        differing(one),
-    ]
-    return "; ".join(part for part in parts if part)
+    return (
+        f"{day(runs[one.run].started_at)}  {TITLES[one.metric]} of {cells_of(one)}",
+        f"from {runs[one.before].name} to {runs[one.run].name}: {differing(one)}",
+    )
 
 
 def cells_of(one: News) -> str:
@@ -109,9 +107,12 @@ def levels(change: Change) -> str:
 def differing(one: News) -> str:
     """What else is not the same in the two runs."""
     fields = tuple(dict.fromkeys(field for change in one.changes for field in change.fields))
-    facts = listed(fields) if fields else "no recorded fact of machine or software changed"
+    facts = listed(fields) if fields else "nothing recorded of machine or software changed"
     machine = one.changes[0].machine
-    return facts if machine is None else f"{facts}; the machine itself took {signed(machine)} time"
+    if machine is None:
+        return facts
+    word = "slower" if machine > 0 else "quicker"
+    return f"{facts}; the machine itself was {units.percent(abs(machine))} % {word}"
 
 
 # ---- the table ------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def differing(one: News) -> str:
 
 def table(cells: Sequence[CellHistory], found: Histories) -> Table:
     """A row for each cell: the newest values, and its newest change."""
-    header = ("Cell", "Seeds ok", "Test %", "Train s", "Memory MiB", "Runs", "Newest change")
+    header = ("Cell", "Ok", "Test %", "Train s", "MiB", "Runs", "Newest change")
     return Table(header, tuple(_row(cell, found) for cell in cells), "lrrrrrl")
 
 
@@ -131,11 +132,14 @@ def _row(cell: CellHistory, found: Histories) -> tuple[str, ...]:
 
 
 def newest_change(cell: CellHistory, found: Histories) -> str:
-    """`train time +12.0 % on 2026-11-10`; empty without one."""
+    """`time +12.0 % 2026-11-10`; empty without one."""
     if not cell.changes:
         return ""
     one = cell.changes[0]
-    return f"{TITLES[one.metric]} {changed(one)} on {day(found.runs[one.run].started_at)}"
+    return f"{SHORT[one.metric]} {changed(one)} {day(found.runs[one.run].started_at)}"
+
+
+SHORT = {ACCURACY: "test", SECONDS: "train", MEMORY: "memory"}
 
 
 # ---- what must be known beside it -----------------------------------------------------------

@@ -35,12 +35,13 @@ def history(
     from bench.identity import slug
     from bench.report import histories as texts
     from bench.report.page import history as page
-    from bench.verbs.report import uncollected
+    from bench.verbs.report import names, uncollected
 
     name = suite_name(suite)
     with uncollected():
         found = read(folder, name)
-        made = histories([run.name for run in found.runs], [run.point for run in found.runs])
+        called = names([folder / run.name for run in found.runs])
+        made = histories(called, [run.point for run in found.runs])
         reading = texts.Reading(found.unfinished, found.unreadable, found.copies)
         if as_json:
             out.print(Text(texts.as_json(made, reading)), soft_wrap=True, end="")
@@ -81,9 +82,14 @@ def read(folder: Path, name: str) -> "Past":
     if name in found.suites:
         raise InputError([f"{folder}: no run of {name} has finished ({found.unfinished} began)"])
     if found.suites:
-        raise InputError([f"suite {name}: {unknown(name, found.suites)}"])
+        raise InputError(
+            [f"{folder}: no run of {name}: {unknown(name, found.suites[:MOST_SUITES])}"]
+        )
     raise InputError([f"{folder}: holds no runs; `bench run SUITE` makes one"])
 
+
+MOST_SUITES = 20
+"""Names that are listed where one is unknown."""
 
 MOST_NEWS, MOST_CELLS = 12, 40
 """Lines that a terminal shows; the page has more."""
@@ -98,7 +104,8 @@ def show(found: "Histories", reading: "Reading") -> None:
     out.print(Text(plain(histories.headline(found)), style="bold"))
     changes = news(found)
     for one in changes[:MOST_NEWS]:
-        out.print(Text(plain(histories.told(found, one))))
+        what, why = histories.told(found, one)
+        out.print(*views.prose([what, f"  {why}"]), sep="\n")
     if len(changes) > MOST_NEWS:
         out.print(Text(f"and {len(changes) - MOST_NEWS} older changes"))
     content = histories.table(found.cells[:MOST_CELLS], found)

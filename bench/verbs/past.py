@@ -85,7 +85,10 @@ def _readable(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Head]:
 def head(path: Path) -> Head:
     """The suite and the status of a run folder. Raises OSError or ValueError."""
     content = (path / "run.json").read_bytes()
-    found: Any = json.loads(content)
+    try:
+        found: Any = json.loads(content)
+    except ValueError as error:
+        raise ValueError("is not JSON") from error
     names = [found.get(key) for key in ("suite_name", "status")] if isinstance(found, dict) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError("was not written by bench")
