@@ -13,7 +13,8 @@ class Setup(NamedTuple):
 
     facts: Facts  # without "machine."
     runs: tuple[int, ...]
-    fields: tuple[str, ...]  # in which it differs from the one that was new before it
+    nearest: int | None  # the one before it that differs least; None for the first
+    fields: tuple[str, ...]  # in which it differs from that
 
 
 def setups_of(points: Sequence[Point]) -> tuple[tuple[Setup, ...], dict[str, int]]:
@@ -32,10 +33,17 @@ def setups_of(points: Sequence[Point]) -> tuple[tuple[Setup, ...], dict[str, int
             if run not in of_setup[-1:]:
                 of_setup.append(run)
     setups = [
-        Setup(one, tuple(runs[number]), differences(facts[number - 1], one) if number else ())
-        for number, one in enumerate(facts)
+        Setup(facts[n], tuple(runs[n]), *_nearest(facts[:n], facts[n])) for n in places.values()
     ]
     return tuple(setups), number_of
+
+
+def _nearest(earlier: Sequence[Facts], facts: Facts) -> tuple[int | None, tuple[str, ...]]:
+    found = [differences(one, facts) for one in earlier]
+    if not found:
+        return None, ()
+    place = min(reversed(range(len(found))), key=lambda place: len(found[place]))
+    return place, found[place]
 
 
 def _machine(facts: Facts) -> Facts:
@@ -47,7 +55,7 @@ def _machine(facts: Facts) -> Facts:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """`driver: 570.1 → 575.2` for each fact that is another."""
+    """`driver: 570.1 → 575.2` for each fact that is another; a CPU has none of some."""
     return tuple(
         f"{path.removeprefix('machine.')}: {_told(before, path)} → {_told(after, path)}"
         for path in sorted(before.keys() | after.keys())
@@ -56,8 +64,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[st
 
 
 def _told(facts: Mapping[str, Any], path: str) -> str:
-    value = facts.get(path)
-    if value is None:
-        return "unknown"
-    text = str(value)
+    if path not in facts:
+        return "none"
+    text = "unknown" if facts[path] is None else str(facts[path])
     return text if len(text) <= 40 else f"{text[:39]}…"

@@ -120,7 +120,7 @@ def differing(one: News) -> str:
 
 def table(cells: Sequence[CellHistory], found: Histories) -> Table:
     """A row for each cell: the newest values, and its newest change."""
-    header = ("Cell", "Ok", "Test %", "Train s", "MiB", "Runs", "Newest change")
+    header = ("Cell", "Ok", "Test %", "Train s", "Peak MiB", "Runs", "Newest change")
     return Table(header, tuple(_row(cell, found) for cell in cells), "lrrrrrl")
 
 
@@ -148,11 +148,11 @@ SHORT = {ACCURACY: "test", SECONDS: "train", MEMORY: "memory"}
 def remarks(found: Histories, reading: Reading) -> list[str]:
     """What limits this, a sentence each."""
     return [
-        *_of_reading(reading),
         *_of_length(found),
-        *_of_machines(found),
-        *_of_unstable(found),
         *_of_newest(found),
+        *_of_reading(reading),
+        *_of_unstable(found),
+        *_of_machines(found),
     ]
 
 

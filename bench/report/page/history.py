@@ -12,6 +12,7 @@ from bench.report import units
 from bench.report.charts import history as drawing
 from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
+from bench.report.findings import Name
 from bench.report.page.templates import template
 
 DRAWN = 40
@@ -59,9 +60,9 @@ def document(found: Histories, reading: texts.Reading) -> str:
     headline = texts.headline(found)
     return template("history.html").render(
         title=printable(headline),
-        headline=headline,
+        headline=(Name(found.suite_name), headline.removeprefix(found.suite_name)),
         suite=found.suite_name,
-        limits=texts.remarks(found, reading),
+        limits=[(f"{text[:1].upper()}{text[1:]}.",) for text in texts.remarks(found, reading)],
         num_runs=len(found.runs),
         changes=[_line(found, one) for one in changes[:LISTED]],
         num_changes=len(changes),
@@ -116,7 +117,7 @@ def _kinds(found: Histories) -> list[Kind]:
             versions=texts.versions(setup),
             num_runs=len(setup.runs),
             since=texts.day(found.runs[setup.runs[0]].started_at),
-            fields="; ".join(setup.fields),
+            fields=drawing.differing(setup),
         )
         for number, setup in enumerate(found.setups)
     ]
