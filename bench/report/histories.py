@@ -1,6 +1,7 @@
 """The history of a suite for reading: a headline, what changed when, a row for each cell."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -53,8 +54,14 @@ def _largest(one: News) -> str:
 
 
 def day(time: str) -> str:
-    """The date of a time."""
-    return time[:10]
+    """The date of a time that was written by anybody."""
+    return time[:10] if re.match(r"\d{4}-\d\d-\d\d", time, re.ASCII) else "an unknown day"
+
+
+def clock(time: str) -> str:
+    """The time of day, likewise; the date where it has none."""
+    found = re.search(r"T(\d\d:\d\d)", time, re.ASCII)
+    return found[1] if found else day(time)
 
 
 def changed(change: Change) -> str:
@@ -169,9 +176,8 @@ def _of_reading(reading: Reading) -> list[str]:
     if reading.unfinished:
         lines.append(f"{units.plural(reading.unfinished, 'run')} did not finish, left out")
     if reading.copies:
-        lines.append(
-            f"{units.plural(reading.copies, 'copy').replace('copys', 'copies')} of runs left out"
-        )
+        folders = units.plural(reading.copies, "folder")
+        lines.append(f"{folders} left out: the same run as another")
     return lines
 
 

@@ -108,7 +108,7 @@ def _dates(found: Histories, runs: range, count: int) -> list[Tick]:
     """Dates below a few runs; times of day where all ran on one day."""
     times = [found.runs[run].started_at for run in runs]
     one_day = len({texts.day(time) for time in times}) == 1
-    written = [time[11:16] if one_day else texts.day(time) for time in times]
+    written = [texts.clock(time) if one_day else texts.day(time) for time in times]
     step = max(1, (len(runs) - 1) // max(1, count - 1))
     chosen = range(0, len(runs), step)
     ticks = {written[i]: Tick(runs[i], written[i], rank=int(i > 0)) for i in reversed(chosen)}

@@ -62,7 +62,9 @@ def document(found: Histories, reading: texts.Reading) -> str:
         title=printable(headline),
         headline=(Name(found.suite_name), headline.removeprefix(found.suite_name)),
         suite=found.suite_name,
-        limits=[(f"{text[:1].upper()}{text[1:]}.",) for text in texts.remarks(found, reading)],
+        limits=[
+            (printable(f"{text[:1].upper()}{text[1:]}."),) for text in texts.remarks(found, reading)
+        ],
         num_runs=len(found.runs),
         changes=[_line(found, one) for one in changes[:LISTED]],
         num_changes=len(changes),
