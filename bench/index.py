@@ -83,9 +83,10 @@ def is_broken(error: sqlite3.Error) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Take the file away where that can be done."""
-    with suppress(OSError):
-        path.unlink()
+    """Take the file away where that can be done, and what a killed writer has left of it."""
+    for one in (path, path.with_name(f"{path.name}-journal")):
+        with suppress(OSError):
+            one.unlink()
 
 
 # ---- opening --------------------------------------------------------------------------------

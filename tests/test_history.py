@@ -110,8 +110,10 @@ def test_a_run_is_read_once(bench: Bench, here: Path) -> None:
 def test_comparisons_and_histories_share_what_was_read(bench: Bench, here: Path) -> None:
     write(here / "candidate", 30, sides.slower(1.5))
     write(here / "baseline", 29)
+    before = {path for path in here.rglob("*") if path.is_file()}
     assert bench("compare", "baseline", "candidate").code == 4
-    assert [path.name for path in here.rglob("*") if path.name == "past.json"] == []
+    after = {path for path in here.rglob("*") if path.is_file()}
+    assert after - before == {here / "results" / index.NAME}
     records_gone(here)
     write(here / "candidate", 30, sides.slower(1.5))
     write(here / "baseline", 29)

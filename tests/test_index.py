@@ -126,7 +126,7 @@ def test_a_file_that_may_only_be_read_is_read(
         # As where the rights forbid it, which root is not bound by.
         return connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
 
-    monkeypatch.setattr(index.sqlite3, "connect", only_reading)
+    monkeypatch.setattr(sqlite3, "connect", only_reading)
     with index.opened(tmp_path, "m") as kept:
         kept.put("b", "s", TEXT)
         assert kept.get("a", "s") == TEXT

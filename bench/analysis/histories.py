@@ -113,6 +113,7 @@ class RunMark(NamedTuple):
     name: str
     started_at: str
     unstable: str | None
+    changed: tuple[str, ...]  # what no key depends on, since the last run on such a machine
 
 
 class Histories(NamedTuple):
@@ -144,14 +145,23 @@ def histories(names: Sequence[str], points: Sequence[Point]) -> Histories:
     newest = len(points) - 1
     return Histories(
         suite_name=points[-1].suite_name,
-        runs=tuple(
-            RunMark(name, point.started_at, point.unstable)
-            for name, point in zip(names, points, strict=True)
-        ),
+        runs=tuple(_marks(names, points, setup_of)),
         cells=tuple(sorted(cells, key=lambda cell: _newness(cell, newest))),
         setups=setups,
         setup_of=setup_of,
     )
+
+
+def _marks(
+    names: Sequence[str], points: Sequence[Point], setup_of: Mapping[str, int]
+) -> Iterator[RunMark]:
+    last: dict[frozenset[int], Facts] = {}
+    for name, point in zip(names, points, strict=True):
+        kind = frozenset(setup_of[under] for under in point.conditions)
+        before = last.get(kind, point.information)
+        changed = differences(before, point.information)
+        last[kind] = point.information
+        yield RunMark(name, point.started_at, point.unstable, changed)
 
 
 def _newness(cell: CellHistory, newest: int) -> tuple[int, bool, bool]:

@@ -251,8 +251,9 @@ def machine(setup: Setup) -> str:
     """`NVIDIA H200`, or `AMD EPYC, 2 cores`."""
     facts = setup.facts
     if facts.get("device") == "cuda":
-        return facts.get("gpu_name") or "unknown GPU"
-    return f"{facts.get('cpu_model') or 'unknown CPU'}, {facts.get('usable_cores') or '?'} cores"
+        return str(facts.get("gpu_name") or "unknown GPU")
+    cores = units.plural(facts["usable_cores"], "core")
+    return f"{facts.get('cpu_model') or 'unknown CPU'}, {cores}"
 
 
 def versions(setup: Setup) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from bench.analysis.histories import CellHistory, Histories
 from bench.analysis.news import news
+from bench.analysis.point import Point
 from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
 from bench.schema.machine import Calibration
 from bench.schema.record import Result
@@ -65,11 +66,14 @@ def test_what_is_unknown_is_joined_with_nothing() -> None:
 
 
 def test_a_step_between_unknown_conditions_is_none() -> None:
-    def change(one: Result) -> sides.Record | None:
-        return sides.with_machine(cpu_model=None)(sides.slower(2)(one) or one)  # type: ignore[arg-type]
+    unknown = sides.with_machine(cpu_model=None)
 
-    before = [point(number, sides.with_machine(cpu_model=None)) for number in range(5)]
-    assert first(told([*before, *(point(5 + n, change) for n in range(5))])).changes == ()
+    def slow(one: Result) -> sides.Record | None:
+        slower = sides.slower(2)(one)
+        return unknown(slower) if isinstance(slower, Result) else slower
+
+    points = [point(number, slow if number >= 5 else unknown) for number in range(10)]
+    assert first(told(points)).changes == ()
 
 
 # ---- what counts ----------------------------------------------------------------------------
@@ -179,3 +183,17 @@ def test_machines_and_versions_are_told_as_they_came() -> None:
         ("cpu_model: AMD EPYC → Intel Xeon",),
     ]
     assert [setup.nearest for setup in setups] == [None, 0, 0]
+
+
+def test_what_no_key_depends_on_is_told_since_the_last_run_on_such_a_machine() -> None:
+    def with_driver(number: int, driver: str, change: sides.Change | None = None) -> Point:
+        made = point(number, change, range(6))
+        return made.model_copy(update={"information": {"machine.driver": driver}})
+
+    points = [
+        with_driver(0, "1"),
+        with_driver(1, "5", BUSIER),
+        with_driver(2, "2"),
+        with_driver(3, "5", BUSIER),
+    ]
+    assert [run.changed for run in told(points).runs] == [(), (), ("driver: 1 → 2",), ()]

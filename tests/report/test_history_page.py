@@ -11,10 +11,6 @@ from tests.report.test_page import HOSTILE, Tree
 NOTHING = Reading()
 
 
-def page(points: list[object], reading: Reading = NOTHING) -> Tree:
-    return Tree(document(told(points), reading))  # type: ignore[arg-type]
-
-
 def test_the_page_stands_alone() -> None:
     text = document(told(slowed(1.3)), NOTHING)
     tree = Tree(text).root

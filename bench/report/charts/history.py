@@ -16,6 +16,7 @@ from bench.report.charts.lettering import SMALL
 from bench.report.charts.panels import Line, Panel, panels
 from bench.report.charts.scales import Linear, Tick
 from bench.report.charts.svg import Box, Label, element, group, joined, line, path
+from bench.report.verdicts import TITLES
 
 SHOWN = 200
 """Runs that a chart has room for: the newest."""
@@ -48,8 +49,7 @@ def chart(cell: CellHistory, found: Histories, number: int) -> Chart:
 
 def _described(cell: CellHistory, found: Histories) -> str:
     told = [
-        f"{texts.TITLES[one.metric]} {texts.changed(one)} on "
-        f"{texts.day(found.runs[one.run].started_at)}"
+        f"{TITLES[one.metric]} {texts.changed(one)} on {texts.day(found.runs[one.run].started_at)}"
         for one in cell.changes
     ]
     return f"{len(cell.rows)} runs; {'; '.join(told) or 'no change of level'}."
@@ -153,8 +153,10 @@ def _marks(frame: Frame, line_: Line, found: Histories) -> Iterator[Markup]:
             yield group(circle, title=_told(dot, line_.series.metric, found))
         else:
             by_setup.setdefault(setup, []).append(f"M{svg.number(x)} {svg.number(y)}h0")
+    dense = frame.x(1) - frame.x(0) < 2 * RADIUS
     for setup, steps in by_setup.items():
-        yield element("path", d="".join(steps), class_=f"dots {colour(setup)}")
+        class_ = f"dots {colour(setup)}" + (" dense" if dense else "")
+        yield element("path", d="".join(steps), class_=class_)
 
 
 def _told(dot: Dot, metric: str, found: Histories) -> str:

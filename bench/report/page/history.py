@@ -14,6 +14,7 @@ from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
 from bench.report.findings import Name
 from bench.report.page.templates import template
+from bench.report.verdicts import TITLES
 
 DRAWN = 40
 """Cells that are drawn: those with the newest changes."""
@@ -84,7 +85,7 @@ def _line(found: Histories, one: News) -> Line:
     runs = found.runs
     return Line(
         date=texts.day(runs[one.run].started_at),
-        metric=texts.TITLES[one.metric],
+        metric=TITLES[one.metric],
         cells=texts.cells_of(one),
         before=runs[one.before].name,
         run=runs[one.run].name,
@@ -133,7 +134,7 @@ def _key(number: int) -> Markup:
 
 
 def _runs(found: Histories) -> list[tuple[str, str, str, str]]:
-    """Start, name, kinds of machine, and what is wrong with it; the newest first."""
+    """Start, name, kinds of machine, and what must be known of it; the newest first."""
     setups: dict[int, list[str]] = {}
     for number, setup in enumerate(found.setups):
         for run in setup.runs:
@@ -143,7 +144,7 @@ def _runs(found: Histories) -> list[tuple[str, str, str, str]]:
             run.started_at.replace("T", " ").removesuffix("Z"),
             run.name,
             ", ".join(setups.get(place, [])) or units.UNKNOWN,
-            f"unstable: {run.unstable}" if run.unstable else "",
+            "; ".join([*run.changed, *([f"unstable: {run.unstable}"] if run.unstable else [])]),
         )
         for place, run in reversed(list(enumerate(found.runs)))
     ][:LISTED]
