@@ -76,15 +76,14 @@ def read(folder: Path, name: str) -> "Past":
         found = past(folder, name, tell)
     if found.runs:
         return found
+    if found.suites and name not in found.suites:
+        problem = unknown(name, found.suites[:MOST_SUITES])
+        raise InputError([f"{folder}: no run of {name}: {problem}", *found.unreadable[:3]])
     if found.unreadable:
         why = "; ".join(found.unreadable[:3])
         raise FolderError(f"{folder}: no run of {name} can be read: {why}")
-    if name in found.suites:
-        raise InputError([f"{folder}: no run of {name} has finished ({found.unfinished} began)"])
     if found.suites:
-        raise InputError(
-            [f"{folder}: no run of {name}: {unknown(name, found.suites[:MOST_SUITES])}"]
-        )
+        raise InputError([f"{folder}: no run of {name} has finished ({found.unfinished} began)"])
     raise InputError([f"{folder}: holds no runs; `bench run SUITE` makes one"])
 
 

@@ -65,6 +65,14 @@ def test_what_is_unknown_is_joined_with_nothing() -> None:
     assert scores.key is not None  # no arithmetic depends on the name of the CPU
 
 
+def test_seeds_under_different_conditions_are_joined_with_nothing() -> None:
+    def mixed(one: Result) -> sides.Record | None:
+        return NEWER(one) if one.cell.seed == 1 else one
+
+    cell = first(told([point(0, mixed), point(1, mixed)]))
+    assert [series.key for series in cell.series] == [None, None, None]
+
+
 def test_a_step_between_unknown_conditions_is_none() -> None:
     unknown = sides.with_machine(cpu_model=None)
 
