@@ -17,6 +17,9 @@ from bench.analysis.paired import Floats
 LEAST_RUNS = 3
 """Runs at one level, before and after a step: fewer may be one bad day."""
 
+LEAST_VALUES = 2 * LEAST_RUNS + 1
+"""Values without which there is no step: of fewer, a step spoils half of the differences."""
+
 STRICTNESS = 2.0
 """Penalty of a step, in long-run variances times the logarithm of the number of runs."""
 
@@ -48,7 +51,7 @@ def steps(values: Sequence[float], least: float, relative: bool) -> list[Step]:
     have none.
     """
     values_N = np.asarray(values, dtype=np.float64)
-    if len(values_N) < 2 * LEAST_RUNS:
+    if len(values_N) < LEAST_VALUES:
         return []
     seen_N = np.log(values_N) if relative else values_N
     sigma = max(noise(seen_N), LEAST_NOISE * least)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bench.analysis.histories import WATCHED, CellHistory, Change, Histories, Series
 from bench.analysis.news import News, news
 from bench.analysis.setups import Setup
-from bench.analysis.steps import LEAST_RUNS
+from bench.analysis.steps import LEAST_VALUES
 from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
 from bench.report import units
 from bench.report.formats import Table
@@ -25,9 +25,6 @@ class Reading(NamedTuple):
 
 NAMED = 3
 """Cells or reasons that are named one by one."""
-
-NEEDED = 2 * LEAST_RUNS
-"""Runs without which there are no two levels."""
 
 
 def headline(found: Histories) -> str:
@@ -187,13 +184,13 @@ def _is(things: Sequence[object]) -> str:
 
 def _of_length(found: Histories) -> list[str]:
     if len(found.runs) == 1:
-        return ["changes of level need at least " + units.plural(NEEDED, "run")]
+        return ["changes of level need at least " + units.plural(LEAST_VALUES, "run")]
     joined = [series for cell in found.cells for series in cell.series if series.key]
     longest = max((counted(series) for series in joined), default=0)
-    if longest >= NEEDED:
+    if longest >= LEAST_VALUES:
         return []
     return [
-        f"too short for changes of level: at least {NEEDED} runs of one task, machine and software "
+        f"too short for changes of level: at least {LEAST_VALUES} runs of one task, machine and software "
         f"are needed, the longest series has {longest}"
     ]
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.analysis import steps as detector
 from bench.analysis.paired import Floats
-from bench.analysis.steps import LEAST_RUNS, segments, steps
+from bench.analysis.steps import LEAST_VALUES, segments, steps
 
 NUM_POINTS = 80
 
@@ -131,10 +131,11 @@ def test_values_that_never_vary_have_no_step() -> None:
     assert steps([0.0] * 30, 0.005, relative=False) == []
 
 
-@pytest.mark.parametrize("num", range(2 * LEAST_RUNS))
+@pytest.mark.parametrize("num", range(LEAST_VALUES))
 def test_a_series_too_short_for_two_levels_has_no_step(num: int) -> None:
     assert steps([10.0] * (num // 2) + [20.0] * (num - num // 2), 0.05, relative=True) == []
 
 
 def test_the_shortest_series_that_can_have_a_step_has_it() -> None:
-    assert len(steps([10.0] * 3 + [20.0] * 3, 0.05, relative=True)) == 1
+    assert len(steps([10.0] * 3 + [20.0] * 4, 0.05, relative=True)) == 1
+    assert len(steps([10.0] * 4 + [20.0] * 3, 0.05, relative=True)) == 1

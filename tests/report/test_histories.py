@@ -70,7 +70,7 @@ def test_machines_unstable_runs_and_cells_that_left_are_said() -> None:
 
 def test_a_short_history_says_what_it_lacks() -> None:
     assert of([point(number) for number in range(5)]) == [
-        "too short for changes of level: at least 6 runs of one task, machine and software are "
+        "too short for changes of level: at least 7 runs of one task, machine and software are "
         "needed, the longest series has 5"
     ]
 

@@ -64,7 +64,7 @@ def test_what_was_left_out_is_said() -> None:
 def test_a_history_too_short_says_so(count: int) -> None:
     tree = Tree(document(told([point(number) for number in range(count)]), NOTHING)).root
     text = tree.by_id("content").text
-    assert "at least 6 runs" in text
+    assert "at least 7 runs" in text
     assert bool(tree.all("figure")) == (count > 1)
 
 

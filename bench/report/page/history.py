@@ -77,7 +77,6 @@ def document(found: Histories, reading: texts.Reading) -> str:
         kinds=_kinds(found),
         runs=_runs(found),
         listed=LISTED,
-        needed=texts.NEEDED,
     )
 
 
