@@ -190,8 +190,8 @@ def _of_length(found: Histories) -> list[str]:
     if longest >= LEAST_VALUES:
         return []
     return [
-        f"too short for changes of level: at least {LEAST_VALUES} runs of one task, machine and software "
-        f"are needed, the longest series has {longest}"
+        f"too short for changes of level: at least {LEAST_VALUES} runs of one task, machine and "
+        f"software are needed, the longest series has {longest}"
     ]
 
 
