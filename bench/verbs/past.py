@@ -62,7 +62,8 @@ def past(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past
     return Past(
         runs=sorted(runs, key=lambda run: (run.point.started_at, run.name)),
         unfinished=unfinished,
-        unreadable=unreadable,
+        # The page may be passed on: it holds no path of this machine.
+        unreadable=[why.replace(f"{results}/", "") for why in unreadable],
         copies=len(ours) - unfinished - len(finished),
         suites=sorted({head.suite_name for head in heads}),
     )
