@@ -24,6 +24,9 @@ SHOWN = 200
 TOP, HIGH, GAP, FOOT = 36.0, 78.0, 34.0, 24.0
 """Heights above the first panel, of a panel, between panels, and below the last."""
 
+LEFT = 36.0
+"""Room for half of a date."""
+
 RIGHT = 62.0
 """Room for the newest value."""
 
@@ -82,7 +85,7 @@ def _draw(
     if not drawn:
         return Drawing(20, [Label(4, 14, "No value in the runs that are drawn.", "muted").svg])
     ticks = [scales.linear_ticks(*panel.limits, 4) for panel in drawn]
-    frames = _frames(sheet, drawn, max(map(axes.margin, ticks)), runs)
+    frames = _frames(sheet, drawn, max(LEFT, *map(axes.margin, ticks)), runs)
     marks = [*_beginnings(cell, found, frames, runs)]
     for frame, panel, marked in zip(frames, drawn, ticks, strict=True):
         marks.append(axes.left(frame, marked, panel.title, LIFT))

@@ -93,7 +93,10 @@ def test_all_texts_are_inside_and_none_lies_on_another(sheet: str) -> None:
 def test_a_long_history_shows_the_newest_runs() -> None:
     made = [point(n) for n in range(3)]
     many = [made[n % 3] for n in range(history.SHOWN + 50)]
-    assert num_dots(of(many)) == 3 * history.SHOWN
+    for sheet in SHEETS:
+        svg = of(many, sheet)
+        assert num_dots(svg) == 3 * history.SHOWN
+        assert all(text.box.x0 >= 0 for text in reading.texts(svg))
 
 
 def test_kinds_are_lettered_beyond_the_alphabet() -> None:
