@@ -92,7 +92,10 @@ def test_all_texts_are_inside_and_none_lies_on_another(sheet: str) -> None:
 
 def test_a_long_history_shows_the_newest_runs() -> None:
     made = [point(n) for n in range(3)]
-    many = [made[n % 3] for n in range(history.SHOWN + 50)]
+    many = [
+        made[n % 3].model_copy(update={"started_at": f"{2000 + n}-01-01T00:00:00Z"})
+        for n in range(history.SHOWN + 50)
+    ]
     for sheet in SHEETS:
         svg = of(many, sheet)
         assert num_dots(svg) == 3 * history.SHOWN
