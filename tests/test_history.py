@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import index, store
+from bench.analysis.point import MEANING
+from bench.verbs.past import head
 from tests import records
 from tests.analysis import sides
 from tests.spoken import Bench, spoken_by
@@ -137,8 +139,6 @@ def test_runs_that_are_gone_leave_the_history_and_the_index(bench: Bench, here: 
 
 def test_kept_text_of_another_shape_is_read_again(bench: Bench, here: Path) -> None:
     before = bench("history", "capstone").out
-    from bench.verbs.past import MEANING, head
-
     with index.opened(here / "results", MEANING) as kept:
         kept.put("capstone/r0", head(here / "results/capstone/r0").stamp, '{"x": 1}')
     assert bench("history", "capstone").out == before

@@ -131,14 +131,12 @@ def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
         for path, value, _ in leaves(run.machine, "machine.")
         if BUCKETS[path] == "information"
     }
-    bench = {
-        f"bench.{name}": " and ".join(sorted({str(value) for value in values if value}))
-        for name, values in {
-            "version": [one.provenance.bench for one in records],
-            "commit": [one.provenance.commit for one in records],
-        }.items()
+    told = {
+        "bench.version": {one.provenance.bench for one in records},
+        "bench.commit": {one.provenance.commit for one in records},
     }
-    return {**machine, **{path: value or None for path, value in bench.items()}}
+    bench = {path: " and ".join(sorted(filter(None, found))) for path, found in told.items()}
+    return {**machine, **{path: text or None for path, text in bench.items()}}
 
 
 # ---- what `bench compare` takes of it -------------------------------------------------------

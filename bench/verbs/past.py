@@ -90,10 +90,10 @@ def head(path: Path) -> Head:
         found: Any = json.loads(content)
     except ValueError as error:
         raise ValueError("is not JSON") from error
-    names = [found.get(key) for key in ("suite_name", "status")] if isinstance(found, dict) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError("was not written by bench")
-    return Head(path, content, *names)
+    match found:
+        case {"suite_name": str(suite_name), "status": str(status)}:
+            return Head(path, content, suite_name, status)
+    raise ValueError("was not written by bench")
 
 
 def _points(results: Path, heads: Sequence[Head], unreadable: list[str], tell: Tell) -> list[Kept]:

@@ -1,6 +1,7 @@
 """The chart of a cell's history: what is joined, hollow, marked, and where the values lie."""
 
 from collections.abc import Sequence
+from xml.etree.ElementTree import Element
 
 import pytest
 
@@ -20,16 +21,16 @@ def drawn(found: Histories) -> Chart:
     return history.chart(cell, found, 0)
 
 
-def of(points: Sequence[Point], sheet: str = "desk") -> reading.Element:
+def of(points: Sequence[Point], sheet: str = "desk") -> Element:
     return reading.drawing(drawn(told(points)), sheet)
 
 
-def joins(svg: reading.Element) -> list[int]:
+def joins(svg: Element) -> list[int]:
     """Number of points of each line that joins values."""
     return [len(reading.points(p)) for p in svg.iter() if "lead" in reading.classes(p)]
 
 
-def num_dots(svg: reading.Element) -> int:
+def num_dots(svg: Element) -> int:
     return sum((p.get("d") or "").count("M") for p in svg.iter() if "dots" in reading.classes(p))
 
 
