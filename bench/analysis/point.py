@@ -131,7 +131,7 @@ def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
         for path, value, _ in leaves(run.machine, "machine.")
         if BUCKETS[path] == "information"
     }
-    told = {
+    told: dict[str, set[str | None]] = {
         "bench.version": {one.provenance.bench for one in records},
         "bench.commit": {one.provenance.commit for one in records},
     }
