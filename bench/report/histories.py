@@ -1,6 +1,5 @@
 """The history of a suite for reading: a headline, what changed when, a row for each cell."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -263,59 +262,3 @@ def versions(setup: Setup) -> str:
     }
     known = {name: setup.facts.get(key) for key, name in names.items()}
     return ", ".join(f"{name} {value}" for name, value in known.items() if value)
-
-
-# ---- for a program --------------------------------------------------------------------------
-
-
-def as_json(found: Histories, reading: Reading) -> str:
-    """Everything, for a program; runs are told by their place in `runs`."""
-    content = {
-        "suite": found.suite_name,
-        "runs": [run._asdict() for run in found.runs],
-        **reading._asdict(),
-        "setups": [setup._asdict() for setup in found.setups],
-        "cells": [
-            {
-                "architecture": cell.architecture,
-                "strategy": cell.strategy,
-                "failures": cell.failures,
-                "series": [_series(series, found) for series in cell.series],
-            }
-            for cell in found.cells
-        ],
-        "remarks": remarks(found, reading),
-    }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def _series(series: Series, found: Histories) -> dict[str, object]:
-    return {
-        "metric": series.metric,
-        "task": series.task,
-        "seeds": series.seeds,
-        "joined": series.key is not None,
-        "values": [
-            {
-                "run": dot.run,
-                "value": dot.value,
-                "setup": found.setup_of[dot.under],
-                "left_out": dot.apart or None,
-            }
-            for dot in series.dots
-        ],
-        "changes": [
-            {
-                "run": one.run,
-                "before": one.before,
-                "change": one.amount,
-                "level_before": one.step.before,
-                "level_after": one.step.after,
-                "runs_before": one.step.num_before,
-                "runs_after": one.step.num_after,
-                "fields": one.fields,
-                "machine": one.machine,
-            }
-            for one in series.changes
-        ],
-    }

@@ -34,6 +34,7 @@ def history(
     from bench.analysis.histories import histories
     from bench.identity import slug
     from bench.report import histories as texts
+    from bench.report import history_json
     from bench.report.page import history as page
     from bench.verbs.report import names, uncollected
 
@@ -44,7 +45,7 @@ def history(
         made = histories(called, [run.point for run in found.runs])
         reading = texts.Reading(found.unfinished, found.unreadable, found.copies)
         if as_json:
-            out.print(Text(texts.as_json(made, reading)), soft_wrap=True, end="")
+            out.print(Text(history_json.as_json(made, reading)), soft_wrap=True, end="")
         else:
             show(made, reading)
             place = place or folder / slug(name) / "history.html"

@@ -8,6 +8,7 @@ from bench.analysis.news import news
 from bench.analysis.point import Point
 from bench.report import histories as texts
 from bench.report.histories import Reading
+from bench.report.history_json import as_json
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, point, slowed, told
 
@@ -86,7 +87,7 @@ def test_what_could_not_be_read_is_counted_and_the_first_are_named() -> None:
 
 def test_json_holds_no_nan_and_every_run() -> None:
     points = slowed(1.3)
-    content = json.loads(texts.as_json(told(points), NOTHING), parse_constant=pytest.fail)
+    content = json.loads(as_json(told(points), NOTHING), parse_constant=pytest.fail)
     assert len(content["runs"]) == len(points)
     (changed,) = [s for c in content["cells"] for s in c["series"] if s["changes"]]
     assert changed["changes"][0]["runs_before"] == 6
