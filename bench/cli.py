@@ -18,6 +18,7 @@ from bench.verbs.compare import compare
 from bench.verbs.doctor import doctor
 from bench.verbs.exits import UNDONE, Exit, InputError, complain, crash
 from bench.verbs.export import export
+from bench.verbs.history import history
 from bench.verbs.inspect import inspect
 from bench.verbs.list import list_
 from bench.verbs.predict import predict
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, list_, inspect, report, export, predict, compare, doctor):
+for verb in (run, list_, inspect, report, export, predict, compare, history, doctor):
     app.command(verb.__name__.rstrip("_"))(verb)
 app.add_typer(baseline, name="baseline")
 

@@ -4,13 +4,11 @@
     python -m tests.benchmarks.comparison --cells 100 --past 10
 
 Runs of made-up records in a temporary folder; the whole command, from its start to its exit, with
-the past runs' summaries there, as every comparison after the first finds them. Goal: less than
+the past runs in the index, as every comparison after the first finds them. Goal: less than
 5 s for 1,000 cells and 100 past runs.
 """
 
 import argparse
-import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,11 +17,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bench import store
-from bench.analysis.digest import PastRun, digest_of, past_run
-from bench.schema.record import Result
+from bench import index, store
+from bench.analysis.digest import digest_of
+from bench.analysis.point import MEANING, information_of, point_of
 from bench.schema.run import Run
-from bench.verbs.sides import SUMMARY
+from bench.verbs.past import head, name
 from tests import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -66,26 +64,22 @@ def write(folder: Path, cells: int, past: int) -> None:
     architectures = [f"made-up{number}" for number in range(cells // 10)]
     run = records.run(architectures, STRATEGIES, seeds=SEEDS)
     found = records.drawn(run, STRATEGIES)
-    for number, name in enumerate(("before", "after")):
-        store.write_run(folder / name, at(run, past + number))
+    for number, side in enumerate(("before", "after")):
+        store.write_run(folder / side, at(run, past + number))
         for record in found:
-            store.write_record(folder / name, record)
-    took = past_of(run, found)
-    for number in range(past):
-        place = folder / "results" / run.suite_name / f"{number:04}"
-        earlier = at(run, number)
-        store.write_run(place, earlier)
-        stamp = hashlib.sha256((place / "run.json").read_bytes()).hexdigest()
-        times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
-        content = {"of": stamp, "took": {**took.model_dump(), **times}}
-        store.write_text(place / SUMMARY, json.dumps(content))
-
-
-def past_of(run: Run, found: Sequence[Result]) -> PastRun:
-    """What a past run took."""
-    took = past_run(digest_of(run, found))
+            store.write_record(folder / side, record)
+    took = point_of(digest_of(run, found), information_of(run, found))
     assert took is not None
-    return took
+    results = folder / "results"
+    results.mkdir()
+    with index.opened(results, MEANING) as kept:
+        for number in range(past):
+            place = results / run.suite_name / f"{number:04}"
+            earlier = at(run, number)
+            store.write_run(place, earlier)
+            times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
+            text = took.model_copy(update=times).model_dump_json()
+            kept.put(name(results, place), head(place).stamp, text)
 
 
 def at(run: Run, number: int) -> Run:

@@ -10,7 +10,8 @@ import pytest
 from bench import predictions
 from bench.analysis.summary import summarise
 from bench.report import certainty, standings
-from bench.report.page.document import document, with_units
+from bench.report.page.document import document
+from bench.report.page.templates import with_units
 from bench.schema.record import Failure, Result
 from bench.schema.run import Run
 from tests import records

@@ -1,12 +1,6 @@
 """The page as one text: no scripts, and nothing that it needs from elsewhere."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-
-import jinja2
-from markupsafe import Markup
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
@@ -22,8 +16,8 @@ from bench.report.charts import (
 )
 from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
-from bench.report.findings import Name, Text
 from bench.report.page import comparison, gallery
+from bench.report.page.templates import template
 from bench.schema.record import Failure, Result
 from bench.schema.run import Run
 
@@ -48,7 +42,7 @@ def document(
     """
     recommended, chosen = summary.recommended, _chosen(summary, records)
     headline = findings.headline(run, records, summary)
-    return _template().render(
+    return template("template.html").render(
         run=run,
         title=printable(f"{run.suite_name}: {findings.plain(headline)}"),
         setting=units.setting(run),
@@ -112,46 +106,3 @@ def _charts(draws: Sequence[Draw], run: Run, records: Records, summary: Summary)
     for draw in draws:
         if drawn := draw(run, records, summary):
             yield drawn
-
-
-# ---- the template ---------------------------------------------------------------------------
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"name": name, "say": say, "visible": printable}
-    environment.globals["style"] = Markup(_style())
-    return environment.get_template("template.html")
-
-
-def _style() -> str:
-    return "".join(
-        files(package).joinpath("style.css").read_text(encoding="utf-8")
-        for package in ("bench.report.charts", __package__)
-    )
-
-
-def name(text: str) -> Markup:
-    """A user's name, which cannot turn the text around it nor hide in it."""
-    broken = Markup("_<wbr>").join(printable(text).split("_"))
-    return Markup("<bdi>{}</bdi>").format(broken)
-
-
-def say(text: Text) -> Markup:
-    """A text whose names are set apart."""
-    return Markup("").join(name(p) if isinstance(p, Name) else with_units(p) for p in text)
-
-
-def with_units(text: str) -> str:
-    """The text with every number on one line with its unit."""
-    return re.sub(rf"(?<=[\d±]) (?=(?:{UNITS})(?!\w)|\d)", "\u00a0", text)
-
-
-UNITS = "%|±|s|min|h|M|MiB|ms|points|images|seeds"

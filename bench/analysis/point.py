@@ -1,0 +1,154 @@
+"""A finished run as a point of the history: what a list of thousands of runs must know of each."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.analysis.digest import (
+    Digest,
+    Facts,
+    PastRow,
+    PastRun,
+    RowDigest,
+    conditions_of,
+    cost_of,
+    past_key,
+)
+from bench.analysis.stats import spread
+from bench.identity import BUCKETS, digest, leaves
+from bench.schema.cell import Metric
+from bench.schema.machine import Calibration
+from bench.schema.record import Failure, Result
+from bench.schema.run import Run
+from bench.schema.value import PROTOCOL_VERSION, SCHEMA_VERSION, Value
+
+
+class PointRow(Value):
+    """One architecture under one strategy, all seeds together."""
+
+    architecture: str
+    strategy: str
+    task: str  # key of the task without the seed; empty where no cell has a record
+    under: str  # key of its conditions in the run's; empty without an ok seed
+    mixed: tuple[str, ...]  # conditions in which its seeds differ
+    past: str  # see `bench.analysis.digest.past_key`
+    seeds: tuple[int, ...]
+    statuses: tuple[str, ...]  # one per seed; "missing" has no record
+    score: float | None  # mean of the run's metric on test, over the ok seeds
+    score_sd: float | None  # null for one seed
+    train_seconds: float | None  # null where it is unknown for one of the ok seeds
+    peak_memory_bytes: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed is ok: a mean over others would be another quantity."""
+        return set(self.statuses) == {"ok"}
+
+
+class Point(Value):
+    """One finished run."""
+
+    suite_name: str
+    started_at: str
+    finished_at: str
+    metric: Metric
+    num_images: int  # of the test part
+    unstable: str | None
+    calibration: Calibration | None
+    information: Facts  # what no key depends on, but may explain a change
+    tasks: dict[str, Facts]  # by key, long values cut
+    conditions: dict[str, Facts]  # numerics and performance, by key
+    rows: tuple[PointRow, ...]
+
+
+MEANING = digest([1, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS])
+"""Of kept points: where it differs, another bench made them, which sorted facts in another way."""
+
+
+# ---- making one -----------------------------------------------------------------------------
+
+
+def point_of(run: Digest, information: Facts) -> Point | None:
+    """The point of a digest; None where the run has not finished."""
+    if run.status != "finished" or run.finished_at is None:
+        return None
+    conditions = {_under(run, row): conditions_of(run, row) for row in run.rows if row.ok}
+    return Point(
+        suite_name=run.suite_name,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        metric=run.metric,
+        num_images=run.num_images,
+        unstable=run.unstable,
+        calibration=run.calibration,
+        information=information,
+        tasks={row.key: _cut({**run.task, **row.task}) for row in run.rows if row.key},
+        conditions=conditions,
+        rows=tuple(_row(run, row) for row in run.rows),
+    )
+
+
+def _row(run: Digest, row: RowDigest) -> PointRow:
+    known = [one.score for one in row.ok if one.score is not None]
+    scores = spread(known) if known else None
+    return PointRow(
+        architecture=row.architecture,
+        strategy=row.strategy,
+        task=row.key,
+        under=_under(run, row) if row.ok else "",
+        mixed=row.mixed,
+        past=past_key(run, row),
+        seeds=tuple(one.seed for one in row.seeds),
+        statuses=tuple(one.status for one in row.seeds),
+        score=scores.mean if scores else None,
+        score_sd=scores.sd if scores else None,
+        train_seconds=cost_of(row, "train_seconds"),
+        peak_memory_bytes=cost_of(row, "peak_memory_bytes"),
+    )
+
+
+def _under(run: Digest, row: RowDigest) -> str:
+    return digest(conditions_of(run, row))
+
+
+LONG = 60
+
+
+def _cut(facts: Mapping[str, Any]) -> Facts:
+    """Facts with long values, such as a thousand class names, shortened to what tells them."""
+    return {path: _short(value) for path, value in facts.items()}
+
+
+def _short(value: Any) -> Any:
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= LONG else f"{text[: LONG // 2]}… ({digest(value, 6)})"
+
+
+def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
+    """What no key depends on and may yet explain a change: drivers, the system, bench itself."""
+    machine = {
+        path: value
+        for path, value, _ in leaves(run.machine, "machine.")
+        if BUCKETS[path] == "information"
+    }
+    told: dict[str, set[str | None]] = {
+        "bench.version": {one.provenance.bench for one in records},
+        "bench.commit": {one.provenance.commit for one in records},
+    }
+    bench = {path: " and ".join(sorted(filter(None, found))) for path, found in told.items()}
+    return {**machine, **{path: text or None for path, text in bench.items()}}
+
+
+# ---- what `bench compare` takes of it -------------------------------------------------------
+
+
+def past_run(point: Point) -> PastRun | None:
+    """The point as `bench.analysis.digest.past_run` makes it of the whole digest."""
+    if point.unstable:
+        return None
+    rows = {
+        row.past: PastRow(train_seconds=row.train_seconds, peak_memory_bytes=row.peak_memory_bytes)
+        for row in point.rows
+        if row.under and not row.mixed
+    }
+    return PastRun(started_at=point.started_at, finished_at=point.finished_at, rows=rows)

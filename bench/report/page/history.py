@@ -1,0 +1,149 @@
+"""history.html: a suite over all its runs, without scripts and without anything from elsewhere."""
+
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from bench.analysis.histories import Histories
+from bench.analysis.news import News, news
+from bench.analysis.verdict import SECONDS
+from bench.report import histories as texts
+from bench.report import units
+from bench.report.charts import history as drawing
+from bench.report.charts.chart import Chart
+from bench.report.charts.lettering import printable
+from bench.report.findings import Name
+from bench.report.page.templates import template
+from bench.report.verdicts import TITLES
+
+DRAWN = 40
+"""Cells that are drawn: those with the newest changes."""
+
+LISTED = 200
+"""Cells, changes and runs that a table of the page has."""
+
+
+class Line(NamedTuple):
+    """A change, or several that came together."""
+
+    date: str
+    metric: str
+    cells: str
+    before: str  # the last run before
+    run: str
+    fields: str
+
+
+class Kind(NamedTuple):
+    """A kind of machine with its software."""
+
+    letter: str
+    key: Markup
+    machine: str
+    versions: str
+    num_runs: int
+    since: str
+    fields: str
+
+
+class Picture(NamedTuple):
+    """The chart of a cell, under a heading that opens it."""
+
+    name: str
+    news: str
+    chart: Chart
+    open: bool
+
+
+def document(found: Histories, reading: texts.Reading) -> str:
+    """The page as one text."""
+    changes = news(found)
+    headline = texts.headline(found)
+    return template("history.html").render(
+        title=printable(headline),
+        headline=(Name(found.suite_name), headline.removeprefix(found.suite_name)),
+        suite=found.suite_name,
+        limits=[
+            (printable(f"{text[:1].upper()}{text[1:]}."),) for text in texts.remarks(found, reading)
+        ],
+        num_runs=len(found.runs),
+        changes=[_line(found, one) for one in changes[:LISTED]],
+        num_changes=len(changes),
+        timed=any(one.metric == SECONDS for one in changes),
+        table=texts.table(found.cells[:LISTED], found),
+        num_cells=len(found.cells),
+        pictures=_pictures(found),
+        shown_runs=drawing.SHOWN,
+        kinds=_kinds(found),
+        runs=_runs(found),
+        listed=LISTED,
+    )
+
+
+def _line(found: Histories, one: News) -> Line:
+    runs = found.runs
+    return Line(
+        date=texts.day(runs[one.run].started_at),
+        metric=TITLES[one.metric],
+        cells=texts.cells_of(one),
+        before=runs[one.before].name,
+        run=runs[one.run].name,
+        fields=texts.differing(one),
+    )
+
+
+def _pictures(found: Histories) -> list[Picture]:
+    if len(found.runs) == 1:
+        return []
+    return [
+        Picture(
+            cell.name,
+            texts.newest_change(cell, found),
+            drawing.chart(cell, found, number),
+            open=bool(cell.changes) or number < FEW,
+        )
+        for number, cell in enumerate(found.cells[:DRAWN])
+    ]
+
+
+FEW = 6
+"""Cells that are shown whether or not they have changed."""
+
+
+def _kinds(found: Histories) -> list[Kind]:
+    return [
+        Kind(
+            letter=drawing.letter(number),
+            key=_key(number),
+            machine=texts.machine(setup),
+            versions=texts.versions(setup),
+            num_runs=len(setup.runs),
+            since=texts.day(found.runs[setup.runs[0]].started_at),
+            fields=drawing.differing(setup),
+        )
+        for number, setup in enumerate(found.setups)
+    ]
+
+
+def _key(number: int) -> Markup:
+    return Markup(
+        '<svg class="key" style="--c: var(--{})" viewBox="-7 -7 14 14" aria-hidden="true">'
+        '<circle r="4.5" class="mark"/></svg>'
+    ).format(drawing.colour(number))
+
+
+def _runs(found: Histories) -> list[tuple[str, str, str, str]]:
+    """Start, name, kinds of machine, and what must be known of it; the newest first."""
+    setups: dict[int, list[str]] = {}
+    for number, setup in enumerate(found.setups):
+        for run in setup.runs:
+            setups.setdefault(run, []).append(drawing.letter(number))
+    return [
+        (
+            run.started_at.replace("T", " ").removesuffix("Z"),
+            run.name,
+            ", ".join(setups.get(place, [])) or units.UNKNOWN,
+            "; ".join([*run.changed, *([f"unstable: {run.unstable}"] if run.unstable else [])]),
+        )
+        for place, run in reversed(list(enumerate(found.runs)))
+    ][:LISTED]

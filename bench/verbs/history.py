@@ -1,0 +1,122 @@
+"""`bench history`: what became of a suite from run to run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from bench.terminal import plain, telling
+from bench.verbs.consoles import out
+from bench.verbs.exits import InputError
+
+if TYPE_CHECKING:
+    from bench.analysis.histories import Histories
+    from bench.report.histories import Reading
+    from bench.verbs.past import Past
+
+
+def history(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="Suite file, or a suite's name.")],
+    folder: Annotated[
+        Path, typer.Option("--history", metavar="DIR", help="Folder of the runs.")
+    ] = Path("results"),
+    place: Annotated[
+        Path | None,
+        typer.Option("--out", help="File for the page; else DIR/SUITE/history.html."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print it as JSON; write a page with --out only.")
+    ] = False,
+) -> None:
+    """Show scores, times and memory of a suite over all its runs, and when their level changed."""
+    from bench import store
+    from bench.analysis.histories import histories
+    from bench.identity import slug
+    from bench.report import histories as texts
+    from bench.report import history_json
+    from bench.report.page import history as page
+    from bench.verbs.report import names, uncollected
+
+    name = suite_name(suite)
+    with uncollected():
+        found = read(folder, name)
+        called = names([folder / run.name for run in found.runs])
+        made = histories(called, [run.point for run in found.runs])
+        reading = texts.Reading(found.unfinished, found.unreadable, found.copies)
+        if as_json:
+            out.print(Text(history_json.as_json(made, reading)), soft_wrap=True, end="")
+        else:
+            show(made, reading)
+            place = place or folder / slug(name) / "history.html"
+        if place:
+            store.write_text(place, page.document(made, reading))
+    if not as_json:
+        out.print(Text(plain(f"page: {place}")))
+
+
+def suite_name(suite: str) -> str:
+    """The name that a suite file gives, or what was given. Raises SuiteError."""
+    from bench.suite import read_suite
+
+    path = Path(suite)
+    if path.suffix != ".toml" and not path.is_file():
+        return suite
+    return next(iter(read_suite(path).profiles.values())).name
+
+
+def read(folder: Path, name: str) -> "Past":
+    """The runs of a suite, at least one. Raises InputError or FolderError."""
+    from bench.mistakes import unknown
+    from bench.store import FolderError
+    from bench.verbs.past import past
+
+    if not folder.is_dir():
+        raise InputError([f"{folder}: is no folder; name that of the runs with --history"])
+    with telling(out, "looking for runs") as tell:
+        found = past(folder, name, tell)
+    if found.runs:
+        return found
+    if found.suites and name not in found.suites:
+        problem = unknown(name, found.suites[:MOST_SUITES])
+        raise InputError([f"{folder}: no run of {name}: {problem}", *found.unreadable[:3]])
+    if found.unreadable:
+        why = "; ".join(found.unreadable[:3])
+        raise FolderError(f"{folder}: no run of {name} can be read: {why}")
+    if found.suites:
+        raise InputError([f"{folder}: no run of {name} has finished ({found.unfinished} began)"])
+    raise InputError([f"{folder}: holds no runs; `bench run SUITE` makes one"])
+
+
+MOST_SUITES = 20
+"""Names that are listed where one is unknown."""
+
+MOST_NEWS, MOST_CELLS = 12, 40
+"""Lines that a terminal shows; the page has more."""
+
+
+def show(found: "Histories", reading: "Reading") -> None:
+    """The headline, what changed, the cells with news first, and what limits it."""
+    from bench import views
+    from bench.analysis.news import news
+    from bench.report import formats, histories
+
+    out.print(Text(plain(histories.headline(found)), style="bold"))
+    changes = news(found)
+    for one in changes[:MOST_NEWS]:
+        what, why = histories.told(found, one)
+        out.print(*views.prose([what, f"  {why}"]), sep="\n")
+    if len(changes) > MOST_NEWS:
+        out.print(Text(f"and {len(changes) - MOST_NEWS} older changes"))
+    content = histories.table(found.cells[:MOST_CELLS], found)
+    numbers = [
+        name for name, side in zip(content.header, content.align, strict=True) if side == "r"
+    ]
+    made = views.table(*content.header, numbers=numbers)
+    for row in content.rows:
+        views.add(made, *map(formats.text_of, row))
+    out.print(made)
+    if len(found.cells) > MOST_CELLS:
+        out.print(Text(f"and {len(found.cells) - MOST_CELLS} more cells"))
+    for line in histories.remarks(found, reading):
+        out.print(Text(plain(line)))

@@ -1,0 +1,138 @@
+"""The runs of a suite below a folder, each read once and then kept in the folder's index."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import index, store
+from bench.analysis.digest import digest_of
+from bench.analysis.point import MEANING, Point, information_of, point_of
+from bench.verbs.soundness import sound
+
+
+class Kept(NamedTuple):
+    """A finished run, and its folder below that of all runs."""
+
+    name: str
+    point: Point
+
+
+class Past(NamedTuple):
+    """What lies below a folder of the runs of a suite."""
+
+    runs: list[Kept]  # finished, from the oldest to the newest
+    unfinished: int
+    unreadable: list[str]  # why, one for each; also of those that do not tell their suite
+    copies: int  # of runs that are there
+    suites: list[str]  # names of all suites that have a run
+
+
+class Head(NamedTuple):
+    """What stands at the top of a run.json."""
+
+    path: Path  # of the run folder
+    content: bytes
+    suite_name: str
+    status: str
+
+    @property
+    def stamp(self) -> str:
+        """Tells this state of the run from any other.
+
+        A hash and not size and time: these are the same after a quick rewrite, or a copy that
+        keeps times, and reading the file costs a tenth of a millisecond.
+        """
+        return hashlib.sha256(self.content).hexdigest()
+
+
+Tell = Callable[[str], None]
+
+
+def past(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past:
+    """Runs of a suite, one or two levels below a folder; `tell` hears how far the reading is."""
+    unreadable: list[str] = []
+    heads = list(_readable(folders(results), unreadable))
+    ours = [head for head in heads if head.suite_name == suite_name]
+    finished = {head.stamp: head for head in reversed(ours) if head.status == "finished"}
+    unfinished = sum(head.status != "finished" for head in ours)
+    runs = _points(results, list(finished.values()), unreadable, tell)
+    return Past(
+        runs=sorted(runs, key=lambda run: (run.point.started_at, run.name)),
+        unfinished=unfinished,
+        # The page may be passed on: it holds no path of this machine.
+        unreadable=[why.replace(f"{results}/", "") for why in unreadable],
+        copies=len(ours) - unfinished - len(finished),
+        suites=sorted({head.suite_name for head in heads}),
+    )
+
+
+def folders(results: Path) -> Iterator[Path]:
+    """Run folders below a folder."""
+    for pattern in ("*/run.json", "*/*/run.json"):
+        yield from (path.parent for path in sorted(results.glob(pattern)))
+
+
+def _readable(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Head]:
+    for path in paths:
+        try:
+            yield head(path)
+        except (OSError, ValueError) as error:
+            unreadable.append(f"{path / 'run.json'}: {_first_line(error)}")
+
+
+def head(path: Path) -> Head:
+    """The suite and the status of a run folder. Raises OSError or ValueError."""
+    content = (path / "run.json").read_bytes()
+    try:
+        found: Any = json.loads(content)
+    except ValueError as error:
+        raise ValueError("is not JSON") from error
+    match found:
+        case {"suite_name": str(suite_name), "status": str(status)}:
+            return Head(path, content, suite_name, status)
+    raise ValueError("was not written by bench")
+
+
+def _points(results: Path, heads: Sequence[Head], unreadable: list[str], tell: Tell) -> list[Kept]:
+    if not heads:
+        return []
+    found = []
+    with index.opened(results, MEANING) as kept:
+        for number, one in enumerate(heads, start=1):
+            tell(f"reading the runs: {number:,} of {len(heads):,}")
+            try:
+                found.append(Kept(name(results, one.path), _point(kept, results, one)))
+            except (OSError, ValueError) as error:
+                unreadable.append(_first_line(error))
+        kept.forget(lambda name_: not (results / name_ / "run.json").exists())
+    return found
+
+
+def name(results: Path, path: Path) -> str:
+    """A run folder as the index and the page call it."""
+    return path.relative_to(results).as_posix()
+
+
+def _point(kept: index.Index, results: Path, head_: Head) -> Point:
+    """The point of a finished run, from the index where that has this state of run.json.
+
+    Whatever `bench run` changes in a folder, it writes run.json after it.
+    """
+    name_, stamp = name(results, head_.path), head_.stamp
+    if text := kept.get(name_, stamp):
+        with suppress(ValueError):
+            return Point.model_validate_json(text)
+    with sound(head_.path):
+        run, records = store.read_run(head_.path), store.read_records(head_.path)
+        point = point_of(digest_of(run, records), information_of(run, records))
+        if point is None:
+            raise ValueError("finished at an unknown time")
+    kept.put(name_, stamp, point.model_dump_json())
+    return point
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

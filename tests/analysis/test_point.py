@@ -1,0 +1,92 @@
+"""A run as a point of the history: what it keeps is what the digest and the records say."""
+
+import pytest
+
+from bench.analysis import digest
+from bench.analysis.point import Point, information_of, past_run, point_of
+from bench.schema.record import Result
+from tests import records
+from tests.analysis import sides
+
+
+def point(number: int = 0, change: sides.Change | None = None, **run: object) -> Point:
+    found = point_of(sides.digested(number, change, cells=[1, 4], **run), {"bench.version": "1"})
+    assert found is not None
+    return found
+
+
+def reused(one: Result) -> Result:
+    return records.reused(one) if one.cell.seed == 1 else one
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(None, sides.slower(2), sides.broken("diverged"), sides.gone, reused),
+        sides.with_machine(torch="2.16.0"),
+        lambda one: sides.with_machine(torch="2")(one) if one.cell.seed == 1 else one,  # mixed
+        lambda one: records.failure(one.cell),
+    ],
+)
+def test_comparisons_take_the_same_of_a_point_as_of_the_digest(change: sides.Change | None) -> None:
+    run = sides.digested(3, change, cells=[1, 4])
+    made = point_of(run, {})
+    assert made is not None
+    again = Point.model_validate_json(made.model_dump_json())
+    assert past_run(again) == digest.past_run(run) is not None
+
+
+def test_an_unstable_run_is_a_point_but_no_past_run() -> None:
+    run = sides.digested(3).model_copy(update={"unstable": "too hot"})
+    made = point_of(run, {})
+    assert made is not None
+    assert made.unstable == "too hot"
+    assert past_run(made) is None
+
+
+def test_a_run_that_did_not_finish_is_no_point() -> None:
+    assert point_of(sides.digested(status="interrupted", finished_at=None), {}) is None
+
+
+def test_scores_are_means_and_costs_those_of_a_comparison() -> None:
+    row = point().rows[0]
+    assert (row.architecture, row.strategy) == ("resnet18", "fine_tuning")
+    assert row.score == pytest.approx((0.930 + 0.933 + 0.936) / 3)
+    assert row.score_sd == pytest.approx(0.003)
+    trained = [
+        one.cost.attributed.train
+        for one in sides.measured()
+        if isinstance(one, Result) and one.cell.architecture == "resnet18"
+        if one.cell.strategy == "fine_tuning"
+    ]
+    assert row.train_seconds == sorted(trained)[1]
+    assert (row.seeds, row.statuses) == ((0, 1, 2), ("ok", "ok", "ok"))
+
+
+def test_seeds_that_are_not_ok_are_kept_by_what_became_of_them() -> None:
+    rows = point(change=sides.broken("diverged")).rows
+    assert [row.statuses[1] for row in rows] == ["ok", "diverged", "ok", "ok", "diverged", "ok"]
+    assert [row.complete for row in rows] == [True, False, True, True, False, True]
+
+
+def test_long_facts_of_the_task_are_cut_but_still_tell() -> None:
+    def classes(end: str) -> str:
+        data = records.data([f"{i}{end}" for i in range(99)])
+        made = point_of(sides.digested(change=sides.with_cell(data=data)), {})
+        assert made is not None
+        (found,) = {facts["cell.data.classes"] for facts in made.tasks.values()}
+        return str(found)
+
+    assert len(classes("a")) < 60
+    assert classes("a") != classes("b")
+
+
+def test_what_no_key_depends_on_is_kept_as_information() -> None:
+    machine = records.CPU.model_copy(update={"driver": "570.1"})
+    run = records.run(["resnet18"], ["partial"], machine=machine)
+    found = information_of(run, [records.result(records.cell("resnet18", "partial", 0))])
+    assert found["machine.driver"] == "570.1"
+    assert found["bench.version"] == "0.1.0"
+    assert found["bench.commit"] is None
+    assert "machine.torch" not in found  # numerics
+    assert "machine.cpu_model" not in found  # performance
