@@ -130,7 +130,7 @@ def listed(fields: Sequence[str]) -> str:
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
-    """A row for each verdict."""
+    """A row for each verdict; columns that would say nothing of any are left out."""
     header = ("Cell", "Metric", "Verdict", "Baseline", "Candidate", "Change", "Visible", "Why")
     rows = tuple(
         (
@@ -145,7 +145,22 @@ def table(verdicts: Sequence[Verdict]) -> Table:
         )
         for one in verdicts
     )
-    return Table(header, rows, "lllrrrrl")
+    return spoken(Table(header, rows, "lllrrrrl"))
+
+
+def spoken(whole: Table) -> Table:
+    """The columns that say something of some row."""
+    silent = {"", units.UNKNOWN}
+    places = [
+        place
+        for place in range(len(whole.header))
+        if any(row[place] not in silent for row in whole.rows)
+    ]
+    return Table(
+        tuple(whole.header[place] for place in places),
+        tuple(tuple(row[place] for place in places) for row in whole.rows),
+        "".join(whole.align[place] for place in places),
+    )
 
 
 def news(found: Comparison) -> list[Verdict]:
@@ -192,8 +207,8 @@ def changed(one: Verdict) -> str:
 
 
 def visible(one: Verdict) -> str:
-    """The smallest change for the worse that would have been seen."""
-    if one.visible is None:
+    """The smallest change for the worse that would have been seen, where none was."""
+    if one.visible is None or one.word == "regressed":
         return units.UNKNOWN
     return points(-one.visible) if one.metric == ACCURACY else signed(one.visible)
 
