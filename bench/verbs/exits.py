@@ -36,6 +36,7 @@ UNDONE: Mapping[str, str] = {
     "export": "nothing was exported",
     "predict": "nothing was predicted",
     "compare": "nothing was compared",
+    "ab": "nothing was compared",
     "baseline": "nothing was accepted or shown",
 }
 """What did not happen, by verb."""
