@@ -157,7 +157,9 @@ def _judged(
     if mean >= floor:
         return made._replace(word="inconclusive", reason="within the noise of the pairs")
     if math.expm1(visible) > UNSEEN:
-        return made._replace(word="inconclusive", reason="too noisy to see less")
+        return made._replace(
+            word="inconclusive", reason="a change that matters could have gone unseen"
+        )
     return made
 
 

@@ -118,7 +118,10 @@ def judged(plan: "Plan", say: Console) -> "Alternation":
             err.print(Text(plain(f"stopped; the same command with --out {plan.folder} goes on")))
             raise
         turns.clear(plan)
-    return alternation(sides)
+    try:
+        return alternation(sides)
+    except ValueError as error:
+        raise store.FolderError(f"{plan.folder}: {error}") from error
 
 
 def first_lines(plan: "Plan", say: Console) -> None:
