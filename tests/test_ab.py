@@ -55,12 +55,14 @@ def checkout(place: Path, ready: str, extra: str = "", code: int = 0) -> Path:
     return place
 
 
-def runs(place: Path, first: int, change: sides.Change | None = None, **run: object) -> None:
+def runs(place: Path, first: int, change: sides.Change | None = None) -> None:
     """Three runs that lie ready; the change is laid on one cell."""
     for number in range(3):
         folder = place / str(number + 1)
-        store.write_run(folder, sides.asked(first + number, **run))
-        for record in sides.measured(first + number, change, cells=[4]):
+        records = sides.measured(first + number, change, cells=[4])
+        ids = tuple(record.cell_id for record in records)
+        store.write_run(folder, sides.asked(first + number, cells=ids))
+        for record in records:
             store.write_record(folder, record)
 
 

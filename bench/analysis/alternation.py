@@ -249,12 +249,11 @@ def second_verdicts(costs: Costs) -> tuple[list[Verdict], bool]:
     """Train times, and whether what all cells have in common is a verdict of its own."""
     if costs.refused:
         return _refusals(costs), False
-    found = turns.parted(costs.ratios_HP)
-    verdicts = _verdicts(costs, turns.judge(found.own_HP, costs.floors_P, found.alpha))
-    if found.common_H is None:
+    split = turns.parted(costs.ratios_HP)
+    verdicts = _verdicts(costs, turns.judge_cells(split, costs.floors_P))
+    if split.common_H is None:
         return verdicts, False
-    floors = np.array([speed.FLOOR])
-    (common,) = turns.judge(found.common_H[:, None], floors, turns.COMMON_ALPHA)
+    common = turns.judge_common(split.common_H, speed.FLOOR)
     return [_verdict((ALL_CELLS, ""), SECONDS, common), *verdicts], True
 
 
@@ -286,7 +285,7 @@ def _verdict(names: tuple[str, str], metric: Judged, turn: Turn) -> Verdict:
     reasons = [turn.reason]
     if turn.interval:
         low, high = (f"{100 * share:+.1f}" for share in turn.interval)
-        reasons.append(f"95 %: {low} to {high} %, {turn.num_pairs} pairs")
+        reasons.append(f"{low} to {high} % (95 %, {turn.num_pairs} pairs)")
     return Verdict(
         *names,
         metric,

@@ -37,8 +37,8 @@ So it is with the common part, and with cells of which none was taken off.
 LEAST_PAIRS = 3
 """Two pairs tell next to nothing of their own scatter."""
 
-UNSEEN = 0.20
-"""Where a change so large could have gone unseen, a small one seen is no pass."""
+UNSEEN = 0.15
+"""Where a change so far above the floor could have gone unseen, a small one seen is no pass."""
 
 
 class Turn(NamedTuple):
@@ -57,12 +57,7 @@ class Parted(NamedTuple):
     """Logarithms of new / old in H pairs, taken apart."""
 
     own_HP: Floats
-    common_H: Floats | None  # None where there are too few cells to have something in common
-
-    @property
-    def alpha(self) -> float:
-        """By which the cells are judged."""
-        return COMMON_ALPHA if self.common_H is None else ALPHA
+    common_H: Floats | None  # None where too few pairs or cells are there to tell it
 
 
 def parted(ratios_HP: Floats) -> Parted:
@@ -72,7 +67,7 @@ def parted(ratios_HP: Floats) -> Parted:
     """
     is_known_HP = ~np.isnan(ratios_HP)
     within_HP = ratios_HP[:, is_known_HP.any(axis=0)][is_known_HP.any(axis=1)]
-    if within_HP.shape[1] < FEW_CELLS:
+    if len(within_HP) < LEAST_PAIRS or within_HP.shape[1] < FEW_CELLS:
         return Parted(ratios_HP, None)
     drift_H = np.nanmedian(within_HP - np.nanmean(within_HP, axis=0), axis=1)
     level = nearest_median(np.nanmean(within_HP - drift_H[:, None], axis=0))
@@ -85,6 +80,23 @@ def nearest_median(values_P: Floats) -> float:
     ordered_P, half = np.sort(values_P), len(values_P) // 2
     low, high = ordered_P[(len(values_P) - 1) // 2], ordered_P[half]
     return float(np.clip(0.0, low, high))
+
+
+def judge_cells(split: Parted, floors_P: Floats) -> list[Turn]:
+    """A judgement for each cell; floors are relative changes."""
+    if split.common_H is not None:
+        return judge(split.own_HP, floors_P, ALPHA)
+    # The drift is in each of them: one tells nothing of the variance of the other.
+    alpha = COMMON_ALPHA / max(1, len(floors_P))
+    columns = np.split(split.own_HP, len(floors_P), axis=1) if len(floors_P) else []
+    return [
+        judge(column, floors_P[place : place + 1], alpha)[0] for place, column in enumerate(columns)
+    ]
+
+
+def judge_common(common_H: Floats, floor: float) -> Turn:
+    """A judgement of what all cells have in common."""
+    return judge(common_H[:, None], np.array([floor]), COMMON_ALPHA)[0]
 
 
 def judge(ratios_HP: Floats, floors_P: Floats, alpha: float) -> list[Turn]:
@@ -156,7 +168,7 @@ def _judged(
         return made._replace(word="improved")
     if mean >= floor:
         return made._replace(word="inconclusive", reason="within the noise of the pairs")
-    if math.expm1(visible) > UNSEEN:
+    if visible - floor > math.log1p(UNSEEN):
         return made._replace(
             word="inconclusive", reason="a change that matters could have gone unseen"
         )

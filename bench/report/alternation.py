@@ -11,6 +11,9 @@ from bench.report.formats import Table
 from bench.report.verdicts import SAID, TITLES, Sides, alike
 
 
+PARTED = "changes of a cell's train time are those beyond what all cells have in common"
+
+
 def headline(found: Alternation, sides: Sides) -> str:
     """What came of it, in one sentence."""
     mark = ", the machine not steady" if found.marked else ""
@@ -44,21 +47,17 @@ def remarks(found: Alternation) -> list[str]:
         *pairs_told(found),
         *found.comparison.notes,
         *folded(found),
-        *(
-            ["train times of cells are told without what all cells have in common"]
-            if found.parted
-            else []
-        ),
+        *([PARTED] if found.parted else []),
         *seen(found),
     ]
 
 
 def pairs_told(found: Alternation) -> Iterator[str]:
     """Which pairs were unsteady, and what became of them."""
-    for place, why in found.unsteady.items():
-        kept = place in found.judged
-        end = "kept, for too few others are steady" if kept else "left out of times and memory"
-        yield f"pair {place + 1} {end}: {why}"
+    if found.unsteady:
+        numbers = ", ".join(str(place + 1) for place in found.unsteady)
+        end = "kept, for too few others are" if found.marked else "left out of times and memory"
+        yield f"pairs in which the machine was not steady: {numbers}; {end}"
 
 
 def folded(found: Alternation) -> Iterator[str]:

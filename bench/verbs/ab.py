@@ -114,7 +114,6 @@ def judged(plan: "Plan", say: Console) -> "Alternation":
             complain("E-SIDE", failure.what, failure.lines)
             raise typer.Exit(Exit.NOT_ALL_OK) from failure
         except Stopped:
-            say.print()  # the line of the run that was stopped
             err.print(Text(plain(f"stopped; the same command with --out {plan.folder} goes on")))
             raise
         turns.clear(plan)
@@ -141,12 +140,14 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
 
     progress = Progress(plan.num_pairs * 2, say)
     sides = Sided([], [])
-    for done in turns.take(plan, progress.begin):
-        run = turns.read_run(plan, done.turn)
-        getattr(sides, done.turn.side).append(run)
-        progress.end(done, run)
-        if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
-            break
+    with progress:
+        for done in turns.take(plan, progress.begin):
+            run = turns.read_run(plan, done.turn)
+            getattr(sides, done.turn.side).append(run)
+            progress.end(done, run)
+            if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
+                say.print(Text("the two sides differ in what they train: no further runs"))
+                break
     return sides
 
 
@@ -156,10 +157,19 @@ class Progress:
     def __init__(self, total: int, say: Console) -> None:
         self._total, self._say = total, say
         self._seconds: list[float] = []
+        self._is_open = False
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_open:
+            self._say.print()
 
     def begin(self, turn: "Turn", number: int) -> None:
         """The first half of a line. Nothing moves while cells are timed, on no terminal."""
         self._say.print(Text(self._head(turn, number)), end="")
+        self._is_open = True
 
     def end(self, done: "Done", run: "Digest") -> None:
         """The rest of it."""
@@ -174,6 +184,7 @@ class Progress:
         told += ["unsteady"] if run.unstable else []
         told += [f"about {clock_text(left)} left"] if left else []
         self._say.print(Text(", ".join(told)))
+        self._is_open = False
 
     def _head(self, turn: "Turn", number: int) -> str:
         return f"[{number:>{len(str(self._total))}}/{self._total}] {turn.name}  "
@@ -231,6 +242,7 @@ def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
             name for name, side in zip(content.header, content.align, strict=True) if side == "r"
         ]
         made = views.table(*content.header, numbers=numbers)
+        made.columns[0].overflow = "fold"  # a cell without the end of its name could be another
         for row in content.rows:
             views.add(made, *map(formats.text_of, row))
         out.print(made)

@@ -13,7 +13,14 @@ import pytest
 from scipy import stats
 
 from bench.analysis.paired import Floats
-from bench.analysis.turns import ALPHA, COMMON_ALPHA, judge, nearest_median, parted
+from bench.analysis.turns import (
+    ALPHA,
+    judge,
+    judge_cells,
+    judge_common,
+    nearest_median,
+    parted,
+)
 
 SEEDS = 3
 
@@ -49,13 +56,12 @@ def found(
     for _ in range(sittings):
         old_HP, new_HP = (runs(draw, pairs, cells, drift) for _ in range(2))
         split = parted(new_HP + change_P - old_HP)
-        words = [t.word for t in judge(split.own_HP, np.full(cells, 0.05), split.alpha)]
+        words = [one.word for one in judge_cells(split, np.full(cells, 0.05))]
         named += all(words[place] == "regressed" for place in slower)
         rest = [word for place, word in enumerate(words) if place not in slower]
         others += "regressed" in rest or (bool(slower) and "improved" in rest)
         if split.common_H is not None:
-            (one,) = judge(split.common_H[:, None], np.array([0.05]), COMMON_ALPHA)
-            together += one.word == "regressed"
+            together += judge_common(split.common_H, 0.05).word == "regressed"
     return Found(named / sittings, others / sittings, together / sittings)
 
 
@@ -138,6 +144,15 @@ def test_a_floor_of_its_own_lets_a_change_pass() -> None:
     assert judge(ratios_HP, np.array([0.15]), ALPHA)[0].word == "pass"
 
 
+def test_two_cells_that_drift_alike_lend_each_other_no_certainty() -> None:
+    drift_H = np.array([0.10, 0.18, 0.05])
+    pair, _ = judge_cells(parted(np.stack([drift_H, drift_H], axis=1)), np.full(2, 0.05))
+    assert pair.p_adjusted == pytest.approx(
+        stats.ttest_1samp(drift_H, 0, alternative="greater").pvalue
+    )
+    assert pair.word == "inconclusive"
+
+
 def test_what_is_common_is_taken_off_and_kept() -> None:
     own_P = np.array([0.0, 0.0, 0.3])
     common_H = np.array([0.1, -0.2, 0.05, 0.0])
@@ -151,7 +166,6 @@ def test_two_cells_have_nothing_in_common_that_could_be_told() -> None:
     ratios_HP = np.array([[0.1, 0.2], [0.1, 0.2], [0.3, 0.1]])
     split = parted(ratios_HP)
     assert split.common_H is None
-    assert split.alpha == COMMON_ALPHA
     assert np.array_equal(split.own_HP, ratios_HP)
 
 
@@ -165,6 +179,7 @@ def test_cells_and_pairs_without_a_time_disturb_no_other() -> None:
     expected = [[0, 0, 0.3, nan], [0, 0, 0.3, nan], [nan, 0, 0.3, 0]]
     assert split.own_HP == pytest.approx(np.array(expected), nan_ok=True)
     assert parted(np.full((3, 4), nan)).common_H is None
+    assert parted(np.zeros((2, 4))).common_H is None  # two pairs judge nothing
 
 
 @pytest.mark.parametrize(
