@@ -16,6 +16,7 @@ import pytest
 from bench import store
 from tests import command
 from tests.analysis import sides
+from tests.analysis.test_stability import calibration as calibrated
 from tests.command import ROOT
 from tests.spoken import Bench, spoken_by
 
@@ -234,6 +235,21 @@ def test_a_comparison_as_json_and_markdown(bench: Bench, here: Path) -> None:
     text = bench("ab", "old", "new-slower", *ASKED, "--format", "markdown").out
     assert "| vit_b_16 · feature_extraction | train time | regressed |" in text
     assert (here / "out/comparison.md").read_text() == text
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--fail-on", "unstable"), 3)])
+def test_an_unsteady_machine_is_told_and_fails_where_that_is_asked_for(
+    bench: Bench, here: Path, options: tuple[str, ...], code: int
+) -> None:
+    for path in (here / "same").glob("*/run.json"):
+        content = json.loads(path.read_text())
+        ends = [calibrated(loop_seconds=loop).model_dump() for loop in (0.02, 0.03)]
+        content["sittings"] = [{"start": ends[0], "end": ends[1]}]
+        path.write_text(json.dumps(content))
+    said = bench("ab", "old", "new-same", *ASKED, *options)
+    assert said.code == code
+    assert "[2/6] new-1  18 of 18 cells ok, 0 s, unsteady, " in said.out
+    assert "3 pairs of runs, the machine not steady: no regression" in said.out
 
 
 def test_hostile_names_of_sides_stay_text(bench: Bench, here: Path) -> None:

@@ -10,6 +10,12 @@ That part is code here: the runs took turns, so a machine that drifts makes it u
 slower. What is common to the pairs is the median cell; of an even number every value between the
 two in the middle is a median, and the one nearest to no change is taken, so that of two changed
 cells in four the two that changed are named.
+
+Simulated with 1 % of noise within a run and 1 % for each cell and run (tests/analysis/test_turns):
+five pairs of 6 or 24 cells raise a false alarm in less than 2 of 100 sittings and find one cell
+that is 10 % slower in all, even where the machine drifts by 5 % from run to run. What drift hides
+is a change of all cells: 10 % are found in 99 of 100 where it is 2 %, in 57 where it is 5 % (three
+pairs: in 70 and 24; seven: in all and 80).
 """
 
 import math
@@ -61,9 +67,10 @@ class Parted(NamedTuple):
 
 
 def parted(ratios_HP: Floats) -> Parted:
-    """What is of each cell, and what is of all; NaN is unknown, and pairs without a cell are left.
+    """What is of each cell, and what is of all; NaN is unknown.
 
-    The common part of a pair is what moves its cells away from their means over the pairs.
+    Pairs without any cell are left out. The common part of a pair is what moves its cells away
+    from their means over the pairs.
     """
     is_known_HP = ~np.isnan(ratios_HP)
     within_HP = ratios_HP[:, is_known_HP.any(axis=0)][is_known_HP.any(axis=1)]
