@@ -47,7 +47,7 @@ def found(
     slower: Collection[int] = (),
     common: float = 0.0,
     pairs: int = 5,
-    sittings: int = 400,
+    sittings: int = 150,
 ) -> Found:
     """With these cells a tenth slower, and all cells by `common`."""
     draw = np.random.default_rng(cells)
@@ -68,7 +68,7 @@ def found(
 @pytest.mark.parametrize("cells", [1, 2, 6, 24])
 @pytest.mark.parametrize("drift", [0.0, 0.02, 0.05])
 def test_the_same_code_raises_hardly_an_alarm(cells: int, drift: float) -> None:
-    told = found(cells, drift, sittings=800)
+    told = found(cells, drift, sittings=300)
     assert told.others + told.common <= 0.02
 
 
