@@ -47,6 +47,10 @@ UNSEEN = 0.15
 """Where a change so far above the floor could have gone unseen, a small one seen is no pass."""
 
 
+NOISE = "within the noise of the pairs"
+WITH_COMMON = "together with what all cells have in common"
+
+
 class Turn(NamedTuple):
     """The judgement of one cell; changes are relative, over `num_pairs` pairs."""
 
@@ -90,14 +94,33 @@ def nearest_median(values_P: Floats) -> float:
 
 
 def judge_cells(split: Parted, floors_P: Floats) -> list[Turn]:
-    """A judgement for each cell; floors are relative changes."""
-    if split.common_H is not None:
-        return judge(split.own_HP, floors_P, ALPHA)
-    # The drift is in each of them: one tells nothing of the variance of the other.
-    alpha = COMMON_ALPHA / max(1, len(floors_P))
-    columns = np.split(split.own_HP, len(floors_P), axis=1) if len(floors_P) else []
+    """A judgement for each cell; floors are relative changes.
+
+    Among few cells of much noise the common part is as uncertain as they are. So a cell that is
+    slower than the others by the floor, but not surely so, counts where it is surely slower
+    together with what all have in common; it is told so then.
+    """
+    if split.common_H is None:
+        return _judge_each(split.own_HP, floors_P)
+    wholes = _judge_each(split.own_HP + split.common_H[:, None], floors_P)
     return [
-        judge(column, floors_P[place : place + 1], alpha)[0] for place, column in enumerate(columns)
+        whole._replace(reason=WITH_COMMON)
+        if own.reason == NOISE and whole.word == "regressed"
+        else own
+        for own, whole in zip(judge(split.own_HP, floors_P, ALPHA), wholes, strict=True)
+    ]
+
+
+def _judge_each(ratios_HP: Floats, floors_P: Floats) -> list[Turn]:
+    """Each cell by its own variance, for the drift is in all: one tells nothing of another's."""
+    count = len(floors_P)
+    found = [
+        judge(ratios_HP[:, [place]], floors_P[[place]], COMMON_ALPHA / count)[0]
+        for place in range(count)
+    ]
+    return [
+        one if one.p_adjusted is None else one._replace(p_adjusted=min(1, count * one.p_adjusted))
+        for one in found
     ]
 
 
@@ -174,7 +197,7 @@ def _judged(
     if better < alpha and mean <= -floor:
         return made._replace(word="improved")
     if mean >= floor:
-        return made._replace(word="inconclusive", reason="within the noise of the pairs")
+        return made._replace(word="inconclusive", reason=NOISE)
     if visible - floor > math.log1p(UNSEEN):
         return made._replace(
             word="inconclusive", reason="a change that matters could have gone unseen"

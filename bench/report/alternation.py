@@ -10,7 +10,10 @@ from bench.report import formats, units, verdicts
 from bench.report.formats import Table
 from bench.report.verdicts import SAID, TITLES, Sides, alike
 
-PARTED = "changes of a cell's train time are those beyond what all cells have in common"
+PARTED = (
+    "changes of a cell's train time are those beyond what all cells have in common, but where "
+    "another is said"
+)
 
 
 def headline(found: Alternation, sides: Sides) -> str:
