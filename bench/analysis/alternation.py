@@ -285,7 +285,7 @@ def _verdict(names: tuple[str, str], metric: Judged, turn: Turn) -> Verdict:
     reasons = [turn.reason]
     if turn.interval:
         low, high = (f"{100 * share:+.1f}" for share in turn.interval)
-        reasons.append(f"{low} to {high} % (95 %, {turn.num_pairs} pairs)")
+        reasons.append(f"{low} to {high} %, n = {turn.num_pairs}")
     return Verdict(
         *names,
         metric,

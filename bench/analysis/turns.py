@@ -47,8 +47,8 @@ UNSEEN = 0.15
 """Where a change so far above the floor could have gone unseen, a small one seen is no pass."""
 
 
-NOISE = "within the noise of the pairs"
-WITH_COMMON = "together with what all cells have in common"
+NOISE = "within the noise"
+WITH_COMMON = "with what all have in common"
 
 
 class Turn(NamedTuple):
@@ -199,9 +199,7 @@ def _judged(
     if mean >= floor:
         return made._replace(word="inconclusive", reason=NOISE)
     if visible - floor > math.log1p(UNSEEN):
-        return made._replace(
-            word="inconclusive", reason="a change that matters could have gone unseen"
-        )
+        return made._replace(word="inconclusive", reason="too noisy to tell")
     return made
 
 

@@ -10,9 +10,9 @@ from bench.report import formats, units, verdicts
 from bench.report.formats import Table
 from bench.report.verdicts import SAID, TITLES, Sides, alike
 
+MEANS = "changes are means over n pairs with their 95 % intervals"
 PARTED = (
-    "changes of a cell's train time are those beyond what all cells have in common, but where "
-    "another is said"
+    "of a cell's train time, beyond what all cells have in common, but where Why says otherwise"
 )
 
 
@@ -49,7 +49,7 @@ def remarks(found: Alternation) -> list[str]:
         *pairs_told(found),
         *found.comparison.notes,
         *folded(found),
-        *([PARTED] if found.parted else []),
+        f"{MEANS}; {PARTED}" if found.parted else MEANS,
         *seen(found),
     ]
 

@@ -242,7 +242,9 @@ def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
             name for name, side in zip(content.header, content.align, strict=True) if side == "r"
         ]
         made = views.table(*content.header, numbers=numbers)
-        made.columns[0].overflow = "fold"  # a cell without the end of its name could be another
+        for column in made.columns:
+            column.overflow = "fold"  # a cell without the end of its name could be another
+        made.columns[2].no_wrap = True
         for row in content.rows:
             views.add(made, *map(formats.text_of, row))
         out.print(made)

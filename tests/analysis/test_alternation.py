@@ -74,7 +74,7 @@ def test_a_slower_cell_is_named_by_its_change_and_medians() -> None:
     assert one.baseline == median(
         median(seed.train_seconds or 0 for seed in run.rows[4].seeds) for run in olds
     )
-    assert re.fullmatch(r"\+1\d\.\d to \+2\d\.\d % \(95 %, 5 pairs\)", one.reason)
+    assert re.fullmatch(r"\+1\d\.\d to \+2\d\.\d %, n = 5", one.reason)
     assert outcomes(found.comparison) == {"regressed"}
 
 
@@ -103,7 +103,7 @@ def test_a_cell_that_fails_in_one_run_of_five_is_told() -> None:
     found = judged(news)
     assert not_passed(found) == [(*SLOW, "cell", "failed")]
     assert of(found, "cell").reason == "seed 1 diverged, in run 3 of 5"
-    assert of(found, "train_seconds").reason.endswith(" 4 pairs)")
+    assert of(found, "train_seconds").reason.endswith(" %, n = 4")
     assert outcomes(found.comparison) == {"failed"}
     assert outcomes(judged(new_runs(sides.broken("failed"))).comparison) == {"failed"}
 

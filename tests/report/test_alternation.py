@@ -36,7 +36,7 @@ def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     ((name, metric, word, before, after, change, _, why),) = table(news(made())).rows
     assert (name, metric, word, before, after) == ("all cells", "train time", "pass", "-", "-")
     assert str(change).endswith(" %")
-    assert str(why).endswith(" % (95 %, 4 pairs)")
+    assert str(why).endswith(" %, n = 4")
     shown = table(news(made(1.2, cells=tuple(range(6)))))
     assert shown.header[3:5] == ("Old", "New")
     assert [row[:3] for row in shown.rows] == [("all cells", "train time", "regressed")]
@@ -68,5 +68,5 @@ def test_markdown_has_the_headline_the_table_and_the_remarks() -> None:
     lines = markdown(made(1.2), SIDES).splitlines()
     assert lines[0].startswith("### new against old, 4 pairs of runs: worse")
     assert lines[4].startswith("| vit_b_16 · feature_extraction | train time | regressed |")
-    assert lines[-2].startswith("- changes of a cell's train time")
+    assert lines[-2].startswith("- changes are means over n pairs with their 95 % intervals; ")
     assert lines[-1].startswith("- smallest changes for the worse that could be seen: test score")
