@@ -13,6 +13,7 @@ from types import FrameType
 
 import typer
 
+from bench.verbs.ab import ab
 from bench.verbs.baseline import baseline
 from bench.verbs.compare import compare
 from bench.verbs.doctor import doctor
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, list_, inspect, report, export, predict, compare, history, doctor):
+for verb in (run, list_, inspect, report, export, predict, compare, ab, history, doctor):
     app.command(verb.__name__.rstrip("_"))(verb)
 app.add_typer(baseline, name="baseline")
 

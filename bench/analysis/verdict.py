@@ -60,8 +60,8 @@ class Verdict(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Architecture and strategy."""
-        return f"{self.architecture} · {self.strategy}"
+        """Architecture and strategy; the one alone where the other is empty."""
+        return " · ".join(filter(None, (self.architecture, self.strategy)))
 
 
 class Shift(NamedTuple):

@@ -36,6 +36,7 @@ UNDONE: Mapping[str, str] = {
     "export": "nothing was exported",
     "predict": "nothing was predicted",
     "compare": "nothing was compared",
+    "ab": "nothing was compared",
     "history": "nothing was shown",
     "baseline": "nothing was accepted or shown",
 }

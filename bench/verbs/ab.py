@@ -1,0 +1,252 @@
+"""`bench ab`: whether one code of bench is worse than another, where there is no history."""
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from bench.terminal import clock_text, plain
+from bench.verbs.compare import CODES, asked
+from bench.verbs.consoles import err, out
+from bench.verbs.exits import Exit, InputError, complain
+from bench.verbs.options import Offline
+
+if TYPE_CHECKING:
+    from bench.analysis.alternation import Alternation, Sided
+    from bench.analysis.digest import Digest
+    from bench.analysis.verdict import Outcome
+    from bench.report.verdicts import Sides
+    from bench.verbs.turns import Done, Plan, Turn
+
+
+class Told(StrEnum):
+    """How it is told."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+SIDE = "Checkout of bench: a folder that holds bench/__main__.py, or a git revision."
+
+
+def ab(
+    old: Annotated[str, typer.Argument(metavar="OLD", help=SIDE)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help=SIDE)],
+    suite: Annotated[Path, typer.Option(help="Suite file that both sides run.")],
+    pairs: Annotated[int, typer.Option(min=3, max=99, help="Runs of each side.")] = 5,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the runs; an unfinished comparison in it goes on."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Folder of your own images, in place of the suite's [dataset]."),
+    ] = None,
+    offline: Offline = False,
+    form: Annotated[Told, typer.Option("--format", help="How it is told.")] = Told.TABLE,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="LIST",
+            help="Instead of all but inconclusive and unstable: regressed, failed, missing, "
+            "refused, unstable, inconclusive, with commas between them.",
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print what passed as well.")] = False,
+) -> None:
+    """Compare two checkouts of bench by runs of a suite that take turns: old new new old ...
+
+    Exit code 4: the new code is worse. 3: not one task, not everything there, or nothing judged.
+    """
+    from bench.verbs import checkouts, turns
+
+    failing = failing_of(fail_on)
+    if not suite.is_file():
+        raise InputError([f"{suite}: is not there; name a suite file with --suite"])
+    place = folder or new_folder(suite)
+    turns.check_folder(place)
+    options = ["--device", device, *(["--dataset", dataset] if dataset else [])]
+    options += ["--offline"] if offline else []
+    with tempfile.TemporaryDirectory(prefix="bench-ab-") as copies:
+        sides = {
+            name: checkouts.check_out(given, Path(copies, name))
+            for name, given in (("old", old), ("new", new))
+        }
+        plan = turns.Plan(place, sides, suite, tuple(options), pairs)
+        found = judged(plan, out if form is Told.TABLE else err)
+    tell(found, plan, form, everything=everything)
+    raise typer.Exit(exit_code(found, failing))
+
+
+def new_folder(suite: Path) -> Path:
+    """A fresh name, too deep below the results for its runs to count as past ones."""
+    from bench import store
+
+    fresh = store.new_folder(Path("results"), suite.stem)
+    return fresh.with_name(f"ab-{fresh.name}")
+
+
+# ---- the runs -------------------------------------------------------------------------------
+
+
+def judged(plan: "Plan", say: Console) -> "Alternation":
+    """Run what is not there yet, and judge. Raises typer.Exit where a side fails."""
+    from bench import store
+    from bench.analysis.alternation import alternation
+    from bench.running.local import Stopped
+    from bench.verbs import checkouts, turns
+
+    for name, side in plan.sides.items():
+        checkouts.check_runs(side, checkouts.environment(side, turns.cache(plan, name)))
+    first_lines(plan, say)
+    with store.locked(plan.folder):
+        turns.begin(plan)
+        try:
+            sides = run_all(plan, say)
+        except turns.SideFailed as failure:
+            complain("E-SIDE", failure.what, failure.lines)
+            raise typer.Exit(Exit.NOT_ALL_OK) from failure
+        except Stopped:
+            err.print(Text(plain(f"stopped; the same command with --out {plan.folder} goes on")))
+            raise
+        turns.clear(plan)
+    try:
+        return alternation(sides)
+    except ValueError as error:
+        raise store.FolderError(f"{plan.folder}: {error}") from error
+
+
+def first_lines(plan: "Plan", say: Console) -> None:
+    """What is compared with what, and where it lies."""
+    say.print(Text(plain(f"bench ab {plan.suite} · {plan.num_pairs} pairs of runs"), style="bold"))
+    for name, side in plan.sides.items():
+        say.print(Text(plain(f"{name}: {side.name}")))
+    if len({side.sha256 for side in plan.sides.values()}) == 1:
+        say.print(Text("both are the same code: whatever differs is noise"))
+    say.print(Text(plain(f"runs: {plan.folder}")))
+
+
+def run_all(plan: "Plan", say: Console) -> "Sided":
+    """The runs of both sides; of the first pair only, where they turn out to be of two tasks."""
+    from bench.analysis.alternation import Sided, one_task
+    from bench.verbs import turns
+
+    progress = Progress(plan.num_pairs * 2, say)
+    sides = Sided([], [])
+    with progress:
+        for done in turns.take(plan, progress.begin):
+            run = turns.read_run(plan, done.turn)
+            getattr(sides, done.turn.side).append(run)
+            progress.end(done, run)
+            if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
+                say.print(Text("the two sides differ in what they train: no further runs"))
+                break
+    return sides
+
+
+class Progress:
+    """A line for each run: begun when it begins, ended when it ends."""
+
+    def __init__(self, total: int, say: Console) -> None:
+        self._total, self._say = total, say
+        self._seconds: list[float] = []
+        self._is_open = False
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_open:
+            self._say.print()
+
+    def begin(self, turn: "Turn", number: int) -> None:
+        """The first half of a line. Nothing moves while cells are timed, on no terminal."""
+        self._say.print(Text(self._head(turn, number)), end="")
+        self._is_open = True
+
+    def end(self, done: "Done", run: "Digest") -> None:
+        """The rest of it."""
+        cells = [seed for row in run.rows for seed in row.seeds]
+        ok = f"{sum(seed.status == 'ok' for seed in cells)} of {len(cells)} cells ok"
+        if done.seconds is None:
+            self._say.print(Text(f"{self._head(done.turn, done.number)}{ok}, done before"))
+            return
+        self._seconds.append(done.seconds)
+        left = (self._total - done.number) * sum(self._seconds) / len(self._seconds)
+        told = [ok, clock_text(done.seconds)]
+        told += ["unsteady"] if run.unstable else []
+        told += [f"about {clock_text(left)} left"] if left else []
+        self._say.print(Text(", ".join(told)))
+        self._is_open = False
+
+    def _head(self, turn: "Turn", number: int) -> str:
+        return f"[{number:>{len(str(self._total))}}/{self._total}] {turn.name}  "
+
+
+# ---- how it ends ----------------------------------------------------------------------------
+
+
+def failing_of(fail_on: str | None) -> "set[Outcome]":
+    """What does not end well. Raises InputError.
+
+    An unsteady machine does not by itself: it makes the intervals over the pairs wide, and what
+    could go unseen in them is inconclusive.
+    """
+    return asked(None) - {"unstable"} if fail_on is None else asked(fail_on)
+
+
+def exit_code(found: "Alternation", failing: "set[Outcome]") -> Exit:
+    """The worst of what is there and does not end well."""
+    from bench.report.alternation import outcomes
+
+    return max((CODES[name] for name in outcomes(found) & failing), default=Exit.OK)
+
+
+def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:
+    """Print it, and leave it beside the runs. Raises FolderError."""
+    from bench import store
+    from bench.report import alternation
+    from bench.report.verdicts import Sides
+
+    sides = Sides(*(plan.sides[name].name for name in ("old", "new")))
+    texts = {
+        Told.MARKDOWN: alternation.markdown(found, sides),
+        Told.JSON: alternation.as_json(found, sides),
+    }
+    for name, text in zip(("comparison.md", "comparison.json"), texts.values(), strict=True):
+        store.write_text(plan.folder / name, text)
+    if form in texts:
+        out.print(Text(texts[form]), soft_wrap=True, end="")
+    else:
+        show(found, sides, everything=everything)
+
+
+def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
+    """The headline, the table, and what must be known beside it."""
+    from bench import views
+    from bench.analysis.verdict import in_order
+    from bench.report import alternation, formats
+
+    out.print(Text(plain(alternation.headline(found, sides)), style="bold"))
+    verdicts = in_order(found.comparison.verdicts) if everything else alternation.news(found)
+    content = alternation.table(verdicts)
+    if content.rows:
+        numbers = [
+            name for name, side in zip(content.header, content.align, strict=True) if side == "r"
+        ]
+        made = views.table(*content.header, numbers=numbers)
+        for column in made.columns:
+            column.overflow = "fold"  # a cell without the end of its name could be another
+        made.columns[2].no_wrap = True
+        for row in content.rows:
+            views.add(made, *map(formats.text_of, row))
+        out.print(made)
+    for line in alternation.remarks(found):
+        out.print(Text(plain(line)))
