@@ -19,7 +19,7 @@ import numpy as np
 from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
-from bench.analysis.stability import changes
+from bench.analysis.stability import change_of, changes
 from bench.analysis.verdict import Shift, Word
 from bench.schema.machine import Calibration
 
@@ -160,7 +160,7 @@ def slowdown(before: Calibration | None, after: Calibration | None) -> float | N
     if before is None or after is None:
         return None
     found = changes(before, after)
-    return -float(np.median(np.log1p(list(found.values())))) if found else None
+    return -math.log1p(change_of(found)) if found else None
 
 
 def logarithms(values: Sequence[float | None]) -> Floats:

@@ -230,23 +230,11 @@ def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) ->
 
 def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
     """The headline, the table, and what must be known beside it."""
-    from bench import views
     from bench.analysis.verdict import in_order
-    from bench.report import alternation, formats
+    from bench.report import alternation
+    from bench.verbs import verdicts
 
-    out.print(Text(plain(alternation.headline(found, sides)), style="bold"))
-    verdicts = in_order(found.comparison.verdicts) if everything else alternation.news(found)
-    content = alternation.table(verdicts)
-    if content.rows:
-        numbers = [
-            name for name, side in zip(content.header, content.align, strict=True) if side == "r"
-        ]
-        made = views.table(*content.header, numbers=numbers)
-        for column in made.columns:
-            column.overflow = "fold"  # a cell without the end of its name could be another
-        made.columns[2].no_wrap = True
-        for row in content.rows:
-            views.add(made, *map(formats.text_of, row))
-        out.print(made)
-    for line in alternation.remarks(found):
-        out.print(Text(plain(line)))
+    told = in_order(found.comparison.verdicts) if everything else alternation.news(found)
+    verdicts.say(
+        alternation.headline(found, sides), alternation.table(told), alternation.remarks(found)
+    )

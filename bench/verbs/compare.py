@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 import typer
 from rich.text import Text
 
-from bench.terminal import plain, status
+from bench.terminal import status
 from bench.verbs.consoles import out
 from bench.verbs.exits import Exit, InputError
 from bench.verbs.options import Offline
@@ -236,22 +236,9 @@ def text_of(found: "Comparison", sides: "Sides", form: Form) -> str:
 
 def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
     """The headline, the table, and what must be known beside it."""
-    from bench import views
     from bench.analysis.verdict import in_order
-    from bench.report import formats, verdicts
+    from bench.report import verdicts
+    from bench.verbs.verdicts import say
 
-    out.print(Text(plain(verdicts.headline(found, sides)), style="bold"))
-    shown = in_order(found.verdicts) if everything else verdicts.news(found)
-    content = verdicts.table(shown)
-    if content.rows:
-        numbers = [
-            name for name, side in zip(content.header, content.align, strict=True) if side == "r"
-        ]
-        made = views.table(*content.header, numbers=numbers)
-        made.columns[content.header.index("Verdict")].no_wrap = True
-        made.columns[content.header.index("Cell")].overflow = "fold"  # a name is never cut off
-        for row in content.rows:
-            views.add(made, *map(formats.text_of, row))
-        out.print(made)
-    for line in verdicts.remarks(found):
-        out.print(Text(plain(line)))
+    told = in_order(found.verdicts) if everything else verdicts.news(found)
+    say(verdicts.headline(found, sides), verdicts.table(told), verdicts.remarks(found))

@@ -33,12 +33,15 @@ def test_the_headline_names_the_sides_and_the_number_of_pairs() -> None:
 
 def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     assert [one.name for one in news(made())] == ["all cells"]
-    ((name, metric, word, before, after, change, _, why),) = table(news(made())).rows
-    assert (name, metric, word, before, after) == ("all cells", "train time", "pass", "-", "-")
+    only = table(news(made()))
+    assert only.header == ("Cell", "Metric", "Verdict", "Change", "Visible", "Why")
+    ((*names, change, _, why),) = only.rows
+    assert names == ["all cells", "train time", "pass"]
     assert str(change).endswith(" %")
     assert str(why).endswith(" %, n = 4")
-    shown = table(news(made(1.2, cells=tuple(range(6)))))
-    assert shown.header[3:5] == ("Old", "New")
+    slow = made(1.2, cells=tuple(range(6)))
+    assert table(slow.comparison.verdicts).header[3:5] == ("Old", "New")
+    shown = table(news(slow))
     assert [row[:3] for row in shown.rows] == [("all cells", "train time", "regressed")]
 
 
