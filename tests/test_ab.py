@@ -17,6 +17,7 @@ import pytest
 from bench import store
 from tests import command
 from tests.analysis import sides
+from tests.analysis.test_stability import SLOWER
 from tests.analysis.test_stability import calibration as calibrated
 from tests.command import ROOT
 from tests.spoken import Bench, spoken_by
@@ -245,7 +246,7 @@ def test_an_unsteady_machine_is_told_and_fails_where_that_is_asked_for(
 ) -> None:
     for path in (here / "same").glob("*/run.json"):
         content = json.loads(path.read_text())
-        ends = [calibrated(loop_seconds=loop).model_dump() for loop in (0.02, 0.03)]
+        ends = [calibrated(**changed).model_dump() for changed in ({}, SLOWER)]
         content["sittings"] = [{"start": ends[0], "end": ends[1]}]
         path.write_text(json.dumps(content))
     said = bench("ab", "old", "new-same", *ASKED, *options)

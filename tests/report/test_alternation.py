@@ -40,7 +40,7 @@ def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     assert str(change).endswith(" %")
     assert str(why).endswith(" %, n = 4")
     slow = made(1.2, cells=tuple(range(6)))
-    assert table(slow.comparison.verdicts).header[3:5] == ("Old", "New")
+    assert table(list(slow.comparison.verdicts)).header[3:5] == ("Old", "New")
     shown = table(news(slow))
     assert [row[:3] for row in shown.rows] == [("all cells", "train time", "regressed")]
 

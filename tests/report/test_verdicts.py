@@ -1,6 +1,7 @@
 """What is said of a comparison, by whole sentences."""
 
 import json
+from collections.abc import Sequence
 
 from bench.analysis.compare import compare
 from bench.analysis.verdict import Again, Comparison, Elsewhere, Second, Shift, Verdict
@@ -32,17 +33,27 @@ def test_the_table_has_the_worst_first_and_leaves_out_what_passed() -> None:
     assert [row[2] for row in shown] == ["regressed", "inconclusive", "improved"]
 
 
+def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    """The rows of the table, by its columns."""
+    made = table(verdicts)
+    return [dict(zip(made.header, map(str, row), strict=True)) for row in made.rows]
+
+
 def test_numbers_have_their_units() -> None:
     found = compare(digested(7), digested(20, sides.slower(1.2), cells=[4]), PAST)
-    ((name, metric, word, before, after, change, visible, why),) = table(news(found)).rows
-    assert (name, metric, word, why) == (
-        *("vit_b_16 · feature_extraction", "train time", "regressed"),
-        "",
-    )
-    assert str(before).endswith(" s")
-    assert str(after).endswith(" s")
-    assert 15 < float(str(change).removesuffix(" %")) < 25
-    assert 5 < float(str(visible).removesuffix(" %")) < 10
+    (row,) = rows(news(found))
+    assert list(row) == ["Cell", "Metric", "Verdict", "Baseline", "Candidate", "Change"]
+    cell = ["vit_b_16 · feature_extraction", "train time", "regressed"]
+    assert list(row.values())[:3] == cell
+    assert row["Baseline"].endswith(" s")
+    assert row["Candidate"].endswith(" s")
+    assert 15 < float(row["Change"].removesuffix(" %")) < 25
+    (seen,) = (one for one in rows(found.verdicts) if list(one.values())[:3] == cell)
+    assert (seen["Visible"], seen["Why"]) == ("-", "")  # which other rows have
+    times = [one for one in rows(found.verdicts) if one["Metric"] == "train time"]
+    others = [one for one in times if one["Verdict"] == "pass"]
+    assert len(others) == 5
+    assert all(5 < float(one["Visible"].removesuffix(" %")) < 10 for one in others)
 
 
 def test_what_many_cells_share_is_one_sentence() -> None:
@@ -66,8 +77,8 @@ def test_what_a_second_run_showed_is_said_beside_the_first() -> None:
     base = Verdict("a", "s", "train_seconds", "regressed", change=0.2)
     shown = [Second("seen", 0.18), Second("unseen", -0.01), Second("untold", why="seed 1 failed")]
     told = [base._replace(second=one) for one in shown]
-    assert [row[5] for row in table(told).rows] == ["+20.0 %"] * 3
-    assert [row[7] for row in table(told).rows] == [
+    assert [row["Change"] for row in rows(told)] == ["+20.0 %"] * 3
+    assert [row["Why"] for row in rows(told)] == [
         "seen again (+18.0 %)",
         "not seen again (-1.0 %)",
         "a second run could not tell: seed 1 failed",
