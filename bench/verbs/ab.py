@@ -232,9 +232,7 @@ def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
     """The headline, the table, and what must be known beside it."""
     from bench.analysis.verdict import in_order
     from bench.report import alternation
-    from bench.verbs import verdicts
+    from bench.verbs.tables import say
 
     told = in_order(found.comparison.verdicts) if everything else alternation.news(found)
-    verdicts.say(
-        alternation.headline(found, sides), alternation.table(told), alternation.remarks(found)
-    )
+    say(alternation.headline(found, sides), alternation.table(told), alternation.remarks(found))

@@ -238,7 +238,7 @@ def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
     """The headline, the table, and what must be known beside it."""
     from bench.analysis.verdict import in_order
     from bench.report import verdicts
-    from bench.verbs.verdicts import say
+    from bench.verbs.tables import say
 
     told = in_order(found.verdicts) if everything else verdicts.news(found)
     say(verdicts.headline(found, sides), verdicts.table(told), verdicts.remarks(found))

@@ -99,7 +99,8 @@ def show(found: "Histories", reading: "Reading") -> None:
     """The headline, what changed, the cells with news first, and what limits it."""
     from bench import views
     from bench.analysis.news import news
-    from bench.report import formats, histories
+    from bench.report import histories
+    from bench.verbs.tables import table
 
     out.print(Text(plain(histories.headline(found)), style="bold"))
     changes = news(found)
@@ -108,14 +109,7 @@ def show(found: "Histories", reading: "Reading") -> None:
         out.print(*views.prose([what, f"  {why}"]), sep="\n")
     if len(changes) > MOST_NEWS:
         out.print(Text(f"and {len(changes) - MOST_NEWS} older changes"))
-    content = histories.table(found.cells[:MOST_CELLS], found)
-    numbers = [
-        name for name, side in zip(content.header, content.align, strict=True) if side == "r"
-    ]
-    made = views.table(*content.header, numbers=numbers)
-    for row in content.rows:
-        views.add(made, *map(formats.text_of, row))
-    out.print(made)
+    out.print(table(histories.table(found.cells[:MOST_CELLS], found)))
     if len(found.cells) > MOST_CELLS:
         out.print(Text(f"and {len(found.cells) - MOST_CELLS} more cells"))
     for line in histories.remarks(found, reading):

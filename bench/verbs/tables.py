@@ -1,4 +1,4 @@
-"""Verdicts on the terminal."""
+"""Tables of the report on the terminal."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,28 +12,28 @@ from bench.verbs.consoles import out
 if TYPE_CHECKING:
     from bench.report import formats
 
-WORDY = ("Cell", "Why")
+WORDY = ("Cell", "Why", "Newest change")
 """Columns that may be broken where the terminal is narrow."""
 
 
-def say(headline: str, verdicts: "formats.Table", remarks: Iterable[str]) -> None:
+def say(headline: str, content: "formats.Table", remarks: Iterable[str]) -> None:
     """The headline, the table, and what must be known beside it."""
     out.print(Text(plain(headline), style="bold"))
-    if verdicts.rows:
-        out.print(table(verdicts))
+    if content.rows:
+        out.print(table(content))
     for line in remarks:
         out.print(Text(plain(line)))
 
 
-def table(verdicts: "formats.Table") -> Table:
+def table(content: "formats.Table") -> Table:
     """The table with its numbers whole, and no name cut off: it could be that of another cell."""
     from bench import views
     from bench.report import formats
 
-    sides = zip(verdicts.header, verdicts.align, strict=True)
-    made = views.table(*verdicts.header, numbers=[name for name, side in sides if side == "r"])
-    for column, name in zip(made.columns, verdicts.header, strict=True):
+    sides = zip(content.header, content.align, strict=True)
+    made = views.table(*content.header, numbers=[name for name, side in sides if side == "r"])
+    for column, name in zip(made.columns, content.header, strict=True):
         column.overflow, column.no_wrap = "fold", name not in WORDY
-    for row in verdicts.rows:
+    for row in content.rows:
         views.add(made, *map(formats.text_of, row))
     return made
