@@ -191,7 +191,7 @@ def read_run(folder: Path) -> Run:
         raise FolderError(f"{folder}: holds no run (run.json is not there)") from None
     except FolderError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read: {_first_line(error)}") from error
 
 
@@ -215,7 +215,7 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
         record = RECORD.validate_python(upgraded(written, path))
     except FolderError:
         raise
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if record.cell_id != cell_id or cell_id != identity.cell_id(record.cell):
         return None

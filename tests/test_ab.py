@@ -132,7 +132,7 @@ def test_the_runs_take_turns_each_with_its_own_code_and_cache(bench: Bench, here
     found = calls(here)
     names = ["old-1", "new-1", "new-2", "old-2", "old-3", "new-3"]
     assert [name for name, *_ in found] == names
-    options = ["x.toml", "--device", "cpu", "--dataset", "d", "--offline", "--out"]
+    options = ["out/suite.toml", "--device", "cpu", "--dataset", "d", "--offline", "--out"]
     assert [arguments for _, arguments, *_ in found] == [
         ["run", *options, f"out/{name}"] for name in names
     ]
@@ -142,13 +142,43 @@ def test_the_runs_take_turns_each_with_its_own_code_and_cache(bench: Bench, here
         assert not Path(file).exists(), "the copy of the code is taken away"
         assert cache == str(here / "out" / "cache" / side)
     assert {path.name for path in (here / "out").iterdir()} - {".lock"} == {
-        *names, *(f"{name}.log" for name in names), "ab.json", "comparison.md", "comparison.json",
+        *names, *(f"{name}.log" for name in names), "ab.json", "suite.toml", "comparison.md",
+        "comparison.json",
     }  # fmt: skip
 
 
 def test_another_task_is_known_after_one_pair(bench: Bench, here: Path) -> None:
     bench("ab", "old", "new-larger", *ASKED)
     assert len(calls(here)) == 2
+
+
+def test_a_later_run_of_another_task_ends_it(bench: Bench, here: Path) -> None:
+    """As where somebody changes the images meanwhile."""
+    shutil.rmtree(here / "same" / "3")
+    shutil.copytree(here / "larger" / "3", here / "same" / "3")
+    said = bench("ab", "old", "new-same", *ASKED)
+    assert said.code == 3
+    assert "new-3 trained something else than the runs before it" in said.err
+
+
+def test_the_suite_may_be_edited_meanwhile(bench: Bench, here: Path) -> None:
+    (here / "x.toml").write_text("# as it was\n")
+    assert bench("ab", "old", "new-same", *ASKED).code == 0
+    for _, arguments, *_ in calls(here):
+        assert (here / arguments[1]).read_text() == "# as it was\n"
+        assert arguments[1] == "out/suite.toml"
+
+
+@pytest.mark.parametrize("sides_", [("", "new-same"), ("old", "")])
+def test_an_empty_name_is_no_checkout(bench: Bench, here: Path, sides_: tuple[str, str]) -> None:
+    said = bench("ab", *sides_, *ASKED)
+    assert said.code == 2
+    assert "one is empty" in said.err
+
+
+def test_locks_of_editors_are_no_part_of_the_code(bench: Bench, here: Path) -> None:
+    (here / "old" / "bench" / ".#__main__.py").symlink_to("somebody@nowhere.1:2")
+    assert bench("ab", "old", "new-same", *ASKED).code == 0
 
 
 def test_a_finished_run_is_not_run_again_and_a_cut_one_is(bench: Bench, here: Path) -> None:

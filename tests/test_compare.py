@@ -254,6 +254,40 @@ def test_a_baseline_changed_by_hand_is_refused(bench: Bench, here: Path) -> None
     path.write_text(path.read_text().replace("the first", "the best"))
     said = bench("compare", path, "clean")
     assert (said.code, "changed by hand" in said.err) == (6, True)
+    listed = bench("baseline", "list")
+    assert (listed.code, "changed by hand" in listed.out) == (0, True)
+
+
+def test_a_baseline_that_cannot_be_read_is_replaced_without_its_history(
+    bench: Bench, here: Path
+) -> None:
+    bench("baseline", "accept", BASE, "--reason", "the first")
+    (path,) = (here / "results/reference").glob("*.json")
+    path.write_text("<<<<<<< HEAD")
+    shutil.rmtree(here / "results/capstone")
+    said = bench("baseline", "accept", "clean", "--reason", "anew")
+    assert (said.code, "its history is left out" in said.out) == (0, True)
+    assert "1 run of history" in said.out
+    assert bench("compare", path, "slow").code in (0, 4)
+
+
+def test_a_folder_is_no_file_for_a_comparison(bench: Bench, here: Path) -> None:
+    said = bench("compare", BASE, "clean", "--format", "json", "--out", "results")
+    assert (said.code, "results is a folder" in said.err) == (2, True)
+
+
+def test_runs_of_two_codes_are_no_past(bench: Bench, here: Path) -> None:
+    assert bench("compare", BASE, "slow").code == 4
+    (here / "results/capstone/ab.json").write_text("{}")
+    said = bench("compare", BASE, "slow")
+    assert (said.code, "1 of 5 runs" in said.out) == (0, True)
+
+
+def test_a_run_json_without_end_is_no_bug(bench: Bench, here: Path) -> None:
+    (here / "results/capstone/r0/run.json").write_text("[" * 200_000)
+    said = bench("compare", BASE, "clean")
+    assert "past runs below results that could not be read: 1" in said.out
+    assert bench("compare", "results/capstone/r0", "clean").code == 6
 
 
 def test_a_run_that_did_not_finish_is_no_baseline(bench: Bench, here: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import index, store
-from bench.analysis.point import MEANING
+from bench.verbs import past
 from bench.verbs.past import head
 from tests import records
 from tests.analysis import sides
@@ -139,7 +139,7 @@ def test_runs_that_are_gone_leave_the_history_and_the_index(bench: Bench, here: 
 
 def test_kept_text_of_another_shape_is_read_again(bench: Bench, here: Path) -> None:
     before = bench("history", "capstone").out
-    with index.opened(here / "results", MEANING) as kept:
+    with index.opened(here / "results", past.meaning()) as kept:
         kept.put("capstone/r0", head(here / "results/capstone/r0").stamp, '{"x": 1}')
     assert bench("history", "capstone").out == before
 
@@ -200,8 +200,20 @@ def test_where_no_run_can_be_read_nothing_is_shown(bench: Bench, here: Path) -> 
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     said = bench("history", "capstone")
     assert said.code == 6
-    assert "no run of capstone can be read" in said.err
+    assert "no run of capstone has finished (1 began): " in said.err
     assert "newer bench" in said.err
+
+
+def test_other_code_reads_runs_again(
+    bench: Bench, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench("history", "capstone").out
+    records_gone(here)
+    assert bench("history", "capstone").out == before
+    (here / "other").mkdir()
+    (here / "other" / "rows.py").write_text("")
+    monkeypatch.setattr(past.analysis, "__path__", [str(here / "other")])
+    assert "train time" not in bench("history", "capstone").out
 
 
 def test_where_no_run_has_finished_nothing_is_shown(bench: Bench, here: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.analysis import peaks, speed, turns
 from bench.analysis.compare import compare
-from bench.analysis.conditions import performance_differences, short
+from bench.analysis.conditions import short
 from bench.analysis.digest import Digest, RowDigest, conditions_of, cost_of
 from bench.analysis.matching import cell_verdict, count_verdict, matched
 from bench.analysis.paired import Floats
@@ -82,7 +82,7 @@ def alternation(sides: Sided) -> Alternation:
             num_past=0,
             num_needed=0,
             unstable=None,
-            notes=(*found.notes, *notes(sides, old, new)),
+            notes=tuple(notes(sides, old, new)),
         ),
         num_pairs=len(sides.old),
         judged=tuple(judged),
@@ -100,6 +100,11 @@ def one_task(old: Digest, new: Digest) -> bool:
     """Whether runs of both are worth going on with: of one task, with the same networks."""
     match = matched(old, new)
     return not match.other_task and all(count_verdict(pair).word == "pass" for pair in match.pairs)
+
+
+def same_task(one: Digest, other: Digest) -> bool:
+    """Whether two runs of one suite were asked for the same: its images could have changed."""
+    return not matched(one, other).other_task
 
 
 # ---- which pairs count ----------------------------------------------------------------------
@@ -149,14 +154,18 @@ def notes(sides: Sided, old: Digest, new: Digest) -> list[str]:
         if count := answers_differ(runs):
             cells = f"{count} cell{'' if count == 1 else 's'}"
             found.append(f"{name}: {cells} gave other answers when run again")
-    broken = sum(len(row.ok) < len(row.seeds) for run in sides.old for row in run.rows)
+        if any(row.mixed for run in runs for row in run.rows):
+            found.append(f"{name}: seeds of a cell ran in different ways")
+    broken = sum(len(row.seeds) - len(row.ok) for run in sides.old for row in run.rows)
     found += [f"old: cells without a result, over all runs: {broken}"] if broken else []
     ways = {
-        field.removeprefix("execution."): None
+        f"{path.removeprefix('execution.')}: {before[path]} and {after[path]}": None
         for pair in matched(old, new).pairs
         if pair.before.row.ok and pair.after.row.ok
-        for field in performance_differences(*pair)
-        if field.startswith("execution.")
+        for before, after in [(conditions_of(*pair.before), conditions_of(*pair.after))]
+        for path in sorted(before.keys() & after.keys())
+        if path.startswith("execution.")
+        if None not in (before[path], after[path]) and before[path] != after[path]
     }
     return found + [f"the new code runs cells in another way: {way}" for way in ways]
 

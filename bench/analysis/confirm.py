@@ -30,6 +30,7 @@ from bench.analysis.verdict import (
     Verdict,
     Word,
     of_metric,
+    outcomes,
 )
 
 
@@ -124,6 +125,11 @@ def confirmed(found: Comparison, doubted: Doubts, second: Comparison, run: str) 
         shift=_settled_shift(found.shift, second) if doubted.common else found.shift,
         again=Again(run, tuple(cells)),
     )
+
+
+def is_told(found: Comparison) -> bool:
+    """Whether the second run of a comparison could tell of all that it was made for."""
+    return "unconfirmed" not in outcomes(found)
 
 
 def _settled(one: Verdict, second: Comparison) -> Verdict:

@@ -165,7 +165,7 @@ def _marks(
 
 
 def _newness(cell: CellHistory, newest: int) -> tuple[int, bool, bool]:
-    """The newest change first, then what failed in the newest run; what is asked for no more, last.
+    """The newest change first; then what failed in the newest run; what that has not, last.
 
     What is alike stays in the order of the newest run.
     """

@@ -19,7 +19,7 @@ import numpy as np
 from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
-from bench.analysis.stability import change_of, changes
+from bench.analysis.stability import change_of
 from bench.analysis.verdict import Shift, Word
 from bench.schema.machine import Calibration
 
@@ -64,14 +64,15 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
     past_H = _common(times.past_HP - reference_P)
     candidate = float(_common((times.candidate_P - reference_P)[None])[0])
     baseline = float(_common((times.baseline_P - reference_P)[None])[0])
-    prediction = predicted(times.past_HP - past_H[:, None])
+    own_HP = times.past_HP - past_H[:, None]
+    prediction = predicted(own_HP)
     own_P = times.candidate_P - candidate
     slower_P, quicker_P = prediction.tails(own_P)
     suite = predicted(past_H[:, None])
-    judged_P = is_long(times.past_HP)
+    judged_P = is_long(own_HP)
     worse_P = adjusted(np.append(slower_P, suite.tails(np.array([candidate]))[0]))
     better_P = adjusted(quicker_P)
-    visible_P = prediction.limits(ALPHA / (count + 1))
+    visible_P = prediction.limits(ALPHA / (judged_P.sum() + 1))
     changes_P = own_P - (times.baseline_P - baseline)
     timings = []
     for place in range(count):
@@ -85,7 +86,7 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
             visible = max(visible_P[place], floor) + Z_POWER * error
             timings.append(_timing(found, floor, float(visible)))
         else:
-            num_past = int((~np.isnan(times.past_HP[:, place])).sum())
+            num_past = int((~np.isnan(own_HP[:, place])).sum())
             timings.append(_not_judged(found, num_past))
     enough = bool(judged_P.any()) and count >= FEW_CELLS
     common = float(np.median(times.candidate_P - times.baseline_P))
@@ -128,10 +129,16 @@ def _middle(past_HP: Floats, fallback_P: Floats) -> Floats:
 
 
 def _common(apart_HP: Floats) -> Floats:
-    """What the cells of each run have in common, [H]."""
+    """What the cells of each run have in common, [H]; NaN for a run with too few of them.
+
+    Of one or two cells it would be their own deviation, and nothing would be left of that.
+    """
     if not apart_HP.size or apart_HP.shape[1] < FEW_CELLS:
         return np.zeros(len(apart_HP))
-    return np.asarray(np.nanmedian(apart_HP, axis=1))
+    enough_H = (~np.isnan(apart_HP)).sum(axis=1) >= FEW_CELLS
+    common_H = np.full(len(apart_HP), np.nan)
+    common_H[enough_H] = np.nanmedian(apart_HP[enough_H], axis=1)
+    return common_H
 
 
 # ---- what all cells have in common ----------------------------------------------------------
@@ -159,8 +166,8 @@ def slowdown(before: Calibration | None, after: Calibration | None) -> float | N
     """How much slower the machine became, as a logarithm: the median probe."""
     if before is None or after is None:
         return None
-    found = changes(before, after)
-    return -math.log1p(change_of(found)) if found else None
+    found = change_of(before, after)
+    return None if found is None else -math.log1p(found)
 
 
 def logarithms(values: Sequence[float | None]) -> Floats:

@@ -1,6 +1,6 @@
 """Whether the machine stayed the same while a run was timed, as far as its two ends tell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import expm1, log1p
 from statistics import median
 
@@ -15,14 +15,14 @@ shared: of 240 pairs of calibrations on two idle virtual cores, a second and mor
 by over 5 % in some probe, and 43 % in the median.
 """
 
-UPLOAD = "copy to the GPU"
-
 RATES = {
-    "matmul_fp32_flops": "fp32 matmul",
-    "matmul_bf16_flops": "bf16 matmul",
-    "copy_bytes_per_second": "memory copy",
-    "upload_bytes_per_second": UPLOAD,
+    "matmul_fp32_flops": ("fp32 matmul", "matmul_fp32"),
+    "matmul_bf16_flops": ("bf16 matmul", "matmul_bf16"),
+    "copy_bytes_per_second": ("memory copy", "copy"),
+    "upload_bytes_per_second": ("copy to the GPU", "upload"),
 }
+"""Their names, and those of their sizes."""
+
 TIMES = {"conv_seconds": "convolution", "loop_seconds": "Python loop"}
 
 SLOWDOWNS = frozenset(
@@ -49,12 +49,12 @@ def unstable(run: Run) -> str | None:
 def reasons(sitting: Sitting) -> Iterator[str]:
     """What speaks against the times of one sitting."""
     if sitting.start is not None and sitting.end is not None:
-        found = changes(sitting.start, sitting.end)
-        if found and is_beyond(change_of(found)):
+        change = change_of(sitting.start, sitting.end)
+        if change is not None and is_beyond(change):
+            found = changes(sitting.start, sitting.end)
             told = ", ".join(f"{name} {_signed(change)}" for name, change in found.items())
             yield (
-                f"the machine's speed changed by {_signed(change_of(found))} between start and end "
-                f"({told})"
+                f"the machine's speed changed by {_signed(change)} between start and end ({told})"
             )
     slowed = [
         reason
@@ -73,24 +73,28 @@ def changes(start: Calibration, end: Calibration) -> dict[str, float]:
 
     Probes that either end lacks are left out, and so are those of different sizes.
     """
-    same = start.sizes == end.sizes
     found = {}
-    for fields, power in ((RATES, 1), (TIMES, -1)):
-        for field, name in fields.items():
-            first, last = getattr(start, field), getattr(end, field)
-            if first and last and (same or power < 0):
-                found[name] = (last / first) ** power - 1
+    for field, (name, size) in RATES.items():
+        first, last = getattr(start, field), getattr(end, field)
+        if first and last and start.sizes.get(size) == end.sizes.get(size):
+            found[name] = last / first - 1
+    for field, name in TIMES.items():
+        first, last = getattr(start, field), getattr(end, field)
+        if first and last:
+            found[name] = first / last - 1
     return found
 
 
-def change_of(found: Mapping[str, float]) -> float:
+def change_of(start: Calibration, end: Calibration) -> float | None:
     """The change of the machine's speed by those of its probes: their median, on a log scale.
 
-    Of a machine with a GPU, the GPU's: what its host does in a loop is left out.
+    Of a machine with a GPU, the GPU's: what its host does in a loop is left out. None where no
+    probe is to be compared.
     """
-    host = {"Python loop"} if UPLOAD in found else set()
-    of_machine = [log1p(change) for name, change in found.items() if name not in host]
-    return expm1(median(of_machine))
+    has_gpu = start.upload_bytes_per_second or end.upload_bytes_per_second
+    host = {"Python loop"} if has_gpu else set()
+    found = [log1p(x) for name, x in changes(start, end).items() if name not in host]
+    return expm1(median(found)) if found else None
 
 
 def is_beyond(change: float) -> bool:

@@ -71,17 +71,19 @@ class Parted(NamedTuple):
 def parted(ratios_HP: Floats) -> Parted:
     """What is of each cell, and what is of all; NaN is unknown.
 
-    Pairs without any cell are left out. The common part of a pair is what moves its cells away
+    Pairs with too few cells to tell what these have in common are left out. The common part of a pair is what moves its cells away
     from their means over the pairs.
     """
     is_known_HP = ~np.isnan(ratios_HP)
-    within_HP = ratios_HP[:, is_known_HP.any(axis=0)][is_known_HP.any(axis=1)]
+    enough_H = is_known_HP.sum(axis=1) >= FEW_CELLS
+    within_HP = ratios_HP[enough_H]
+    within_HP = within_HP[:, ~np.isnan(within_HP).all(axis=0)]
     if len(within_HP) < LEAST_PAIRS or within_HP.shape[1] < FEW_CELLS:
         return Parted(ratios_HP, None)
     drift_H = np.nanmedian(within_HP - np.nanmean(within_HP, axis=0), axis=1)
     level = nearest_median(np.nanmean(within_HP - drift_H[:, None], axis=0))
     common_H = drift_H + level
-    return Parted(ratios_HP[is_known_HP.any(axis=1)] - common_H[:, None], common_H)
+    return Parted(ratios_HP[enough_H] - common_H[:, None], common_H)
 
 
 def nearest_median(values_P: Floats) -> float:

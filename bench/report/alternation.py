@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from bench.analysis import verdict
 from bench.analysis.alternation import ALL_CELLS, Alternation
-from bench.analysis.verdict import ACCURACY, CELL, JUDGED, Outcome, Verdict
+from bench.analysis.verdict import ACCURACY, JUDGED, MEMORY, SECONDS, Outcome, Verdict
 from bench.report import formats, units, verdicts
 from bench.report.formats import Table
-from bench.report.verdicts import SAID, TITLES, Sides, alike
+from bench.report.verdicts import TITLES, Sides
 
-MEANS = "changes are means over n pairs with their 95 % intervals"
+MEANS = "changes of {what} are means over n pairs with their 95 % intervals"
 PARTED = (
     "of a cell's train time, beyond what all cells have in common, but where Why says otherwise"
 )
@@ -48,8 +48,8 @@ def remarks(found: Alternation) -> list[str]:
     return [
         *pairs_told(found),
         *found.comparison.notes,
-        *folded(found),
-        f"{MEANS}; {PARTED}" if found.parted else MEANS,
+        *verdicts.folded(found.comparison),
+        *means(found),
         *seen(found),
     ]
 
@@ -62,12 +62,19 @@ def pairs_told(found: Alternation) -> Iterator[str]:
         yield f"pairs in which the machine was not steady: {numbers}; {end}"
 
 
-def folded(found: Alternation) -> Iterator[str]:
-    """What holds of many cells alike."""
-    for (metric, word, reason), count in alike(found.comparison).items():
-        what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
-        told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
-        yield f"{what} {told.removesuffix(': ')}"
+def means(found: Alternation) -> Iterator[str]:
+    """What the changes are that were judged over the pairs."""
+    metrics = [
+        metric
+        for metric in (SECONDS, MEMORY)
+        if any(
+            one.metric == metric and one.change is not None and ", n = " in one.reason
+            for one in found.comparison.verdicts
+        )
+    ]
+    if metrics:
+        told = MEANS.format(what=" and ".join(TITLES[metric] for metric in metrics))
+        yield f"{told}; {PARTED}" if found.parted else told
 
 
 def seen(found: Alternation) -> Iterator[str]:

@@ -107,6 +107,10 @@ def levels(change: Change) -> str:
     return f"{before} → {after} {UNITS[metric]}, {runs}"
 
 
+SAME = 0.0005
+"""A smaller share reads as 0.0 %."""
+
+
 def differing(one: News) -> str:
     """What else is not the same in the two runs."""
     fields = tuple(dict.fromkeys(field for change in one.changes for field in change.fields))
@@ -114,6 +118,8 @@ def differing(one: News) -> str:
     machine = one.changes[0].machine
     if machine is None:
         return facts
+    if abs(machine) < SAME:
+        return f"{facts}; the machine itself was as quick as before"
     word = "slower" if machine > 0 else "quicker"
     return f"{facts}; the machine itself was {units.percent(abs(machine))} % {word}"
 
@@ -128,8 +134,13 @@ def table(cells: Sequence[CellHistory], found: Histories) -> Table:
 
 
 def _row(cell: CellHistory, found: Histories) -> tuple[str, ...]:
-    newest = cell.rows[max(cell.rows)]
-    latest = [level(w.name, dot.value if (dot := cell.latest(w.name)) else None) for w in WATCHED]
+    run = max(cell.rows)
+    newest = cell.rows[run]
+    dots = [cell.latest(watched.name) for watched in WATCHED]
+    latest = [
+        level(watched.name, dot.value if dot and dot.run == run else None)
+        for watched, dot in zip(WATCHED, dots, strict=True)
+    ]
     seeds = f"{newest.statuses.count('ok')}/{len(newest.statuses)}"
     return (cell.name, seeds, *latest, str(len(cell.rows)), newest_change(cell, found))
 
@@ -218,7 +229,7 @@ def _of_machines(found: Histories) -> list[str]:
 def _of_unstable(found: Histories) -> list[str]:
     count = sum(run.unstable is not None for run in found.runs)
     what = units.plural(count, "run")
-    return [f"{what} unstable by calibration: times take no part in changes of level"] * bool(count)
+    return [f"{what} unstable: times take no part in changes of level"] * bool(count)
 
 
 def _of_newest(found: Histories) -> list[str]:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bench.analysis.speed import FEW_CELLS
 from bench.analysis.verdict import (
     ACCURACY,
     CELL,
@@ -82,10 +83,7 @@ def remarks(found: Comparison) -> list[str]:
         what = f"{units.plural(len(again.cells), 'cell')} in {again.run}"
         since = "; its changes are from the past runs" if _any_second(found) else ""
         lines.append(f"second run: {what}, what is flagged and company for it{since}")
-    for (metric, word, reason), count in alike(found).items():
-        what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
-        told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
-        lines.append(f"{what} {told.removesuffix(': ')}")
+    lines += folded(found)
     if (shift := found.shift) and (shift.blame != "none" or abs(shift.change) >= 0.05):
         own = (
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
@@ -101,9 +99,8 @@ def remarks(found: Comparison) -> list[str]:
             f"nothing, for {listed(away.fields)}"
         )
         lines += [f"far off that ratio: {text}" for text in away.apart]
-    if any(
-        one.metric == SECONDS and one.word in ("regressed", "improved") for one in found.verdicts
-    ):
+    times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
+    if len(times) >= FEW_CELLS and any(one.word in ("regressed", "improved") for one in times):
         lines.append("changes of train time are those beyond what all cells have in common")
     seen = [one.visible for one in found.verdicts if one.metric == ACCURACY and one.visible]
     if seen:
@@ -180,6 +177,14 @@ def alike(found: Comparison) -> dict[tuple[str, str, str], int]:
     """Metric, word and reason of what was not judged, where several cells share it; their count."""
     counts = Counter(_said_of(one) for one in found.verdicts if one.word in FOLDED)
     return {said: count for said, count in counts.items() if count > 1}
+
+
+def folded(found: Comparison) -> Iterator[str]:
+    """What holds of many cells alike, a sentence each."""
+    for (metric, word, reason), count in alike(found).items():
+        what = f"{count:,} cells" if metric == CELL else f"{TITLES[metric]} of {count:,} cells"
+        told = reason if reason.startswith("not judged") else f"{SAID.get(word, word)}: {reason}"
+        yield f"{what} {told.removesuffix(': ')}"
 
 
 def _said_of(one: Verdict) -> tuple[str, str, str]:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from bench import __version__
+from bench import __version__, store
 from bench.identity import cell_id, cell_identity, key_facts
 from bench.running.findings import Hardware
 from bench.running.sitting import Assignment
@@ -120,3 +121,20 @@ def is_like(one: Record, first: Record | None) -> bool:
     # A null key is unknown, which equals no other.
     known = one.keys.performance is not None
     return known and (one.keys.performance, _bench(one)) == (first.keys.performance, _bench(first))
+
+
+# ---- going on with it -----------------------------------------------------------------------
+
+
+def begin_architectures_anew(folder: Path, cells: Sequence[Cell]) -> None:
+    """Take away the records of architectures that were not run to their end in one process.
+
+    What a cell takes depends on what its process did before. The folder must be locked.
+    """
+    if not (folder / "run.json").exists():
+        return
+    ok = {one.cell_id for one in store.read_records(folder) if one.status == "ok"}
+    broken = {cell.architecture_label for cell in cells if cell_id(cell) not in ok}
+    store.remove_records(
+        folder, (cell_id(cell) for cell in cells if cell.architecture_label in broken)
+    )

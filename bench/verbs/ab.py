@@ -135,7 +135,7 @@ def first_lines(plan: "Plan", say: Console) -> None:
 
 def run_all(plan: "Plan", say: Console) -> "Sided":
     """The runs of both sides; of the first pair only, where they turn out to be of two tasks."""
-    from bench.analysis.alternation import Sided, one_task
+    from bench.analysis.alternation import Sided, one_task, same_task
     from bench.verbs import turns
 
     progress = Progress(plan.num_pairs * 2, say)
@@ -148,6 +148,11 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
             if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
                 say.print(Text("the two sides differ in what they train: no further runs"))
                 break
+            if not same_task(sides.old[0], run) and done.number > 2:
+                what = f"{done.turn.name} trained something else than the runs before it"
+                raise turns.SideFailed(
+                    what, ["did the images change? name a new folder with --out"]
+                )
     return sides
 
 

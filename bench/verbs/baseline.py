@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -10,6 +10,9 @@ from rich.text import Text
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
 from bench.verbs.exits import InputError
+
+if TYPE_CHECKING:
+    from bench.analysis.digest import PastRun
 
 baseline = typer.Typer(
     help="Accept a run as what later ones are compared with; list and show these.",
@@ -48,12 +51,26 @@ def accept(
         raise InputError([f"{folder}: cannot be a baseline: {problem}"])
     machine = units.device(store.read_run(folder).machine)
     place = reference / file_name(run, machine)
-    kept = sides.read_baseline(place).history if place.exists() else ()
+    kept = history_of(place)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     made = accepted(run, [*kept, *past.runs], reason.strip(), machine, now)
     store.write_text(place, text_of(made))
     runs = units.plural(len(made.history), "run")
     out.print(Text(plain(f"baseline: {place} ({len(run.rows)} cells, {runs} of history)")))
+
+
+def history_of(place: Path) -> "tuple[PastRun, ...]":
+    """The history of the baseline that is to be replaced, where there is one that can be read."""
+    from bench.store import FolderError
+    from bench.verbs import sides
+
+    if not place.exists():
+        return ()
+    try:
+        return sides.read_baseline(place).history
+    except FolderError as error:
+        out.print(Text(plain(f"{error}; it is replaced, and its history is left out")))
+        return ()
 
 
 @baseline.command("list")
@@ -63,6 +80,7 @@ def list_(reference: Reference = REFERENCE) -> None:
 
     from bench import views
     from bench.report import units
+    from bench.store import FolderError
     from bench.verbs import sides
 
     paths = sorted(reference.glob("*.json"))
@@ -70,7 +88,11 @@ def list_(reference: Reference = REFERENCE) -> None:
         out.print(Text(plain(f"{reference}: no baselines; make one with `bench baseline accept`")))
         return
     for path in paths:
-        found = sides.read_baseline(path)
+        try:
+            found = sides.read_baseline(path)
+        except FolderError as error:
+            out.print(Text(plain(str(error))), soft_wrap=True)
+            continue
         past = units.plural(len(found.history), "past run")
         of = (
             f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at[:10]} · {past}"

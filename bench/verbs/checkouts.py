@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +40,8 @@ class Checkout(NamedTuple):
 
 def check_out(asked: str, folder: Path) -> Checkout:
     """A copy of the code in an empty folder. Raises InputError, or FolderError."""
+    if not asked:
+        raise InputError(["OLD and NEW: name a checkout or a git revision each; one is empty"])
     with store.disk_errors(folder):
         if (Path(asked) / ENTRY).is_file():
             copy_package(Path(asked), folder)
@@ -52,7 +54,7 @@ def check_out(asked: str, folder: Path) -> Checkout:
 
 def copy_package(source: Path, folder: Path) -> None:
     """The package as it lies there, without what Python has compiled of it."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".#*")  # editors' locks are links
     shutil.copytree(source / "bench", folder / "bench", ignore=ignored)
 
 
@@ -71,11 +73,11 @@ def commit_of(asked: str) -> str:
 def unpack(asked: str, commit: str, folder: Path) -> None:
     """The package as it was committed. Raises InputError."""
     top = (git("rev-parse", "--show-toplevel") or b".").decode().strip()
-    packed = git("-C", top, "archive", "--format=tar", commit, "--", "bench")
+    packed = git("-C", top, "archive", "--format=zip", commit, "--", "bench")
     if packed is None:
         raise InputError([f"{asked}: holds no {ENTRY}"])
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(folder)
     if not (folder / ENTRY).is_file():
         raise InputError([f"{asked}: holds no {ENTRY}"])
 

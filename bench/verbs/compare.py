@@ -73,19 +73,26 @@ def compare(
     confirmed, or nothing judged. 2: a side does not exist, or is not what --confirm can run again.
     """
     from bench.report.verdicts import Sides
+    from bench.store import FolderError
 
     failing = asked(fail_on)
     if baseline.resolve() == candidate.resolve():
         raise InputError([f"{baseline} and {candidate} are the same: name two"])
     if place and form is Form.TABLE:
         raise InputError(["--out needs --format markdown, json or junit"])
+    if place and place.is_dir():
+        raise InputError([f"--out: {place} is a folder; name a file"])
     again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
         given = read(baseline, candidate, history)
         found = compared(given)
-    if again:
-        found = confirmed(found, given, again)
     sides = Sides(*names([baseline, candidate]))
+    if again:
+        try:
+            found = confirmed(found, given, again)
+        except (InputError, FolderError):
+            tell(found, sides, form, place, everything=everything)
+            raise
     tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(found, failing))
 
@@ -159,13 +166,17 @@ def confirmed(found: "Comparison", given: Given, how: "Asked") -> "Comparison":
         note = "nothing to confirm: nothing is flagged that a second run could show otherwise"
         return found._replace(notes=(*found.notes, note))
     candidate = given.candidate
-    folder = second_run(given.places[1], confirm.again(doubted, found, candidate), how)
-    other = given._replace(
-        candidate=confirm.second_side(candidate, sides.read_folder(folder)),
-        past=confirm.past_of(candidate, given.past),
-        places=(given.places[0], folder),
-    )
-    return confirm.confirmed(found, doubted, compared(other), folder.name)
+
+    def shown(folder: Path) -> "Comparison":
+        other = given._replace(
+            candidate=confirm.second_side(candidate, sides.read_folder(folder)),
+            past=confirm.past_of(candidate, given.past),
+            places=(given.places[0], folder),
+        )
+        return confirm.confirmed(found, doubted, compared(other), folder.name)
+
+    labels = confirm.again(doubted, found, candidate)
+    return shown(second_run(given.places[1], labels, how, lambda f: confirm.is_told(shown(f))))
 
 
 # ---- how it ends ----------------------------------------------------------------------------

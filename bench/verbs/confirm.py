@@ -1,7 +1,7 @@
 """The second run that `bench compare --confirm` makes of what it flagged."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,11 +27,14 @@ class Asked(NamedTuple):
     offline: bool
 
 
-def second_run(candidate: Path, labels: Collection[str], asked: Asked) -> Path:
+def second_run(
+    candidate: Path, labels: Collection[str], asked: Asked, tells: Callable[[Path], bool]
+) -> Path:
     """Run these architectures of a run once more; the folder beside it that holds them.
 
-    What is done is said on standard error: a program may be reading the comparison. Raises
-    InputError where this is not the candidate's task on the candidate's machine, or FolderError.
+    An earlier second run is not repeated if it `tells` of all that is flagged. What is done is said
+    on standard error: a program may be reading the comparison. Raises InputError where this is not
+    the candidate's task on the candidate's machine, or FolderError.
     """
     from bench import store
     from bench.running import again
@@ -41,11 +44,15 @@ def second_run(candidate: Path, labels: Collection[str], asked: Asked) -> Path:
     run, records = store.read_run(candidate), store.read_records(candidate)
     whole = assigned(candidate, run, records, asked)
     part = again.of_architectures(whole, labels, f"{run.suite_name} (again)")
-    folder = place(candidate, part, records)
+    folder = place(candidate, part, records, tells)
     names = ", ".join(sorted(labels))
     err.print(Text(plain(f"a second run, of {names}, to confirm what is flagged: {folder}")))
+    if (part.hardware.commit or "").endswith("+dirty"):
+        note = "bench has changes that are not committed: whether the first run had them is unknown"
+        err.print(Text(f"note: {note}"))
     made = decode(part, beside)
     with store.locked(folder):
+        again.begin_architectures_anew(folder, part.cells)
         try:
             train_in(folder, part, made, beside)
         except Stopped:
@@ -82,19 +89,29 @@ def assigned(
 # ---- where it lies --------------------------------------------------------------------------
 
 
-def place(candidate: Path, part: "Assignment", records: "Sequence[Record]") -> Path:
+def place(
+    candidate: Path,
+    part: "Assignment",
+    records: "Sequence[Record]",
+    tells: Callable[[Path], bool],
+) -> Path:
     """The folder beside the candidate where this second run is, goes on, or begins."""
     first = candidate if candidate.name not in ("", "..") else candidate.resolve()
     if not os.access(first.absolute().parent, os.W_OK | os.X_OK):
         raise InputError([f"{first.parent}: is not writable; the second run would lie there"])
     numbered = (first.with_name(f"{first.name}-again-{number}") for number in count(1))
-    return next(folder for folder in numbered if serves(folder, part, records))
+    return next(folder for folder in numbered if serves(folder, part, records, tells))
 
 
-def serves(folder: Path, part: "Assignment", records: "Sequence[Record]") -> bool:
-    """Whether a folder is free, or holds a run of these cells that tells something.
+def serves(
+    folder: Path,
+    part: "Assignment",
+    records: "Sequence[Record]",
+    tells: Callable[[Path], bool],
+) -> bool:
+    """Whether a folder is free, or holds a run of these cells that tells something or may yet.
 
-    One that was unstable, or was made in another way than the first, is left alone: another is
+    One that could not tell, or was made in another way than the first, is left alone: another is
     begun.
     """
     from bench import store
@@ -108,7 +125,8 @@ def serves(folder: Path, part: "Assignment", records: "Sequence[Record]") -> boo
             return True
         sitting.begin(part, earlier)
         done = [one for one in store.read_records(folder) if one.status == "ok"]
+        if not all(again.is_like(one, first.get(one.cell_id)) for one in done):
+            return False
+        return tells(folder) if earlier.status == "finished" else unstable(earlier) is None
     except store.FolderError:
         return False
-    alike = (again.is_like(one, first.get(one.cell_id)) for one in done)
-    return unstable(earlier) is None and all(alike)

@@ -80,11 +80,12 @@ def read(folder: Path, name: str) -> "Past":
     if found.suites and name not in found.suites:
         problem = unknown(name, found.suites[:MOST_SUITES])
         raise InputError([f"{folder}: no run of {name}: {problem}", *found.unreadable[:3]])
+    began = f"no run of {name} has finished ({found.unfinished} began)"
     if found.unreadable:
-        why = "; ".join(found.unreadable[:3])
-        raise FolderError(f"{folder}: no run of {name} can be read: {why}")
+        what = began if found.unfinished else f"no run of {name} can be read"
+        raise FolderError(f"{folder}: {what}: {'; '.join(found.unreadable[:3])}")
     if found.suites:
-        raise InputError([f"{folder}: no run of {name} has finished ({found.unfinished} began)"])
+        raise InputError([f"{folder}: {began}"])
     raise InputError([f"{folder}: holds no runs; `bench run SUITE` makes one"])
 
 

@@ -7,10 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import index, store
+from bench import analysis, index, store
 from bench.analysis.digest import digest_of
 from bench.analysis.point import MEANING, Point, information_of, point_of
 from bench.verbs.soundness import sound
+
+ALTERNATION = "ab.json"
+"""Marks a folder of `bench ab`: its runs are no part of the past."""
 
 
 class Kept(NamedTuple):
@@ -70,9 +73,11 @@ def past(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past
 
 
 def folders(results: Path) -> Iterator[Path]:
-    """Run folders below a folder."""
+    """Run folders below a folder, without those of `bench ab`."""
     for pattern in ("*/run.json", "*/*/run.json"):
-        yield from (path.parent for path in sorted(results.glob(pattern)))
+        for path in sorted(results.glob(pattern)):
+            if not (path.parents[1] / ALTERNATION).exists():
+                yield path.parent
 
 
 def _readable(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Head]:
@@ -88,7 +93,7 @@ def head(path: Path) -> Head:
     content = (path / "run.json").read_bytes()
     try:
         found: Any = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("is not JSON") from error
     match found:
         case {"suite_name": str(suite_name), "status": str(status)}:
@@ -100,15 +105,31 @@ def _points(results: Path, heads: Sequence[Head], unreadable: list[str], tell: T
     if not heads:
         return []
     found = []
-    with index.opened(results, MEANING) as kept:
+    with index.opened(results, meaning()) as kept:
         for number, one in enumerate(heads, start=1):
             tell(f"reading the runs: {number:,} of {len(heads):,}")
             try:
                 found.append(Kept(name(results, one.path), _point(kept, results, one)))
             except (OSError, ValueError) as error:
                 unreadable.append(_first_line(error))
-        kept.forget(lambda name_: not (results / name_ / "run.json").exists())
+        kept.forget(lambda name_: is_gone(results / name_ / "run.json"))
     return found
+
+
+def meaning() -> str:
+    """Of what is kept: other code of the analysis may make other points of the same run."""
+    code = hashlib.sha256()
+    for path in sorted(Path(analysis.__path__[0]).glob("*.py")):
+        code.update(path.read_bytes())
+    return f"{MEANING} {code.hexdigest()}"
+
+
+def is_gone(path: Path) -> bool:
+    """Whether a file is surely not there any more."""
+    try:
+        return not path.exists()
+    except OSError:  # a folder that this user may not enter
+        return False
 
 
 def name(results: Path, path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.store import FolderError
 
-MALFORMED = (LookupError, TypeError, StopIteration, AttributeError)
+MALFORMED = (LookupError, TypeError, StopIteration, AttributeError, RecursionError)
 """What a run.json raises whose suite is not one that bench wrote."""
 
 

@@ -23,10 +23,11 @@ from bench.store import FolderError
 from bench.verbs import checkouts
 from bench.verbs.checkouts import Checkout
 from bench.verbs.exits import Exit, InputError
+from bench.verbs.past import ALTERNATION
 from bench.verbs.sides import read_folder
 
-PLAN = "ab.json"
-"""What the runs of a folder are of."""
+PLAN, SUITE = ALTERNATION, "suite.toml"
+"""What the runs of a folder are of, and the suite as it was when they began."""
 
 PATIENCE_SECONDS = 30.0
 """A run that is asked to stop writes the record of the cell that it leaves."""
@@ -98,6 +99,7 @@ def begin(plan: Plan) -> None:
                 "name another folder with --out"
             )
     else:
+        store.write_text(plan.folder / SUITE, plan.suite.read_text("utf-8"))
         store.write_text(path, json.dumps(facts, indent=1) + "\n")
 
 
@@ -149,7 +151,8 @@ def take(plan: Plan, told: Callable[[Turn, int], None]) -> Iterator[Done]:
         told(turn, number)
         with store.disk_errors(plan.folder):
             if folder.exists():
-                shutil.rmtree(folder)
+                with store.locked(folder):  # by a run that outlived its comparison, perhaps
+                    shutil.rmtree(folder)
             before = time.monotonic()
             run(plan, turn)
         yield Done(turn, number, time.monotonic() - before)
@@ -168,7 +171,8 @@ def run(plan: Plan, turn: Turn) -> None:
     """One run, to its end."""
     checkout, folder = plan.sides[turn.side], plan.folder / turn.name
     environment = checkouts.environment(checkout, cache(plan, turn.side))
-    arguments = ("-m", "bench", "run", str(plan.suite), *plan.options, "--out", str(folder))
+    suite = plan.folder / SUITE
+    arguments = ("-m", "bench", "run", str(suite), *plan.options, "--out", str(folder))
     log = plan.folder / f"{turn.name}.log"
     with log.open("w", encoding="utf-8") as file:
         code = finished(checkouts.command(*arguments), environment, file.fileno())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.analysis.stability import changes, reasons, unstable
+from bench.analysis.stability import change_of, changes, reasons, unstable
 from bench.schema.machine import Calibration, Readings, Sitting
 from bench.schema.run import Run
 from tests import records
@@ -87,8 +87,15 @@ def test_the_bound_is_the_same_in_both_directions() -> None:
 
 
 def test_rates_of_other_sizes_are_other_rates() -> None:
-    end = calibration(matmul_fp32_flops=1e12, loop_seconds=0.025, sizes={"matmul_fp32": 256})
-    assert changes(START, end) == {"convolution": 0, "Python loop": pytest.approx(-0.2)}
+    sizes = {**START.sizes, "matmul_fp32": 256}
+    end = calibration(matmul_fp32_flops=1e12, loop_seconds=0.025, sizes=sizes)
+    assert changes(START, end) == {
+        "bf16 matmul": 0, "memory copy": 0, "convolution": 0, "Python loop": pytest.approx(-0.2),
+    }  # fmt: skip
+    # A GPU is not judged by its host where little else is left.
+    gpu = calibration(upload_bytes_per_second=1e10, sizes={**START.sizes, "upload": 1 << 27})
+    other = gpu.model_copy(update={"sizes": {}, "loop_seconds": 0.04})
+    assert change_of(gpu, other) == 0
 
 
 def test_a_run_that_was_never_calibrated_or_was_killed_is_not_known_to_be_unstable() -> None:

@@ -1,8 +1,10 @@
 """When a run may run again, and as what."""
 
+from pathlib import Path
+
 import pytest
 
-from bench import __version__
+from bench import __version__, store
 from bench.measure.device import Device
 from bench.running import again
 from bench.running.findings import Hardware
@@ -94,3 +96,18 @@ def test_results_are_alike_where_their_costs_compare() -> None:
     assert not again.is_like(one, records.failure(one.cell))
     unknown = one.model_copy(update={"keys": one.keys.model_copy(update={"performance": None})})
     assert not again.is_like(unknown, unknown)
+
+
+def test_an_architecture_that_was_not_run_to_its_end_begins_anew(tmp_path: Path) -> None:
+    store.write_run(tmp_path, RUN)
+    records_ = [records.result(cell) for cell in CELLS[:3]]
+    for record in records_:
+        store.write_record(tmp_path, record)
+    again.begin_architectures_anew(tmp_path, CELLS)
+    left = [one.cell.architecture_label for one in store.read_records(tmp_path)]
+    assert left == ["resnet18", "resnet18"]
+
+
+def test_a_folder_without_a_run_has_nothing_to_begin_anew(tmp_path: Path) -> None:
+    again.begin_architectures_anew(tmp_path, CELLS)
+    assert list(tmp_path.iterdir()) == []
