@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import index, store
+from bench import analysis, index, store
 from bench.verbs import past
 from bench.verbs.past import head
 from tests import records
@@ -212,7 +212,7 @@ def test_other_code_reads_runs_again(
     assert bench("history", "capstone").out == before
     (here / "other").mkdir()
     (here / "other" / "rows.py").write_text("")
-    monkeypatch.setattr(past.analysis, "__path__", [str(here / "other")])
+    monkeypatch.setattr(analysis, "__path__", [str(here / "other")])
     assert "train time" not in bench("history", "capstone").out
 
 

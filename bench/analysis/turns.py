@@ -71,8 +71,8 @@ class Parted(NamedTuple):
 def parted(ratios_HP: Floats) -> Parted:
     """What is of each cell, and what is of all; NaN is unknown.
 
-    Pairs with too few cells to tell what these have in common are left out. The common part of a pair is what moves its cells away
-    from their means over the pairs.
+    Pairs with too few cells to tell what these have in common are left out. The
+    common part of a pair is what moves its cells away from their means over the pairs.
     """
     is_known_HP = ~np.isnan(ratios_HP)
     enough_H = is_known_HP.sum(axis=1) >= FEW_CELLS

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bench.data.colour import upright_rgb
 from bench.data.dataset import DataError, Dataset, Item, shortened
+from bench.data.digits import load as load_digits
 from bench.data.digits import open_digit, scan_digits
 from bench.data.folder import scan_folder
 
@@ -94,6 +95,7 @@ class Source(NamedTuple):
     summary: str
     scan: Callable[[str], Dataset]
     open: Callable[[str, Item], Image.Image]
+    load_libraries: Callable[[], object]
     train_per_class: int | None  # defaults of the split; None: the rule of bench.data.split
     val_per_class: int | None
 
@@ -103,6 +105,7 @@ SOURCES: Mapping[str, Source] = {
         "1,797 handwritten digits, part of scikit-learn, no download",
         scan_digits,
         open_digit,
+        load_digits,
         train_per_class=30,
         val_per_class=50,
     ),
@@ -110,6 +113,7 @@ SOURCES: Mapping[str, Source] = {
         "your own images: a folder for each class, or train, val and test with such folders",
         scan_folder,
         open_file,
+        Image.init,
         train_per_class=None,
         val_per_class=None,
     ),
@@ -132,12 +136,11 @@ def open_image(dataset: Dataset, item: Item) -> Image.Image:
 
 
 def load_libraries(dataset: Dataset) -> None:
-    """Load what opening an image needs, so that nothing that is timed or metered pays for it.
+    """Load what opening images needs, so that nothing that is timed or metered pays for it.
 
     scikit-learn, which holds the digits, takes a second and 110 MiB.
     """
-    with suppress(DataError):  # which whoever needs the image is told of
-        open_image(dataset, dataset.items[0])
+    source_of(dataset.source).load_libraries()
 
 
 def open_all(

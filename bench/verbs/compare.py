@@ -78,23 +78,27 @@ def compare(
     failing = asked(fail_on)
     if baseline.resolve() == candidate.resolve():
         raise InputError([f"{baseline} and {candidate} are the same: name two"])
-    if place and form is Form.TABLE:
-        raise InputError(["--out needs --format markdown, json or junit"])
-    if place and place.is_dir():
-        raise InputError([f"--out: {place} is a folder; name a file"])
+    check_place(place, form)
     again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
         given = read(baseline, candidate, history)
         found = compared(given)
     sides = Sides(*names([baseline, candidate]))
-    if again:
-        try:
-            found = confirmed(found, given, again)
-        except (InputError, FolderError):
-            tell(found, sides, form, place, everything=everything)
-            raise
+    try:
+        found = confirmed(found, given, again) if again else found
+    except (InputError, FolderError):
+        tell(found, sides, form, place, everything=everything)
+        raise
     tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(found, failing))
+
+
+def check_place(place: Path | None, form: Form) -> None:
+    """Raise InputError where --out cannot be meant."""
+    if place and form is Form.TABLE:
+        raise InputError(["--out needs --format markdown, json or junit"])
+    if place and place.is_dir():
+        raise InputError([f"--out: {place} is a folder; name a file"])
 
 
 class Given(NamedTuple):

@@ -64,6 +64,19 @@ def test_a_clean_suite_raises_hardly_an_alarm(
     assert told.first + told.others <= 0.02
 
 
+@pytest.mark.parametrize("num_known", [1, 2])
+def test_a_suite_that_has_grown_is_not_judged_by_runs_of_a_cell_or_two(num_known: int) -> None:
+    """What these few have in common is their own noise, and none would be left of it."""
+    draw = np.random.default_rng(num_known)
+    for _ in range(20):
+        past_HP = runs(draw, 8, 0.05)
+        past_HP[:, num_known:] = math.nan
+        baseline_P, candidate_P = runs(draw, 2, 0.05)
+        timings, _ = judge(Times(baseline_P, candidate_P, past_HP, np.full(CELLS, 0.05)), 0.0)
+        assert {one.word for one in timings} == {"not_judged"}
+        assert timings[0].reason == "not judged (0 of 5 runs)"
+
+
 @pytest.mark.parametrize("num_past", [5, 12])
 @pytest.mark.parametrize("drift", [0.0, 0.02, 0.05])
 def test_one_cell_that_is_a_tenth_slower_is_found_and_no_other(num_past: int, drift: float) -> None:

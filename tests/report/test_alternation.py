@@ -71,5 +71,7 @@ def test_markdown_has_the_headline_the_table_and_the_remarks() -> None:
     lines = markdown(made(1.2), SIDES).splitlines()
     assert lines[0].startswith("### new against old, 4 pairs of runs: worse")
     assert lines[4].startswith("| vit_b_16 · feature_extraction | train time | regressed |")
-    assert lines[-2].startswith("- changes are means over n pairs with their 95 % intervals; ")
+    assert lines[-2].startswith(
+        "- changes of train time and peak memory are means over n pairs with their 95 % intervals; "
+    )
     assert lines[-1].startswith("- smallest changes for the worse that could be seen: test score")

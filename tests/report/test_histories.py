@@ -63,7 +63,7 @@ def test_machines_unstable_runs_and_cells_that_left_are_said() -> None:
     points[-1] = points[-1].model_copy(update={"rows": points[-1].rows[1:]})
     assert of(points) == [
         "not asked for by the newest run: resnet18 · fine_tuning",
-        "1 run unstable by calibration: times take no part in changes of level",
+        "1 run unstable: times take no part in changes of level",
         "2 kinds of machine and software: times and memory are joined within each only, scores "
         "where the arithmetic is the same",
     ]
