@@ -10,6 +10,7 @@ import pytest
 
 from bench import index, store
 from bench.schema.record import Result
+from bench.verbs.consoles import out
 from tests import records
 from tests.analysis import sides
 from tests.spoken import Bench, spoken_by
@@ -269,6 +270,21 @@ def test_a_baseline_that_cannot_be_read_is_replaced_without_its_history(
     assert (said.code, "its history is left out" in said.out) == (0, True)
     assert "1 run of history" in said.out
     assert bench("compare", path, "slow").code in (0, 4)
+
+
+def test_on_a_narrow_terminal_names_stay_whole_and_reasons_stand_below(
+    bench: Bench, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("compare", BASE, "failed", "--all")
+    assert bench(*words).out.splitlines()[1].split()[-2:] == ["Visible", "Why"]
+    monkeypatch.setattr(out, "width", 88)
+    narrow = bench(*words).out.splitlines()
+    assert narrow[1].split()[-1] == "Change"
+    assert {"vit_b_16 ·", "feature_extraction"} <= {line.split("  ")[0].strip() for line in narrow}
+    assert "vit_b_16 · feature_extraction, cell: seed 1 diverged" in narrow
+    assert any(
+        line.startswith("resnet18 · partial, train time: visible from +5.") for line in narrow
+    )
 
 
 def test_a_folder_is_no_file_for_a_comparison(bench: Bench, here: Path) -> None:

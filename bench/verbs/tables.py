@@ -1,8 +1,9 @@
 """Tables of the report on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
 WORDY = ("Cell", "Why", "Newest change")
 """Columns that may be broken where the terminal is narrow."""
 
+ASIDE = {"Visible": "visible from ", "Why": ""}
+"""Columns that become lines below the table where it is too wide, and the words before them."""
+
+UNBOUNDED = 10_000
+
 
 def say(headline: str, content: "formats.Table", remarks: Iterable[str]) -> None:
     """The headline, the table, and what must be known beside it."""
     out.print(Text(plain(headline), style="bold"))
     if content.rows:
-        out.print(table(content))
+        made = table(content)
+        unbroken = Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
+        is_wide = unbroken > out.width
+        out.print(table(without(content, ASIDE)) if is_wide else made)
+        remarks = [*(asides(content) if is_wide else ()), *remarks]
     for line in remarks:
         out.print(Text(plain(line)))
 
@@ -37,3 +47,29 @@ def table(content: "formats.Table") -> Table:
     for row in content.rows:
         views.add(made, *map(formats.text_of, row))
     return made
+
+
+def without(content: "formats.Table", names: Iterable[str]) -> "formats.Table":
+    """The table without some of its columns."""
+    gone = set(names)
+    places = [place for place, name in enumerate(content.header) if name not in gone]
+    return content._replace(
+        header=tuple(content.header[place] for place in places),
+        rows=tuple(tuple(row[place] for place in places) for row in content.rows),
+        align="".join(content.align[place] for place in places),
+    )
+
+
+def asides(content: "formats.Table") -> Iterator[str]:
+    """What the columns left out say of each row, by its first two: a cell and a metric."""
+    from bench.report import formats, units
+
+    for row in content.rows:
+        texts = dict(zip(content.header, map(formats.text_of, row), strict=True))
+        told = [
+            f"{before}{texts[name]}"
+            for name, before in ASIDE.items()
+            if texts.get(name, "") not in ("", units.UNKNOWN)
+        ]
+        if told:
+            yield f"{', '.join(list(texts.values())[:2])}: {'; '.join(told)}"
