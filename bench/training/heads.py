@@ -25,6 +25,7 @@ from bench.training.course import Course, Kept, Point, is_better
 from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine
 from bench.training.scores import metric_of
 from bench.training.strategies import PhasePlan, scored_epochs
+from bench.training.threads import threads_for
 
 LAYER = "layer"
 """Name of the layer that learns, in the head of a network."""
@@ -229,7 +230,7 @@ def train_heads(
     learning = [Learning(heads, seed, plan) for seed in range(len(heads.seeds))]
     for epoch in range(1, plan.epochs + 1):
         begun = clock.seconds["train"]
-        with clock.part("train"):
+        with clock.part("train"), threads_for(heads.step_macs):
             batches = batches_of(heads.begin_epoch(), heads.batch_size)
             for taken, indices_SB in enumerate(batches, start=steps * (epoch - 1)):
                 heads.run(indices_SB, scale(taken))

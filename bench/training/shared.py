@@ -52,7 +52,6 @@ from bench.training.sharing import (
 from bench.training.stage import Parts, host, image_feed
 from bench.training.step import Step
 from bench.training.strategies import live_phase, phases
-from bench.training.threads import threads_for
 
 WARMUP_IMAGES = 8
 """Enough to load the kernels; a whole batch would take a CPU as long as a real one."""
@@ -279,8 +278,7 @@ class Shared:
             with clock.part("warmup"):
                 heads.capture()
         val = FeatureExam(features.val_N, host(parts.val.labels_N))
-        with threads_for(heads.step_macs):
-            courses = train_heads(heads, plan, cell.recipe, val, cell.metric, clock)
+        courses = train_heads(heads, plan, cell.recipe, val, cell.metric, clock)
         return TrainedHeads(dict(zip(seeds, courses, strict=True)), heads.captured)
 
     def _capture(self, cell: Cell, clock: Clock) -> Step:
