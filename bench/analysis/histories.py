@@ -229,8 +229,11 @@ def _apart(watched: Watched, row: PointRow, point: Point) -> str:
 
 def _joining(watched: Watched, row: PointRow, conditions: Mapping[str, Conditions]) -> str | None:
     known = conditions[row.under]
-    key = known.numerics if watched.name == ACCURACY else known.performance
-    return None if row.mixed else key
+    if watched.name == ACCURACY:
+        return (
+            None if any(BUCKETS.get(path) == "numerics" for path in row.mixed) else known.numerics
+        )
+    return None if row.mixed else known.performance
 
 
 def row_failure(row: PointRow) -> str:

@@ -85,9 +85,9 @@ def _lower(is_lower: bool) -> Word:
 def _by_the_past(peaks: Peaks) -> list[Peak]:
     prediction = predicted(peaks.past_HP)
     higher_P, lower_P = (adjusted(tail_P) for tail_P in prediction.tails(peaks.candidate_P))
-    visible_P = prediction.limits(ALPHA / len(peaks.candidate_P))
-    visible_P = np.fmax(visible_P, peaks.floors_P) + Z_POWER * prediction.errors_P
     long_P = is_long(peaks.past_HP)
+    visible_P = prediction.limits(ALPHA / max(1, long_P.sum()))
+    visible_P = np.fmax(visible_P, peaks.floors_P) + Z_POWER * prediction.errors_P
     found = []
     for place, (before, after) in enumerate(zip(peaks.baseline_P, peaks.candidate_P, strict=True)):
         change, floor = after / before - 1, peaks.floors_P[place]

@@ -1,8 +1,7 @@
 """A finished run as a point of the history: what a list of thousands of runs must know of each."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from statistics import fmean
 
 from bench.analysis.digest import (
     Digest,
@@ -14,9 +13,7 @@ from bench.analysis.digest import (
     cost_of,
     past_key,
 )
-from bench.analysis.stats import spread
 from bench.identity import BUCKETS, digest, leaves
-from bench.schema.cell import Metric
 from bench.schema.machine import Calibration
 from bench.schema.record import Failure, Result
 from bench.schema.run import Run
@@ -35,7 +32,6 @@ class PointRow(Value):
     seeds: tuple[int, ...]
     statuses: tuple[str, ...]  # one per seed; "missing" has no record
     score: float | None  # mean of the run's metric on test, over the ok seeds
-    score_sd: float | None  # null for one seed
     train_seconds: float | None  # null where it is unknown for one of the ok seeds
     peak_memory_bytes: float | None
 
@@ -51,18 +47,15 @@ class Point(Value):
     suite_name: str
     started_at: str
     finished_at: str
-    metric: Metric
-    num_images: int  # of the test part
     unstable: str | None
     calibration: Calibration | None
     information: Facts  # what no key depends on, but may explain a change
-    tasks: dict[str, Facts]  # by key, long values cut
     conditions: dict[str, Facts]  # numerics and performance, by key
     rows: tuple[PointRow, ...]
 
 
-MEANING = digest([1, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS])
-"""Of kept points: where it differs, another bench made them, which sorted facts in another way."""
+MEANING = digest([SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS])
+"""Of kept points, beside the code that makes them: another bench sorts facts in another way."""
 
 
 # ---- making one -----------------------------------------------------------------------------
@@ -77,12 +70,9 @@ def point_of(run: Digest, information: Facts) -> Point | None:
         suite_name=run.suite_name,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        metric=run.metric,
-        num_images=run.num_images,
         unstable=run.unstable,
         calibration=run.calibration,
         information=information,
-        tasks={row.key: _cut({**run.task, **row.task}) for row in run.rows if row.key},
         conditions=conditions,
         rows=tuple(_row(run, row) for row in run.rows),
     )
@@ -90,7 +80,6 @@ def point_of(run: Digest, information: Facts) -> Point | None:
 
 def _row(run: Digest, row: RowDigest) -> PointRow:
     known = [one.score for one in row.ok if one.score is not None]
-    scores = spread(known) if known else None
     return PointRow(
         architecture=row.architecture,
         strategy=row.strategy,
@@ -100,8 +89,7 @@ def _row(run: Digest, row: RowDigest) -> PointRow:
         past=past_key(run, row),
         seeds=tuple(one.seed for one in row.seeds),
         statuses=tuple(one.status for one in row.seeds),
-        score=scores.mean if scores else None,
-        score_sd=scores.sd if scores else None,
+        score=fmean(known) if known else None,
         train_seconds=cost_of(row, "train_seconds"),
         peak_memory_bytes=cost_of(row, "peak_memory_bytes"),
     )
@@ -109,19 +97,6 @@ def _row(run: Digest, row: RowDigest) -> PointRow:
 
 def _under(run: Digest, row: RowDigest) -> str:
     return digest(conditions_of(run, row))
-
-
-LONG = 60
-
-
-def _cut(facts: Mapping[str, Any]) -> Facts:
-    """Facts with long values, such as a thousand class names, shortened to what tells them."""
-    return {path: _short(value) for path, value in facts.items()}
-
-
-def _short(value: Any) -> Any:
-    text = json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= LONG else f"{text[: LONG // 2]}… ({digest(value, 6)})"
 
 
 def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:

@@ -8,10 +8,10 @@ import torch
 ONE_THREAD_MACS = 4_000_000
 """Multiply-adds of a step up to which one thread does it.
 
-Shared out, each of its operations waits for the slowest thread. That gains next to nothing on an
-idle CPU, and where another process has one of the cores it waits for the scheduler, many times a
-step: of three heads on 512 features, 1.1 ms in one thread, 0.7 in two, and 42 in two beside
-a process that kept both cores busy.
+Shared out, each of its operations waits for the slowest thread. That gains little where all cores
+are free, and where another process has one of them it waits for the scheduler, many times a step:
+of three heads on 512 features, on two cores beside a process that kept one busy, 1.1 ms in one
+thread; in two 0.7 at one time and 42 at another.
 """
 
 

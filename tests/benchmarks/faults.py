@@ -32,6 +32,7 @@ from tabulate import tabulate
 from bench import store
 from bench.analysis.bounds import NEEDED
 from bench.analysis.stability import unstable
+from bench.verbs import checkouts
 from tests.benchmarks.commands import ROOT, toml
 
 ARCHITECTURES = ("resnet18", "mobilenet_v3_small")
@@ -181,7 +182,7 @@ def planted(name: str, folder: Path) -> Path:
     """A copy of bench with the fault in it. Raises ValueError where its place is not there."""
     fault = FAULTS[name]
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "bench", folder / "bench")
+    checkouts.copy_package(ROOT, folder)
     path = folder / "bench" / fault.file
     text = path.read_text(encoding="utf-8")
     if text.count(fault.before) != 1:
@@ -239,7 +240,7 @@ def bench(code: Path, words: Sequence[str], folder: Path) -> subprocess.Complete
     """The command line of a checkout, in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-P", "-m", "bench", *words],
+        checkouts.command("-m", "bench", *words),
         env={**os.environ, "PYTHONPATH": str(code)},
         cwd=folder,
         capture_output=True,
