@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.terminal import clock_text, plain
-from bench.verbs.compare import CODES, asked
 from bench.verbs.consoles import err, out
+from bench.verbs.endings import asked, exit_code
 from bench.verbs.exits import Exit, InputError, complain
-from bench.verbs.options import Offline
+from bench.verbs.options import Device, Everything, Offline, OwnImages
 
 if TYPE_CHECKING:
     from bench.analysis.alternation import Alternation, Sided
@@ -43,11 +43,8 @@ def ab(
         Path | None,
         typer.Option("--out", help="Folder of the runs; an unfinished comparison in it goes on."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Folder of your own images, in place of the suite's [dataset]."),
-    ] = None,
+    device: Device = "auto",
+    dataset: OwnImages = None,
     offline: Offline = False,
     form: Annotated[Told, typer.Option("--format", help="How it is told.")] = Told.TABLE,
     fail_on: Annotated[
@@ -59,12 +56,13 @@ def ab(
             "refused, unstable, inconclusive, with commas between them.",
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Print what passed as well.")] = False,
+    everything: Everything = False,
 ) -> None:
     """Compare two checkouts of bench by runs of a suite that take turns: old new new old ...
 
     Exit code 4: the new code is worse. 3: not one task, not everything there, or nothing judged.
     """
+    from bench.report.alternation import outcomes
     from bench.verbs import checkouts, turns
 
     failing = failing_of(fail_on)
@@ -82,7 +80,7 @@ def ab(
         plan = turns.Plan(place, sides, suite, tuple(options), pairs)
         found = judged(plan, out if form is Told.TABLE else err)
     tell(found, plan, form, everything=everything)
-    raise typer.Exit(exit_code(found, failing))
+    raise typer.Exit(exit_code(outcomes(found), failing))
 
 
 def new_folder(suite: Path) -> Path:
@@ -205,13 +203,6 @@ def failing_of(fail_on: str | None) -> "set[Outcome]":
     could go unseen in them is inconclusive.
     """
     return asked(None) - {"unstable"} if fail_on is None else asked(fail_on)
-
-
-def exit_code(found: "Alternation", failing: "set[Outcome]") -> Exit:
-    """The worst of what is there and does not end well."""
-    from bench.report.alternation import outcomes
-
-    return max((CODES[name] for name in outcomes(found) & failing), default=Exit.OK)
 
 
 def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:

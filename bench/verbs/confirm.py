@@ -13,10 +13,12 @@ from bench.verbs.consoles import beside, err
 from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
+    from bench.analysis.verdict import Comparison
     from bench.running.again import Record
     from bench.running.sitting import Assignment
     from bench.schema.run import Run
     from bench.suite import SuiteFile
+    from bench.verbs.comparing import Given
 
 
 class Asked(NamedTuple):
@@ -25,6 +27,49 @@ class Asked(NamedTuple):
     file: "SuiteFile"
     device: str
     offline: bool
+
+
+def asked_again(
+    candidate: Path, suite: Path | None, device: str | None, dataset: str | None, *, offline: bool
+) -> Asked | None:
+    """How a second run is to be made, if it is asked for. Raises InputError or SuiteError."""
+    from bench.suite import read_suite
+
+    given = {"--device": device, "--dataset": dataset, "--offline": offline}
+    if suite is None:
+        if alone := [name for name, value in given.items() if value]:
+            raise InputError([f"{', '.join(alone)}: only with --confirm SUITE"])
+        return None
+    if candidate.is_file():
+        raise InputError([f"--confirm: {candidate} is no run folder, and cannot run again"])
+    return Asked(read_suite(suite, dataset), device or "auto", offline)
+
+
+def confirmed(found: "Comparison", given: "Given", how: Asked) -> "Comparison":
+    """The comparison after a second run of what is flagged. Raises InputError or FolderError."""
+    from bench.analysis import confirm
+    from bench.verbs import sides
+    from bench.verbs.comparing import compared
+
+    doubted = confirm.doubts(found, given.candidate.device)
+    if not doubted:
+        note = "nothing to confirm: nothing is flagged that a second run could show otherwise"
+        return found._replace(notes=(*found.notes, note))
+    candidate = given.candidate
+
+    def shown(folder: Path) -> "Comparison":
+        other = given._replace(
+            candidate=confirm.second_side(candidate, sides.read_folder(folder)),
+            past=confirm.past_of(candidate, given.past),
+            places=(given.places[0], folder),
+        )
+        return confirm.confirmed(found, doubted, compared(other), folder.name)
+
+    labels = confirm.again(doubted, found, candidate)
+    return shown(second_run(given.places[1], labels, how, lambda f: confirm.is_told(shown(f))))
+
+
+# ---- making it ------------------------------------------------------------------------------
 
 
 def second_run(

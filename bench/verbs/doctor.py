@@ -4,22 +4,22 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import RenderableType
 from rich.text import Text
 
 from bench import __version__
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
+from bench.verbs.options import Device
 
 if TYPE_CHECKING:
     from bench.running.findings import Examination
 
 
 def doctor(
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Print what results of this machine will say of it, what is missing and why."""
     from bench.report import units

@@ -16,3 +16,9 @@ OwnWeights = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", help="Use only weights that are on this machine.")
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+OwnImages = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Folder of your own images, in place of the suite's [dataset]."),
+]
+Everything = Annotated[bool, typer.Option("--all", help="Print what passed as well.")]

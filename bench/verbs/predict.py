@@ -13,7 +13,7 @@ from rich.text import Text
 from bench.terminal import plain, telling
 from bench.verbs.consoles import err, out
 from bench.verbs.exits import Exit, InputError
-from bench.verbs.options import CellId, Offline, OwnWeights
+from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:
     from bench.serving.findings import Prediction, Predictions, Published, Trained
@@ -41,7 +41,7 @@ def predict(
     cell: CellId = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes of each image.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     weights: OwnWeights = None,
     offline: Offline = False,
 ) -> None:

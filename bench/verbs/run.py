@@ -9,7 +9,7 @@ from rich.text import Text
 from bench.terminal import plain, status, telling
 from bench.verbs.consoles import err, out
 from bench.verbs.exits import Exit
-from bench.verbs.options import Offline
+from bench.verbs.options import Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 
 def run(
     suite: Annotated[Path, typer.Argument(help="Suite file, such as suites/capstone.toml.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Folder of your own images, in place of the suite's [dataset]."),
-    ] = None,
+    device: Device = "auto",
+    dataset: OwnImages = None,
     folder: Annotated[
         Path | None,
         typer.Option("--out", help="Run folder; an unfinished run in it goes on."),

@@ -1,0 +1,40 @@
+"""How a comparison ends: an exit code for what it found."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, get_args
+
+from bench.verbs.exits import Exit, InputError
+
+if TYPE_CHECKING:
+    from bench.analysis.verdict import Outcome
+
+CODES: "dict[Outcome, Exit]" = {
+    "regressed": Exit.REGRESSION,
+    "failed": Exit.REGRESSION,
+    "missing": Exit.NOT_ALL_OK,
+    "refused": Exit.NOT_ALL_OK,
+    "unstable": Exit.NOT_ALL_OK,
+    "unconfirmed": Exit.NOT_ALL_OK,
+    "nothing_judged": Exit.NOT_ALL_OK,
+    "inconclusive": Exit.NOT_ALL_OK,
+}
+
+
+def asked(fail_on: str | None) -> "set[Outcome]":
+    """What does not end well. Raises InputError."""
+    from bench.analysis.verdict import Outcome
+    from bench.mistakes import unknown
+
+    if fail_on is None:
+        return {outcome for outcome in CODES if outcome != "inconclusive"}
+    given = [name.strip() for name in fail_on.split(",") if name.strip()]
+    wrong = [name for name in given if name not in get_args(Outcome)]
+    if wrong or not given:
+        raise InputError([f"--fail-on: {unknown(', '.join(wrong), list(get_args(Outcome)))}"])
+    # Comparing nothing is never success.
+    return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
+
+
+def exit_code(has: "Collection[Outcome]", failing: "set[Outcome]") -> Exit:
+    """The worst of what is there and does not end well."""
+    return max((CODES[name] for name in failing.intersection(has)), default=Exit.OK)
