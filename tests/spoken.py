@@ -1,6 +1,7 @@
 """The command line in the process of a test, and what it says."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -17,6 +18,16 @@ class Said(NamedTuple):
 
 
 Bench = Callable[..., Said]
+
+
+@pytest.fixture
+def bench(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Bench:
+    """The command line in this process, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return spoken_by(capsys)
 
 
 def spoken_by(capsys: pytest.CaptureFixture[str]) -> Bench:

@@ -13,20 +13,11 @@ from bench.schema.record import Result
 from bench.verbs.consoles import out
 from tests import records
 from tests.analysis import sides
-from tests.spoken import Bench, spoken_by
+from tests.spoken import Bench, bench
+
+__all__ = ["bench"]
 
 HOSTILE = "<script>|[/red]\u202e=cmd()"
-
-
-@pytest.fixture
-def bench(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Bench:
-    """The command line in this process, in a folder of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    return spoken_by(capsys)
 
 
 def folder(path: Path, number: int, change: sides.Change | None = None, **run: object) -> Path:

@@ -13,20 +13,12 @@ from bench.verbs import past
 from bench.verbs.past import head
 from tests import records
 from tests.analysis import sides
-from tests.spoken import Bench, spoken_by
+from tests.spoken import Bench, bench
+
+__all__ = ["bench"]
 
 HOSTILE = "<script>|[/red]\u202e=cmd()"
 NUM_RUNS = 8
-
-
-@pytest.fixture
-def bench(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Bench:
-    """The command line in this process, in a folder of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return spoken_by(capsys)
 
 
 def write(path: Path, number: int, change: sides.Change | None = None, **run: object) -> None:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bench.analysis.digest import Digest, PastRun, conditions_of, past_key, past_run
+from bench.analysis.digest import Digest, PastRun, conditions_of, past_key
+from bench.analysis.point import past_run_of
 from bench.identity import digest, slug
 from bench.schema.value import Value
 
@@ -30,7 +31,7 @@ def accepted(run: Digest, past: Iterable[PastRun], reason: str, machine: str, no
     """The baseline that a run becomes. Raises ValueError, in words, where it may not."""
     if problem := unacceptable(run):
         raise ValueError(problem)
-    own = past_run(run)
+    own = past_run_of(run)
     keys = {past_key(run, row) for row in run.rows}
     found = {one.started_at: one for one in (*past, *([own] if own else []))}
     related = [

@@ -7,10 +7,11 @@ import numpy as np
 
 from bench.analysis import peaks, speed
 from bench.analysis.conditions import Side, performance_differences
-from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_key, past_run
+from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_key
 from bench.analysis.elsewhere import elsewhere
 from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
+from bench.analysis.point import past_run_of
 from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict
 from bench.thresholds import CompareTable, Judged
 
@@ -150,7 +151,7 @@ def unsteady(baseline: Digest, candidate: Digest) -> str | None:
 
 def history(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> list[PastRun]:
     """Runs that began before the candidate, the baseline among them, each once."""
-    own = past_run(baseline)
+    own = past_run_of(baseline)
     found = {run.started_at: run for run in (*past, *([own] if own else []))}
     return [found[start] for start in sorted(found) if start < candidate.started_at]
 

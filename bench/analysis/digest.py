@@ -269,18 +269,6 @@ def conditions_of(digest: Digest, row: RowDigest) -> Facts:
     return {**digest.conditions, **row.conditions}
 
 
-def past_run(digest: Digest) -> PastRun | None:
-    """The digest as a point of the history; None where it is not one."""
-    if digest.status != "finished" or digest.finished_at is None or digest.unstable:
-        return None
-    rows = {
-        past_key(digest, row): PastRow(**{name: cost_of(row, name) for name in PAST})
-        for row in digest.rows
-        if row.ok and not row.mixed
-    }
-    return PastRun(started_at=digest.started_at, finished_at=digest.finished_at, rows=rows)
-
-
 PAST: Mapping[str, Callable[[Sequence[float]], float]] = {
     "train_seconds": median,
     "peak_memory_bytes": max,

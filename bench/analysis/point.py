@@ -118,7 +118,7 @@ def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
 
 
 def past_run(point: Point) -> PastRun | None:
-    """The point as `bench.analysis.digest.past_run` makes it of the whole digest."""
+    """What a run took, by which later ones are judged; None where its times tell nothing."""
     if point.unstable:
         return None
     rows = {
@@ -127,3 +127,9 @@ def past_run(point: Point) -> PastRun | None:
         if row.under and not row.mixed
     }
     return PastRun(started_at=point.started_at, finished_at=point.finished_at, rows=rows)
+
+
+def past_run_of(run: Digest) -> PastRun | None:
+    """The same of a digest; None where it has not finished."""
+    point = point_of(run, {})
+    return None if point is None else past_run(point)

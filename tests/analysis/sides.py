@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from bench import identity
-from bench.analysis.digest import Digest, PastRun, digest_of, past_run
+from bench.analysis.digest import Digest, PastRun, digest_of
+from bench.analysis.point import past_run_of
 from bench.schema.record import Failure, Result
 from bench.schema.run import Run
 from tests import records
@@ -58,7 +59,7 @@ def digested(
 
 def past(count: int) -> list[PastRun]:
     """So many runs of the same."""
-    found = [past_run(digested(number)) for number in range(count)]
+    found = [past_run_of(digested(number)) for number in range(count)]
     return [one for one in found if one is not None]
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from bench.analysis import confirm
 from bench.analysis.compare import compare
-from bench.analysis.digest import Digest, RowDigest, SeedDigest, past_run
+from bench.analysis.digest import Digest, RowDigest, SeedDigest
+from bench.analysis.point import past_run_of
 from bench.analysis.verdict import MEMORY, SECONDS, Comparison, Verdict, outcomes
 from bench.schema.machine import Calibration, Sitting
 from tests.analysis import sides
@@ -140,7 +141,7 @@ def test_what_all_cells_lost_is_laid_on_the_code_only_if_it_is_again(
 def test_thresholds_and_past_of_the_second_run_are_those_of_the_first() -> None:
     candidate, second = digested(20), digested(21, suite={**sides.asked().suite, "margin": 0.3})
     assert confirm.second_side(candidate, second).margin == candidate.margin
-    after = past_run(candidate)
+    after = past_run_of(candidate)
     assert after is not None
     assert confirm.past_of(candidate, [*PAST, after]) == PAST
 

@@ -19,8 +19,8 @@ from bench.analysis.digest import (
     RowDigest,
     SeedDigest,
     pack_bits,
-    past_run,
 )
+from bench.analysis.point import past_run_of
 from bench.analysis.verdict import SECONDS, Comparison
 from bench.predictions import pack_column
 from bench.schema.machine import Calibration
@@ -99,7 +99,7 @@ def rates(noise: Noise, slower: float = 0.0, num_suites: int = 100) -> Rates:
     for _ in range(num_suites):
         past = [digest(number, draw, noise) for number in range(1, 9)]
         candidate, again = (digest(number, draw, noise, slower) for number in (20, 21))
-        known = [one for one in map(past_run, past) if one is not None]
+        known = [one for one in map(past_run_of, past) if one is not None]
         found = compare(past[-1], candidate, known)
         first.append(told(found))
         if doubted := confirm.doubts(found, "cpu"):

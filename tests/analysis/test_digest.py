@@ -8,10 +8,10 @@ from bench.analysis.digest import (
     conditions_of,
     digest_of,
     pack_bits,
-    past_run,
     task_of,
     unpack_bits,
 )
+from bench.analysis.point import past_run_of
 from bench.identity import cell_identity
 from bench.schema.record import Result
 from tests import records
@@ -79,12 +79,12 @@ def test_a_run_without_results_has_a_digest() -> None:
     found = sides.digested(0, lambda one: None)
     assert {seed.status for row in found.rows for seed in row.seeds} == {"missing"}
     assert found.num_images == 0
-    assert past_run(found) is not None
+    assert past_run_of(found) is not None
 
 
 def test_only_finished_and_steady_runs_are_past() -> None:
-    assert past_run(sides.digested(0, status="running")) is None
-    found = past_run(sides.digested())
+    assert past_run_of(sides.digested(0, status="running")) is None
+    found = past_run_of(sides.digested())
     assert found is not None
     assert len(found.rows) == 6
-    assert past_run(sides.digested().model_copy(update={"unstable": "why"})) is None
+    assert past_run_of(sides.digested().model_copy(update={"unstable": "why"})) is None

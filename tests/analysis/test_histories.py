@@ -73,6 +73,17 @@ def test_seeds_under_different_conditions_are_joined_with_nothing() -> None:
     assert [series.key for series in cell.series] == [None, None, None]
 
 
+def test_scores_are_joined_where_seeds_differ_in_nothing_that_the_arithmetic_knows() -> None:
+    busier = sides.with_machine(usable_cores=1)
+
+    def mixed(one: Result) -> sides.Record | None:
+        return busier(one) if one.cell.seed == 1 else one
+
+    cell = first(told([point(0, mixed), point(1, mixed)]))
+    known = {series.metric: series.key is not None for series in cell.series}
+    assert known == {ACCURACY: True, SECONDS: False, MEMORY: False}
+
+
 def test_a_step_between_unknown_conditions_is_none() -> None:
     unknown = sides.with_machine(cpu_model=None)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.analysis import digest
-from bench.analysis.point import Point, information_of, past_run, point_of
+from bench.analysis.point import Point, information_of, past_run, past_run_of, point_of
 from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
@@ -28,12 +28,21 @@ def reused(one: Result) -> Result:
         lambda one: records.failure(one.cell),
     ],
 )
-def test_comparisons_take_the_same_of_a_point_as_of_the_digest(change: sides.Change | None) -> None:
+def test_comparisons_take_of_a_point_what_the_digest_has(change: sides.Change | None) -> None:
     run = sides.digested(3, change, cells=[1, 4])
     made = point_of(run, {})
     assert made is not None
     again = Point.model_validate_json(made.model_dump_json())
-    assert past_run(again) == digest.past_run(run) is not None
+    found = past_run(again)
+    assert found == past_run_of(run)
+    assert found is not None
+    assert (found.started_at, found.finished_at) == (run.started_at, run.finished_at)
+    costs = ("train_seconds", "peak_memory_bytes")
+    assert {key: row.model_dump() for key, row in found.rows.items()} == {
+        digest.past_key(run, row): {name: digest.cost_of(row, name) for name in costs}
+        for row in run.rows
+        if row.ok and not row.mixed
+    }
 
 
 def test_an_unstable_run_is_a_point_but_no_past_run() -> None:
