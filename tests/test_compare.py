@@ -201,6 +201,19 @@ def test_hostile_names_stay_text_in_every_form(bench: Bench, here: Path) -> None
     assert suite.findall("testcase/failure")
 
 
+def test_on_another_machine_shares_of_both_rooflines_are_told(bench: Bench, here: Path) -> None:
+    quick = sides.trained(100, gpu_name="another")
+    folder(here / "slow-machine", 20, sides.trained(100), sittings=(sides.sitting(1e12),))
+    folder(here / "quick-machine", 21, quick, sittings=(sides.sitting(4e12),))
+    said = bench("compare", "slow-machine", "quick-machine", "--format", "json")
+    (one,) = json.loads(said.out)["elsewhere"]["rates"]
+    assert one["images_per_second"] == [200, 200]
+    before, after = one["shares"]
+    assert 0 < before == pytest.approx(4 * after)
+    said = bench("compare", "slow-machine", "quick-machine")
+    assert f"vit_b_16 · feature_extraction {before:.2f} and {after:.2f}" in said.out
+
+
 # ---- baselines ------------------------------------------------------------------------------
 
 

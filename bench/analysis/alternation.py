@@ -25,7 +25,7 @@ from bench.analysis.digest import Digest, RowDigest, conditions_of, cost_of
 from bench.analysis.matching import cell_verdict, count_verdict, matched
 from bench.analysis.paired import Floats
 from bench.analysis.turns import Turn
-from bench.analysis.verdict import CELL, MEMORY, SECONDS, Comparison, Verdict
+from bench.analysis.verdict import CELL, MEMORY, SECONDS, Comparison, Mean, Verdict
 from bench.thresholds import CompareTable, Judged
 
 ALL_CELLS = "all cells"
@@ -291,18 +291,15 @@ def _verdicts(costs: Costs, found: Sequence[Turn]) -> list[Verdict]:
 
 
 def _verdict(names: tuple[str, str], metric: Judged, turn: Turn) -> Verdict:
-    reasons = [turn.reason]
-    if turn.interval:
-        low, high = (f"{100 * share:+.1f}" for share in turn.interval)
-        reasons.append(f"{low} to {high} %, n = {turn.num_pairs}")
     return Verdict(
         *names,
         metric,
         turn.word,
-        "; ".join(filter(None, reasons)),
+        turn.reason,
         change=turn.change,
         p_adjusted=turn.p_adjusted,
         visible=turn.visible,
+        mean=Mean(turn.interval, turn.num_pairs) if turn.interval else None,
     )
 
 

@@ -23,7 +23,7 @@ from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_column, unpack_column
 from bench.schema.cell import Metric
 from bench.schema.machine import Calibration
-from bench.schema.record import Failure, Result
+from bench.schema.record import Cost, Failure, Result
 from bench.schema.run import Run
 from bench.schema.value import Value
 
@@ -40,6 +40,7 @@ class SeedDigest(Value):
     right: str | None = None  # a bit for each test image, packed: see `pack_bits`
     train_seconds: float | None = None  # attributed; null where an earlier run's features served
     peak_memory_bytes: int | None = None  # likewise
+    images_per_second: float | None = None  # in training, where all epochs train all parameters
 
 
 class RowDigest(Value):
@@ -209,7 +210,13 @@ def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric) -> SeedDige
         right=pack_bits(right_N),
         train_seconds=one.cost.attributed.train if whole else None,
         peak_memory_bytes=peak_memory_bytes(one.memory, one.machine) if whole else None,
+        images_per_second=_images_per_second(one.cost),
     )
+
+
+def _images_per_second(cost: Cost) -> float | None:
+    whole = cost.phases and all(phase.trainable_share == 1 for phase in cost.phases)
+    return cost.images_per_second.median if whole and cost.images_per_second else None
 
 
 def check_score(
@@ -279,6 +286,13 @@ PAST: Mapping[str, Callable[[Sequence[float]], float]] = {
 def past_key(digest: Digest, row: RowDigest) -> str:
     """Names a row's task and all that its costs depend on."""
     return identity.digest([row.key, conditions_of(digest, row)])
+
+
+def images_per_second_of(row: RowDigest) -> float | None:
+    """The median over the seeds; None where it is unknown for one."""
+    values = [one.images_per_second for one in row.seeds]
+    known = [value for value in values if value is not None]
+    return median(known) if known and len(known) == len(values) else None
 
 
 def cost_of(row: RowDigest, name: str) -> float | None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
+from bench.analysis.stats import Interval
+
 Word = Literal[
     "pass",
     "improved",
@@ -36,6 +38,13 @@ class Second(NamedTuple):
     why: str = ""  # it could not tell
 
 
+class Mean(NamedTuple):
+    """That a change is a mean over pairs of runs."""
+
+    interval: Interval  # 95 %, of this cell alone
+    num_pairs: int
+
+
 class Verdict(NamedTuple):
     """Of one metric of one cell; CELL is of the cell as such, COUNTS of its parameters and MACs.
 
@@ -57,6 +66,7 @@ class Verdict(NamedTuple):
     beyond: float | None = None  # likewise, from the mean of the past runs
     floor: float | None = None  # the least change that counts
     second: Second | None = None  # where it was flagged and run again
+    mean: Mean | None = None  # where runs took turns
 
     @property
     def name(self) -> str:
@@ -74,6 +84,17 @@ class Shift(NamedTuple):
     second: Second | None = None  # where it was laid on the code and run again
 
 
+class Rates(NamedTuple):
+    """Training images/s of a cell under two sets of conditions, and the share of the roofline.
+
+    The roofline is what each run's own calibration would allow; 1 is all of it.
+    """
+
+    name: str
+    images_per_second: tuple[float, float]
+    shares: tuple[float, float] | None = None  # None: unknown on a side
+
+
 class Elsewhere(NamedTuple):
     """Train times under other conditions: told, never judged."""
 
@@ -81,6 +102,7 @@ class Elsewhere(NamedTuple):
     kendall: float | None  # rank correlation of the cells; None for fewer than three
     apart: tuple[str, ...]  # cells that are off the common ratio by a factor of two or more
     fields: tuple[str, ...]  # that differ
+    rates: tuple[Rates, ...] = ()  # of cells that train their whole network
 
 
 class Again(NamedTuple):

@@ -67,10 +67,7 @@ def means(found: Alternation) -> Iterator[str]:
     metrics = [
         metric
         for metric in (SECONDS, MEMORY)
-        if any(
-            one.metric == metric and one.change is not None and ", n = " in one.reason
-            for one in found.comparison.verdicts
-        )
+        if any(one.metric == metric and one.mean for one in found.comparison.verdicts)
     ]
     if metrics:
         told = MEANS.format(what=" and ".join(TITLES[metric] for metric in metrics))

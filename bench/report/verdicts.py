@@ -15,6 +15,9 @@ from bench.analysis.verdict import (
     SECONDS,
     WORDS,
     Comparison,
+    Elsewhere,
+    Mean,
+    Rates,
     Second,
     Shift,
     Verdict,
@@ -44,7 +47,7 @@ SAID = {"not_judged": "not judged", "not_comparable": "not comparable"}
 
 QUIET = ("pass",)
 FOLDED = ("not_judged", "not_comparable", "new", "missing")
-MOST_FIELDS = 3
+MOST_FIELDS, MOST_CELLS = 3, 6
 
 
 def headline(found: Comparison, sides: Sides) -> str:
@@ -99,6 +102,7 @@ def remarks(found: Comparison) -> list[str]:
             f"nothing, for {listed(away.fields)}"
         )
         lines += [f"far off that ratio: {text}" for text in away.apart]
+        lines += reached(away.rates)
     times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
     if len(times) >= FEW_CELLS and any(one.word in ("regressed", "improved") for one in times):
         lines.append("changes of train time are those beyond what all cells have in common")
@@ -106,6 +110,20 @@ def remarks(found: Comparison) -> list[str]:
     if seen:
         lines.append(f"smallest drops of the test score that could be seen: {_range(seen)} points")
     return lines
+
+
+def reached(rates: Sequence[Rates]) -> list[str]:
+    """Shares of the roofline, those that fell most first."""
+    known = [(one.name, *one.shares) for one in rates if one.shares]
+    if not known:
+        return []
+    known.sort(key=lambda row: row[2] / row[1])
+    told = "; ".join(f"{name} {a:.2f} and {b:.2f}" for name, a, b in known[:MOST_CELLS])
+    more = f"; and {len(known) - MOST_CELLS} more" if len(known) > MOST_CELLS else ""
+    return [
+        "training images/s as a share of what the machine's own matrix products and copies would "
+        f"allow, where the whole network trains: {told}{more}"
+    ]
 
 
 def _any_second(found: Comparison) -> bool:
@@ -229,9 +247,17 @@ def signed(share: float) -> str:
 
 
 def why(one: Verdict) -> str:
-    """The reason, the fields that differ, and what a second run showed."""
+    """The reason, the fields that differ, how sure a mean is, and what a second run showed."""
     reason = ": ".join(filter(None, (one.reason, listed(one.fields))))
-    return "; ".join(filter(None, (reason, showed(one.second))))
+    return "; ".join(filter(None, (reason, spanned(one.mean), showed(one.second))))
+
+
+def spanned(mean: Mean | None) -> str:
+    """`+9.7 to +22.3 %, n = 5`."""
+    if mean is None:
+        return ""
+    low, high = (f"{100 * share:+.1f}" for share in mean.interval)
+    return f"{low} to {high} %, n = {mean.num_pairs}"
 
 
 def showed(second: Second | None) -> str:
@@ -272,7 +298,7 @@ def as_json(found: Comparison, sides: Sides) -> str:
         "outcomes": sorted(outcomes(found)),
         "verdicts": [_fields(one) for one in found.verdicts],
         "shift": _fields(found.shift) if found.shift else None,
-        "elsewhere": found.elsewhere._asdict() if found.elsewhere else None,
+        "elsewhere": _away(found.elsewhere) if found.elsewhere else None,
         "past_runs": found.num_past,
         "past_runs_needed": found.num_needed,
         "unstable": found.unstable,
@@ -282,9 +308,14 @@ def as_json(found: Comparison, sides: Sides) -> str:
     return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
 
 
+def _away(one: Elsewhere) -> dict[str, object]:
+    return {**one._asdict(), "rates": [each._asdict() for each in one.rates]}
+
+
 def _fields(one: Verdict | Shift) -> dict[str, object]:
-    second = one.second._asdict() if one.second else None
-    found = {**one._asdict(), "second": second}
+    found = one._asdict()
+    for name in {"second", "mean"} & found.keys():
+        found[name] = found[name]._asdict() if found[name] else None
     return {"verdict" if key == "word" else key: value for key, value in found.items()}
 
 

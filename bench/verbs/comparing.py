@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from bench.analysis.digest import Digest, PastRun
-    from bench.analysis.verdict import Comparison
+    from bench.analysis.verdict import Comparison, Rates
+    from bench.schema.machine import Calibration
 
 
 class Given(NamedTuple):
@@ -43,4 +44,18 @@ def compared(given: Given) -> "Comparison":
         found = compare_(given.baseline, given.candidate, given.past)
     except ValueError as error:
         raise FolderError(f"{' and '.join(map(str, given.places))}: {error}") from error
+    if away := found.elsewhere:
+        found = found._replace(elsewhere=away._replace(rates=rates(given)))
     return found._replace(notes=(*found.notes, *given.notes))
+
+
+def rates(given: Given) -> "tuple[Rates, ...]":
+    """What cells reached of what their machines allow."""
+    from bench.analysis import elsewhere
+
+    def floor(work: elsewhere.Work, calibration: "Calibration") -> float | None:
+        from bench.models.roofline import image_seconds  # torch: only where there is work
+
+        return image_seconds(*work, calibration)
+
+    return elsewhere.rates(given.baseline, given.candidate, floor)

@@ -8,7 +8,8 @@ import numpy as np
 from bench import identity
 from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run_of
-from bench.schema.record import Failure, Result
+from bench.schema.machine import Calibration, Sitting
+from bench.schema.record import Failure, Phase, Result, Throughput
 from bench.schema.run import Run
 from tests import records
 
@@ -107,6 +108,36 @@ def with_machine(**fields: object) -> Change:
         return one.model_copy(update={"machine": machine, "keys": keys})
 
     return change
+
+
+def trained(
+    rate: float, share: float = 1.0, precision: str = "fp32", gpu_name: str = "one"
+) -> Change:
+    """So many images/s of so much of the network, more under later seeds; on some machine."""
+
+    def change(one: Result) -> Record | None:
+        own = rate * (1 + one.cell.seed)
+        phase = Phase(
+            name="all", epochs=2, trainable_parameters=5, trainable_share=share, steps=9,
+            frozen_cached=False,
+        )  # fmt: skip
+        speed = Throughput(median=own, lower_quartile=own, upper_quartile=own, num_epochs=1)
+        cost = one.cost.model_copy(update={"phases": (phase,), "images_per_second": speed})
+        execution = one.execution.model_copy(update={"precision": precision})
+        return with_machine(gpu_name=gpu_name)(
+            one.model_copy(update={"cost": cost, "execution": execution})
+        )
+
+    return change
+
+
+def sitting(flops: float) -> Sitting:
+    """On a machine that multiplies in fp32 so fast, and copies a hundredth as many bytes."""
+    calibration = Calibration(
+        matmul_fp32_flops=flops, matmul_bf16_flops=None, copy_bytes_per_second=flops / 100,
+        upload_bytes_per_second=None, conv_seconds=None, loop_seconds=None, seconds=1,
+    )  # fmt: skip
+    return Sitting(start=calibration, end=calibration)
 
 
 def with_cell(**fields: object) -> Change:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bench.analysis.baseline import KEPT, accepted, file_name, parsed, text_of
+from bench.identity import digest
 from tests.analysis import sides
 from tests.analysis.sides import digested
 
@@ -60,7 +61,7 @@ def edited(**changes: object) -> str:
         ("{", "is not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": 2}', "name a run folder"),
-        (edited(schema_version=2), "newer bench"),
+        (edited(schema_version=3), "newer bench"),
         (edited(reason="a better one"), "changed by hand"),
         (text_of(MADE).replace('"score": 0.93,', '"score": 0.99,', 1), "changed by hand"),
         (edited(run={}), "is damaged"),
@@ -70,6 +71,19 @@ def edited(**changes: object) -> str:
 def test_what_cannot_be_read_is_said(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parsed(text)
+
+
+def test_files_of_the_first_version_are_read() -> None:
+    content = json.loads(text_of(MADE))
+    del content["sum"]
+    content["schema_version"] = 1
+    for row in content["run"]["rows"]:
+        for seed in row["seeds"]:
+            del seed["images_per_second"]
+    before = parsed(json.dumps({**content, "sum": digest(content, 16)}))
+    assert before == MADE.model_copy(update={"schema_version": 1})
+    with pytest.raises(ValueError, match="changed by hand"):
+        parsed(json.dumps({**content, "reason": "a better one", "sum": digest(content, 16)}))
 
 
 def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> None:

@@ -6,8 +6,8 @@
 Both ceilings are measured in the same rounds: a square matrix product on random numbers (on a GPU
 8192, bf16) and a copy of device memory (on a GPU 8 GB read and written). The roofline of a network
 is the sum over its layers of the longer of computing and moving, by the practical model of
-layers.py. Images/s are those of bench's own step on resident images: gather, augmentation, forward,
-backward and update, captured on a GPU; compiled as well with --compile.
+bench/models/roofline.py. Images/s are those of bench's own step on resident images: gather,
+augmentation, forward, backward and update, captured on a GPU; compiled as well with --compile.
 
 On a CPU the product runs in the arithmetic of the cell, and no figure has a goal.
 """
@@ -22,10 +22,10 @@ import torch
 
 from bench.measure.device import Device
 from bench.models.architectures import ARCHITECTURES
+from bench.models.roofline import NUM_BYTES, Ceilings, Layer, layers_of, train_seconds
 from bench.training.step import Step
 from bench.training.strategies import live_phase
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
-from tests.benchmarks.layers import Ceilings, Layer, layers_of, train_seconds
 from tests.benchmarks.overhead import Bench
 from tests.benchmarks.pairs import Cost, timed
 from tests.benchmarks.synthetic import Size, write_weights
@@ -39,8 +39,6 @@ GOALS = {
     "mobilenet_v3_small": 54_000,
 }
 """Training images/s at batch 128 and 224 px on one H200."""
-
-NUM_BYTES = {"bf16": 2, "fp32": 4}
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -120,6 +118,8 @@ def measure(asked: argparse.Namespace, place: Place, name: str, folder: Path) ->
     """The figures of one architecture."""
     step = steps_of(asked, name, write_weights(name, asked.size, folder), place.device)
     layers = layers_of(name, asked.size)
+    if layers is None:
+        raise SystemExit(f"{name}: its layers cannot all be counted; leave it out")
     rounds = [round_of(step, layers, asked, place.device) for _ in range(asked.pairs + 1)][1:]
     goal = None
     if place.device.type == "cuda" and (asked.batch, asked.size) == (128, 224) and name in GOALS:

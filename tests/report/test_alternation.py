@@ -1,6 +1,7 @@
 """What is said of runs that took turns, by whole sentences."""
 
 import json
+import re
 
 from bench.analysis.alternation import Alternation, Sided, alternation
 from bench.analysis.digest import Digest
@@ -38,7 +39,7 @@ def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     ((*names, change, _, why),) = only.rows
     assert names == ["all cells", "train time", "pass"]
     assert str(change).endswith(" %")
-    assert str(why).endswith(" %, n = 4")
+    assert re.fullmatch(r"-\d\.\d to \+\d\.\d %, n = 4", str(why))
     slow = made(1.2, cells=tuple(range(6)))
     assert table(list(slow.comparison.verdicts)).header[3:5] == ("Old", "New")
     shown = table(news(slow))
@@ -65,6 +66,12 @@ def test_json_counts_pairs_from_one_and_gives_the_reasons() -> None:
     assert found["pairs_unsteady"] == {"1": "old: the loop was 9 % slower"}
     assert "past_runs" not in found
     assert len(found["verdicts"]) == 6 * 5 + 1
+    of_times = [one for one in found["verdicts"] if one["metric"] == "train_seconds"]
+    assert {one["mean"]["num_pairs"] for one in of_times} == {3}
+    assert all(
+        one["mean"]["interval"][0] < one["change"] < one["mean"]["interval"][1] for one in of_times
+    )
+    assert {one["mean"] for one in found["verdicts"] if one["metric"] == "accuracy"} == {None}
 
 
 def test_markdown_has_the_headline_the_table_and_the_remarks() -> None:

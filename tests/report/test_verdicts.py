@@ -4,7 +4,15 @@ import json
 from collections.abc import Sequence
 
 from bench.analysis.compare import compare
-from bench.analysis.verdict import Again, Comparison, Elsewhere, Second, Shift, Verdict
+from bench.analysis.verdict import (
+    Again,
+    Comparison,
+    Elsewhere,
+    Rates,
+    Second,
+    Shift,
+    Verdict,
+)
 from bench.report.verdicts import Sides, as_json, headline, markdown, news, remarks, table
 from tests.analysis import sides
 from tests.analysis.sides import digested
@@ -106,6 +114,17 @@ def test_another_machine_is_told_with_ratio_and_ranks() -> None:
         "by nothing, for machine.gpu_name: X and Y",
         "far off that ratio: a · b ×1.2",
     ]
+
+
+def test_shares_of_the_roofline_are_told_with_those_that_fell_most_first() -> None:
+    known = [Rates(f"n{i} · s", (90, 50), (0.5, 0.1 * i)) for i in range(8, 0, -1)]
+    away = Elsewhere(2, None, (), (), (Rates("unknown · s", (9, 5)), *known))
+    line = remarks(NOTHING._replace(elsewhere=away))[-1]
+    assert "n1 · s 0.50 and 0.10; n2 · s 0.50 and 0.20; " in line
+    assert line.endswith("; n6 · s 0.50 and 0.60; and 2 more")
+    told = json.loads(as_json(NOTHING._replace(elsewhere=away), SIDES))["elsewhere"]["rates"]
+    assert told[0] == {"name": "unknown · s", "images_per_second": [9, 5], "shares": None}
+    assert len(told) == 9
 
 
 def test_markdown_shows_names_as_they_are() -> None:

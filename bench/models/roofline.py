@@ -1,4 +1,4 @@
-"""What a network must at least compute and move for one image, layer by layer; how long it takes.
+"""How fast a device could train a network: what its layers must at least compute and move.
 
 Multiply-adds of convolutions, linear layers and attention; activations under a practical model of
 what moves: each of those layers reads its input and writes its output once in every pass
@@ -8,17 +8,26 @@ in inference; in training eight times (statistics, normalise; two sums and the g
 backward pass). Layer norms and GELU are passes of their own: two forward, three backward; so are
 the sums of transformers, three each way. Weights are left out: large batches share them.
 
-Counted by hooks on the meta device, for convolutional networks with batch norm and for ViT.
+Counted by hooks on the meta device, for convolutional networks with batch norm and for ViT. Of
+others (ConvNeXt, Swin, MaxViT) nothing is told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock
 
-from bench.models.build import outline
+from bench.models.build import forward_macs, outline
+from bench.schema.machine import Calibration
+
+NUM_BYTES = {"bf16": 2, "fp32": 4}
+"""Of a number, by precision."""
+
+UNCOUNTED = 0.01
+"""Share of the multiply-adds that may be missing from the layers, or too much in them."""
 
 
 class Layer(NamedTuple):
@@ -48,9 +57,33 @@ def train_seconds(layers: Sequence[Layer], ceilings: Ceilings, number_bytes: int
     )
 
 
-def layers_of(architecture: str, image_size: int) -> list[Layer]:
-    """Every layer that computes or moves, in the order of running; a head of 1000 classes."""
+def image_seconds(
+    architecture: str, image_size: int, precision: str, calibration: Calibration
+) -> float | None:
+    """The roofline of training all layers on one image, by what a calibration reached.
+
+    None where the calibration lacks a probe, or the layers cannot all be counted.
+    """
+    flop, moved = (
+        getattr(calibration, f"matmul_{precision}_flops"),
+        calibration.copy_bytes_per_second,
+    )
+    layers = layers_of(architecture, image_size)
+    if not flop or not moved or layers is None:
+        return None
+    return train_seconds(layers, Ceilings(flop, moved), NUM_BYTES[precision])
+
+
+@cache
+def layers_of(architecture: str, image_size: int) -> tuple[Layer, ...] | None:
+    """Every layer that computes or moves, in the order of running; a head of 1000 classes.
+
+    None where some cannot be counted: torch's own counter has other multiply-adds, or there are
+    parameters in modules that are not of `COUNTS`.
+    """
     network = outline(architecture, 1000, image_size).eval()
+    if not all(map(is_counted, leaves(network))):
+        return None
     found: list[Layer] = []
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -64,7 +97,23 @@ def layers_of(architecture: str, image_size: int) -> list[Layer]:
         network(torch.empty(1, 3, image_size, image_size, device="meta"))
     for handle in handles:
         handle.remove()
-    return found
+    known = 2 * forward_macs(architecture, 1000, image_size)
+    counted = sum(layer.forward_flop for layer in found)
+    return tuple(found) if abs(counted / known - 1) <= UNCOUNTED else None
+
+
+def leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """Modules without children; one that is counted as a whole stands for all in it."""
+    children = [] if isinstance(module, nn.MultiheadAttention) else list(module.children())
+    if not children:
+        yield module
+    for child in children:
+        yield from leaves(child)
+
+
+def is_counted(leaf: nn.Module) -> bool:
+    """Whether it has a count, or nothing to count."""
+    return type(leaf) in COUNTS or not any(True for _ in leaf.parameters())
 
 
 Count = Callable[[Any, Tensor, Tensor, bool], list[Layer]]
