@@ -262,7 +262,7 @@ def second_verdicts(costs: Costs) -> tuple[list[Verdict], bool]:
     verdicts = _verdicts(costs, turns.judge_cells(split, costs.floors_P))
     if split.common_H is None:
         return verdicts, False
-    common = turns.judge_common(split.common_H, speed.FLOOR)
+    common = turns.judge_common(split.common_H, costs.floors_P)
     return [_verdict((ALL_CELLS, ""), SECONDS, common), *verdicts], True
 
 

@@ -49,11 +49,13 @@ def second_verdicts(
         ]
         return told, None, there
     floors = [judging.floor(SECONDS, pair, speed.FLOOR) for pair in here]
+    past = past_costs(judging, here, SECONDS)
     times = speed.Times(
         speed.logarithms([_cost(pair.before, SECONDS) for pair in here]),
         speed.logarithms([_cost(pair.after, SECONDS) for pair in here]),
-        np.log(past_costs(judging.past, here, SECONDS)),
+        np.log(past.costs_HP),
         np.array(floors),
+        past.place,
     )
     found, shift = speed.judge(times, slowdown(judging))
     told += [
@@ -73,12 +75,14 @@ def memory_verdicts(judging: Judging) -> list[Verdict]:
     told, here, _ = _sorted_out(judging, MEMORY)
     device = judging.candidate.device
     floors = [_memory_floor(judging, pair) for pair in here]
+    past = past_costs(judging, here, MEMORY)
     found = peaks.judge(
         peaks.Peaks(
             np.array([_cost(pair.before, MEMORY) for pair in here]),
             np.array([_cost(pair.after, MEMORY) for pair in here]),
-            past_costs(judging.past, here, MEMORY),
+            past.costs_HP,
             np.array(floors),
+            past.place,
         ),
         device,
     )
@@ -106,6 +110,11 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
         if not all(cost is not None and cost > 0 for cost in costs):
             reason = "unknown, or features of an earlier run were used"
             told.append(Verdict(*pair.names, metric, "not_judged", reason, *costs))
+        elif seeds := other_seeds(pair):
+            reason = "not of the same seeds"
+            told.append(
+                Verdict(*pair.names, metric, "not_comparable", reason, *costs, fields=(seeds,))
+            )
         elif fields := performance_differences(*pair):
             away.append(pair)
             reason = "under other conditions"
@@ -115,6 +124,13 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
         else:
             here.append(pair)
     return told, here, away
+
+
+def other_seeds(pair: Pair) -> str:
+    """The seeds of both sides where they are not the same: heads of all seeds train together."""
+    before, after = ({one.seed for one in side.row.ok} for side in pair)
+    told = (", ".join(map(str, sorted(seeds))) for seeds in (before, after))
+    return "" if before == after else f"seeds: {' and '.join(told)}"
 
 
 def _cost(side: Side, metric: str) -> float:
@@ -156,19 +172,25 @@ def history(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> lis
     return [found[start] for start in sorted(found) if start < candidate.started_at]
 
 
-def past_costs(past: Sequence[PastRun], pairs: Sequence[Pair], metric: str) -> Floats:
-    """What each past run took for each pair, NaN where unknown; only runs with one of them, [H, P].
+class Past(NamedTuple):
+    """What H past runs took for P pairs, NaN where unknown; and which of them is the baseline."""
 
-    A past run counts for a cell whose task and conditions were the same.
-    """
+    costs_HP: Floats
+    place: int | None
+
+
+def past_costs(judging: Judging, pairs: Sequence[Pair], metric: str) -> Past:
+    """Of the past runs with any of the pairs: the same task, seeds and conditions."""
     keys = [past_key(*pair.after) for pair in pairs]
-    rows = []
-    for run in past:
+    rows: list[list[float]] = []
+    place = None
+    for run in judging.past:
         found = [run.rows.get(key) for key in keys]
         costs = [None if row is None else getattr(row, metric) for row in found]
         if any(costs):
+            place = len(rows) if run.started_at == judging.baseline.started_at else place
             rows.append([cost or np.nan for cost in costs])
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(keys))
+    return Past(np.array(rows, dtype=np.float64).reshape(len(rows), len(keys)), place)
 
 
 def relevant(judging: Judging) -> int:

@@ -284,8 +284,9 @@ PAST: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 
 def past_key(digest: Digest, row: RowDigest) -> str:
-    """Names a row's task and all that its costs depend on."""
-    return identity.digest([row.key, conditions_of(digest, row)])
+    """Names a row's task, its seeds and all else that its costs depend on."""
+    seeds = sorted(one.seed for one in row.ok)
+    return identity.digest([row.key, seeds, conditions_of(digest, row)])
 
 
 def images_per_second_of(row: RowDigest) -> float | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
+from bench.analysis.level import on_level
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.verdict import Word
@@ -46,6 +47,7 @@ class Peaks(NamedTuple):
     candidate_P: Floats
     past_HP: Floats
     floors_P: Floats  # bytes
+    place: int | None = None  # of the baseline among the past runs
 
 
 def floor_bytes(baseline: float, device: str, timed_choice: bool, asked: float | None) -> float:
@@ -83,16 +85,17 @@ def _lower(is_lower: bool) -> Word:
 
 
 def _by_the_past(peaks: Peaks) -> list[Peak]:
-    prediction = predicted(peaks.past_HP)
+    past_HP = on_level(peaks.past_HP, peaks.place, peaks.floors_P)
+    prediction = predicted(past_HP)
     higher_P, lower_P = (adjusted(tail_P) for tail_P in prediction.tails(peaks.candidate_P))
-    long_P = is_long(peaks.past_HP)
+    long_P = is_long(past_HP)
     visible_P = prediction.limits(ALPHA / max(1, long_P.sum()))
     visible_P = np.fmax(visible_P, peaks.floors_P) + Z_POWER * prediction.errors_P
     found = []
     for place, (before, after) in enumerate(zip(peaks.baseline_P, peaks.candidate_P, strict=True)):
         change, floor = after / before - 1, peaks.floors_P[place]
         if not long_P[place]:
-            count = int((~np.isnan(peaks.past_HP[:, place])).sum())
+            count = int((~np.isnan(past_HP[:, place])).sum())
             reason = f"not judged ({count} of {NEEDED} runs)"
             found.append(Peak("not_judged", change, None, None, reason))
             continue

@@ -117,12 +117,13 @@ def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
 # ---- what `bench compare` takes of it -------------------------------------------------------
 
 
-def past_run(point: Point) -> PastRun | None:
-    """What a run took, by which later ones are judged; None where its times tell nothing."""
-    if point.unstable:
-        return None
+def past_run(point: Point) -> PastRun:
+    """What a run took, by which later ones are judged; no times of an unsteady machine."""
     rows = {
-        row.past: PastRow(train_seconds=row.train_seconds, peak_memory_bytes=row.peak_memory_bytes)
+        row.past: PastRow(
+            train_seconds=None if point.unstable else row.train_seconds,
+            peak_memory_bytes=row.peak_memory_bytes,
+        )
         for row in point.rows
         if row.under and not row.mixed
     }

@@ -7,7 +7,8 @@ from past runs, Holm's adjustment over the suite. A change counts that is signif
 than the floor, against the past and against the baseline itself.
 
 The common part alone tells nothing of the code, so it is judged against the calibration of the
-machine: both slower is the machine, only the cells slower is the code.
+machine: both slower is the machine, only the cells slower is the code. Where the code made most
+cells quicker, nothing is taken off: those that stayed as they were are no slower for that.
 """
 
 import math
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
+from bench.analysis.level import on_level
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.stability import change_of
@@ -43,6 +45,10 @@ class Timing(NamedTuple):
     beyond: float | None = None  # from the past runs
 
 
+QUICKER = 0.02
+"""Of machines with a good day, to be taken for code that made most cells quicker."""
+
+
 class Times(NamedTuple):
     """Logarithms of the seconds of P cells: two runs, and H past ones with NaN for the unknown."""
 
@@ -50,6 +56,7 @@ class Times(NamedTuple):
     candidate_P: Floats
     past_HP: Floats
     floors_P: Floats  # relative
+    place: int | None = None  # of the baseline among the past runs
 
 
 def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift | None]:
@@ -64,19 +71,26 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
     past_H = _common(times.past_HP - reference_P)
     candidate = float(_common((times.candidate_P - reference_P)[None])[0])
     baseline = float(_common((times.baseline_P - reference_P)[None])[0])
-    own_HP = times.past_HP - past_H[:, None]
+    floors_P = np.log1p(times.floors_P)
+    floor_of_all = float(np.median(floors_P))
+    own_HP = on_level(times.past_HP - past_H[:, None], times.place, floors_P)
     prediction = predicted(own_HP)
-    own_P = times.candidate_P - candidate
+    suite = predicted(on_level(past_H[:, None], times.place, np.array([floor_of_all])))
+    (slow,), (quick,) = suite.tails(np.array([candidate]))
+    common = nearest_median(times.candidate_P - times.baseline_P)
+    taken = candidate
+    if quick < QUICKER and (calibration or 0.0) - common >= floor_of_all:
+        taken = baseline
+    own_P = times.candidate_P - taken
     slower_P, quicker_P = prediction.tails(own_P)
-    suite = predicted(past_H[:, None])
     judged_P = is_long(own_HP)
-    worse_P = adjusted(np.append(slower_P, suite.tails(np.array([candidate]))[0]))
+    worse_P = adjusted(np.append(slower_P, slow))
     better_P = adjusted(quicker_P)
     visible_P = prediction.limits(ALPHA / (judged_P.sum() + 1))
     changes_P = own_P - (times.baseline_P - baseline)
     timings = []
     for place in range(count):
-        floor = math.log1p(times.floors_P[place])
+        floor = float(floors_P[place])
         error = prediction.errors_P[place]
         beyond = float(own_P[place] - prediction.means_P[place])
         found = _Cell(
@@ -89,8 +103,8 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
             num_past = int((~np.isnan(own_HP[:, place])).sum())
             timings.append(_not_judged(found, num_past))
     enough = bool(judged_P.any()) and count >= FEW_CELLS
-    common = float(np.median(times.candidate_P - times.baseline_P))
-    return timings, shift(common, calibration, float(worse_P[-1]) if enough else None)
+    p = float(worse_P[-1]) if enough else None
+    return timings, shift(common, floor_of_all, calibration, p)
 
 
 class _Cell(NamedTuple):
@@ -137,29 +151,47 @@ def _common(apart_HP: Floats) -> Floats:
         return np.zeros(len(apart_HP))
     enough_H = (~np.isnan(apart_HP)).sum(axis=1) >= FEW_CELLS
     common_H = np.full(len(apart_HP), np.nan)
-    common_H[enough_H] = np.nanmedian(apart_HP[enough_H], axis=1)
+    common_H[enough_H] = [nearest_median(row[~np.isnan(row)]) for row in apart_HP[enough_H]]
     return common_H
+
+
+def nearest_median(values_P: Floats) -> float:
+    """The median; of an even number, the one of all medians that is nearest to zero.
+
+    So that where half of the cells changed, those are the ones that did.
+    """
+    ordered_P, half = np.sort(values_P), len(values_P) // 2
+    low, high = ordered_P[(len(values_P) - 1) // 2], ordered_P[half]
+    return float(np.clip(0.0, low, high))
 
 
 # ---- what all cells have in common ----------------------------------------------------------
 
 
-def shift(common: float, calibration: float | None, p_adjusted: float | None) -> Shift:
-    """What is to blame for a common change; p is of the past runs, None where they are too few."""
-    floor, change = math.log1p(FLOOR), math.expm1(common)
+def shift(
+    common: float, floor: float, calibration: float | None, p_adjusted: float | None
+) -> Shift:
+    """What is to blame for a common change; changes and the floor are logarithms.
+
+    p is of the past runs, None where they are too few.
+    """
+    change = math.expm1(common)
     own = None if calibration is None else math.expm1(calibration)
     if common < floor:
         return Shift(change, own, "none", "")
     if p_adjusted is None:
         return Shift(change, own, "neither", "not judged: too few past runs or cells")
-    if calibration is None:
-        return Shift(change, own, "neither", "the machine was not calibrated in both runs")
-    machine_slower, unexplained = calibration >= floor, common - calibration >= floor
+    machine_slower = calibration is not None and calibration >= floor
+    unexplained = calibration is None or common - calibration >= floor
     if machine_slower and not unexplained:
         return Shift(change, own, "machine", "the machine itself was slower: run it again")
-    if unexplained and not machine_slower and p_adjusted < ALPHA:
+    if p_adjusted >= ALPHA:
+        return Shift(change, own, "neither", "past runs were as slow now and then")
+    if calibration is None:
+        return Shift(change, own, "unclear", "the machine was not calibrated in both runs")
+    if unexplained and not machine_slower:
         return Shift(change, own, "code", "the machine was as quick as before")
-    return Shift(change, own, "neither", "code and machine cannot be told apart")
+    return Shift(change, own, "unclear", "code and machine cannot be told apart: run it again")
 
 
 def slowdown(before: Calibration | None, after: Calibration | None) -> float | None:

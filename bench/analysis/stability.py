@@ -1,6 +1,6 @@
 """Whether the machine stayed the same while a run was timed, as far as its two ends tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import expm1, log1p
 from statistics import median
 
@@ -43,7 +43,17 @@ def unstable(run: Run) -> str | None:
         for number, sitting in enumerate(run.sittings, start=1)
         for reason in reasons(sitting)
     ]
-    return "; ".join(found) or None
+    return "; ".join([*found, *between(run.sittings)]) or None
+
+
+def between(sittings: Sequence[Sitting]) -> Iterator[str]:
+    """What speaks against times of several sittings side by side: each start against the first."""
+    starts = [(number, one.start) for number, one in enumerate(sittings, start=1) if one.start]
+    for number, start in starts[1:]:
+        first, began = starts[0]
+        change = change_of(began, start)
+        if change is not None and is_beyond(change):
+            yield f"the machine's speed was {_signed(change)} in sitting {number} against {first}"
 
 
 def reasons(sitting: Sitting) -> Iterator[str]:

@@ -28,7 +28,7 @@ from bench.analysis.bounds import adjusted
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.seeds import seed_variances
-from bench.analysis.speed import FEW_CELLS
+from bench.analysis.speed import FEW_CELLS, nearest_median
 from bench.analysis.stats import Interval, spread
 from bench.analysis.verdict import Word
 
@@ -86,23 +86,23 @@ def parted(ratios_HP: Floats) -> Parted:
     return Parted(ratios_HP[enough_H] - common_H[:, None], common_H)
 
 
-def nearest_median(values_P: Floats) -> float:
-    """The median; of an even number, the one of all medians that is nearest to zero."""
-    ordered_P, half = np.sort(values_P), len(values_P) // 2
-    low, high = ordered_P[(len(values_P) - 1) // 2], ordered_P[half]
-    return float(np.clip(0.0, low, high))
-
-
 def judge_cells(split: Parted, floors_P: Floats) -> list[Turn]:
     """A judgement for each cell; floors are relative changes.
 
-    Among few cells of much noise the common part is as uncertain as they are. So a cell that is
-    slower than the others by the floor, but not surely so, counts where it is surely slower
-    together with what all have in common; it is told so then.
+    Where the new code is surely quicker in what all have in common, nothing is taken off: cells
+    that stayed as they were are no slower for that. Among few cells of much noise the common part
+    is as uncertain as they are. So a cell that is slower than the others by the floor, but not
+    surely so, counts where it is surely slower together with what all have in common; it is told
+    so then.
     """
     if split.common_H is None:
         return _judge_each(split.own_HP, floors_P)
     wholes = _judge_each(split.own_HP + split.common_H[:, None], floors_P)
+    if judge_common(split.common_H, floors_P).word == "improved":
+        return [
+            whole._replace(reason="; ".join(filter(None, (whole.reason, WITH_COMMON))))
+            for whole in wholes
+        ]
     return [
         whole._replace(reason=WITH_COMMON)
         if own.reason == NOISE and whole.word == "regressed"
@@ -123,9 +123,9 @@ def _judge_each(ratios_HP: Floats, floors_P: Floats) -> list[Turn]:
     ]
 
 
-def judge_common(common_H: Floats, floor: float) -> Turn:
-    """A judgement of what all cells have in common."""
-    return judge(common_H[:, None], np.array([floor]), ALPHA)[0]
+def judge_common(common_H: Floats, floors_P: Floats) -> Turn:
+    """A judgement of what all cells have in common, by their median floor."""
+    return judge(common_H[:, None], np.array([np.median(floors_P)]), ALPHA)[0]
 
 
 def judge(ratios_HP: Floats, floors_P: Floats, alpha: float) -> list[Turn]:

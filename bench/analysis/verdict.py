@@ -79,7 +79,13 @@ class Shift(NamedTuple):
 
     change: float  # relative, candidate to baseline, of the median cell
     calibration: float | None  # the machine's own, likewise; None where it was not measured
-    blame: Literal["code", "machine", "neither", "none"]
+    blame: Literal[
+        "code",
+        "machine",
+        "unclear",  # one of these two, or both
+        "neither",  # within the noise, or not judged
+        "none",  # no change that counts
+    ]
     reason: str
     second: Second | None = None  # where it was laid on the code and run again
 
@@ -147,7 +153,7 @@ def outcomes(found: Comparison) -> set[Outcome]:
     cells = [one for one in found.verdicts if one.metric in (CELL, COUNTS)]
     judged = [one for one in found.verdicts if one.metric in JUDGED]
     slower = found.shift is not None and found.shift.blame == "code"
-    drifted = found.shift is not None and found.shift.blame == "machine"
+    drifted = found.shift is not None and found.shift.blame in ("machine", "unclear")
     seconds = [one.second for one in (*judged, found.shift) if one and one.second]
     has: dict[Outcome, bool] = {
         "regressed": slower or _any(judged, "regressed"),

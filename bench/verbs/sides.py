@@ -57,7 +57,6 @@ class History(NamedTuple):
 
 
 def history(results: Path, suite_name: str) -> History:
-    """Finished, stable runs of a suite below a folder, one or two levels deep."""
+    """Finished runs of a suite below a folder, one or two levels deep."""
     found = past(results, suite_name)
-    runs = [past_run(kept.point) for kept in found.runs]
-    return History([run for run in runs if run is not None], len(found.unreadable))
+    return History([past_run(kept.point) for kept in found.runs], len(found.unreadable))

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.analysis.compare import compare
+from bench.analysis.point import past_run_of
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
 from bench.schema.machine import Calibration, Sitting
 from bench.schema.record import Result
@@ -88,7 +89,36 @@ def test_a_cell_that_was_ok_and_is_no_longer_is_failed(status: str) -> None:
 def test_a_cell_that_failed_before_too_is_no_regression() -> None:
     before, after = (digested(n, sides.broken("failed"), cells=[0]) for n in (7, 20))
     assert outcomes(compare(before, after, PAST)) == set()
-    assert told(compare(before, digested(20), PAST)) == set()
+    costs_of_other_seeds = {
+        ("resnet18 · fine_tuning", metric, "not_comparable") for metric in (SECONDS, MEMORY)
+    }
+    assert told(compare(before, digested(20), PAST)) == costs_of_other_seeds
+
+
+def test_costs_of_other_seeds_are_not_compared_and_no_past_of_these() -> None:
+    few = tuple(row.model_copy(update={"seeds": row.seeds[:1]}) for row in BASE.rows)
+    alone = BASE.model_copy(update={"rows": few})
+    found = compare(alone, digested(20, sides.slower(1.3)), PAST)
+    costs = [one for one in found.verdicts if one.metric in (SECONDS, MEMORY)]
+    assert {(one.word, one.fields) for one in costs} == {
+        ("not_comparable", ("seeds: 0 and 0, 1, 2",))
+    }
+    assert {one.word for one in found.verdicts if one.metric == ACCURACY} == {"pass"}
+    assert compare(alone, alone.model_copy(update={"started_at": "2027"}), PAST).num_past == 1
+
+
+def test_an_accepted_change_and_a_bad_run_since_are_no_past_of_what_comes_after() -> None:
+    slow = sides.slower(1.3)
+    accepted = digested(40, slow, cells=[0])
+    found = compare(accepted, digested(50, slow, cells=[0]), PAST)
+    words = {one.name: one.reason or one.word for one in found.verdicts if one.metric == SECONDS}
+    assert words.pop("resnet18 · fine_tuning") == "not judged (1 of 5 runs)"
+    assert set(words.values()) == {"pass"}
+    bad = [past_run_of(digested(number, slow, cells=[0])) for number in range(10, 14)]
+    since = [*PAST, *(one for one in bad if one)]
+    assert told(compare(BASE, digested(20, slow, cells=[0]), since)) == {
+        ("resnet18 · fine_tuning", SECONDS, "regressed")
+    }
 
 
 def test_a_further_seed_that_fails_where_none_was_ok_is_no_regression() -> None:

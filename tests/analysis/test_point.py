@@ -45,12 +45,14 @@ def test_comparisons_take_of_a_point_what_the_digest_has(change: sides.Change | 
     }
 
 
-def test_an_unstable_run_is_a_point_but_no_past_run() -> None:
+def test_an_unstable_run_has_peaks_but_no_times_to_judge_by() -> None:
     run = sides.digested(3).model_copy(update={"unstable": "too hot"})
     made = point_of(run, {})
     assert made is not None
     assert made.unstable == "too hot"
-    assert past_run(made) is None
+    rows = past_run(made).rows.values()
+    assert {row.train_seconds for row in rows} == {None}
+    assert all(row.peak_memory_bytes for row in rows)
 
 
 def test_a_run_that_did_not_finish_is_no_point() -> None:

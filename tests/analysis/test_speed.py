@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.analysis.paired import Floats
-from bench.analysis.speed import Times, judge, shift, slowdown
+from bench.analysis.speed import Times, judge, nearest_median, shift, slowdown
 from bench.schema.machine import Calibration
 
 CELLS, SEEDS = 24, 3
@@ -151,15 +151,16 @@ def test_what_all_cells_have_in_common_is_taken_off() -> None:
         (0.2, 0.01, 0.001, "code"),
         (0.2, 0.01, 0.2, "neither"),  # as slow as past runs were
         (0.2, 0.19, 0.001, "machine"),
-        (0.2, 0.1, 0.001, "neither"),  # both
-        (0.2, None, 0.001, "neither"),
+        (0.2, 0.1, 0.001, "unclear"),  # both
+        (0.2, 0.1, 0.2, "neither"),
+        (0.2, None, 0.001, "unclear"),
         (0.2, 0.01, None, "neither"),
     ],
 )
 def test_who_is_to_blame(
     common: float, calibration: float | None, p: float | None, blame: str
 ) -> None:
-    assert shift(common, calibration, p).blame == blame
+    assert shift(common, math.log(1.05), calibration, p).blame == blame
 
 
 def test_a_machine_is_slower_where_rates_fall_and_seconds_rise() -> None:
@@ -184,3 +185,77 @@ def test_a_change_is_told_from_the_baseline_and_from_the_past() -> None:
         assert one.change == pytest.approx(math.expm1(change), abs=0.04)
         assert one.beyond == pytest.approx(math.expm1(0.25), abs=0.04)
     assert judge(times(1.0, num_past=4), None)[0][0].beyond is None
+
+
+def test_what_all_lost_is_held_to_the_median_of_the_cells_floors() -> None:
+    made = times(0.0)
+    slower = made._replace(candidate_P=made.candidate_P + 0.1)
+    common = judge(slower, 0.0)[1]
+    assert common is not None
+    assert common.blame == "code"
+    common = judge(slower._replace(floors_P=np.full(6, 0.25)), 0.0)[1]
+    assert common is not None
+    assert common.blame == "none"
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"),
+    [
+        ([3.0, 1.0, 2.0], 2.0),
+        ([1.0, 2.0, 3.0, 9.0], 2.0),  # every value from 2 to 3 is a median
+        ([-9.0, -3.0, -2.0, 5.0], -2.0),
+        ([-1.0, -0.5, 0.5, 1.0], 0.0),
+    ],
+)
+def test_of_all_medians_the_one_nearest_to_zero(values: list[float], middle: float) -> None:
+    assert nearest_median(np.array(values)) == middle
+
+
+def changed(*shares: float, calibration: float | None = 0.0) -> tuple[list[str], str]:
+    """The words where the cells' times change so, and what is to blame for the common part."""
+    made = times(0.0, num_past=8)
+    timings, common = judge(
+        made._replace(candidate_P=made.candidate_P + np.log1p(shares)), calibration
+    )
+    assert common is not None
+    return [one.word for one in timings], common.blame
+
+
+def test_where_half_of_the_cells_changed_it_is_those() -> None:
+    assert changed(-0.2, -0.2, -0.2, 0, 0, 0)[0] == ["improved"] * 3 + ["pass"] * 3
+    assert changed(0.09, 0.09, 0.09, 0, 0, 0)[0] == ["regressed"] * 3 + ["pass"] * 3
+
+
+def test_where_most_cells_became_quicker_the_others_are_no_slower() -> None:
+    assert changed(*[-0.2] * 4, 0, 0)[0] == ["improved"] * 4 + ["pass"] * 2
+    # One of the others is slower all the same.
+    assert changed(*[-0.2] * 4, 0, 0.15)[0] == ["improved"] * 4 + ["pass", "regressed"]
+    # A quicker machine is taken off: what did not gain by it is slower.
+    assert changed(*[-0.2] * 4, 0, 0, calibration=-0.22)[0] == ["pass"] * 4 + ["regressed"] * 2
+
+
+def past_and(*levels: float, place: int, candidate: float) -> str:
+    """The word for the first of six cells, whose runs took so long one after the other."""
+    draw = np.random.default_rng(3)
+    past_HP = draw.normal(0, 0.01, (len(levels), 6))
+    past_HP[:, 0] += np.log(levels)
+    candidate_P = draw.normal(0, 0.01, 6)
+    candidate_P[0] += math.log(candidate)
+    made = Times(past_HP[place], candidate_P, past_HP, np.full(6, 0.05), place)
+    one = judge(made, 0.0)[0][0]
+    return one.reason or one.word
+
+
+def test_an_accepted_change_begins_a_past_of_its_own() -> None:
+    before = [10.0] * 20
+    assert past_and(*before, 8, place=20, candidate=9.5) == "not judged (1 of 5 runs)"
+    assert past_and(*before, *[8] * 5, place=20, candidate=9.5) == "regressed"
+    assert past_and(*before, *[8] * 5, place=24, candidate=9.5) == "regressed"
+    assert past_and(*before, *[8] * 5, place=20, candidate=8) == "pass"
+    assert past_and(*before, *[12] * 5, place=20, candidate=12) == "pass"
+
+
+def test_a_regressed_run_is_no_yardstick_for_the_next_one() -> None:
+    for bad_ones in range(4):
+        found = past_and(*[10] * 6, *[12] * bad_ones, place=5, candidate=12)
+        assert found == "regressed"

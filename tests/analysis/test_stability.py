@@ -104,13 +104,16 @@ def test_a_run_that_was_never_calibrated_or_was_killed_is_not_known_to_be_unstab
     assert unstable(run(Sitting(start=None))) is None
 
 
-def test_each_sitting_of_a_resumed_run_is_judged_by_its_own_ends() -> None:
-    slow = calibration(**SLOWER)
-    stable = (Sitting(start=START, end=START), Sitting(start=slow, end=slow))
-    assert unstable(run(*stable)) is None
-    found = unstable(run(*stable, Sitting(start=START, end=slow)))
+def test_the_sittings_of_a_resumed_run_are_judged_by_their_ends_and_side_by_side() -> None:
+    slow, steady = calibration(**SLOWER), Sitting(start=START, end=START)
+    killed = Sitting(start=START)
+    assert unstable(run(killed, steady, steady)) is None
+    assert unstable(run(steady, Sitting(start=None), Sitting(start=slow, end=slow))) == (
+        "the machine's speed was -10 % in sitting 3 against 1"
+    )
+    found = unstable(run(steady, Sitting(start=START, end=slow)))
     assert found is not None
-    assert found.startswith("in sitting 3, the machine's speed changed")
+    assert found.startswith("in sitting 2, the machine's speed changed")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from bench.analysis.turns import (
     judge,
     judge_cells,
     judge_common,
-    nearest_median,
     parted,
 )
 
@@ -61,7 +60,7 @@ def found(
         rest = [word for place, word in enumerate(words) if place not in slower]
         others += "regressed" in rest or (bool(slower) and "improved" in rest)
         if split.common_H is not None:
-            together += judge_common(split.common_H, 0.05).word == "regressed"
+            together += judge_common(split.common_H, np.full(cells, 0.05)).word == "regressed"
     return Found(named / sittings, others / sittings, together / sittings)
 
 
@@ -205,14 +204,18 @@ def test_cells_and_pairs_without_a_time_disturb_no_other() -> None:
     assert parted(np.zeros((2, 4))).common_H is None  # two pairs judge nothing
 
 
-@pytest.mark.parametrize(
-    ("values", "middle"),
-    [
-        ([3.0, 1.0, 2.0], 2.0),
-        ([1.0, 2.0, 3.0, 9.0], 2.0),  # every value from 2 to 3 is a median
-        ([-9.0, -3.0, -2.0, 5.0], -2.0),
-        ([-1.0, -0.5, 0.5, 1.0], 0.0),
-    ],
-)
-def test_of_all_medians_the_one_nearest_to_zero(values: list[float], middle: float) -> None:
-    assert nearest_median(np.array(values)) == middle
+def test_cells_that_stayed_as_they_were_are_no_slower_where_most_became_quicker() -> None:
+    draw = np.random.default_rng(0)
+    ratios_HP = draw.normal(0, 0.01, (5, 6))
+    ratios_HP[:, :4] -= 0.2
+    found = judge_cells(parted(ratios_HP), np.full(6, 0.05))
+    assert [one.word for one in found] == ["improved"] * 4 + ["pass"] * 2
+    assert found[0].change == pytest.approx(math.expm1(-0.2), abs=0.02)
+    slower = judge_cells(parted(-ratios_HP), np.full(6, 0.05))
+    assert "regressed" not in {one.word for one in slower[4:]}
+
+
+def test_what_all_have_in_common_is_held_to_the_cells_own_floor() -> None:
+    common_H = np.random.default_rng(0).normal(0.08, 0.005, 5)
+    assert judge_common(common_H, np.full(6, 0.05)).word == "regressed"
+    assert judge_common(common_H, np.full(6, 0.25)).word == "pass"
