@@ -6,6 +6,8 @@ import pytest
 
 from bench.analysis.baseline import KEPT, accepted, file_name, parsed, text_of
 from bench.identity import digest
+from bench.schema.record import Result
+from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested
 
@@ -92,3 +94,14 @@ def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> Non
     other = digested(0, sides.with_machine(torch="3.0.0"))
     assert file_name(other, "AMD EPYC, 2 cores") != name
     assert file_name(digested(5, sides.slower(2)), "AMD EPYC, 2 cores") == name
+
+
+def test_runs_with_other_threads_have_baselines_of_their_own() -> None:
+    def one_thread(one: Result) -> Result:
+        return records.executed(one, threads=1)
+
+    machine = "AMD EPYC, 2 cores"
+    assert file_name(digested(0, one_thread), machine) != file_name(digested(), machine)
+    # Cells that differ among themselves tell nothing of the run.
+    mixed = [file_name(digested(0, one_thread, cells=cells), machine) for cells in ([1], [1, 2])]
+    assert mixed[0] == mixed[1]

@@ -6,6 +6,7 @@ from bench.analysis.compare import compare
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
 from bench.schema.machine import Calibration, Sitting
 from bench.schema.record import Result
+from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested
 from tests.records import CPU, GPU
@@ -98,6 +99,28 @@ def test_a_further_seed_that_fails_where_none_was_ok_is_no_regression() -> None:
     alone = before.model_copy(update={"rows": (first.model_copy(update={"seeds": seeds}), *others)})
     found = compare(alone, after, PAST)
     assert told(found) == {("resnet18 · fine_tuning", CELL, "not_comparable")}
+
+
+def failed(one: Result) -> sides.Record:
+    """No seed ends well."""
+    return records.failure(one.cell, "failed")
+
+
+def test_a_cell_that_failed_in_both_runs_is_not_judged_and_lets_the_rest_pass() -> None:
+    before, after = (digested(n, failed, cells=[0]) for n in (7, 20))
+    found = compare(before, after, PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "not_judged")}
+    assert found.verdicts[0].reason == "no result in the baseline"
+    assert outcomes(found) == set()
+    whole = compare(digested(7, failed), digested(20, failed), PAST)
+    assert outcomes(whole) == {"nothing_judged"}
+
+
+def test_a_cell_that_never_ran_is_not_known_to_fail() -> None:
+    never = digested(7, lambda one: None, cells=[0])
+    stopped = digested(20, lambda one: records.failure(one.cell, "interrupted"), cells=[0])
+    assert outcomes(compare(never, digested(20, failed, cells=[0]), PAST)) == {"refused"}
+    assert outcomes(compare(digested(7, failed, cells=[0]), stopped, PAST)) == {"missing"}
 
 
 @pytest.mark.parametrize("change", [sides.gone, sides.broken("interrupted")])
