@@ -79,13 +79,25 @@ def test_files_of_the_first_version_are_read() -> None:
     content = json.loads(text_of(MADE))
     del content["sum"]
     content["schema_version"] = 1
+    del content["run"]["information"]
     for row in content["run"]["rows"]:
         for seed in row["seeds"]:
             del seed["images_per_second"]
     before = parsed(json.dumps({**content, "sum": digest(content, 16)}))
-    assert before == MADE.model_copy(update={"schema_version": 1})
+    run = MADE.run.model_copy(update={"information": {}})
+    assert before == MADE.model_copy(update={"schema_version": 1, "run": run})
     with pytest.raises(ValueError, match="changed by hand"):
         parsed(json.dumps({**content, "reason": "a better one", "sum": digest(content, 16)}))
+
+
+def test_files_without_the_facts_that_no_key_depends_on_are_read() -> None:
+    content = json.loads(text_of(MADE))
+    assert content["schema_version"] == 2
+    assert content["run"].pop("information") == MADE.run.information != {}
+    del content["sum"]
+    before = parsed(json.dumps({**content, "sum": digest(content, 16)}))
+    assert before.run == MADE.run.model_copy(update={"information": {}})
+    assert before.history == MADE.history
 
 
 def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import index, store
 from bench.analysis.digest import digest_of
-from bench.analysis.point import information_of, point_of
+from bench.analysis.point import point_of
 from bench.schema.run import Run
 from bench.verbs.past import head, meaning, name
 from tests import records
@@ -79,7 +79,7 @@ def write(folder: Path, cells: int, past: int) -> Path:
     for place in (places[-1], folder / "after"):
         for record in found:
             store.write_record(place, record)
-    took = point_of(digest_of(run, found), information_of(run, found))
+    took = point_of(digest_of(run, found))
     assert took is not None
     with index.opened(results, meaning()) as kept:
         for number, place in enumerate(places):
