@@ -74,7 +74,8 @@ def compare(
     """Compare a run with a baseline: accuracy, time and memory of every cell.
 
     Exit code 4: something is worse. 3: not one task, not everything there, unsteady, not to be
-    confirmed, or nothing judged. 2: a side does not exist, or is not what --confirm can run again.
+    confirmed, or nothing judged. 2: a side or the folder of past runs does not exist, or is not
+    what --confirm can run again.
     """
     from bench.analysis.verdict import outcomes
     from bench.report.verdicts import Sides
