@@ -76,11 +76,16 @@ def notes(baseline: Digest, candidate: Digest, settings: CompareTable) -> tuple[
         found.append(f"suites of other names: {baseline.suite_name} and {candidate.suite_name}")
     mixed = [k for k, d in sides.items() if any(row.mixed for row in d.rows)]
     found += [f"the {k} ran under mixed conditions: their costs are not compared" for k in mixed]
-    cells = [(row.architecture, row.strategy) for d in sides.values() for row in d.rows]
-    found += [f"thresholds: no cell is called {pattern}" for pattern in settings.idle(cells)]
+    found += idle_thresholds(settings, baseline, candidate)
     if changed := also_changed(baseline.information, candidate.information):
         found.append(f"also changed: {changed}")
     return tuple(found)
+
+
+def idle_thresholds(settings: CompareTable, *runs: Digest) -> list[str]:
+    """Patterns that fit no cell of either side, a sentence each: misspelt, they do nothing."""
+    cells = [(row.architecture, row.strategy) for run in runs for row in run.rows]
+    return [f"thresholds: no cell is called {pattern}" for pattern in settings.idle(cells)]
 
 
 def also_changed(before: Facts, after: Facts) -> str:

@@ -95,7 +95,7 @@ def _standing(before: RowDigest, after: RowDigest) -> tuple[Word, str]:
     lost = [one for one in after.seeds if one.status not in ("ok", *BROKEN)]
     if newly:
         return "failed", ", ".join(f"seed {one.seed} {one.status}" for one in newly)
-    # A baseline that has no result either makes no cell whole that was not run to its end.
+    # Even if the baseline has no result either: of what did not run nobody knows that it fails.
     if lost:
         return "missing", ", ".join(f"seed {one.seed} {one.status}" for one in lost)
     if not before.ok and after.ok and not broken:

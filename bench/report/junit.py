@@ -30,7 +30,7 @@ ELEMENTS: dict[Word, str] = {
 """What stands in a case; words that are not here pass."""
 
 WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "unconfirmed", "nothing_judged")
-"""Outcomes that no cell is to blame for: each is a case of the comparison, or CI would be green."""
+"""Outcomes that no case of a cell shows as bad: else CI would be green where the exit code is 3."""
 
 
 def junit(found: Comparison, sides: Sides) -> str:
