@@ -54,7 +54,7 @@ def timed(folder: Path, baseline: Path, past: int) -> float:
     number of past runs: it would be measured without reading them.
     """
     told = folder / "told.json"
-    form = ["--format", "json", "--out", told]  # the table is printed all the same
+    form = ("--format", "json", "--out", told)  # the table is printed all the same
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "bench", "compare", baseline, "after", *form],
