@@ -1,9 +1,10 @@
 """What `bench compare` takes for a regression: the [compare] table of a suite.
 
-No part of a cell's identity: the same results may be judged by other thresholds at any time.
+It is read from the candidate's run.json, as it stood when that ran. No part of a cell's identity:
+runs of the same cells may be judged by different thresholds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -25,6 +26,10 @@ class Threshold(Table):
     cells: str = Field("*", min_length=1)
     floor: float = Field(gt=0, lt=1)
 
+    def fits(self, names: Sequence[str]) -> bool:
+        """Whether it is meant for the cell of these names."""
+        return fnmatchcase("/".join(names), self.cells)
+
 
 class CompareTable(Table):
     """Shares, like `margin`: 0.03 is three points."""
@@ -35,10 +40,11 @@ class CompareTable(Table):
 
     def floor(self, metric: Judged, names: Sequence[str], default: float) -> float:
         """The floor of a cell given by its names; of several patterns that fit, the last one's."""
-        cell = "/".join(names)
-        fitting = (
-            one.floor
-            for one in self.thresholds
-            if one.metric == metric and fnmatchcase(cell, one.cells)
-        )
+        fitting = (one.floor for one in self.thresholds if one.metric == metric and one.fits(names))
         return next(reversed(list(fitting)), default)
+
+    def idle(self, cells: Iterable[Sequence[str]]) -> list[str]:
+        """Patterns that fit none of these cells, each given by its names."""
+        known = list(cells)
+        idle = (one.cells for one in self.thresholds if not any(map(one.fits, known)))
+        return list(dict.fromkeys(idle))

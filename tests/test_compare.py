@@ -39,6 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder(root / "slow", 20, sides.slower(1.2))
     folder(root / "failed", 20, sides.broken("diverged"))
     folder(root / "gone", 20, sides.gone)
+    (root / "empty").mkdir()
     return root
 
 
@@ -56,7 +57,7 @@ BASE = "results/capstone/r5"
     [
         ("clean", (), 0, "no regression"),
         ("slow", (), 4, "vit_b_16 · feature_extraction"),
-        ("slow", ("--history", "nowhere"), 0, "not judged (1 of 5 runs)"),
+        ("slow", ("--history", "empty"), 0, "not judged (1 of 5 runs)"),
         ("slow", ("--fail-on", "failed,missing"), 0, "worse"),
         ("failed", (), 4, "seed 1 diverged"),
         ("failed", ("--fail-on", "regressed"), 0, "seed 1 diverged"),
@@ -94,6 +95,15 @@ def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) ->
     assert "past runs below results that could not be read: 1" in said.out
 
 
+def test_without_a_folder_of_past_runs_there_are_none(bench: Bench, here: Path) -> None:
+    (here / "results/capstone/r5").rename(here / "before")
+    shutil.rmtree(here / "results")
+    said = bench("compare", "before", "slow")
+    assert (said.code, "not judged (1 of 5 runs)" in said.out) == (0, True)
+    said = bench("compare", "before", "slow", "--history", "results")
+    assert (said.code, "results: is no folder" in said.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -103,6 +113,7 @@ def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) ->
         (("clean", "./clean"), 2, "are the same"),
         ((BASE, "clean", "--fail-on", "slower"), 2, "--fail-on"),
         ((BASE, "clean", "--out", "x.md"), 2, "--out needs --format"),
+        ((BASE, "clean", "--history", "nowhere"), 2, "nowhere: is no folder"),
         (("clean/run.json", "clean"), 6, "name a run folder"),
     ],
 )
@@ -241,6 +252,7 @@ def test_a_baseline_is_accepted_listed_shown_and_compared_with(bench: Bench, her
     [
         (("accept", "nowhere", "--reason", "x"), 2, "holds no run"),
         (("accept", "clean", "--reason", " "), 2, "must not be empty"),
+        (("accept", "clean", "--reason", "x", "--history", "nowhere"), 2, "nowhere: is no folder"),
         (("show", "nowhere"), 2, "is not there"),
         (("show", "clean/run.json"), 6, "name a run folder"),
     ],

@@ -33,7 +33,9 @@ def costing(seconds: float, mebibytes: float) -> Costs:
 
     def change(one: Result) -> Result:
         attributed = one.cost.attributed
-        times = attributed.model_copy(update={"train": attributed.train * seconds})
+        train = attributed.train * seconds
+        wall = attributed.wall - attributed.train + train
+        times = attributed.model_copy(update={"train": train, "wall": wall})
         peak = one.memory.model_copy(update={"cpu_rss_above_start_bytes": int(mebibytes * 2**20)})
         cost = one.cost.model_copy(update={"attributed": times})
         return one.model_copy(update={"cost": cost, "memory": peak})

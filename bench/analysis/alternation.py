@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.analysis import peaks, speed, turns
-from bench.analysis.compare import compare
+from bench.analysis.compare import compare, idle_thresholds
 from bench.analysis.conditions import short
 from bench.analysis.digest import Digest, RowDigest, conditions_of, cost_of
 from bench.analysis.matching import cell_verdict, count_verdict, matched
@@ -149,7 +149,7 @@ def with_broken(verdicts: Sequence[Verdict], old: Digest, news: Sequence[Digest]
 
 def notes(sides: Sided, old: Digest, new: Digest) -> list[str]:
     """What must be known of the runs beside their verdicts."""
-    found = []
+    found = idle_thresholds(CompareTable.model_validate(new.compare), old, new)
     for name, runs in zip(("old", "new"), sides, strict=True):
         if count := answers_differ(runs):
             cells = f"{count} cell{'' if count == 1 else 's'}"

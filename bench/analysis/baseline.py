@@ -57,10 +57,15 @@ def unacceptable(run: Digest) -> str | None:
     return None
 
 
+THREADS = "execution.threads"
+
+
 def file_name(run: Digest, machine: str) -> str:
-    """The same for each run of a suite on a machine of this kind with this software."""
+    """The same for each run of a suite on a machine of this kind with this software and threads."""
     row = next(row for row in run.rows if row.ok)
     facts = {k: v for k, v in conditions_of(run, row).items() if k.startswith("machine.")}
+    if THREADS in run.conditions:  # else they are of a cell, not of the run
+        facts[THREADS] = run.conditions[THREADS]
     return f"{slug(run.suite_name)}-{slug(machine, 30)}-{digest(facts, 8)}.json"
 
 

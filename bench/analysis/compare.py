@@ -4,6 +4,7 @@ What is not of one task is refused with the fields that differ; what ran under o
 compared as far as that means something.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.analysis import drops
 from bench.analysis.bounds import NEEDED
-from bench.analysis.conditions import numerics_differences
+from bench.analysis.conditions import numerics_differences, short
 from bench.analysis.costing import (
     Judging,
     history,
@@ -20,7 +21,7 @@ from bench.analysis.costing import (
     second_verdicts,
     unsteady,
 )
-from bench.analysis.digest import Digest, PastRun, RowDigest
+from bench.analysis.digest import Digest, Facts, PastRun, RowDigest
 from bench.analysis.matching import alone, cell_verdict, count_verdict, matched, other_task
 from bench.analysis.paired import weights
 from bench.analysis.verdict import ACCURACY, Comparison, Verdict
@@ -61,11 +62,11 @@ def compare(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> Com
         num_past=relevant(judging),
         num_needed=NEEDED,
         unstable=unsteady(baseline, candidate),
-        notes=notes(baseline, candidate),
+        notes=notes(baseline, candidate, settings),
     )
 
 
-def notes(baseline: Digest, candidate: Digest) -> tuple[str, ...]:
+def notes(baseline: Digest, candidate: Digest, settings: CompareTable) -> tuple[str, ...]:
     """What must be known of the two runs."""
     sides = {"baseline": baseline, "candidate": candidate}
     found = [
@@ -75,7 +76,44 @@ def notes(baseline: Digest, candidate: Digest) -> tuple[str, ...]:
         found.append(f"suites of other names: {baseline.suite_name} and {candidate.suite_name}")
     mixed = [k for k, d in sides.items() if any(row.mixed for row in d.rows)]
     found += [f"the {k} ran under mixed conditions: their costs are not compared" for k in mixed]
+    found += idle_thresholds(settings, baseline, candidate)
+    if changed := also_changed(baseline.information, candidate.information):
+        found.append(f"also changed: {changed}")
     return tuple(found)
+
+
+def idle_thresholds(settings: CompareTable, *runs: Digest) -> list[str]:
+    """Patterns that fit no cell of either side, a sentence each: misspelt, they do nothing."""
+    cells = [(row.architecture, row.strategy) for run in runs for row in run.rows]
+    return [f"thresholds: no cell is called {pattern}" for pattern in settings.idle(cells)]
+
+
+def also_changed(before: Facts, after: Facts) -> str:
+    """The first few facts that are another, the code's before the machine's.
+
+    What only one side knows of is left out: an older file has fewer facts.
+    """
+    paths = sorted(before.keys() & after.keys(), key=lambda path: (not _of_code(path), path))
+    fields = [
+        f"{path}: {_said(before[path])} and {_said(after[path])}"
+        for path in paths
+        if before[path] != after[path]
+    ]
+    more = [f"and {len(fields) - MOST} more"] if len(fields) > MOST else []
+    return "; ".join([*fields[:MOST], *more])
+
+
+MOST = 3
+
+
+def _of_code(path: str) -> bool:
+    return path.startswith("bench.")
+
+
+def _said(value: object) -> str:
+    """A commit by its first digits: a change that was not committed stands behind them."""
+    text = "unknown" if value is None else str(value)
+    return short(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", text))
 
 
 # ---- accuracy -------------------------------------------------------------------------------

@@ -8,13 +8,16 @@ import base64
 import binascii
 import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import fsum, isclose
 from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from bench import identity
+from bench.analysis.information import information_of
 from bench.analysis.paired import weights
 from bench.analysis.rows import grouped, missing_cells, peak_memory_bytes, score_of
 from bench.analysis.stability import unstable
@@ -23,7 +26,7 @@ from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_column, unpack_column
 from bench.schema.cell import Metric
 from bench.schema.machine import Calibration
-from bench.schema.record import Cost, Failure, Result
+from bench.schema.record import Cost, Failure, Result, Seconds
 from bench.schema.run import Run
 from bench.schema.value import Value
 
@@ -79,6 +82,9 @@ class Digest(Value):
     rows: tuple[RowDigest, ...]
     calibration: Calibration | None
     unstable: str | None  # why its times are good for nothing
+    information: Facts = Field(
+        default_factory=dict
+    )  # see `bench.analysis.information`; {} in older baselines
 
 
 class PastRow(Value):
@@ -132,6 +138,7 @@ def digest_of(run: Run, records: Sequence[Result | Failure]) -> Digest:
         rows=tuple(_without(row, task, conditions) for row in rows),
         calibration=_calibration(run),
         unstable=unstable(run),
+        information=information_of(run, records),
     )
 
 
@@ -202,6 +209,7 @@ def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric) -> SeedDige
         raise ValueError(f"{one.cell_id}: was scored on other test images than the rest of its run")
     score, right_N = score_of(one.quality.test, metric), classes_N == labels_N
     check_score(one.cell_id, score, right_N, labels_N, metric)
+    check_seconds(one.cell_id, one.cost.attributed)
     whole = one.cost.features != "reused"
     return SeedDigest(
         seed=one.cell.seed,
@@ -231,6 +239,16 @@ def check_score(
     if abs(found - score) > 1e-6:
         raise ValueError(
             f"{name}: its {metric} is {score:.4f}, but its predictions give {found:.4f}; "
+            "was the file edited?"
+        )
+
+
+def check_seconds(name: str, spent: Seconds) -> None:
+    """Raise ValueError where the wall time is not the sum of its parts: somebody edited one."""
+    parts = (getattr(spent, part) for part in Seconds.model_fields if part != "wall")
+    if not isclose(found := fsum(parts), spent.wall, rel_tol=1e-6):
+        raise ValueError(
+            f"{name}: its wall time is {spent.wall:.4f} s, but its parts give {found:.4f} s; "
             "was the file edited?"
         )
 

@@ -95,14 +95,17 @@ def _standing(before: RowDigest, after: RowDigest) -> tuple[Word, str]:
     lost = [one for one in after.seeds if one.status not in ("ok", *BROKEN)]
     if newly:
         return "failed", ", ".join(f"seed {one.seed} {one.status}" for one in newly)
-    if lost and before.ok:
+    # Even if the baseline has no result either: of what did not run nobody knows that it fails.
+    if lost:
         return "missing", ", ".join(f"seed {one.seed} {one.status}" for one in lost)
     if not before.ok and after.ok and not broken:
         return "improved", "has results now"
+    known = all(was.get(one.seed) in BROKEN for one in broken)
+    word: Word = "not_judged" if known else "not_comparable"
     if not before.ok:
-        return "not_comparable", "no result in the baseline"
+        return word, "no result in the baseline"
     if not after.ok:
-        return "not_comparable", "no result in either run for the same seeds"
+        return word, "no result in either run for the same seeds"
     return "pass", ""
 
 

@@ -1,6 +1,5 @@
 """A finished run as a point of the history: what a list of thousands of runs must know of each."""
 
-from collections.abc import Sequence
 from statistics import fmean
 
 from bench.analysis.digest import (
@@ -13,10 +12,8 @@ from bench.analysis.digest import (
     cost_of,
     past_key,
 )
-from bench.identity import BUCKETS, digest, leaves
+from bench.identity import BUCKETS, digest
 from bench.schema.machine import Calibration
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from bench.schema.value import PROTOCOL_VERSION, SCHEMA_VERSION, Value
 
 
@@ -49,7 +46,7 @@ class Point(Value):
     finished_at: str
     unstable: str | None
     calibration: Calibration | None
-    information: Facts  # what no key depends on, but may explain a change
+    information: Facts  # see `bench.analysis.information`
     conditions: dict[str, Facts]  # numerics and performance, by key
     rows: tuple[PointRow, ...]
 
@@ -61,7 +58,7 @@ MEANING = digest([SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS])
 # ---- making one -----------------------------------------------------------------------------
 
 
-def point_of(run: Digest, information: Facts) -> Point | None:
+def point_of(run: Digest) -> Point | None:
     """The point of a digest; None where the run has not finished."""
     if run.status != "finished" or run.finished_at is None:
         return None
@@ -72,7 +69,7 @@ def point_of(run: Digest, information: Facts) -> Point | None:
         finished_at=run.finished_at,
         unstable=run.unstable,
         calibration=run.calibration,
-        information=information,
+        information=run.information,
         conditions=conditions,
         rows=tuple(_row(run, row) for row in run.rows),
     )
@@ -99,21 +96,6 @@ def _under(run: Digest, row: RowDigest) -> str:
     return digest(conditions_of(run, row))
 
 
-def information_of(run: Run, records: Sequence[Result | Failure]) -> Facts:
-    """What no key depends on and may yet explain a change: drivers, the system, bench itself."""
-    machine = {
-        path: value
-        for path, value, _ in leaves(run.machine, "machine.")
-        if BUCKETS[path] == "information"
-    }
-    told: dict[str, set[str | None]] = {
-        "bench.version": {one.provenance.bench for one in records},
-        "bench.commit": {one.provenance.commit for one in records},
-    }
-    bench = {path: " and ".join(sorted(filter(None, found))) for path, found in told.items()}
-    return {**machine, **{path: text or None for path, text in bench.items()}}
-
-
 # ---- what `bench compare` takes of it -------------------------------------------------------
 
 
@@ -132,5 +114,5 @@ def past_run(point: Point) -> PastRun:
 
 def past_run_of(run: Digest) -> PastRun | None:
     """The same of a digest; None where it has not finished."""
-    point = point_of(run, {})
+    point = point_of(run)
     return None if point is None else past_run(point)

@@ -10,7 +10,7 @@ Word = Literal[
     "improved",
     "regressed",
     "inconclusive",  # a drop that matters could have gone unseen
-    "not_judged",  # too little history, or features of an earlier run
+    "not_judged",  # too little history, features of an earlier run, or no result in either run
     "not_comparable",
     "failed",
     "missing",

@@ -3,9 +3,21 @@
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from bench.analysis.verdict import Comparison, Verdict, Word
+from bench.analysis.verdict import CELL, COUNTS, Comparison, Outcome, Verdict, Word, outcomes
 from bench.report.formats import one_line
-from bench.report.verdicts import TITLES, Sides, amount, changed, headline, remarks, showed, why
+from bench.report.verdicts import (
+    QUIET,
+    RESULT,
+    TITLES,
+    Sides,
+    amount,
+    changed,
+    headline,
+    listed,
+    remarks,
+    showed,
+    why,
+)
 
 ELEMENTS: dict[Word, str] = {
     "regressed": "failure",
@@ -17,6 +29,9 @@ ELEMENTS: dict[Word, str] = {
 }
 """What stands in a case; words that are not here pass."""
 
+WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "unconfirmed", "nothing_judged")
+"""Outcomes that no case of a cell shows as bad: else CI would be green where the exit code is 3."""
+
 
 def junit(found: Comparison, sides: Sides) -> str:
     """The whole file."""
@@ -27,6 +42,11 @@ def junit(found: Comparison, sides: Sides) -> str:
         case = SubElement(suite, "testcase", classname="all cells", name=TITLES["train_seconds"])
         reasons = filter(None, (found.shift.reason, showed(found.shift.second)))
         SubElement(case, "failure", message=one_line("; ".join(reasons)))
+    has = outcomes(found)
+    for outcome in WHOLE:
+        if outcome in has:
+            case = SubElement(suite, "testcase", classname="comparison", name=RESULT[outcome])
+            SubElement(case, "error", message=one_line(_reasons(found, outcome)))
     for name in ("failure", "error", "skipped"):
         plural = {"failure": "failures", "error": "errors"}.get(name, name)
         suite.set(plural, str(len(suite.findall(f"testcase/{name}"))))
@@ -43,3 +63,19 @@ def _case(suite: Element, one: Verdict) -> None:
         text = f"{one.word}: {told[0]} to {told[1]} ({told[2]})" if one.change else one.word
         reason = why(one)
         SubElement(case, element, message=one_line(f"{text}; {reason}" if reason else text))
+
+
+def _reasons(found: Comparison, outcome: Outcome) -> str:
+    """What is known of an outcome of the whole, each reason once."""
+    match outcome:
+        case "refused":
+            refused = (one for one in found.verdicts if one.metric in (CELL, COUNTS))
+            told = [why(one) for one in refused if one.word == "not_comparable"]
+        case "unstable":
+            told = [found.unstable or "", found.shift.reason if found.shift else ""]
+        case "unconfirmed":
+            seconds = [one.second for one in (*found.verdicts, found.shift) if one]
+            told = [showed(one) for one in seconds if one and one.showed == "untold"]
+        case _:
+            told = [why(one) for one in found.verdicts if one.word not in QUIET]
+    return listed(list(dict.fromkeys(filter(None, told)))) or RESULT[outcome]

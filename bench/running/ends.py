@@ -32,9 +32,19 @@ def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
     if sitting.start is None:
         return sitting
     end = _measured(device, sitting.start.sizes, tell)
-    if end is None:
-        return sitting
-    return sitting.model_copy(update={"end": end.calibration, "after": end.readings})
+    return sitting if end is None else completed(sitting, end)
+
+
+def completed(sitting: Sitting, end: End) -> Sitting:
+    """A sitting with its end; of processes that came or went meanwhile, the larger count."""
+    counts = (sitting.foreign_gpu_processes, end.foreign_gpu_processes)
+    return sitting.model_copy(
+        update={
+            "end": end.calibration,
+            "after": end.readings,
+            "foreign_gpu_processes": max((n for n in counts if n is not None), default=None),
+        }
+    )
 
 
 def _measured(device: Device, sizes: Mapping[str, int] | None, tell: Tell) -> End | None:

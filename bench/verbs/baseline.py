@@ -10,6 +10,7 @@ from rich.text import Text
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
 from bench.verbs.exits import InputError
+from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
     from bench.analysis.digest import PastRun
@@ -28,9 +29,10 @@ REFERENCE = Path("results/reference")
 def accept(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
     reason: Annotated[str, typer.Option(help="Why, for those who review it.")],
-    history: Annotated[Path, typer.Option(help="Folder of past runs to carry along.")] = Path(
-        "results"
-    ),
+    history: Annotated[
+        Path | None,
+        typer.Option(help="Folder of past runs to carry along.", show_default=RESULTS),
+    ] = None,
     reference: Reference = REFERENCE,
 ) -> None:
     """Make a run the baseline of its suite on its kind of machine."""
@@ -44,9 +46,10 @@ def accept(
         raise InputError(["--reason: must not be empty"])
     if not (folder / "run.json").exists():
         raise InputError([f"{folder}: holds no run"])
+    results = sides.folder_of_past(history)
     with uncollected(), status(out, "reading the records"):
         run = sides.read_folder(folder)
-        past = sides.history(history, run.suite_name)
+        past = sides.history(results, run.suite_name)
     if problem := unacceptable(run):
         raise InputError([f"{folder}: cannot be a baseline: {problem}"])
     machine = units.device(store.read_run(folder).machine)

@@ -11,7 +11,7 @@ from bench.terminal import status
 from bench.verbs.consoles import out
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.exits import InputError
-from bench.verbs.options import Everything, Offline
+from bench.verbs.options import RESULTS, Everything, Offline
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ def compare(
     baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help=SIDE)],
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help=SIDE)],
     history: Annotated[
-        Path, typer.Option(help="Folder of past runs, by which times are judged.")
-    ] = Path("results"),
+        Path | None,
+        typer.Option(help="Folder of past runs, by which times are judged.", show_default=RESULTS),
+    ] = None,
     form: Annotated[Form, typer.Option("--format", help="How it is told.")] = Form.TABLE,
     place: Annotated[
         Path | None, typer.Option("--out", help="File for it; the table is printed all the same.")
@@ -73,21 +74,24 @@ def compare(
     """Compare a run with a baseline: accuracy, time and memory of every cell.
 
     Exit code 4: something is worse. 3: not one task, not everything there, unsteady, not to be
-    confirmed, or nothing judged. 2: a side does not exist, or is not what --confirm can run again.
+    confirmed, or nothing judged. 2: a side or the folder of past runs does not exist, or is not
+    what --confirm can run again.
     """
     from bench.analysis.verdict import outcomes
     from bench.report.verdicts import Sides
     from bench.store import FolderError
     from bench.verbs.comparing import compared, read
     from bench.verbs.confirm import asked_again, confirmed
+    from bench.verbs.sides import folder_of_past
 
     failing = asked(fail_on)
     if baseline.resolve() == candidate.resolve():
         raise InputError([f"{baseline} and {candidate} are the same: name two"])
     check_place(place, form)
+    results = folder_of_past(history)
     again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
-        given = read(baseline, candidate, history)
+        given = read(baseline, candidate, results)
         found = compared(given)
     sides = Sides(*names([baseline, candidate]))
     try:

@@ -22,3 +22,6 @@ OwnImages = Annotated[
     typer.Option("--dataset", help="Folder of your own images, in place of the suite's [dataset]."),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Print what passed as well.")]
+
+RESULTS = "results"
+"""Where runs lie that nobody named a folder for; it need not be there."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bench import analysis, index, store
 from bench.analysis.digest import digest_of
-from bench.analysis.point import MEANING, Point, information_of, point_of
+from bench.analysis.point import MEANING, Point, point_of
 from bench.verbs.soundness import sound
 
 ALTERNATION = "ab.json"
@@ -148,7 +148,7 @@ def _point(kept: index.Index, results: Path, head_: Head) -> Point:
             return Point.model_validate_json(text)
     with sound(head_.path):
         run, records = store.read_run(head_.path), store.read_records(head_.path)
-        point = point_of(digest_of(run, records), information_of(run, records))
+        point = point_of(digest_of(run, records))
         if point is None:
             raise ValueError("finished at an unknown time")
     kept.put(name_, stamp, point.model_dump_json())

@@ -9,6 +9,7 @@ from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run
 from bench.store import FolderError
 from bench.verbs.exits import InputError
+from bench.verbs.options import RESULTS
 from bench.verbs.past import past
 from bench.verbs.soundness import sound
 
@@ -47,6 +48,13 @@ def read_baseline(path: Path) -> Baseline:
 
 
 # ---- the past -------------------------------------------------------------------------------
+
+
+def folder_of_past(named: Path | None) -> Path:
+    """The folder of past runs. Raises InputError where one was named that is not there."""
+    if named is not None and not named.is_dir():
+        raise InputError([f"{named}: is no folder; name that of the runs with --history"])
+    return named or Path(RESULTS)
 
 
 class History(NamedTuple):

@@ -157,6 +157,13 @@ def test_what_the_new_code_makes_of_the_machine_is_judged_and_told() -> None:
     )
 
 
+def test_a_threshold_that_fits_no_cell_is_said() -> None:
+    thresholds = [{"metric": "accuracy", "cells": cells, "floor": 0.3} for cells in ("a/*", "v*")]
+    update = {"compare": {"thresholds": thresholds}}
+    news = [run.model_copy(update=update) for run in new_runs()]
+    assert judged(news).comparison.notes == ("thresholds: no cell is called a/*",)
+
+
 def test_a_fact_of_the_machine_that_one_code_does_not_look_at_forbids_nothing() -> None:
     news = new_runs(sides.with_machine(torch_build=None), tuple(range(6)))
     assert of(judged(news), "train_seconds").word == "pass"

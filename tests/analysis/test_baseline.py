@@ -6,6 +6,8 @@ import pytest
 
 from bench.analysis.baseline import KEPT, accepted, file_name, parsed, text_of
 from bench.identity import digest
+from bench.schema.record import Result
+from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested
 
@@ -77,13 +79,25 @@ def test_files_of_the_first_version_are_read() -> None:
     content = json.loads(text_of(MADE))
     del content["sum"]
     content["schema_version"] = 1
+    del content["run"]["information"]
     for row in content["run"]["rows"]:
         for seed in row["seeds"]:
             del seed["images_per_second"]
     before = parsed(json.dumps({**content, "sum": digest(content, 16)}))
-    assert before == MADE.model_copy(update={"schema_version": 1})
+    run = MADE.run.model_copy(update={"information": {}})
+    assert before == MADE.model_copy(update={"schema_version": 1, "run": run})
     with pytest.raises(ValueError, match="changed by hand"):
         parsed(json.dumps({**content, "reason": "a better one", "sum": digest(content, 16)}))
+
+
+def test_files_without_the_facts_that_no_key_depends_on_are_read() -> None:
+    content = json.loads(text_of(MADE))
+    assert content["schema_version"] == 2
+    assert content["run"].pop("information") == MADE.run.information != {}
+    del content["sum"]
+    before = parsed(json.dumps({**content, "sum": digest(content, 16)}))
+    assert before.run == MADE.run.model_copy(update={"information": {}})
+    assert before.history == MADE.history
 
 
 def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> None:
@@ -92,3 +106,14 @@ def test_the_name_tells_suite_and_machine_and_changes_with_the_software() -> Non
     other = digested(0, sides.with_machine(torch="3.0.0"))
     assert file_name(other, "AMD EPYC, 2 cores") != name
     assert file_name(digested(5, sides.slower(2)), "AMD EPYC, 2 cores") == name
+
+
+def test_runs_with_other_threads_have_baselines_of_their_own() -> None:
+    def one_thread(one: Result) -> Result:
+        return records.executed(one, threads=1)
+
+    machine = "AMD EPYC, 2 cores"
+    assert file_name(digested(0, one_thread), machine) != file_name(digested(), machine)
+    # Cells that differ among themselves tell nothing of the run.
+    mixed = [file_name(digested(0, one_thread, cells=cells), machine) for cells in ([1], [1, 2])]
+    assert mixed[0] == mixed[1]

@@ -3,10 +3,12 @@
 import pytest
 
 from bench.analysis.compare import compare
+from bench.analysis.digest import Digest
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
 from bench.schema.machine import Calibration, Sitting
 from bench.schema.record import Result
+from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested
 from tests.records import CPU, GPU
@@ -128,6 +130,28 @@ def test_a_further_seed_that_fails_where_none_was_ok_is_no_regression() -> None:
     alone = before.model_copy(update={"rows": (first.model_copy(update={"seeds": seeds}), *others)})
     found = compare(alone, after, PAST)
     assert told(found) == {("resnet18 · fine_tuning", CELL, "not_comparable")}
+
+
+def failed(one: Result) -> sides.Record:
+    """No seed ends well."""
+    return records.failure(one.cell, "failed")
+
+
+def test_a_cell_that_failed_in_both_runs_is_not_judged_and_lets_the_rest_pass() -> None:
+    before, after = (digested(n, failed, cells=[0]) for n in (7, 20))
+    found = compare(before, after, PAST)
+    assert told(found) == {("resnet18 · fine_tuning", CELL, "not_judged")}
+    assert found.verdicts[0].reason == "no result in the baseline"
+    assert outcomes(found) == set()
+    whole = compare(digested(7, failed), digested(20, failed), PAST)
+    assert outcomes(whole) == {"nothing_judged"}
+
+
+def test_a_cell_that_never_ran_is_not_known_to_fail() -> None:
+    never = digested(7, lambda one: None, cells=[0])
+    stopped = digested(20, lambda one: records.failure(one.cell, "interrupted"), cells=[0])
+    assert outcomes(compare(never, digested(20, failed, cells=[0]), PAST)) == {"refused"}
+    assert outcomes(compare(digested(7, failed, cells=[0]), stopped, PAST)) == {"missing"}
 
 
 @pytest.mark.parametrize("change", [sides.gone, sides.broken("interrupted")])
@@ -278,6 +302,61 @@ def test_thresholds_of_the_suite_are_the_candidates() -> None:
     for cell, words in ((4, set()), (0, {"regressed"})):
         found = compare(BASE, digested(20, sides.slower(1.15), cells=[cell], suite=suite), PAST)
         assert {word for _, _, word in told(found)} == words
+
+
+def test_a_threshold_that_fits_no_cell_is_said() -> None:
+    patterns = ("vitb16/*", "vit*/*", "vitb16/*", "resnet18/other")
+    thresholds = [{"metric": "accuracy", "cells": cells, "floor": 0.3} for cells in patterns]
+    suite = {**sides.asked().suite, "compare": {"thresholds": thresholds}}
+    assert compare(BASE, digested(20, suite=suite), PAST).notes == (
+        "thresholds: no cell is called vitb16/*",
+        "thresholds: no cell is called resnet18/other",
+    )
+
+
+COMMIT = "1a2b3c4d5e6f" + 28 * "0"
+
+
+def informed(number: int, **facts: object) -> Digest:
+    """The run of this hour, with these facts in place of its own."""
+    told = {f"machine.{name}": value for name, value in facts.items()}
+    code = {"bench.version": told.pop("machine.version"), "bench.commit": told.pop("machine.code")}
+    return digested(number).model_copy(update={"information": {**told, **code}})
+
+
+@pytest.mark.parametrize(
+    ("facts", "note"),
+    [
+        ({}, ()),
+        ({"driver": "575"}, ("also changed: machine.driver: 570.1 and 575",)),
+        (
+            {"code": f"{COMMIT}+dirty", "driver": None},
+            (
+                "also changed: bench.commit: 1a2b3c4d5e6f and 1a2b3c4d5e6f+dirty; "
+                "machine.driver: 570.1 and unknown",
+            ),
+        ),
+        (
+            {"code": "3c4d", "version": "0.2.0", "driver": "575", "os": "a", "virtual": True},
+            (
+                "also changed: bench.commit: 1a2b3c4d5e6f and 3c4d; bench.version: 0.1.0 and "
+                "0.2.0; machine.driver: 570.1 and 575; and 2 more",
+            ),
+        ),
+    ],
+)
+def test_what_else_changed_is_told_in_one_line(
+    facts: dict[str, object], note: tuple[str, ...]
+) -> None:
+    before: dict[str, object] = {"code": COMMIT, "version": "0.1.0", "driver": "570.1"}
+    before |= {"os": "Debian", "virtual": False}
+    found = compare(informed(7, **before), informed(20, **{**before, **facts}), PAST)
+    assert found.notes == note
+
+
+def test_of_a_side_that_tells_no_facts_no_change_is_told() -> None:
+    older = BASE.model_copy(update={"information": {}})
+    assert compare(older, digested(20), PAST).notes == ()
 
 
 def test_features_of_an_earlier_run_are_compared_with_nothing() -> None:

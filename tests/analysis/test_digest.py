@@ -1,8 +1,11 @@
 """What is kept of a run: all that a comparison needs, and nothing that contradicts itself."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bench import store
 from bench.analysis.digest import (
     Digest,
     conditions_of,
@@ -13,7 +16,7 @@ from bench.analysis.digest import (
 )
 from bench.analysis.point import past_run_of
 from bench.identity import cell_identity
-from bench.schema.record import Result
+from bench.schema.record import Result, Seconds
 from tests import records
 from tests.analysis import sides
 
@@ -55,6 +58,25 @@ def test_a_score_that_was_edited_is_refused(share: float) -> None:
 
     with pytest.raises(ValueError, match="was the file edited"):
         sides.digested(0, change, cells=[2])
+
+
+@pytest.mark.parametrize("part", list(Seconds.model_fields))
+def test_a_time_that_was_edited_is_refused(part: str) -> None:
+    def change(one: Result) -> Result:
+        edited = {part: getattr(one.cost.attributed, part) * 0.99}
+        spent = one.cost.attributed.model_copy(update=edited)
+        cost = one.cost.model_copy(update={"attributed": spent})
+        return one.model_copy(update={"cost": cost})
+
+    with pytest.raises(ValueError, match=r"its wall time is .* was the file edited"):
+        sides.digested(0, change, cells=[2])
+
+
+@pytest.mark.parametrize("folder", ["schema1", "schema2"])
+def test_times_of_records_of_older_benches_add_up(folder: str) -> None:
+    place = Path(__file__).parents[1] / folder
+    found = digest_of(store.read_run(place), store.read_records(place))
+    assert [seed.status for row in found.rows for seed in row.seeds] == ["ok", "diverged"]
 
 
 def test_other_test_images_and_damaged_predictions_are_refused() -> None:

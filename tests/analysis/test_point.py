@@ -3,14 +3,14 @@
 import pytest
 
 from bench.analysis import digest
-from bench.analysis.point import Point, information_of, past_run, past_run_of, point_of
+from bench.analysis.point import Point, past_run, past_run_of, point_of
 from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
 
 
 def point(number: int = 0, change: sides.Change | None = None, **run: object) -> Point:
-    found = point_of(sides.digested(number, change, cells=[1, 4], **run), {"bench.version": "1"})
+    found = point_of(sides.digested(number, change, cells=[1, 4], **run))
     assert found is not None
     return found
 
@@ -30,7 +30,7 @@ def reused(one: Result) -> Result:
 )
 def test_comparisons_take_of_a_point_what_the_digest_has(change: sides.Change | None) -> None:
     run = sides.digested(3, change, cells=[1, 4])
-    made = point_of(run, {})
+    made = point_of(run)
     assert made is not None
     again = Point.model_validate_json(made.model_dump_json())
     found = past_run(again)
@@ -47,7 +47,7 @@ def test_comparisons_take_of_a_point_what_the_digest_has(change: sides.Change | 
 
 def test_an_unstable_run_has_peaks_but_no_times_to_judge_by() -> None:
     run = sides.digested(3).model_copy(update={"unstable": "too hot"})
-    made = point_of(run, {})
+    made = point_of(run)
     assert made is not None
     assert made.unstable == "too hot"
     rows = past_run(made).rows.values()
@@ -56,7 +56,7 @@ def test_an_unstable_run_has_peaks_but_no_times_to_judge_by() -> None:
 
 
 def test_a_run_that_did_not_finish_is_no_point() -> None:
-    assert point_of(sides.digested(status="interrupted", finished_at=None), {}) is None
+    assert point_of(sides.digested(status="interrupted", finished_at=None)) is None
 
 
 def test_scores_are_means_and_costs_those_of_a_comparison() -> None:
@@ -79,12 +79,6 @@ def test_seeds_that_are_not_ok_are_kept_by_what_became_of_them() -> None:
     assert [row.complete for row in rows] == [True, False, True, True, False, True]
 
 
-def test_what_no_key_depends_on_is_kept_as_information() -> None:
-    machine = records.CPU.model_copy(update={"driver": "570.1"})
-    run = records.run(["resnet18"], ["partial"], machine=machine)
-    found = information_of(run, [records.result(records.cell("resnet18", "partial", 0))])
-    assert found["machine.driver"] == "570.1"
-    assert found["bench.version"] == "0.1.0"
-    assert found["bench.commit"] is None
-    assert "machine.torch" not in found  # numerics
-    assert "machine.cpu_model" not in found  # performance
+def test_what_no_key_depends_on_is_that_of_the_digest() -> None:
+    assert point().information == sides.digested().information
+    assert point().information["bench.version"] == "0.1.0"

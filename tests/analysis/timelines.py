@@ -16,7 +16,8 @@ def point(
     number: int, change: sides.Change | None = None, cells: tuple[int, ...] | range = (0,)
 ) -> Point:
     """The point of the run of this hour, a change laid on some cells."""
-    found = point_of(sides.digested(number, change, cells), {"machine.driver": "1"})
+    run = sides.digested(number, change, cells)
+    found = point_of(run.model_copy(update={"information": {"machine.driver": "1"}}))
     assert found is not None
     return found
 

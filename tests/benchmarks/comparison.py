@@ -3,12 +3,13 @@
     python -m tests.benchmarks.comparison
     python -m tests.benchmarks.comparison --cells 100 --past 10
 
-Runs of made-up records in a temporary folder; the whole command, from its start to its exit, with
-the past runs in the index, as every comparison after the first finds them. Goal: less than
-5 s for 1,000 cells and 100 past runs.
+Runs of made-up records in a temporary folder, the newest of the past ones the baseline; the whole
+command, from its start to its exit, with the past runs in the index, as every comparison after the
+first finds them. Goal: less than 5 s for 1,000 cells and 100 past runs.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,9 @@ from pathlib import Path
 
 from bench import index, store
 from bench.analysis.digest import digest_of
-from bench.analysis.point import MEANING, information_of, point_of
+from bench.analysis.point import point_of
 from bench.schema.run import Run
-from bench.verbs.past import head, name
+from bench.verbs.past import head, meaning, name
 from tests import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,8 +38,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="bench-comparison-") as folder:
-        write(Path(folder), asked.cells, asked.past)
-        seconds = sorted(timed(Path(folder)) for _ in range(asked.rounds))
+        baseline = write(Path(folder), asked.cells, asked.past)
+        seconds = sorted(timed(Path(folder), baseline, asked.past) for _ in range(asked.rounds))
     median, low, high = seconds[len(seconds) // 2], seconds[0], seconds[-1]
     sys.stdout.write(
         f"{asked.cells:,} cells, {asked.past:,} past runs: median {median:.2f} s of "
@@ -46,40 +47,49 @@ def main(words: Sequence[str] | None = None) -> None:
     )
 
 
-def timed(folder: Path) -> float:
-    """Seconds of one comparison. Raises CalledProcessError where it does not pass."""
+def timed(folder: Path, baseline: Path, past: int) -> float:
+    """Seconds of one comparison.
+
+    Raises CalledProcessError where it does not pass, or RuntimeError where it judges by another
+    number of past runs: it would be measured without reading them.
+    """
+    told = folder / "told.json"
+    form = ("--format", "json", "--out", told)  # the table is printed all the same
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "bench", "compare", "before", "after"],
+        [sys.executable, "-m", "bench", "compare", baseline, "after", *form],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         check=True,
         capture_output=True,
     )
-    return time.perf_counter() - start
+    took = time.perf_counter() - start
+    if (used := json.loads(told.read_bytes())["past_runs"]) != past:
+        raise RuntimeError(f"{used} of {past} past runs were used")
+    return took
 
 
-def write(folder: Path, cells: int, past: int) -> None:
-    """Two runs of the same records, and the past ones before them."""
+def write(folder: Path, cells: int, past: int) -> Path:
+    """The past runs and one of the same records after them; the folder of the newest past one."""
     architectures = [f"made-up{number}" for number in range(cells // 10)]
     run = records.run(architectures, STRATEGIES, seeds=SEEDS)
     found = records.drawn(run, STRATEGIES)
-    for number, side in enumerate(("before", "after")):
-        store.write_run(folder / side, at(run, past + number))
-        for record in found:
-            store.write_record(folder / side, record)
-    took = point_of(digest_of(run, found), information_of(run, found))
-    assert took is not None
     results = folder / "results"
-    results.mkdir()
-    with index.opened(results, MEANING) as kept:
-        for number in range(past):
-            place = results / run.suite_name / f"{number:04}"
+    places = [results / run.suite_name / f"{number:04}" for number in range(past)]
+    for number, place in enumerate([*places, folder / "after"]):
+        store.write_run(place, at(run, number))
+    for place in (places[-1], folder / "after"):
+        for record in found:
+            store.write_record(place, record)
+    took = point_of(digest_of(run, found))
+    assert took is not None
+    with index.opened(results, meaning()) as kept:
+        for number, place in enumerate(places):
             earlier = at(run, number)
-            store.write_run(place, earlier)
             times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
             text = took.model_copy(update=times).model_dump_json()
             kept.put(name(results, place), head(place).stamp, text)
+    return places[-1]
 
 
 def at(run: Run, number: int) -> Run:

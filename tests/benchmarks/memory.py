@@ -5,7 +5,7 @@
 
 `bench run`, in processes of its own, on a folder of JPEGs with an empty cache, a cell of
 feature_extraction and one of fine_tuning. What is counted is the proportional set size (PSS) of all
-its processes together, by which a page that several share counts once, read ten times a second;
+its processes together, by which a page that several share counts once, read four times a second;
 pages of the disk cache that belong to no process are not in it. On Linux only.
 """
 
@@ -24,7 +24,7 @@ from tests.benchmarks import photographs
 from tests.benchmarks.commands import ROOT, toml
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 
-INTERVAL = 0.1
+INTERVAL = 0.25
 GOAL_IMAGES, GOAL_SIZE, GOAL_GB = 5000, 224, 4.0
 
 

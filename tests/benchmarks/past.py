@@ -24,6 +24,7 @@ from tests import records
 from tests.benchmarks.comparison import ROOT, STRATEGIES, at
 
 SEEDS = (0, 1, 2)
+TEN_SECONDS = records.seconds(10.0).model_dump_json()
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -84,10 +85,10 @@ def write_run(place: Path, run: Run, texts: Sequence[tuple[Result, str]]) -> Non
     place.mkdir(parents=True)
     (place / "run.json").write_text(run.model_dump_json())
     for record, text in texts:
-        train = level * float(np.exp(draw.normal(0, 0.01)))
+        spent = records.seconds(round(level * float(np.exp(draw.normal(0, 0.01))), 4))
         cell = place / "cells" / record.cell_id
         cell.mkdir(parents=True)
-        (cell / "record.json").write_text(text.replace('"train":10.0', f'"train":{train:.4f}'))
+        (cell / "record.json").write_text(text.replace(TEN_SECONDS, spent.model_dump_json()))
 
 
 if __name__ == "__main__":

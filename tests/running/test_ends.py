@@ -7,6 +7,8 @@ import torch
 
 from bench.measure.device import Device
 from bench.running import ends
+from bench.running.findings import End
+from bench.schema.machine import Calibration, Readings, Sitting
 from tests import command
 from tests.command import SUITE, bench
 
@@ -28,6 +30,23 @@ def test_the_end_is_measured_by_the_sizes_of_the_start() -> None:
     assert whole.after.uptime_seconds is not None
     assert 0 < whole.after.uptime_seconds - whole.before.uptime_seconds < 60
     assert said == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [(0, 2, 2), (3, 1, 3), (None, 1, 1), (1, None, 1), (0, 0, 0), (None, None, None)],
+)
+def test_the_larger_count_of_other_processes_on_the_gpu_is_kept(
+    before: int | None, after: int | None, kept: int | None
+) -> None:
+    calibration = Calibration(
+        matmul_fp32_flops=1e12, matmul_bf16_flops=None, copy_bytes_per_second=None,
+        upload_bytes_per_second=None, conv_seconds=None, loop_seconds=None, seconds=1,
+    )  # fmt: skip
+    end = End(calibration, Readings(uptime_seconds=9), None, after, ())
+    whole = ends.completed(Sitting(start=calibration, foreign_gpu_processes=before), end)
+    assert whole.foreign_gpu_processes == kept
+    assert (whole.end, whole.after) == (calibration, Readings(uptime_seconds=9))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a GPU that is not there")
