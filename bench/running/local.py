@@ -1,7 +1,7 @@
 """Workers on this machine, one after another; a worker that dies costs one cell, not the run.
 
-One that dies while it trains the heads of several seeds together costs none of them yet: each
-seed is run once more, alone.
+One that dies while it trains the heads of several seeds together, or has no memory for them, costs
+none of them yet: each seed is run once more, alone.
 """
 
 import contextlib
@@ -16,12 +16,15 @@ from bench.identity import cell_id
 from bench.running import child
 from bench.running.child import Child
 from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried
-from bench.running.job import POISONED_EXIT, Cause, Job, failure, summary
+from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
 from bench.schema.cell import Cell
 from bench.store import FolderError
 
 Listener = Callable[[Event], None]
+
+EXIT_TEXTS = {POISONED_EXIT: "lost its GPU", MEMORY_EXIT: "ran out of memory"}
+"""How a worker ended that chose its exit code."""
 
 
 class Stopped(BaseException):
@@ -166,7 +169,7 @@ def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
 
 def exit_text(exitcode: int | None) -> str:
     """How a worker ended, in words."""
-    return "lost its GPU" if exitcode == POISONED_EXIT else child.exit_text(exitcode)
+    return EXIT_TEXTS.get(exitcode or 0) or child.exit_text(exitcode)
 
 
 def crash_cause(death: Death) -> Cause:
