@@ -119,16 +119,18 @@ class Shared:
     def backbone(self, cell: Cell) -> Piece[State]:
         """Values of the given backbone; random ones with batch-norm statistics from train."""
         parts = self.images(cell).value
-        return self._once(backbone_key(cell), lambda clock: self._backbone(cell, parts, clock))
+        piece = self._once(backbone_key(cell), lambda clock: self._backbone(cell, parts, clock))
+        return piece._replace(spent=piece.spent._replace(held_bytes=0))  # it lies on the host
 
     def warmup(self, cell: Cell) -> Piece[None]:
         """First steps on a network that is thrown away: kernels are loaded, libraries set up.
 
-        Its memory is not counted: a cell that trains less than everything would be charged for it.
+        Its memory is not counted: a cell that trains less than everything would be charged for it,
+        and the first cell of a worker for what libraries take once.
         """
         self.train(cell)  # made of pieces of their own, which the warm-up is not to pay for
         piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, clock))
-        return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
+        return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED, held_bytes=0))
 
     def features(self, cell: Cell) -> Piece[Features]:
         """Features of every image, from the given backbone frozen, or kept by an earlier run."""
