@@ -15,7 +15,7 @@ from bench import store
 from bench.identity import cell_id
 from bench.running import child
 from bench.running.child import Child
-from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried
+from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried, Noted
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
 from bench.schema.cell import Cell
@@ -81,10 +81,25 @@ def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
     Raises Stopped, with a record of the cell it interrupted, and FolderError where the disk does
     not take a record.
     """
+    listen = once(listen)
     waiting = deque[Sequence[Cell]](plan.cells for plan in workers(cells))
     while waiting:  # each worker takes away one cell at least, or divides a group
         left = run_worker(waiting.popleft(), job, listen)
         waiting.extendleft(reversed(left))
+
+
+def once(listen: Listener) -> Listener:
+    """The listener, without notes that it heard before: every worker reads the same images."""
+    heard: set[str] = set()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Noted):
+            if event.text in heard:
+                return
+            heard.add(event.text)
+        listen(event)
+
+    return hear
 
 
 def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequence[Cell]]:

@@ -35,10 +35,13 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
         label = cells[0].architecture_label
 
         def tell(text: str) -> None:
-            sender.send(Noted(f"{label}: {text}"))
+            sender.send(Noted(text))
+
+        def tell_of(text: str) -> None:
+            tell(f"{label}: {text}")
 
         shared = Shared(job.context, cells, tell)
-        keeper = Keeper(job, shared, tell)
+        keeper = Keeper(job, shared, tell_of)
         for index, cell in enumerate(cells):
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))

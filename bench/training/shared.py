@@ -70,7 +70,8 @@ class TrainedHeads(NamedTuple):
 class Shared:
     """The pieces of one worker. `cells` are all cells that it will run.
 
-    `tell` hears what a person should know, such as a cache that could not be used.
+    `tell` hears what a person should know, such as a cache that could not be used; of the images
+    in the same words from every worker, of all else with the name of its architecture.
     """
 
     def __init__(self, context: Context, cells: Sequence[Cell], tell: Tell = silent) -> None:
@@ -80,6 +81,9 @@ class Shared:
         self._waiting = self._sharers.copy()
         self._pieces: dict[Hashable, Piece[Any]] = {}
         self._facts: dict[Hashable, Any] = {}
+
+    def _tell_of(self, text: str) -> None:
+        self._tell(f"{self._cells[0].architecture_label}: {text}")
 
     def placement(self, cell: Cell) -> Placement:
         """Where and in which arithmetic the cell runs."""
@@ -143,12 +147,12 @@ class Shared:
 
         def make(clock: Clock) -> Features:
             with clock.part("data"):
-                found = kept.load(name, place.device, self._tell)
+                found = kept.load(name, place.device, self._tell_of)
             return found or self._features(cell, parts, state, clock)
 
         piece = self._once(key, make)
         if piece.value.how == "computed":
-            kept.save(name, piece.value, self._tell)  # for later runs: no cell of this one pays
+            kept.save(name, piece.value, self._tell_of)  # for later runs: no cell of this one pays
         return piece
 
     def heads(self, cell: Cell) -> Piece[TrainedHeads]:

@@ -264,4 +264,5 @@ def test_damaged_features_cost_a_line_and_no_score(home: Path) -> None:
     path.write_bytes(content)
     again, (line,) = runs(one, reuse=True)
     assert (again.cost.features, again.quality) == ("computed", first.quality)
-    assert line.startswith("cached features were damaged, made again: val.npy")
+    told = "mobilenet_v3_small: cached features were damaged, made again: val.npy"
+    assert line.startswith(told)
