@@ -5,6 +5,7 @@ pixel, so a square knows the size of the picture around it. Squares come from th
 is damaged there, or that the cache does not have, is decoded: slower, and the same bytes.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class Squares:
     ) -> None:
         self.damage: str | None = None  # what was found wrong with the entry, if anything
         self.resize = resize
-        self._dataset, self._tell = dataset, tell
+        self._dataset, self._tell, self._lock = dataset, tell, threading.Lock()
         self._pool = ThreadPoolExecutor(usable_cores())
         self._chunks: Chunks | None = None
         if entry is not None:
@@ -101,9 +102,10 @@ class Squares:
         return square_of(open_image(self._dataset, self._dataset.items[item]), self.resize)
 
     def _note(self, damage: Damaged) -> None:
-        if self.damage is None:
-            self.damage = str(damage)
-            self._tell(f"cached images are decoded from their files instead: {damage}")
+        with self._lock:  # several threads may find damage, and whoever hears of it is but one
+            if self.damage is None:
+                self.damage = str(damage)
+                self._tell(f"cached images are decoded from their files instead: {damage}")
 
 
 class Centres:

@@ -5,6 +5,7 @@ within one process and belongs to one thread.
 """
 
 import gc
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,16 +69,17 @@ class Clock:
 class MemoryMeter:
     """Peaks between `start` and `read`.
 
-    On a GPU: torch's allocated and reserved peaks, and the largest of the device-wide readings at
-    `start`, `sample` and `read`. NVML keeps no peak; torch's allocator holds on to what it once
-    took, so readings at the ends of the parts miss little. On the host, with any device: peak
-    resident size above the one at `start`; Linux only.
+    On a GPU: torch's allocated peak above what lay there at `start`, its reserved peak, and the
+    largest of the device-wide readings at `start`, `sample` and `read`. NVML keeps no peak; torch's
+    allocator holds on to what it once took, so readings at the ends of the parts miss little. On
+    the host, with any device: peak resident size above the one at `start`; Linux only.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._gpu = None if device.index is None else card.handle(device.index)
         self._device_bytes: list[int] = []
+        self._allocated = 0
         self._rss = resident.resident()
 
     def start(self) -> None:
@@ -87,6 +89,7 @@ class MemoryMeter:
             synchronize(self._device)
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._device.index)
+            self._allocated = torch.cuda.memory_allocated(self._device.index)
         resident.trim_heap()
         resident.lower_peak()
         self._rss = resident.resident()
@@ -104,12 +107,20 @@ class MemoryMeter:
         synchronize(self._device)
         self.sample()
         on_gpu, index = self._device.type == "cuda", self._device.index
+        peak = torch.cuda.max_memory_allocated(index) - self._allocated if on_gpu else None
         return Memory(
-            gpu_allocated_bytes=torch.cuda.max_memory_allocated(index) if on_gpu else None,
+            gpu_allocated_bytes=peak,
             gpu_reserved_bytes=torch.cuda.max_memory_reserved(index) if on_gpu else None,
             gpu_device_bytes=max(self._device_bytes, default=None),
             cpu_rss_above_start_bytes=resident.above(self._rss, resident.resident()),
         )
+
+    def held(self) -> int:
+        """Bytes of the GPU that the work since `start` goes on holding; 0 on a CPU."""
+        if self._device.type != "cuda":
+            return 0
+        gc.collect()
+        return torch.cuda.memory_allocated(self._device.index) - self._allocated
 
 
 class EnergyMeter:
@@ -138,8 +149,9 @@ class Spent(NamedTuple):
     """What one piece of work cost, by the meters that ran over it."""
 
     seconds: Mapping[str, float]  # by part; a part left out took no time
-    memory: Memory
+    memory: Memory  # the GPU's allocated peak is above what lay there before
     joules: float | None
+    held_bytes: int = 0  # of the GPU, by what the work made
 
 
 class Combined(NamedTuple):
@@ -155,16 +167,18 @@ class Combined(NamedTuple):
 def combine(own: Spent, shared: Sequence[tuple[Spent, int]]) -> Combined:
     """Cost of a cell from its own work and pieces that (number of cells, itself too) shared.
 
-    Attributed is as if it ran alone: times and energy added in full, memory the larger, field by
-    field over the known values. Marginal divides each shared piece by its sharers. Energy of
-    which one term is unknown is unknown.
+    The pieces come in the order in which the cell makes them where it runs alone. Attributed is as
+    if it did: times and energy added in full, memory the larger, field by field over the known
+    values; while a piece is made, the GPU holds those before it, and no other cell's.
+    Marginal divides each shared piece by its sharers. Energy of which one term is unknown is
+    unknown.
     """
     assert all(sharers >= 1 for _, sharers in shared), "a shared piece has at least one user"
     longest = max(shared, key=lambda piece: sum(piece[0].seconds.values()), default=(own, 1))
     in_full, divided = [(own, 1)], [(own, 1)]
     in_full += [(piece, 1) for piece, _ in shared]
     divided += shared
-    peaks = [piece.memory for piece, _ in in_full]
+    peaks = _on_top([*(piece for piece, _ in shared), own])
     return Combined(
         attributed=_seconds(in_full),
         marginal=_seconds(divided),
@@ -187,6 +201,18 @@ def _joules(pieces: Sequence[tuple[Spent, int]]) -> float | None:
     terms = [None if piece.joules is None else piece.joules / n for piece, n in pieces]
     known = [term for term in terms if term is not None]
     return math.fsum(known) if len(known) == len(terms) else None
+
+
+def _on_top(works: Sequence[Spent]) -> list[Memory]:
+    """Peaks of each work, with what those before it hold."""
+    held = itertools.accumulate((work.held_bytes for work in works), initial=0)
+    return [_raised(work.memory, base) for work, base in zip(works, held, strict=False)]
+
+
+def _raised(memory: Memory, base: int) -> Memory:
+    peak = memory.gpu_allocated_bytes
+    whole = None if peak is None else base + peak
+    return memory.model_copy(update={"gpu_allocated_bytes": whole})
 
 
 def _largest(peaks: Sequence[Memory], field: str) -> int | None:

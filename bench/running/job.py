@@ -17,6 +17,9 @@ from bench.training.context import Context
 POISONED_EXIT = 70
 """Exit code of a worker whose CUDA context is lost: a fresh one takes over the rest."""
 
+MEMORY_EXIT = 71
+"""Exit code of a worker that had no memory for several seeds: each is run once more, alone."""
+
 
 class Job(NamedTuple):
     """What a worker needs besides its cells."""

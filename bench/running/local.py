@@ -1,7 +1,7 @@
 """Workers on this machine, one after another; a worker that dies costs one cell, not the run.
 
-One that dies while it trains the heads of several seeds together costs none of them yet: each
-seed is run once more, alone.
+One that dies while it trains the heads of several seeds together, or has no memory for them, costs
+none of them yet: each seed is run once more, alone.
 """
 
 import contextlib
@@ -15,13 +15,16 @@ from bench import store
 from bench.identity import cell_id
 from bench.running import child
 from bench.running.child import Child
-from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried
-from bench.running.job import POISONED_EXIT, Cause, Job, failure, summary
+from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried, Noted
+from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
 from bench.schema.cell import Cell
 from bench.store import FolderError
 
 Listener = Callable[[Event], None]
+
+EXIT_TEXTS = {POISONED_EXIT: "lost its GPU", MEMORY_EXIT: "ran out of memory"}
+"""How a worker ended that chose its exit code."""
 
 
 class Stopped(BaseException):
@@ -78,10 +81,25 @@ def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
     Raises Stopped, with a record of the cell it interrupted, and FolderError where the disk does
     not take a record.
     """
+    listen = once(listen)
     waiting = deque[Sequence[Cell]](plan.cells for plan in workers(cells))
     while waiting:  # each worker takes away one cell at least, or divides a group
         left = run_worker(waiting.popleft(), job, listen)
         waiting.extendleft(reversed(left))
+
+
+def once(listen: Listener) -> Listener:
+    """The listener, without notes that it heard before: every worker reads the same images."""
+    heard: set[str] = set()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Noted):
+            if event.text in heard:
+                return
+            heard.add(event.text)
+        listen(event)
+
+    return hear
 
 
 def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequence[Cell]]:
@@ -166,7 +184,7 @@ def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
 
 def exit_text(exitcode: int | None) -> str:
     """How a worker ended, in words."""
-    return "lost its GPU" if exitcode == POISONED_EXIT else child.exit_text(exitcode)
+    return EXIT_TEXTS.get(exitcode or 0) or child.exit_text(exitcode)
 
 
 def crash_cause(death: Death) -> Cause:

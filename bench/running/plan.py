@@ -28,7 +28,7 @@ ORDER: tuple[Kind, ...] = (
     "partial",
 )
 """Kinds in the order in which a worker runs them: those that share work lie side by side, and no
-features lie on the device while the step is captured whose peak others share."""
+features take room on the device while a step is captured."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record

@@ -12,7 +12,7 @@ from bench import store
 from bench.identity import cell_id, keys
 from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused, Noted
 from bench.running.failure import cause_of
-from bench.running.job import POISONED_EXIT, Job, failure, provenance, summary
+from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job, failure, provenance, summary
 from bench.running.keeping import Keeper
 from bench.running.plan import group
 from bench.schema.cell import Cell
@@ -21,6 +21,9 @@ from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.placement import prepare_device
 from bench.training.shared import Shared
+
+EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}
+"""Exit codes by the kinds of failure that several seeds together may have, and each alone not."""
 
 
 def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
@@ -32,16 +35,19 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
         label = cells[0].architecture_label
 
         def tell(text: str) -> None:
-            sender.send(Noted(f"{label}: {text}"))
+            sender.send(Noted(text))
+
+        def tell_of(text: str) -> None:
+            tell(f"{label}: {text}")
 
         shared = Shared(job.context, cells, tell)
-        keeper = Keeper(job, shared, tell)
+        keeper = Keeper(job, shared, tell_of)
         for index, cell in enumerate(cells):
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))
             record = attempt(cell, shared, job, sender, keeper)
-            if record.kind == "cuda" and len(group(cells[index:], cell)) > 1:
-                os._exit(POISONED_EXIT)  # without a record: its seeds are run once more
+            if record.kind in EXITS and len(group(cells[index:], cell)) > 1:
+                os._exit(EXITS[record.kind])  # without a record: its seeds are run once more
             shared.release(cell)
             store.write_record(job.folder, record)
             if isinstance(record, Result):

@@ -108,8 +108,8 @@ class Cost(Value):
 class Memory(Value):
     """Peaks over the cell. Unknown is null."""
 
-    gpu_allocated_bytes: int | None
-    gpu_reserved_bytes: int | None
+    gpu_allocated_bytes: int | None  # of tensors, as if the cell ran alone
+    gpu_reserved_bytes: int | None  # what lies there for other cells counts, as below
     gpu_device_bytes: int | None  # whole device, all processes, as NVML sees it
     cpu_rss_above_start_bytes: int | None
 

@@ -134,8 +134,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) ->
 def work_of(cell: Cell, shared: Shared) -> Work:
     """Everything that the cell shares, made if it is not there yet.
 
-    In the order of their peaks: features that lie on the device already would count in the peak of
-    a step, which serves cells without features as well.
+    In an order that keeps peaks low: features would take room while a step is captured.
     """
     starts_frozen, is_live = cell.kind in STARTS_FROZEN, cell.kind != "feature_extraction"
     return Work(

@@ -4,6 +4,7 @@ They are used again only where everything is the same that a feature could depen
 their split, weights, preprocessing, views, arithmetic, and the machine so far as it changes them.
 """
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
@@ -11,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import cache, identity
 from bench.cache import Tell
-from bench.entry import Contents, Damaged, key_of, reason
+from bench.data.stored import PIXELS_VERSION
+from bench.entry import Contents, Damaged, Entry, key_of, reason
 from bench.measure import hardware
 from bench.schema.cell import Cell
 from bench.schema.record import FeatureCache
@@ -47,6 +50,7 @@ def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
     return key_of(
         {
             "version": FEATURES_VERSION,
+            "pixels": PIXELS_VERSION,
             "architecture": cell.architecture,
             "weights": cell.weights.model_dump(),
             "image_size": cell.image_size,
@@ -65,17 +69,26 @@ def load(name: str, device: torch.device, tell: Tell) -> Features | None:
     """The features of that name; None where none are kept that can be used."""
     try:
         entry = cache.find(KIND, name)
+        if entry is None:
+            return None
+        arrays = [_array(entry, part) for part in PARTS]
     except Damaged:
         return None  # `save` says so
-    if entry is None:
-        return None
-    try:
-        arrays = [np.load(entry.folder / f"{part}.npy", allow_pickle=False) for part in PARTS]
-    except (OSError, ValueError) as error:
+    except (EOFError, LookupError, ValueError) as error:
         tell(f"kept features cannot be read and are computed again: {reason(error)}")
         return None
     train_VN, val_N, test_N = (torch.from_numpy(array).to(device) for array in arrays)
     return Features(train_VN, val_N, test_N, how="reused")
+
+
+def _array(entry: Entry, part: str) -> NDArray[np.float32]:
+    """One part, from the very bytes that were verified: the file may change at any time.
+
+    Raises Damaged, and what numpy raises of a file that holds no array.
+    """
+    content = io.BytesIO(entry.content(f"{part}.npy"))
+    array: NDArray[np.float32] = np.load(content, allow_pickle=False)
+    return array
 
 
 def save(name: str, features: Features, tell: Tell) -> None:

@@ -37,4 +37,5 @@ class Meters:
 
     def spent(self) -> Spent:
         """What was spent since the start."""
-        return Spent(dict(self.clock.seconds), self._memory.read(), self._energy.read())
+        seconds, memory = dict(self.clock.seconds), self._memory.read()
+        return Spent(seconds, memory, self._energy.read(), self._memory.held())

@@ -70,7 +70,8 @@ class TrainedHeads(NamedTuple):
 class Shared:
     """The pieces of one worker. `cells` are all cells that it will run.
 
-    `tell` hears what a person should know, such as a cache that could not be used.
+    `tell` hears what a person should know, such as a cache that could not be used; of the images
+    in the same words from every worker, of all else with the name of its architecture.
     """
 
     def __init__(self, context: Context, cells: Sequence[Cell], tell: Tell = silent) -> None:
@@ -80,6 +81,9 @@ class Shared:
         self._waiting = self._sharers.copy()
         self._pieces: dict[Hashable, Piece[Any]] = {}
         self._facts: dict[Hashable, Any] = {}
+
+    def _tell_of(self, text: str) -> None:
+        self._tell(f"{self._cells[0].architecture_label}: {text}")
 
     def placement(self, cell: Cell) -> Placement:
         """Where and in which arithmetic the cell runs."""
@@ -119,16 +123,18 @@ class Shared:
     def backbone(self, cell: Cell) -> Piece[State]:
         """Values of the given backbone; random ones with batch-norm statistics from train."""
         parts = self.images(cell).value
-        return self._once(backbone_key(cell), lambda clock: self._backbone(cell, parts, clock))
+        piece = self._once(backbone_key(cell), lambda clock: self._backbone(cell, parts, clock))
+        return piece._replace(spent=piece.spent._replace(held_bytes=0))  # it lies on the host
 
     def warmup(self, cell: Cell) -> Piece[None]:
         """First steps on a network that is thrown away: kernels are loaded, libraries set up.
 
-        Its memory is not counted: a cell that trains less than everything would be charged for it.
+        Its memory is not counted: a cell that trains less than everything would be charged for it,
+        and the first cell of a worker for what libraries take once.
         """
         self.train(cell)  # made of pieces of their own, which the warm-up is not to pay for
         piece = self._once(warmup_key(cell), lambda clock: self._warm_up(cell, clock))
-        return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED))
+        return piece._replace(spent=piece.spent._replace(memory=UNCOUNTED, held_bytes=0))
 
     def features(self, cell: Cell) -> Piece[Features]:
         """Features of every image, from the given backbone frozen, or kept by an earlier run."""
@@ -141,12 +147,12 @@ class Shared:
 
         def make(clock: Clock) -> Features:
             with clock.part("data"):
-                found = kept.load(name, place.device, self._tell)
+                found = kept.load(name, place.device, self._tell_of)
             return found or self._features(cell, parts, state, clock)
 
         piece = self._once(key, make)
         if piece.value.how == "computed":
-            kept.save(name, piece.value, self._tell)  # for later runs: no cell of this one pays
+            kept.save(name, piece.value, self._tell_of)  # for later runs: no cell of this one pays
         return piece
 
     def heads(self, cell: Cell) -> Piece[TrainedHeads]:

@@ -231,6 +231,30 @@ def test_energy_with_an_unknown_term_is_unknown_and_memory_is_the_largest_known(
     assert cost.memory.gpu_allocated_bytes is None
 
 
+def on_gpu(peak: int, held: int = 0) -> Spent:
+    memory = NO_MEMORY.model_copy(update={"gpu_allocated_bytes": peak})
+    return Spent({}, memory, None, held)
+
+
+def allocated(own: Spent, *shared: Spent) -> int | None:
+    return combine(own, [(piece, 2) for piece in shared]).memory.gpu_allocated_bytes
+
+
+def test_a_gpus_peak_is_of_one_work_and_what_the_pieces_before_it_hold() -> None:
+    images, step, features = on_gpu(12, held=10), on_gpu(400, held=180), on_gpu(90, held=5)
+    assert allocated(on_gpu(30), images, step, features) == 10 + 400
+    assert allocated(on_gpu(250), images, step, features) == 10 + 180 + 5 + 250
+    # Another cell's step lay there while the features were made: that is not this cell's.
+    assert allocated(on_gpu(30), images, features) == 10 + 90
+    assert allocated(on_gpu(30)) == 30
+
+
+def test_a_peak_that_is_not_counted_leaves_what_its_work_holds_to_the_next() -> None:
+    unknown = Spent({}, NO_MEMORY, None, held_bytes=50)
+    assert allocated(on_gpu(30), unknown) == 80
+    assert allocated(unknown, unknown) is None
+
+
 # ---- latency --------------------------------------------------------------------------------
 
 
@@ -299,6 +323,7 @@ def test_gpu_peaks_hold_what_was_allocated_and_a_new_start_forgets_it() -> None:
     held = torch.empty(100 * MB, dtype=torch.uint8, device="cuda:0")
     del held
     found = meter.read()
+    assert meter.held() == 0
     assert found.gpu_allocated_bytes is not None
     assert found.gpu_reserved_bytes is not None
     assert 100 * MB <= found.gpu_allocated_bytes <= found.gpu_reserved_bytes
@@ -309,6 +334,20 @@ def test_gpu_peaks_hold_what_was_allocated_and_a_new_start_forgets_it() -> None:
     assert again.gpu_allocated_bytes < 100 * MB
     assert again.gpu_reserved_bytes is not None
     assert again.gpu_reserved_bytes < 100 * MB
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_gpu_peaks_are_above_what_lay_there_and_what_stays_is_held() -> None:
+    meter = MemoryMeter(GPU)
+    earlier = torch.empty(100 * MB, dtype=torch.uint8, device="cuda:0")
+    meter.start()
+    kept = torch.empty(30 * MB, dtype=torch.uint8, device="cuda:0")
+    passing = torch.empty(20 * MB, dtype=torch.uint8, device="cuda:0")
+    del passing
+    assert 50 * MB <= (meter.read().gpu_allocated_bytes or 0) < 60 * MB
+    assert 30 * MB <= meter.held() < 35 * MB
+    assert len(earlier) + len(kept) == 130 * MB
 
 
 @pytest.mark.cuda

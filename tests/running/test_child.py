@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
+import torch
 
 from bench.running import child
 from bench.running.child import ChildCrashed, Refused
@@ -82,6 +83,25 @@ def test_a_child_ends_where_nobody_waits_for_it_any_longer() -> None:
 def test_ctrl_c_does_not_reach_children() -> None:
     assert child.call(f"{HERE}:interrupts_blocked")
     assert not interrupts_blocked()
+
+
+def touched_cuda() -> bool:
+    here: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return here or torch.cuda._is_in_bad_fork()  # the latter if the server did
+
+
+def test_the_server_has_not_touched_cuda_when_a_child_is_forked() -> None:
+    assert not child.call(f"{HERE}:touched_cuda")
+
+
+def double_on_gpu(number: int) -> int:
+    return int(torch.tensor(number, device="cuda").mul(2).item())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_each_child_may_use_the_gpu() -> None:
+    assert [child.call(f"{HERE}:double_on_gpu", number) for number in (1, 2)] == [2, 4]
 
 
 @pytest.mark.parametrize(

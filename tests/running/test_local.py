@@ -8,7 +8,7 @@ from bench.data.dataset import Dataset
 from bench.identity import cell_id
 from bench.measure.device import Device
 from bench.running import local
-from bench.running.events import CellEnded, CellStarted, Event, GroupRetried
+from bench.running.events import CellEnded, CellStarted, Event, GroupRetried, Noted
 from bench.running.job import Cause, Job, failure, provenance
 from bench.running.local import Death, Flight
 from bench.schema.cell import Cell
@@ -125,6 +125,15 @@ def test_a_group_whose_first_seed_was_recorded_by_its_dying_worker_stays_togethe
     store.write_record(tmp_path, records.result(HEADS[0]))
     left, heard = after_death(HEADS, [CellStarted(cell_id(HEADS[0]))], tmp_path)
     assert (left, heard[0][:2]) == ([HEADS[1:]], (cell_id(HEADS[0]), "ok"))
+
+
+def test_a_note_is_heard_once_and_whatever_else_happens_each_time() -> None:
+    heard: list[Event] = []
+    listen = local.once(heard.append)
+    told: list[Event] = [Noted("damaged"), started(0), Noted("gone"), started(0), Noted("gone")]
+    for event in (*told, Noted("damaged")):
+        listen(event)
+    assert heard == told[:-1]
 
 
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:

@@ -4,19 +4,28 @@ by one; and peaks that do not depend on company.
 resnet18 has no dropout, whose draws would differ between the devices.
 """
 
+from collections import OrderedDict
+from collections.abc import Iterator
+
 import pytest
 import torch
+from torch import Tensor, nn
 
+from bench.data.images import Images
 from bench.measure.device import Device
+from bench.measure.meters import Clock
 from bench.schema.cell import Cell, Kind
 from bench.training import capture
 from bench.training.cell import Outcome, start_of
+from bench.training.course import Course
 from bench.training.feeds import AugmentedImages
 from bench.training.fit import fit
+from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.piece import Piece
 from bench.training.placement import placement, prepare_device
+from bench.training.stage import host
 from bench.training.step import Step
-from bench.training.strategies import live_phase
+from bench.training.strategies import HEAD_ONLY, PhasePlan, live_phase
 from tests.training import cells
 
 pytestmark = [
@@ -134,6 +143,13 @@ def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
     assert torch.rand(4, generator=own, device="cuda").equal(expected), "from their start"
 
 
+def resident_pictures() -> Images:
+    """Noise on the GPU."""
+    images = cells.pictures(24, 40)
+    crops_NCHW = cells.crops_of(images).cuda()
+    return Images(crops_NCHW, crops_NCHW, images.labels_N.cuda())
+
+
 def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
     prepare_device(GPU)
     one = cells.cell("fine_tuning", epochs=3)
@@ -142,11 +158,9 @@ def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
     means = []
     for compiled in (False, True):
         network = place.place(start_of(one, None))
-        images = cells.pictures(24, 40)
-        on_gpu = type(images)(
-            cells.crops_of(images).cuda(), cells.crops_of(images).cuda(), images.labels_N.cuda()
+        feed = AugmentedImages(
+            resident_pictures(), cells.UNIT.model_copy(update={"crop_size": 32}), flip=True
         )
-        feed = AugmentedImages(on_gpu, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
         step = Step(network, feed, plan.rules, one.recipe, place)
         if compiled:
             step.compile()
@@ -155,6 +169,70 @@ def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
         generator = torch.Generator().manual_seed(0)
         means.append([epoch.train_loss for epoch in fit(step, plan, 0.5, generator)])
     assert means[0] == pytest.approx(means[1], rel=2e-2)
+
+
+class UnwaitedStep(Step):
+    """Raises where the host waits for the device from the first run of an epoch to its loss."""
+
+    def run(self, indices_B: Tensor, scale: float) -> None:
+        torch.cuda.set_sync_debug_mode("error")
+        super().run(indices_B, scale)
+
+    def loss_sum(self) -> float:
+        torch.cuda.set_sync_debug_mode("default")
+        return super().loss_sum()
+
+
+class UnwaitedHeads(Heads):
+    """The same of heads."""
+
+    def run(self, indices_SB: Tensor, scale: float) -> None:
+        torch.cuda.set_sync_debug_mode("error")
+        super().run(indices_SB, scale)
+
+    def loss_sums(self) -> list[float]:
+        torch.cuda.set_sync_debug_mode("default")
+        return super().loss_sums()
+
+
+@pytest.fixture
+def sync_debug_mode() -> Iterator[None]:
+    """Set back, whatever a test leaves."""
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.usefixtures("sync_debug_mode")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_the_host_waits_for_no_step_of_an_epoch() -> None:
+    prepare_device(GPU)
+    one = cells.cell("fine_tuning", epochs=2)
+    plan = live_phase(one.kind, one.recipe, start_of(one, None).stages)
+    place = placement("resnet18", one.recipe, 32, torch.device("cuda", 0))
+    feed = AugmentedImages(
+        resident_pictures(), cells.UNIT.model_copy(update={"crop_size": 32}), flip=True
+    )
+    step = UnwaitedStep(place.place(start_of(one, None)), feed, plan.rules, one.recipe, place)
+    assert len(list(fit(step, plan, 0.5, torch.Generator().manual_seed(0)))) == 2
+    torch.cuda.set_sync_debug_mode("error")
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        Step.loss_sum(step)
+
+
+@pytest.mark.usefixtures("sync_debug_mode")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_the_host_waits_for_no_step_of_heads() -> None:
+    prepare_device(GPU)
+    features_VN, labels_N = torch.rand(2, 24, 4).cuda(), (torch.arange(24) % 6).cuda()
+    parts = OrderedDict[str, nn.Module](dropout=nn.Dropout(0.5), layer=nn.Linear(4, 6))
+    starts = [
+        Seeded(nn.Sequential(parts), torch.Generator(), torch.Generator("cuda")) for _ in range(2)
+    ]
+    recipe, val = cells.recipe(batch_size=4), FeatureExam(features_VN[0], host(labels_N))
+    heads = UnwaitedHeads(starts, features_VN, labels_N, recipe)
+    plan = PhasePlan("head", 2, HEAD_ONLY)
+    courses = train_heads(heads, plan, recipe, val, "top1", Clock(GPU))
+    assert all(isinstance(course, Course) for course in courses)
 
 
 def test_auto_runs_in_bf16_where_the_gpu_has_it_and_memory_is_known() -> None:

@@ -1,5 +1,6 @@
 """Features that outlive their run: the same ones or none, and never in the way."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from bench import cache
+from bench.data.stored import PIXELS_VERSION
 from bench.entry import Contents
 from bench.measure import hardware
 from bench.schema.cell import Cell, Kind
@@ -86,9 +88,29 @@ def test_damaged_features_are_not_used_and_kept_anew_with_one_line(home: Path, f
     assert load()[0] is not None
 
 
-def test_features_of_another_make_are_not_used_and_that_is_said(home: Path) -> None:
+def test_features_that_are_damaged_right_after_the_check_are_not_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(made())
+    path, mark = home / "features" / NAME / "train.npy", os.utime
+
+    def spoil(folder: Path) -> None:  # called once all of an entry has been checked
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 64
+        path.write_bytes(content)
+        mark(folder)
+
+    monkeypatch.setattr(os, "utime", spoil)
+    assert load() == (None, [])
+    assert b"NUMPY" in path.read_bytes(), "what was damaged is an array still"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("train.npy", b"no array"), ("train.npy", b""), ("other.npy", b"none")]
+)
+def test_features_of_another_make_are_not_used_and_that_is_said(file: str, content: bytes) -> None:
     def write(folders: Any) -> Any:
-        (folders[NAME] / "train.npy").write_bytes(b"no array")
+        (folders[NAME] / file).write_bytes(content)
         return {NAME: Contents()}
 
     cache.provide(kept.KIND, {NAME: 8}, write)
@@ -179,6 +201,12 @@ def test_another_machine_or_version_gives_another_name(
     assert name() != before
 
 
+def test_other_pixels_of_the_same_files_give_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = name()
+    monkeypatch.setattr("bench.training.kept.PIXELS_VERSION", PIXELS_VERSION + 1)
+    assert name() != before
+
+
 def test_mirroring_matters_where_there_are_views() -> None:
     assert name(with_recipe(flip=True)) == name(with_recipe(flip=False))
     assert name(with_recipe(flip=True, views=2)) != name(with_recipe(flip=False, views=2))
@@ -236,4 +264,5 @@ def test_damaged_features_cost_a_line_and_no_score(home: Path) -> None:
     path.write_bytes(content)
     again, (line,) = runs(one, reuse=True)
     assert (again.cost.features, again.quality) == ("computed", first.quality)
-    assert line.startswith("cached features were damaged, made again: val.npy")
+    told = "mobilenet_v3_small: cached features were damaged, made again: val.npy"
+    assert line.startswith(told)

@@ -1,0 +1,110 @@
+"""Seeds that fail together and not alone, in real workers whose torch fails as on a full device."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bench import store
+from bench.identity import cell_id
+from bench.running import child, local
+from bench.running.events import Event, GroupRetried
+from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job
+from bench.schema.cell import Cell
+from bench.schema.run import Source
+from tests import records
+from tests.training import cells
+
+SMALL = "mobilenet_v3_small"
+SEEDS = [cells.cell("feature_extraction", SMALL, seed=seed) for seed in (0, 1)]
+PARTIAL = cells.cell("partial", SMALL)  # trains after heads, in the same worker if that lives
+GPU_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB.")
+HOST_FULL = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+LOST = RuntimeError("CUDA error: device-side assert triggered")
+
+
+class Fault:
+    """Planted in the process that it is sent to: more heads than `most` cannot train together."""
+
+    def __init__(self, most: int, error: Exception) -> None:
+        self.most, self.error = most, error
+
+    def __reduce__(self) -> tuple[Callable[[int, Exception], str], tuple[int, Exception]]:
+        return plant, (self.most, self.error)
+
+
+def plant(most: int, error: Exception) -> str:
+    """Spoil the product of several heads; after a CUDA error nothing runs in the process."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # as of commands, see `on_one_core`
+    product = torch.bmm
+
+    def fail(*arguments: object) -> Any:
+        raise error
+
+    def bmm(left_SMD: torch.Tensor, right_SDK: torch.Tensor) -> torch.Tensor:
+        if len(left_SMD) <= most:
+            return product(left_SMD, right_SDK)
+        if error.args == LOST.args:
+            nn.Conv2d.forward = fail  # type: ignore[assignment,method-assign]
+        raise error
+
+    torch.bmm = bmm  # type: ignore[assignment]
+    return "planted"
+
+
+def job(folder: Path, most: int, error: Exception) -> Job:
+    """A job whose workers have the fault in them, and its name for a commit."""
+    commit: Any = Fault(most, error)
+    source = Source(wanted=("random",), used="random")
+    return Job(folder, cells.context(SMALL), records.CPU, commit, source)
+
+
+def run(
+    asked: Sequence[Cell], folder: Path, most: int, error: Exception
+) -> tuple[list[str | None], list[GroupRetried]]:
+    """How each cell failed, None for those that were scored; and which groups were divided."""
+    heard: list[Event] = []
+    local.run_cells(asked, job(folder, most, error), heard.append)
+    found = [store.read_record(folder, cell_id(one)) for one in asked]
+    divided = [event for event in heard if isinstance(event, GroupRetried)]
+    return [one.kind for one in found if one and one.provenance.commit == "planted"], divided
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (GPU_FULL, MEMORY_EXIT, "its process ran out of memory"),
+        (HOST_FULL, MEMORY_EXIT, "its process ran out of memory"),
+        (LOST, POISONED_EXIT, "its process lost its GPU"),
+    ],
+    ids=["gpu", "host", "lost"],
+)
+def test_a_worker_whose_seeds_fail_together_leaves_without_a_record(
+    error: Exception, code: int, text: str, tmp_path: Path
+) -> None:
+    told: list[Event] = []
+    left = local.run_worker([*SEEDS, PARTIAL], job(tmp_path, 1, error), told.append)
+    assert left == [[SEEDS[0]], [SEEDS[1]], [PARTIAL]]
+    assert told[-1] == GroupRetried(f"{SMALL} · feature_extraction", 2, text)
+    assert not any(store.read_record(tmp_path, cell_id(seed)) for seed in SEEDS)
+    worker = child.start("bench.running.worker:main", job(tmp_path, 1, error), tuple(SEEDS))
+    worker.process.join()
+    assert worker.process.exitcode == code
+
+
+def test_seeds_that_have_no_memory_together_are_scored_alone(tmp_path: Path) -> None:
+    kinds, divided = run(SEEDS, tmp_path, 1, GPU_FULL)
+    assert kinds == [None, None]
+    assert len(divided) == 1
+
+
+def test_a_seed_that_has_no_memory_alone_has_failed_and_its_worker_goes_on(tmp_path: Path) -> None:
+    assert run([SEEDS[0], PARTIAL], tmp_path, 0, GPU_FULL) == (["oom_gpu", None], [])
+
+
+def test_a_lost_gpu_costs_one_cell_and_a_fresh_worker_takes_over(tmp_path: Path) -> None:
+    assert run([SEEDS[0], PARTIAL], tmp_path, 0, LOST) == (["cuda", None], [])
