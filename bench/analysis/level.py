@@ -37,42 +37,45 @@ def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
 
 def _kept(values: list[float], place: int, floor: float, limits: list[float]) -> list[int]:
     """Places of the values of the baseline's level."""
-    level = _Level()
-    kept: list[int] = []
-    aside: list[int] = []
+    levels, aside = [_Level(floor, limits)], list[int]()
     for row, value in enumerate(values):
         if math.isnan(value):
             continue
-        if not level.is_beyond(value, floor, limits):
-            level.add(value)
-            kept.append(row)
+        if row == place:
+            levels += [one for one in levels if not one.is_beyond(value)][-1:]
+        if not levels[-1].is_beyond(value):
+            levels[-1].add(row, value)
             aside = []
             continue
         aside.append(row)
         if row == place or (row < place and len(aside) >= LASTING):
-            kept = [other for other in aside if abs(values[other] - value) < floor]
-            level, aside = _Level(), []
-            for other in kept:
-                level.add(values[other])
-    return kept
+            levels.append(_Level(floor, limits))
+            for other in aside:
+                if abs(values[other] - value) < floor:
+                    levels[-1].add(other, values[other])
+            aside = []
+    return levels[-1].places
 
 
 class _Level:
-    """A running mean and scatter (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
+    """Values about a mean, by their places (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
 
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
+    def __init__(self, floor: float, limits: list[float]) -> None:
+        self.places: list[int] = []
+        self._floor, self._limits = floor, limits
+        self._mean = self._squares = 0.0
 
-    def add(self, value: float) -> None:
+    def add(self, place: int, value: float) -> None:
         """One more value."""
-        self.count += 1
-        apart = value - self.mean
-        self.mean += apart / self.count
-        self.squares += apart * (value - self.mean)
+        self.places.append(place)
+        apart = value - self._mean
+        self._mean += apart / len(self.places)
+        self._squares += apart * (value - self._mean)
 
-    def is_beyond(self, value: float, floor: float, limits: list[float]) -> bool:
+    def is_beyond(self, value: float) -> bool:
         """Whether a value is of another level; two values tell of none."""
-        if self.count < LASTING:
+        count = len(self.places)
+        if count < LASTING:
             return False
-        scatter = math.sqrt(self.squares / (self.count - 1) * (1 + 1 / self.count))
-        return abs(value - self.mean) >= max(floor, limits[self.count] * scatter)
+        scatter = math.sqrt(self._squares / (count - 1) * (1 + 1 / count))
+        return abs(value - self._mean) >= max(self._floor, self._limits[count] * scatter)

@@ -31,6 +31,8 @@ OLD, NEW = [1.0, 1.01, 0.99, 1.0, 1.01], [0.8, 0.81, 0.79, 0.8]
         ([*OLD, *NEW], 4, [0, 1, 2, 3, 4]),  # never accepted
         ([*OLD, 1.3, *OLD], 10, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]),  # a bad night
         ([*OLD, 1.3, 0.8], 6, [6]),  # a bad night before another level
+        ([*OLD, *NEW, 1.0], 9, [0, 1, 2, 3, 4, 9]),  # taken back
+        ([*OLD, *NEW, 1.3], 9, [9]),
         ([*OLD, math.nan, 1.0], 6, [0, 1, 2, 3, 4, 6]),
         ([*OLD, 1.04], 5, [0, 1, 2, 3, 4, 5]),  # within the floor
         ([1.0, 2.0, 0.8], 2, [0, 1, 2]),  # two tell of no level
