@@ -9,13 +9,17 @@ import math
 import numpy as np
 from scipy import special
 
+from bench.analysis.bounds import NEEDED
 from bench.analysis.paired import Floats
 
 ALPHA = 0.001
 """Of a value of the level itself, to be taken for one of another; on either side."""
 
 LASTING = 3
-"""Values in a row that open a level of their own, before the baseline."""
+"""Values in a row, near each other, that open a level of their own, before the baseline."""
+
+FAR = 3
+"""Floors from the baseline beyond which a later value has no part in a young level."""
 
 
 def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
@@ -43,16 +47,17 @@ def _kept(values: list[float], place: int, floor: float, limits: list[float]) ->
             continue
         if row == place:
             levels += [one for one in levels if not one.is_beyond(value)][-1:]
-        if not levels[-1].is_beyond(value):
+        is_far = row > place and abs(value - values[place]) >= FAR * floor
+        if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
             levels[-1].add(row, value)
             aside = []
             continue
         aside.append(row)
-        if row == place or (row < place and len(aside) >= LASTING):
+        near = [other for other in aside if abs(values[other] - value) < floor]
+        if row == place or (row < place and len(near) >= LASTING):
             levels.append(_Level(floor, limits))
-            for other in aside:
-                if abs(values[other] - value) < floor:
-                    levels[-1].add(other, values[other])
+            for other in near:
+                levels[-1].add(other, values[other])
             aside = []
     return levels[-1].places
 
@@ -71,6 +76,11 @@ class _Level:
         apart = value - self._mean
         self._mean += apart / len(self.places)
         self._squares += apart * (value - self._mean)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether its scatter is hardly known."""
+        return len(self.places) < NEEDED
 
     def is_beyond(self, value: float) -> bool:
         """Whether a value is of another level; two values tell of none."""

@@ -8,7 +8,7 @@ than the floor, against the past and against the baseline itself.
 
 The common part alone tells nothing of the code, so it is judged against the calibration of the
 machine: both slower is the machine, only the cells slower is the code. Where the code made most
-cells quicker, nothing is taken off: those that stayed as they were are no slower for that.
+cells quicker, only the machine's part is taken off: those that stayed as they were are no slower.
 """
 
 import math
@@ -78,9 +78,10 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
     suite = predicted(on_level(past_H[:, None], times.place, np.array([floor_of_all])))
     (slow,), (quick,) = suite.tails(np.array([candidate]))
     common = nearest_median(times.candidate_P - times.baseline_P)
-    taken = candidate
-    if quick < QUICKER and (calibration or 0.0) - common >= floor_of_all:
-        taken = baseline
+    machine, taken = calibration or 0.0, candidate
+    # Where the past tells nothing of what all have in common, the calibration alone does.
+    if not quick >= QUICKER and machine - common >= floor_of_all:
+        taken = baseline + machine
     own_P = times.candidate_P - taken
     slower_P, quicker_P = prediction.tails(own_P)
     judged_P = is_long(own_HP)
@@ -103,8 +104,9 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
             num_past = int((~np.isnan(own_HP[:, place])).sum())
             timings.append(_not_judged(found, num_past))
     enough = bool(judged_P.any()) and count >= FEW_CELLS
-    p = float(worse_P[-1]) if enough else None
-    return timings, shift(common, floor_of_all, calibration, p)
+    p = float(worse_P[-1]) if enough and not np.isnan(slow) else None
+    blamed = shift(common, floor_of_all, calibration, p)
+    return timings, blamed._replace(taken_off=taken == candidate)
 
 
 class _Cell(NamedTuple):

@@ -1,6 +1,7 @@
 """Whether the machine stayed the same while a run was timed, as far as its two ends tell."""
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from math import expm1, log1p
 from statistics import median
 
@@ -47,10 +48,9 @@ def unstable(run: Run) -> str | None:
 
 
 def between(sittings: Sequence[Sitting]) -> Iterator[str]:
-    """What speaks against times of several sittings side by side: each start against the first."""
+    """What speaks against times of several sittings, their starts side by side."""
     starts = [(number, one.start) for number, one in enumerate(sittings, start=1) if one.start]
-    for number, start in starts[1:]:
-        first, began = starts[0]
+    for (first, began), (number, start) in combinations(starts, 2):
         change = change_of(began, start)
         if change is not None and is_beyond(change):
             yield f"the machine's speed was {_signed(change)} in sitting {number} against {first}"

@@ -88,6 +88,7 @@ class Shift(NamedTuple):
     ]
     reason: str
     second: Second | None = None  # where it was laid on the code and run again
+    taken_off: bool = True  # the changes of cells are without it
 
 
 class Rates(NamedTuple):

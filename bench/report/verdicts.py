@@ -104,7 +104,8 @@ def remarks(found: Comparison) -> list[str]:
         lines += [f"far off that ratio: {text}" for text in away.apart]
         lines += reached(away.rates)
     times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
-    if len(times) >= FEW_CELLS and any(one.word in ("regressed", "improved") for one in times):
+    is_taken_off = found.shift is not None and found.shift.taken_off and len(times) >= FEW_CELLS
+    if is_taken_off and any(one.word in ("regressed", "improved") for one in times):
         lines.append("changes of train time are those beyond what all cells have in common")
     seen = [one.visible for one in found.verdicts if one.metric == ACCURACY and one.visible]
     if seen:

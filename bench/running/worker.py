@@ -46,8 +46,9 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
             sender.send(CellStarted(cell_id(cell)))
             log_to(log_of(job, cell))
             record = attempt(cell, shared, job, sender, keeper)
-            if record.kind in EXITS and len(group(cells[index:], cell)) > 1:
-                os._exit(EXITS[record.kind])  # without a record: its seeds are run once more
+            code = exit_code(record, cell, shared)
+            if code and len(group(cells[index:], cell)) > 1:
+                os._exit(code)  # without a record: its seeds are run once more
             shared.release(cell)
             store.write_record(job.folder, record)
             if isinstance(record, Result):
@@ -57,6 +58,12 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
                 os._exit(POISONED_EXIT)
     except FolderError as error:
         sender.send(FolderRefused(str(error)))
+
+
+def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | None:
+    """By which a worker ends whose seeds may have failed together and not alone; None otherwise."""
+    is_own = shared.has_heads(cell) and record.kind != "cuda"
+    return None if is_own else EXITS.get(record.kind or "")
 
 
 def log_of(job: Job, cell: Cell) -> Path:

@@ -155,6 +155,10 @@ class Shared:
             kept.save(name, piece.value, self._tell_of)  # for later runs: no cell of this one pays
         return piece
 
+    def has_heads(self, cell: Cell) -> bool:
+        """Whether the heads of all seeds are trained: what fails from now on is the cell's own."""
+        return heads_key(cell) in self._pieces
+
     def heads(self, cell: Cell) -> Piece[TrainedHeads]:
         """The heads of all seeds of the cell's strategy, through its head-only phase."""
         parts, features = self.images(cell).value, self.features(cell).value

@@ -31,7 +31,7 @@ def read(baseline: Path, candidate: Path, results: Path) -> Given:
         after.run,
         [*before.past, *after.past, *past.runs],
         (baseline, candidate),
-        (note,) if past.unreadable else (),
+        (*before.notes, *after.notes, *((note,) if past.unreadable else ())),
     )
 
 

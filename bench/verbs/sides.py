@@ -1,10 +1,11 @@
 """What `bench compare` compares: run folders and baseline files, and the runs of the past."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import store
-from bench.analysis.baseline import Baseline, parsed
+from bench.analysis.baseline import BASELINE_VERSION, Baseline, parsed
 from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run
 from bench.store import FolderError
@@ -20,6 +21,7 @@ class Read(NamedTuple):
     path: Path
     run: Digest
     past: tuple[PastRun, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Read:
@@ -28,9 +30,15 @@ def read(path: Path) -> Read:
         return Read(path, read_folder(path))
     if path.is_file():
         baseline = read_baseline(path)
-        return Read(path, baseline.run, baseline.history)
+        return Read(path, baseline.run, baseline.history, tuple(notes(path, baseline)))
     what = "holds no run" if path.is_dir() else "is not there"
     raise InputError([f"{path}: {what}; name a run folder or a baseline file"])
+
+
+def notes(path: Path, baseline: Baseline) -> Iterator[str]:
+    """What must be known of a baseline file."""
+    if baseline.schema_version < BASELINE_VERSION and len(baseline.history) > 1:
+        yield f"{path.name}: its past runs are of an older bench and do not count; accept it again"
 
 
 def read_folder(folder: Path) -> Digest:

@@ -33,6 +33,9 @@ OLD, NEW = [1.0, 1.01, 0.99, 1.0, 1.01], [0.8, 0.81, 0.79, 0.8]
         ([*OLD, 1.3, 0.8], 6, [6]),  # a bad night before another level
         ([*OLD, *NEW, 1.0], 9, [0, 1, 2, 3, 4, 9]),  # taken back
         ([*OLD, *NEW, 1.3], 9, [9]),
+        ([*OLD, 0.8, 1.1, 1.1, 1.1, 1.1], 5, [5]),  # accepted, then bad nights
+        ([*OLD, 0.8, 0.82, 1.1, 0.79], 5, [5, 6, 8]),
+        ([*OLD, 1.3, 1.5, 1.9, 1.0, 1.0], 9, [0, 1, 2, 3, 4, 8, 9]),  # bad nights are no level
         ([*OLD, math.nan, 1.0], 6, [0, 1, 2, 3, 4, 6]),
         ([*OLD, 1.04], 5, [0, 1, 2, 3, 4, 5]),  # within the floor
         ([1.0, 2.0, 0.8], 2, [0, 1, 2]),  # two tell of no level

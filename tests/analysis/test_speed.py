@@ -230,8 +230,28 @@ def test_where_most_cells_became_quicker_the_others_are_no_slower() -> None:
     assert changed(*[-0.2] * 4, 0, 0)[0] == ["improved"] * 4 + ["pass"] * 2
     # One of the others is slower all the same.
     assert changed(*[-0.2] * 4, 0, 0.15)[0] == ["improved"] * 4 + ["pass", "regressed"]
+    # A slower machine is taken off the others too, though cells came out quicker.
+    made = changed(*[-0.1] * 4, 0.1, 0.1, calibration=0.095)[0]
+    assert made == ["improved"] * 4 + ["pass"] * 2
     # A quicker machine is taken off: what did not gain by it is slower.
     assert changed(*[-0.2] * 4, 0, 0, calibration=-0.22)[0] == ["pass"] * 4 + ["regressed"] * 2
+
+
+def after_all_became(level: float, *shares: float) -> tuple[list[str], str]:
+    """As `changed`, after an accepted change of all cells to this level."""
+    draw = np.random.default_rng(4)
+    past_HP = draw.normal(0, 0.01, (11, 6))
+    past_HP[-1] += math.log(level)
+    candidate_P = draw.normal(0, 0.01, 6) + math.log(level) + np.log1p(shares)
+    made = Times(past_HP[-1], candidate_P, past_HP, np.full(6, 0.05), 10)
+    timings, common = judge(made, 0.0)
+    assert common is not None
+    return [one.word for one in timings], common.blame
+
+
+def test_one_run_on_a_new_level_of_all_cells_blames_nothing() -> None:
+    assert after_all_became(0.8, *[0.08] * 6)[1] == "neither"
+    assert "regressed" not in after_all_became(0.8, *[-0.2] * 4, 0, 0)[0]
 
 
 def past_and(*levels: float, place: int, candidate: float) -> str:

@@ -32,6 +32,12 @@ SLOWER = {  # by a tenth, all of them
 }  # fmt: skip
 
 
+RATES = {  # probes of which more is quicker
+    name: START.model_dump()[name]
+    for name in ("matmul_fp32_flops", "matmul_bf16_flops", "copy_bytes_per_second")
+}
+
+
 def some(*names: str) -> dict[str, float]:
     """These probes a tenth slower, the others as before."""
     return {name: SLOWER[name] for name in names}
@@ -110,6 +116,10 @@ def test_the_sittings_of_a_resumed_run_are_judged_by_their_ends_and_side_by_side
     assert unstable(run(killed, steady, steady)) is None
     assert unstable(run(steady, Sitting(start=None), Sitting(start=slow, end=slow))) == (
         "the machine's speed was -10 % in sitting 3 against 1"
+    )
+    thirds = [calibration(**{k: v * f for k, v in RATES.items()}) for f in (1, 0.96, 1.04)]
+    assert unstable(run(*(Sitting(start=one, end=one) for one in thirds))) == (
+        "the machine's speed was +8 % in sitting 3 against 2"
     )
     found = unstable(run(steady, Sitting(start=START, end=slow)))
     assert found is not None

@@ -73,7 +73,9 @@ def test_pieces_are_made_once_and_count_the_cells_that_use_them() -> None:
 def test_shared_work_is_attributed_in_full_and_divided_in_the_margin() -> None:
     pair = [cells.cell("feature_extraction", "mobilenet_v3_small", seed=seed) for seed in (0, 1)]
     shared = cells.worker(pair)
+    assert not any(map(shared.has_heads, pair))
     costs = [cells.run(one, shared).cost for one in pair]
+    assert all(map(shared.has_heads, pair))
     features, images = shared.features(pair[0]).spent, shared.images(pair[0]).spent
     heads = shared.heads(pair[0]).spent
     for cost in costs:
