@@ -28,6 +28,9 @@ from bench.analysis.verdict import ACCURACY, Comparison, Verdict
 from bench.predictions import unpack_column
 from bench.thresholds import CompareTable
 
+MOST = 3
+"""Facts that changed, to be named one by one."""
+
 LEAST_DROP = 0.005
 """Half a point: no drop of accuracy below it is of interest, whatever the suite's margin."""
 
@@ -101,9 +104,6 @@ def also_changed(before: Facts, after: Facts) -> str:
     ]
     more = [f"and {len(fields) - MOST} more"] if len(fields) > MOST else []
     return "; ".join([*fields[:MOST], *more])
-
-
-MOST = 3
 
 
 def _of_code(path: str) -> bool:

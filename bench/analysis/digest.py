@@ -82,9 +82,7 @@ class Digest(Value):
     rows: tuple[RowDigest, ...]
     calibration: Calibration | None
     unstable: str | None  # why its times are good for nothing
-    information: Facts = Field(
-        default_factory=dict
-    )  # see `bench.analysis.information`; {} in older baselines
+    information: Facts = Field(default_factory=dict)  # that no key has; {} in older baselines
 
 
 class PastRow(Value):

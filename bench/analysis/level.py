@@ -25,9 +25,10 @@ FAR = 3
 def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
     """H past runs in the order of time, with NaN for what is not of the baseline's level.
 
-    The baseline is the run at `place`; where it is None, or not in the past, all are kept. A value
-    is of another level that is off the mean of those before by the floor, and beyond what these
-    scatter.
+    The baseline is the run at `place`; where it is None, it is not in the past, and all are kept.
+    A value is of another level that is off the mean of those before by the floor, and beyond what
+    these scatter. How few values scatter is hardly known: of runs after the baseline, what is far
+    from it has no part in a young level, and what is nearer has.
     """
     if place is None:
         return past_HP

@@ -30,6 +30,9 @@ ALPHA = 0.05
 FLOOR = 0.05
 """Smallest relative change of time that counts (as Perfherder's second condition)."""
 
+QUICKER = 0.02
+"""Of machines with a good day, to be taken for code that made most cells quicker."""
+
 FEW_CELLS = 3
 """With fewer cells the median is hardly more than the cell itself, and nothing is taken off."""
 
@@ -43,10 +46,6 @@ class Timing(NamedTuple):
     visible: float | None
     reason: str
     beyond: float | None = None  # from the past runs
-
-
-QUICKER = 0.02
-"""Of machines with a good day, to be taken for code that made most cells quicker."""
 
 
 class Times(NamedTuple):

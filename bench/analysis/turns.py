@@ -5,7 +5,8 @@ logarithm of new / old, and over the pairs its mean with Student's interval, the
 cell shrunk towards that of all (see `bench.analysis.seeds`): few pairs hardly tell it.
 
 The machine drifts from run to run for all cells alike. What the cells of a pair have in common is
-therefore taken off each of them, and judged as a row of its own, with the drift as its noise.
+therefore taken off each of them, and judged as a row of its own, with the drift as its noise;
+where it is surely quicker, it stays in each: see `judge_cells`.
 That part is code here: the runs took turns, so a machine that drifts makes it uncertain and not
 slower. What is common to the pairs is the median cell; of an even number every value between the
 two in the middle is a median, and the one nearest to no change is taken, so that of two changed
@@ -71,8 +72,8 @@ class Parted(NamedTuple):
 def parted(ratios_HP: Floats) -> Parted:
     """What is of each cell, and what is of all; NaN is unknown.
 
-    Pairs with too few cells to tell what these have in common are left out. The
-    common part of a pair is what moves its cells away from their means over the pairs.
+    Pairs with too few cells to tell what these have in common are left out. The common part of a
+    pair is what moves its cells away from their means over the pairs.
     """
     is_known_HP = ~np.isnan(ratios_HP)
     enough_H = is_known_HP.sum(axis=1) >= FEW_CELLS
