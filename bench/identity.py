@@ -68,6 +68,7 @@ BUCKETS: dict[str, Bucket] = {
     "machine.power_limit_watts": "performance",
     "machine.driver_branch": "performance",
     "machine.cpu_model": "performance",
+    "machine.cpu_signature": "performance",
     "machine.usable_cores": "performance",
     "machine.memory_gib": "performance",
     **{f"machine.{name}": "information" for name in INFORMATION},

@@ -31,6 +31,7 @@ CPU = Machine(
     cpu_capability="AVX512", usable_cores=2, memory_gib=6, python="3.11.9", torch="2.15.0",
     torchvision="0.29.2", numpy="2.3.1", pillow="11.0.0", os="Linux", container=True,
     torch_commit="d0f2af8b", torch_build="07f0372b5746",
+    cpu_signature="AuthenticAMD 26-2-1",
 )  # fmt: skip
 GPU = CPU.model_copy(
     update={

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,8 +141,11 @@ def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(
 ) -> None:
     store.write_record(tmp_path, record)
     path = record_file(tmp_path, record)
-    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 4'))
-    with pytest.raises(FolderError, match=r"newer bench \(schema 4, this one knows 3\); update"):
+    version, newer = SCHEMA_VERSION, SCHEMA_VERSION + 1
+    written = path.read_text()
+    path.write_text(written.replace(f'"schema_version": {version}', f'"schema_version": {newer}'))
+    told = rf"newer bench \(schema {newer}, this one knows {version}\); update"
+    with pytest.raises(FolderError, match=told):
         store.set_aside_damaged(tmp_path, [record.cell_id])
     assert path.exists()
 
@@ -218,6 +222,21 @@ def test_the_branch_of_a_driver_is_read_from_its_version(
     old = json.loads((SECOND / "run.json").read_text())
     old["machine"]["driver"] = driver
     assert store.upgraded(old, SECOND)["machine"]["driver_branch"] == branch
+
+
+THIRD = Path(__file__).parent / "schema3"
+"""A run folder as it was written when of a processor only its name was looked at."""
+
+
+def test_runs_of_the_third_schema_do_not_know_which_processor_it_was() -> None:
+    run = store.read_run(THIRD)
+    assert (run.schema_version, run.machine.cpu_signature) == (SCHEMA_VERSION, None)
+    assert run.sittings[0].end is not None
+    ok, diverged = store.read_records(THIRD)
+    assert isinstance(ok, Result)
+    assert re.fullmatch("[0-9a-f]{12}", ok.keys.numerics or "")
+    assert ok.keys.performance is None
+    assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("damage", [{"cost": None}, {"cell": {}}, {"schema_version": 0}])

@@ -2,8 +2,8 @@
 
 The probes take turns, so that a short disturbance hits all of them a little, and of each the lower
 quartile of its times counts: what lasts changes it, a hiccup does not. How large matrices and
-copies are is found by time and recorded; a later calibration that is to be compared takes the same
-sizes. The convolution and the loop are the same everywhere.
+copies are is found by time and recorded; the other end of a run takes the same sizes. The
+convolution and the loop are the same everywhere.
 """
 
 import time
@@ -27,8 +27,11 @@ TURNS = 3
 TURN_SHARE = 1 / 8
 """Of the time of a probe, that one turn of it takes; also the longest that one run may be."""
 
-SMALLEST_SIDE, LARGEST_SIDE = 256, 8192
-SMALLEST_COPY, LARGEST_COPY, LARGEST_UPLOAD = 1 << 22, 1 << 30, 1 << 27
+SIDES = (256, 1024, 4096, 16384)
+COPIES = (1 << 26, 1 << 29)
+UPLOADS = COPIES[:1]
+"""Sizes far apart, so that a machine takes the same ones on good days and on bad ones."""
+
 LOOP_STEPS = 200_000
 
 Step = Callable[[], object]
@@ -42,12 +45,11 @@ class Calibrated(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """Work of a size that can be grown, and how much more of it a doubling brings."""
+    """Work of one of several sizes, from small to large, and how much of it a size is."""
 
     make: Callable[[torch.device, int], Step]
-    smallest: int
-    largest: int
-    growth: int
+    sizes: Sequence[int]
+    amount: Callable[[int], int]
 
 
 class Ready(NamedTuple):
@@ -71,10 +73,10 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     seconds = {name: lower_quartile(own) for name, own in times.items()}
     return Calibrated(
         Calibration(
-            matmul_fp32_flops=_rate("matmul_fp32", matmul_flops, found, seconds),
-            matmul_bf16_flops=_rate("matmul_bf16", matmul_flops, found, seconds),
-            copy_bytes_per_second=_rate("copy", read_and_written, found, seconds),
-            upload_bytes_per_second=_rate("upload", int, found, seconds),
+            matmul_fp32_flops=_rate("matmul_fp32", found, seconds),
+            matmul_bf16_flops=_rate("matmul_bf16", found, seconds),
+            copy_bytes_per_second=_rate("copy", found, seconds),
+            upload_bytes_per_second=_rate("upload", found, seconds),
             conv_seconds=seconds.get("conv"),
             loop_seconds=seconds.get("loop"),
             seconds=time.perf_counter() - started,
@@ -151,26 +153,22 @@ def timed(step: Step, device: Device) -> float:
     return time.perf_counter() - before
 
 
-def _rate(
-    name: str,
-    amount: Callable[[int], int],
-    sizes: Mapping[str, int],
-    seconds: Mapping[str, float],
-) -> float | None:
-    return amount(sizes[name]) / seconds[name] if name in seconds else None
+def _rate(name: str, sizes: Mapping[str, int], seconds: Mapping[str, float]) -> float | None:
+    return PROBES[name].amount(sizes[name]) / seconds[name] if name in seconds else None
 
 
 # ---- sizes ----------------------------------------------------------------------------------
 
 
 def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, Step]:
-    """The size whose step, as its smaller ones foretell, takes at most so long; and that step."""
-    place, size = torch.device(str(device)), probe.smallest
+    """The size whose step, as the one before foretells, takes at most so long; and that step."""
+    place, (size, *larger) = torch.device(str(device)), probe.sizes
     step = probe.make(place, size)
     timed(step, device)  # loads what it needs
-    while size < probe.largest and quickest(step, device) * probe.growth <= seconds:
-        size *= 2
-        step = probe.make(place, size)
+    for wanted in larger:
+        if quickest(step, device) * probe.amount(wanted) / probe.amount(size) > seconds:
+            break
+        size, step = wanted, probe.make(place, wanted)
     return size, step
 
 
@@ -238,11 +236,11 @@ def loop() -> int:
 
 PROBES: Mapping[str, Probe] = {
     "matmul_fp32": Probe(
-        lambda place, side: matmul(place, side, torch.float32), SMALLEST_SIDE, LARGEST_SIDE, 8
+        lambda place, side: matmul(place, side, torch.float32), SIDES, matmul_flops
     ),
     "matmul_bf16": Probe(
-        lambda place, side: matmul(place, side, torch.bfloat16), SMALLEST_SIDE, LARGEST_SIDE, 8
+        lambda place, side: matmul(place, side, torch.bfloat16), SIDES, matmul_flops
     ),
-    "copy": Probe(copy, SMALLEST_COPY, LARGEST_COPY, 2),
-    "upload": Probe(upload, SMALLEST_COPY, LARGEST_UPLOAD, 2),
+    "copy": Probe(copy, COPIES, read_and_written),
+    "upload": Probe(upload, UPLOADS, int),
 }

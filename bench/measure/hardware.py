@@ -106,10 +106,9 @@ def favours_bf16(cpuinfo: str) -> bool:
     AMX, training at 224 px, batch 8, fp32 over bf16 seconds: resnet18 0.71, resnet50 0.77,
     efficientnet_b0 0.60, mobilenet_v3_small 0.44, vit_b_16 0.55).
     """
-    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    instructions = {name for line in lines for name in line.split()}
+    known = processor.instructions(cpuinfo)
     is_amd = re.search(r"^vendor_id\s*:\s*AuthenticAMD\b", cpuinfo, re.MULTILINE) is not None
-    return bool({"amx_bf16", "bf16"} & instructions) or (is_amd and "avx512_bf16" in instructions)
+    return bool({"amx_bf16", "bf16"} & known) or (is_amd and "avx512_bf16" in known)
 
 
 def cpu_model() -> str | None:

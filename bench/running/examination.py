@@ -16,7 +16,7 @@ WHY = {
     "cpu_max_mhz": NO_FREQUENCY,
     "cpu_governor": NO_FREQUENCY,
     "cpu_celsius": "no sensor is shown, as in most virtual machines",
-    "cpu_model": "the system does not name it",
+    **dict.fromkeys(("cpu_model", "cpu_signature"), "the system does not name it"),
     "container": "there is no sign either way",
     "virtual": "this kind of processor does not say",
     "load": "the system keeps no load average",

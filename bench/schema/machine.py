@@ -49,6 +49,7 @@ class Machine(Value):
     nccl: str | None = None
     torch_commit: str | None = None
     torch_build: str | None = None  # hash of compilers, libraries and flags
+    cpu_signature: str | None = None  # what tells processors of one name apart
     cpu_sockets: int | None = None  # these five are of the host, whatever may be used of it
     cpu_physical_cores: int | None = None
     cpu_logical_cores: int | None = None

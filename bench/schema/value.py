@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Shape of the files in a run folder; a newer one is refused."""
 
 PROTOCOL_VERSION = 1

@@ -92,15 +92,15 @@ def test_a_quarter_of_the_runs_is_not_slower_than_what_counts(
 def sleeper(seconds_of: Callable[[int], float]) -> calibration.Probe:
     """A probe whose step takes so long at a size."""
     return calibration.Probe(
-        lambda place, size: lambda: time.sleep(seconds_of(size)), smallest=1, largest=64, growth=2
+        lambda place, size: lambda: time.sleep(seconds_of(size)), sizes=(1, 4, 16), amount=int
     )
 
 
-def test_the_size_is_the_largest_that_its_smaller_one_foretells_to_fit() -> None:
-    size, _ = largest_within(sleeper(lambda size: 0.004 * size), CPU, 0.05)
-    assert size == 8  # 0.032 s; from there, 16 would be foretold to take 0.064 s
+def test_the_size_is_the_largest_that_the_one_before_foretells_to_fit() -> None:
+    size, _ = largest_within(sleeper(lambda size: 0.005 * size), CPU, 0.05)
+    assert size == 4  # 0.02 s; from there, 16 would be foretold to take 0.08 s
     assert largest_within(sleeper(lambda size: 0.1), CPU, 0.05)[0] == 1
-    assert largest_within(sleeper(lambda size: 0.0), CPU, 0.05)[0] == 64
+    assert largest_within(sleeper(lambda size: 0.0), CPU, 0.05)[0] == 16
 
 
 def test_on_a_cpu_every_probe_but_the_upload_tells_something() -> None:

@@ -1,6 +1,8 @@
 """Processors, laid out by hand as Linux lists them, and as lscpu counts them."""
 
+import json
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,9 +33,15 @@ def test_two_sockets_of_two_cores_with_two_threads_each(tmp_path: Path) -> None:
         "sys/devices/system/node/node0/cpulist": "0-3\n",
         "sys/devices/system/node/node1/cpulist": "4-7\n",
         "sys/devices/system/node/online": "0-1\n",
-        "proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu sse2 ht\n",
+        f"{CPU}/cpu0/cache/index0/level": "1\n",
+        f"{CPU}/cpu0/cache/index0/size": "32K\n",
+        f"{CPU}/cpu0/cache/index3/level": "3\n",
+        f"{CPU}/cpu0/cache/index3/size": "32768K\n",
+        f"{CPU}/cpu0/cache/uevent": "\n",
+        "proc/cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 ht\n",
     }
     assert processor.facts(lay_out(tmp_path, files)) == {
+        "cpu_signature": "GenuineIntel, cache 32768K",
         "cpu_sockets": 2,
         "cpu_physical_cores": 4,
         "cpu_logical_cores": 8,
@@ -44,7 +52,10 @@ def test_two_sockets_of_two_cores_with_two_threads_each(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_not_listed_is_unknown_and_never_zero(tmp_path: Path) -> None:
+def test_what_is_not_listed_is_unknown_and_never_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "processor", lambda: "")
     assert set(processor.facts(tmp_path).values()) == {None}
 
 
@@ -58,6 +69,57 @@ def test_what_is_not_listed_is_unknown_and_never_zero(tmp_path: Path) -> None:
 )
 def test_a_virtual_machine_shows_in_the_flags(cpuinfo: str, expected: bool | None) -> None:
     assert processor.is_virtual(cpuinfo) is expected
+
+
+SAPPHIRE_RAPIDS = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 143
+model name\t: Intel(R) Xeon(R) Processor
+stepping\t: 8
+flags\t\t: fpu avx512f amx_tile avx512_bf16 amx_bf16
+
+processor\t: 1
+vendor_id\t: GenuineIntel
+cpu family\t: 7
+"""
+GRAVITON = """\
+processor\t: 0
+Features\t: fp asimd sve bf16 i8mm
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: 0xd40
+CPU revision\t: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "cache", "expected"),
+    [
+        (SAPPHIRE_RAPIDS, "1K", "GenuineIntel 6-143-8, amx_bf16, avx512_bf16, cache 1K"),
+        (SAPPHIRE_RAPIDS.replace("amx", "x"), None, "GenuineIntel 6-143-8, avx512_bf16"),
+        (GRAVITON, None, "0x41 0xd40-0x1-1, bf16, sve"),
+        ("model name\t: Intel(R) Xeon(R) Processor\n", None, ""),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(
+    cpuinfo: str, cache: str | None, expected: str
+) -> None:
+    assert processor.signature(cpuinfo, cache) == expected
+
+
+@needs_lscpu
+def test_the_signature_is_what_lscpu_reads_of_the_processor() -> None:
+    done = subprocess.run(["lscpu", "-J"], capture_output=True, text=True, check=True)
+    said = {one["field"].strip(":"): one["data"] for one in json.loads(done.stdout)["lscpu"]}
+    if said["Architecture"] != "x86_64":
+        pytest.skip("lscpu names the versions of such a processor, and numbers none")
+    numbers = "-".join(said[name] for name in ("CPU family", "Model", "Stepping"))
+    found = processor.facts(Path("/"))["cpu_signature"]
+    assert found.startswith(f"{said['Vendor ID']} {numbers}")
+    assert ("amx_bf16" in found) == ("amx_bf16" in said["Flags"].split())
 
 
 @needs_lscpu
