@@ -5,10 +5,10 @@
 
 Runs of a small suite on the CPU, each a `bench run` of its own: first as many as times are judged
 by, then clean repeats, then one run for each fault. Every run after the first few is compared with
-the first, by all clean runs before it. A run whose calibration changed says so and is repeated, not
-counted; after --tries of them the last one stands, and its times are not judged. A clean repeat is
-to end without a regression; a fault is to be found in the cells and metrics that it is in, and in
-no others. What is in the folder already is not run again.
+the first, by all clean runs before it. A run whose calibration changed, or of which the comparison
+says that the machine was slower than for the first, is repeated, not counted; after --tries of them
+the last one stands. A clean repeat is to end without a regression; a fault is to be found in the
+cells and metrics that it is in, and in no others. What is in the folder already is not run again.
 
 fault           planted
 busy            each training step of resnet18 takes 15 % longer: a loop that waits
