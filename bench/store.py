@@ -229,16 +229,25 @@ def with_keys(record: Result) -> Result:
     return record.model_copy(update={"keys": found})
 
 
+def damaged_records(folder: Path, cell_ids: Iterable[str]) -> list[str]:
+    """Which of these cells have a record that cannot be read."""
+    return [
+        cell_id
+        for cell_id in cell_ids
+        if (cell_folder(folder, cell_id) / "record.json").exists()
+        and read_record(folder, cell_id) is None
+    ]
+
+
 def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
     """Rename every record that cannot be read, so that its cell runs again."""
     damaged = []
-    for cell_id in cell_ids:
+    for cell_id in damaged_records(folder, cell_ids):
         path = cell_folder(folder, cell_id) / "record.json"
-        if path.exists() and read_record(folder, cell_id) is None:
-            aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
-            with disk_errors(folder):
-                path.rename(aside)
-            damaged.append(Damaged(cell_id, "not a whole record of this cell", aside.name))
+        aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
+        with disk_errors(folder):
+            path.rename(aside)
+        damaged.append(Damaged(cell_id, "not a whole record of this cell", aside.name))
     return damaged
 
 

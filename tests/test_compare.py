@@ -95,6 +95,30 @@ def test_damaged_runs_below_the_history_are_counted(bench: Bench, here: Path) ->
     assert "past runs below results that could not be read: 1" in said.out
 
 
+def test_a_damaged_record_is_named_and_counts_as_missing(bench: Bench, here: Path) -> None:
+    path = next(here.glob("clean/cells/resnet18-partial-s1-*/record.json"))
+    path.write_text(path.read_text()[:500])
+    said = bench("compare", BASE, "clean")
+    assert said.code == 3
+    assert f"clean: damaged records, which count as missing: {path.parent.name}" in said.out
+    assert "seed 1 missing" in said.out
+
+
+def test_a_run_is_not_compared_with_the_baseline_that_it_became(bench: Bench, here: Path) -> None:
+    assert bench("baseline", "accept", "clean", "--reason", "first").code == 0
+    (file,) = here.glob("results/reference/*.json")
+    said = bench("compare", file, "clean")
+    assert (said.code, "are the same run" in said.err) == (2, True)
+    assert bench("compare", file, "slow").code == 4
+
+
+def test_a_baseline_with_broken_cells_says_so(bench: Bench, here: Path) -> None:
+    said = bench("baseline", "accept", "failed", "--reason", "first")
+    assert said.code == 0
+    line = "not ok, and so no yardstick: vit_b_16 · feature_extraction, seed 1 (diverged)"
+    assert line in said.out
+
+
 def test_without_a_folder_of_past_runs_there_are_none(bench: Bench, here: Path) -> None:
     (here / "results/capstone/r5").rename(here / "before")
     shutil.rmtree(here / "results")

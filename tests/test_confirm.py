@@ -122,7 +122,7 @@ def test_what_is_flagged_runs_again_and_only_what_is_seen_again_stays(here: Plac
         assert (here.folder / "results/tiny/bad-again-2").exists()
     else:
         assert (code, again["verdicts"]) == (4, found["verdicts"])
-        assert "nothing is left to train" in said
+        assert f"the second run is there already: {AGAIN}" in said
 
 
 def stop_in_the_first_cell(here: Place, folder: Path) -> None:

@@ -3,8 +3,8 @@
 Cells, counts and accuracy are judged as `bench.analysis.compare` judges two runs, by the soundest
 run of each side: the same code gives the same answers, and where it does not, that is said. Train
 time, and memory on a CPU, where it scatters, are judged over the pairs of runs: see
-`bench.analysis.turns`. Both sides ran on one machine; what the new code made of it (precision,
-threads, layout) is part of what it is judged by, and told.
+`bench.analysis.turns`; memory on a GPU by its floor alone. Both sides ran on one machine; what the
+new code made of it (precision, threads, layout) is part of what it is judged by, and told.
 
 A run whose machine changed while it was timed is unsteady, and its pair is left out if enough
 others remain: the calibration knows nothing of the cells' times, so leaving out by it favours
@@ -12,7 +12,7 @@ neither side. Otherwise all pairs stay, for an interval over pairs is as wide as
 it; the result is marked, and what it could not see is inconclusive.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -70,10 +70,8 @@ def alternation(sides: Sided) -> Alternation:
     cells = [(v.architecture, v.strategy) for v in found.verdicts if v.metric == SECONDS]
     counted = sides.only(judged)
     costs, is_parted = second_verdicts(costs_of(counted, cells, SECONDS))
-    if new.device == "cpu":
-        costs += memory_verdicts(costs_of(counted, cells, MEMORY))
-    own = {one.metric for one in costs} | {SECONDS}
-    told = [one for one in found.verdicts if one.metric not in own]
+    costs += memory_verdicts(costs_of(counted, cells, MEMORY), new.device)
+    told = [one for one in found.verdicts if one.metric not in (SECONDS, MEMORY)]
     return Alternation(
         Comparison(
             verdicts=(*with_broken(told, old, sides.new), *costs),
@@ -212,21 +210,18 @@ def costs_of(sides: Sided, cells: Sequence[tuple[str, str]], metric: Judged) -> 
                 new_HP[pair, place] = cost_of(new[names], metric) or np.nan
     settings = CompareTable.model_validate(sides.new[0].compare)
     floors = [
-        settings.floor(metric, names, DEFAULT_FLOORS[metric](_middle(old_HP[:, place])))
+        settings.floor(metric, names, _floor(metric, _middle(old_HP[:, place]), sides.new[0]))
         for place, names in enumerate(cells)
     ]
     return Costs(metric, cells, old_HP, new_HP, np.array(floors), machine_changes(sides))
 
 
-def _cpu_memory_floor(usual: float | None) -> float:
-    return peaks.floor_bytes(usual, "cpu", False, None) / usual if usual else 0.0
-
-
-DEFAULT_FLOORS: Mapping[str, Callable[[float | None], float]] = {
-    SECONDS: lambda usual: speed.FLOOR,
-    MEMORY: _cpu_memory_floor,
-}
-"""By metric, from what the old code usually takes to the least relative change that counts."""
+def _floor(metric: Judged, usual: float | None, run: Digest) -> float:
+    """The least relative change that counts, by what the old code usually takes."""
+    if metric == SECONDS:
+        return speed.FLOOR
+    timed_choice = bool(run.conditions.get("execution.cudnn_benchmark"))
+    return peaks.floor_bytes(usual, run.device, timed_choice, None) / usual if usual else 0.0
 
 
 def _by_name(run: Digest) -> dict[tuple[str, str], RowDigest]:
@@ -266,11 +261,27 @@ def second_verdicts(costs: Costs) -> tuple[list[Verdict], bool]:
     return [_verdict((ALL_CELLS, ""), SECONDS, common), *verdicts], True
 
 
-def memory_verdicts(costs: Costs) -> list[Verdict]:
-    """Peaks on a CPU, where nothing makes those of all cells drift together."""
+def memory_verdicts(costs: Costs, device: str) -> list[Verdict]:
+    """Peaks: nothing makes those of all cells drift together; a GPU's are the same each time."""
     if costs.refused:
         return _refusals(costs)
-    return _verdicts(costs, turns.judge(costs.ratios_HP, costs.floors_P, turns.ALPHA))
+    if device == "cpu":
+        return _verdicts(costs, turns.judge(costs.ratios_HP, costs.floors_P, turns.ALPHA))
+    return [_repeatable(costs, place) for place in range(len(costs.cells))]
+
+
+def _repeatable(costs: Costs, place: int) -> Verdict:
+    """The peak of a cell that is the same every time."""
+    old, new = (_middle(side_HP[:, place]) for side_HP in (costs.old_HP, costs.new_HP))
+    if not old or not new:
+        reason = "unknown, or not of the same seeds"
+        return Verdict(*costs.cells[place], MEMORY, "not_judged", reason, old, new)
+    floor, none = costs.floors_P[place] * old, np.empty((0, 1))
+    made = peaks.Peaks(np.array([old]), np.array([new]), none, np.array([floor]))
+    (one,) = peaks.judge(made, "cuda")
+    return Verdict(
+        *costs.cells[place], MEMORY, one.word, one.reason, old, new, one.change, visible=one.visible
+    )
 
 
 def _refusals(costs: Costs) -> list[Verdict]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.analysis.digest import Digest, PastRun, conditions_of, past_key
-from bench.analysis.point import past_run_of
+from bench.analysis.point import distinct, past_run_of
 from bench.identity import digest, slug
 from bench.schema.value import Value
 
@@ -33,11 +33,10 @@ def accepted(run: Digest, past: Iterable[PastRun], reason: str, machine: str, no
         raise ValueError(problem)
     own = past_run_of(run)
     keys = {past_key(run, row) for row in run.rows}
-    found = {one.started_at: one for one in (*past, *([own] if own else []))}
     related = [
         one.model_copy(update={"rows": {k: v for k, v in one.rows.items() if k in keys}})
-        for start, one in sorted(found.items())
-        if start <= run.started_at and not keys.isdisjoint(one.rows)
+        for one in distinct((*past, *([own] if own else [])))
+        if one.started_at <= run.started_at and not keys.isdisjoint(one.rows)
     ]
     return Baseline(
         accepted_at=now, reason=reason, machine=machine, run=run, history=tuple(related[-KEPT:])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.analysis import drops
 from bench.analysis.bounds import NEEDED
-from bench.analysis.conditions import numerics_differences, short
+from bench.analysis.conditions import not_recorded, numerics_differences, short
 from bench.analysis.costing import (
     Judging,
     history,
@@ -22,7 +22,15 @@ from bench.analysis.costing import (
     unsteady,
 )
 from bench.analysis.digest import Digest, Facts, PastRun, RowDigest
-from bench.analysis.matching import alone, cell_verdict, count_verdict, matched, other_task
+from bench.analysis.matching import (
+    Pair,
+    alone,
+    cell_verdict,
+    count_verdict,
+    matched,
+    other_task,
+    without_seeds,
+)
 from bench.analysis.paired import weights
 from bench.analysis.verdict import ACCURACY, Comparison, Verdict
 from bench.predictions import unpack_column
@@ -51,7 +59,7 @@ def compare(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> Com
     seconds, shift, away = second_verdicts(judging)
     return Comparison(
         verdicts=(
-            *cells,
+            *map(without_seeds, match.pairs, cells),
             *(other_task(pair) for pair in match.other_task),
             *(alone(row, "missing", "no longer asked for") for row in match.missing),
             *(alone(row, "new", "") for row in match.new),
@@ -65,7 +73,7 @@ def compare(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> Com
         num_past=relevant(judging),
         num_needed=NEEDED,
         unstable=unsteady(baseline, candidate),
-        notes=notes(baseline, candidate, settings),
+        notes=(*notes(baseline, candidate, settings), *older(alike)),
     )
 
 
@@ -83,6 +91,17 @@ def notes(baseline: Digest, candidate: Digest, settings: CompareTable) -> tuple[
     if changed := also_changed(baseline.information, candidate.information):
         found.append(f"also changed: {changed}")
     return tuple(found)
+
+
+def older(pairs: Sequence[Pair]) -> list[str]:
+    """That the baseline lacks facts that the candidate has, so that no costs compare."""
+    lacking = dict.fromkeys(path for pair in pairs for path in not_recorded(*pair))
+    if not lacking:
+        return []
+    return [
+        f"the baseline is of an older bench, which did not record {', '.join(lacking)}: run its "
+        "suite again, and accept that"
+    ]
 
 
 def idle_thresholds(settings: CompareTable, *runs: Digest) -> list[str]:

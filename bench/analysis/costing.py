@@ -11,7 +11,7 @@ from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_
 from bench.analysis.elsewhere import elsewhere
 from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
-from bench.analysis.point import past_run_of
+from bench.analysis.point import distinct, is_same, past_run_of
 from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict
 from bench.thresholds import CompareTable, Judged
 
@@ -36,18 +36,18 @@ def second_verdicts(
     """Train times: judged under the same conditions, told under others."""
     told, here, away = _sorted_out(judging, SECONDS)
     why = unsteady(judging.baseline, judging.candidate)
+    if why:
+        told += [
+            Verdict(*pair.names, SECONDS, "not_judged", why, *_costs(pair, SECONDS))
+            for pair in here
+        ]
+        return told, None, None
     there = elsewhere(
         [" · ".join(pair.names) for pair in away],
         [_cost(pair.before, SECONDS) for pair in away],
         [_cost(pair.after, SECONDS) for pair in away],
         _all_fields(away),
     )
-    if why:
-        told += [
-            Verdict(*pair.names, SECONDS, "not_judged", why, *_costs(pair, SECONDS))
-            for pair in here
-        ]
-        return told, None, there
     floors = [judging.floor(SECONDS, pair, speed.FLOOR) for pair in here]
     past = past_costs(judging, here, SECONDS)
     times = speed.Times(
@@ -108,7 +108,7 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
     for pair in judging.pairs:
         costs = cost_of(pair.before.row, metric), cost_of(pair.after.row, metric)
         if not all(cost is not None and cost > 0 for cost in costs):
-            reason = "unknown, or features of an earlier run were used"
+            reason = "unknown, or not all of it was done in one sitting of the run"
             told.append(Verdict(*pair.names, metric, "not_judged", reason, *costs))
         elif seeds := other_seeds(pair):
             reason = "not of the same seeds"
@@ -168,8 +168,8 @@ def unsteady(baseline: Digest, candidate: Digest) -> str | None:
 def history(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> list[PastRun]:
     """Runs that began before the candidate, the baseline among them, each once."""
     own = past_run_of(baseline)
-    found = {run.started_at: run for run in (*past, *([own] if own else []))}
-    return [found[start] for start in sorted(found) if start < candidate.started_at]
+    found = distinct((*past, *([own] if own else [])))
+    return [run for run in found if run.started_at < candidate.started_at]
 
 
 class Past(NamedTuple):
@@ -181,14 +181,14 @@ class Past(NamedTuple):
 
 def past_costs(judging: Judging, pairs: Sequence[Pair], metric: str) -> Past:
     """Of the past runs with any of the pairs: the same task, seeds and conditions."""
-    keys = [past_key(*pair.after) for pair in pairs]
+    keys, own = [past_key(*pair.after) for pair in pairs], past_run_of(judging.baseline)
     rows: list[list[float]] = []
     place = None
     for run in judging.past:
         found = [run.rows.get(key) for key in keys]
         costs = [None if row is None else getattr(row, metric) for row in found]
         if any(costs):
-            place = len(rows) if run.started_at == judging.baseline.started_at else place
+            place = len(rows) if own and is_same(run, own) else place
             rows.append([cost or np.nan for cost in costs])
     return Past(np.array(rows, dtype=np.float64).reshape(len(rows), len(keys)), place)
 

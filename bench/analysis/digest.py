@@ -4,9 +4,6 @@ A row is an architecture under a strategy, its seeds together: cells pair by ide
 seed. What all rows share stands once.
 """
 
-import base64
-import binascii
-import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import fsum, isclose
 from statistics import median
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import identity
+from bench.analysis.bits import pack_bits
 from bench.analysis.information import information_of
 from bench.analysis.paired import weights
 from bench.analysis.rows import grouped, missing_cells, peak_memory_bytes, score_of
@@ -40,8 +38,8 @@ class SeedDigest(Value):
     seed: int
     status: str  # of the record, or "missing"
     score: float | None = None  # of the run's metric, on test
-    right: str | None = None  # a bit for each test image, packed: see `pack_bits`
-    train_seconds: float | None = None  # attributed; null where an earlier run's features served
+    right: str | None = None  # a bit for each test image, packed: see `bench.analysis.bits`
+    train_seconds: float | None = None  # attributed; null where `costs_are_whole` is not so
     peak_memory_bytes: int | None = None  # likewise
     images_per_second: float | None = None  # in training, where all epochs train all parameters
 
@@ -155,6 +153,7 @@ def _row(
     ok = [one for one in records if isinstance(one, Result)]
     conditions = [key_facts(one.execution, one.machine, "performance") for one in _distinct(ok)]
     paths = sorted({path for facts in conditions for path in facts})
+    whole = costs_are_whole(ok)
     return RowDigest(
         architecture=names[0],
         strategy=names[1],
@@ -166,7 +165,7 @@ def _row(
         seeds=tuple(
             SeedDigest(seed=seed, status="missing" if record is None else record.status)
             if not isinstance(record, Result)
-            else _seed(record, labels_N, metric)
+            else _seed(record, labels_N, metric, whole)
             for seed, record in zip(_seeds(seeds, records), records, strict=True)
         ),
     )
@@ -177,10 +176,14 @@ def _task(run: Run, records: Sequence[Result | Failure | None]) -> Facts:
     some = next((one for one in records if one is not None), None)
     if some is None:
         return {}
-    pipeline = run.preprocessing[some.cell.architecture_label].model_dump()
+    pipeline = run.preprocessing[some.cell.architecture_label].model_dump(exclude=SIZES)
     facts = {**cell_identity(some.cell), **{f"preprocessing.{k}": v for k, v in pipeline.items()}}
     facts.pop("cell.seed", None)
     return _plain(facts)
+
+
+SIZES = {"resize_size", "crop_size"}
+"""Follow from the cell's own image size; run.json has those of the architecture's first cell."""
 
 
 def _seeds(asked: Sequence[int], records: Sequence[Result | Failure | None]) -> list[int]:
@@ -196,7 +199,17 @@ def _distinct(ok: Sequence[Result]) -> list[Result]:
     return list(found.values())
 
 
-def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric) -> SeedDigest:
+def costs_are_whole(ok: Sequence[Result]) -> bool:
+    """Whether a row's cells cost what they would again: no features of an earlier run served.
+
+    Heads of seeds train together, and in a run that was resumed fewer of them did.
+    """
+    return all(one.cost.features != "reused" for one in ok) and (
+        all(one.cost.features is None for one in ok) or len({one.cost.shared_by for one in ok}) == 1
+    )
+
+
+def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric, whole: bool) -> SeedDigest:
     packed = one.quality.test.predictions
     try:
         own_N = unpack_column("labels", packed.labels, packed.num_images)
@@ -208,7 +221,6 @@ def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric) -> SeedDige
     score, right_N = score_of(one.quality.test, metric), classes_N == labels_N
     check_score(one.cell_id, score, right_N, labels_N, metric)
     check_seconds(one.cell_id, one.cost.attributed)
-    whole = one.cost.features != "reused"
     return SeedDigest(
         seed=one.cell.seed,
         status="ok",
@@ -316,23 +328,3 @@ def cost_of(row: RowDigest, name: str) -> float | None:
     """A cost over the ok seeds; None where it is unknown for one."""
     values = [getattr(one, name) for one in row.ok]
     return None if not values or None in values else float(PAST[name](values))
-
-
-# ---- bits -----------------------------------------------------------------------------------
-
-
-def pack_bits(right_N: NDArray[np.bool_]) -> str:
-    """A bit for each image, deflated, in base64."""
-    return base64.b64encode(zlib.compress(np.packbits(right_N).tobytes(), 9)).decode("ascii")
-
-
-def unpack_bits(text: str, num_images: int) -> NDArray[np.bool_]:
-    """The images that were right, [num_images]. Raises ValueError where the text is damaged."""
-    size = (num_images + 7) // 8
-    try:
-        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"packed bits are damaged ({error})") from error
-    if len(data) != size:
-        raise ValueError(f"packed bits: expected those of {num_images} images")
-    return np.unpackbits(np.frombuffer(data, np.uint8), count=num_images).astype(np.bool_)

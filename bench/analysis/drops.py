@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.digest import RowDigest, unpack_bits
-from bench.analysis.fallen import LUCK, fallen
+from bench.analysis.bits import same_bits, unpack_bits
+from bench.analysis.digest import RowDigest
+from bench.analysis.fallen import LUCK, Fallen, fallen
 from bench.analysis.paired import Contrasts, Floats, Outcomes, between, holm, with_seeds
 from bench.analysis.power import Z_POWER
 from bench.analysis.rows import ROUNDING
@@ -56,6 +57,7 @@ class Evidence(NamedTuple):
     worse_P: Floats  # adjusted one-sided p
     better_P: Floats
     visible_P: Floats
+    num_images: int
 
 
 def judge(
@@ -82,11 +84,14 @@ def judge(
     return [_with_seed(drop, seed) for drop, seed in zip(drops, seeds, strict=True)]
 
 
-def _with_seed(drop: Drop, fallen_seed: str) -> Drop:
-    """The judgement; a fallen seed counts where the mean does not show it."""
-    if not fallen_seed or drop.word == "regressed":
+def _with_seed(drop: Drop, seed: Fallen | None) -> Drop:
+    """The judgement; a seed that fell is named, but for one that fell with all others."""
+    if seed is None:
         return drop
-    return drop._replace(word="regressed", reason=fallen_seed)
+    if drop.word != "regressed":
+        return drop._replace(word="regressed", reason=seed.told)
+    told = (seed.told, drop.reason) if seed.alone else (drop.reason,)
+    return drop._replace(reason="; ".join(filter(None, told)))
 
 
 def outcomes(pairs: Sequence[Pair], num_images: int, weights_N: Floats) -> Outcomes:
@@ -125,6 +130,7 @@ def weigh(found: Outcomes, floors_P: Floats) -> Evidence:
         worse_P=np.array(holm(special.stdtr(freedoms_P, -t_P).tolist())),
         better_P=np.array(holm(special.stdtr(freedoms_P, t_P).tolist())),
         visible_P=visible_P,
+        num_images=found.num_images,
     )
 
 
@@ -146,7 +152,7 @@ def _drop(
         told = "; ".join(filter(None, (*reasons, assumed)))
         return Drop(word, -drop, better if drop < 0 else worse, visible, told)
 
-    if same_answers(pair):
+    if same_answers(pair, found.num_images):
         return Drop("pass", -drop, 1.0, visible, "the same images right")
     if worse < ALPHA and drop >= floor - ROUNDING:
         hint = "other arithmetic: look at precision and TF32 first" if pair.cross_numerics else ""
@@ -174,7 +180,9 @@ def equivalence_p(found: Evidence, place: int, margin: float) -> float:
     return float(special.stdtr(found.freedoms_P[place], (drop - margin) / error))
 
 
-def same_answers(pair: Pair) -> bool:
+def same_answers(pair: Pair, num_images: int) -> bool:
     """Whether the same seeds had the same images right."""
-    before = {one.seed: one.right for one in pair.baseline.ok}
-    return before == {one.seed: one.right for one in pair.candidate.ok}
+    before, after = ({one.seed: one.right or "" for one in row.ok} for row in pair[:2])
+    return before.keys() == after.keys() and all(
+        same_bits(text, after[seed], num_images) for seed, text in before.items()
+    )

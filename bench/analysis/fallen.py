@@ -7,6 +7,8 @@ The level is low and the fall must be large, for the test of the mean has its ow
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -22,15 +24,22 @@ LUCK = 0.01
 """Standard deviation over whole trainings that is assumed where no cell has a second seed."""
 
 
+class Fallen(NamedTuple):
+    """The worst seed of a row, which fell."""
+
+    told: str
+    alone: bool  # the other seeds are nearer to the baseline than to it
+
+
 def fallen(
     before: Sequence[RowDigest], after: Sequence[RowDigest], num_images: int, least: float
-) -> list[str]:
-    """Of each pair of rows the worst seed in words, "" where none fell by `least` and by no chance.
+) -> list[Fallen | None]:
+    """Of each pair of rows the worst seed; None where it did not fall by `least` and by no chance.
 
     Holm's adjustment is over all seeds of all rows.
     """
-    spreads = [spread([float(seed.score or 0) for seed in row.ok]) for row in before]
-    worst = [min(row.ok, key=lambda seed: seed.score or 0) for row in after]
+    spreads = [spread([score(seed) for seed in row.ok]) for row in before]
+    worst = [min(row.ok, key=score) for row in after]
     tails = np.array(
         [
             min(1.0, len(row.ok) * _tail(seed, seen, error, freedom))
@@ -40,11 +49,22 @@ def fallen(
         ]
     )
     return [
-        f"seed {seed.seed} fell to {100 * float(seed.score or 0):.1f} %"
-        if p < ALPHA and seen.mean - float(seed.score or 0) >= least
-        else ""
-        for seed, seen, p in zip(worst, spreads, adjusted(tails), strict=True)
+        Fallen(f"seed {seed.seed} fell to {100 * score(seed):.1f} %", is_alone(seed, row, seen))
+        if p < ALPHA and seen.mean - score(seed) >= least
+        else None
+        for seed, row, seen, p in zip(worst, after, spreads, adjusted(tails), strict=True)
     ]
+
+
+def is_alone(worst: SeedDigest, row: RowDigest, before: Spread) -> bool:
+    """Whether the other seeds of its row are nearer to the baseline's mean than to it."""
+    others = [score(seed) for seed in row.ok if seed is not worst]
+    return bool(others) and before.mean - fmean(others) < fmean(others) - score(worst)
+
+
+def score(seed: SeedDigest) -> float:
+    """Of an ok seed."""
+    return float(seed.score or 0)
 
 
 def _errors(spreads: Sequence[Spread], num_images: int) -> list[tuple[float, float]]:
@@ -61,7 +81,7 @@ def _errors(spreads: Sequence[Spread], num_images: int) -> list[tuple[float, flo
 
 
 def _tail(seed: SeedDigest, seen: Spread, error: float, freedom: float) -> float:
-    fall = seen.mean - float(seed.score or 0)
+    fall = seen.mean - score(seed)
     if error == 0:
         return 0.0 if fall > 0 else 1.0
     return float(special.stdtr(freedom, -fall / error))

@@ -7,16 +7,13 @@ from bench.identity import BUCKETS, leaves
 from bench.schema.record import Failure, Result
 from bench.schema.run import Run
 
-UNTOLD = {"machine.id"}
-"""Explains nothing, and would tell in a committed baseline which runs are of one user."""
-
 
 def information_of(run: Run, records: Sequence[Result | Failure]) -> dict[str, Any]:
     """Such facts of a run, by dotted path; null where unknown."""
     machine = {
         path: value
         for path, value, _ in leaves(run.machine, "machine.")
-        if BUCKETS[path] == "information" and path not in UNTOLD
+        if BUCKETS[path] == "information"
     }
     told: dict[str, set[str | None]] = {
         "bench.version": {one.provenance.bench for one in records},

@@ -18,8 +18,11 @@ ALPHA = 0.001
 LASTING = 3
 """Values in a row, near each other, that open a level of their own, before the baseline."""
 
-FAR = 3
-"""Floors from the baseline beyond which a later value has no part in a young level."""
+FAR, VERY_FAR = 3, 6
+"""Floors from the baseline beyond which a later, or an earlier value has no part in a young level.
+
+Earlier values are all that a young baseline's scatter is known by.
+"""
 
 
 def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
@@ -27,8 +30,8 @@ def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
 
     The baseline is the run at `place`; where it is None, it is not in the past, and all are kept.
     A value is of another level that is off the mean of those before by the floor, and beyond what
-    these scatter. How few values scatter is hardly known: of runs after the baseline, what is far
-    from it has no part in a young level, and what is nearer has.
+    these scatter. How few values scatter is hardly known: a later value that is far from the
+    baseline, and an earlier one that is very far, has no part in a young level; what is nearer has.
     """
     if place is None:
         return past_HP
@@ -40,6 +43,13 @@ def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
     return found
 
 
+def too_few(kept_H: Floats, past_H: Floats) -> str:
+    """Why a cell is not judged, by what is left of its past on the baseline's level."""
+    count, others = (int((~np.isnan(one)).sum()) for one in (kept_H, past_H))
+    away = f"; {others - count} others are of another level" if others - count > 1 else ""
+    return f"not judged ({count} of {NEEDED} runs{away})"
+
+
 def _kept(values: list[float], place: int, floor: float, limits: list[float]) -> list[int]:
     """Places of the values of the baseline's level."""
     levels, aside = [_Level(floor, limits)], list[int]()
@@ -48,6 +58,7 @@ def _kept(values: list[float], place: int, floor: float, limits: list[float]) ->
             continue
         if row == place:
             levels += [one for one in levels if not one.is_beyond(value)][-1:]
+            levels[-1] = _near(levels[-1], values, value, VERY_FAR * floor)
         is_far = row > place and abs(value - values[place]) >= FAR * floor
         if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
             levels[-1].add(row, value)
@@ -63,6 +74,17 @@ def _kept(values: list[float], place: int, floor: float, limits: list[float]) ->
     return levels[-1].places
 
 
+def _near(level: "_Level", values: list[float], value: float, reach: float) -> "_Level":
+    """The level, if it is young without what is so far from a value."""
+    if not level.is_young:
+        return level
+    found = level.anew()
+    for place in level.places:
+        if abs(values[place] - value) < reach:
+            found.add(place, values[place])
+    return found
+
+
 class _Level:
     """Values about a mean, by their places (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
 
@@ -70,6 +92,10 @@ class _Level:
         self.places: list[int] = []
         self._floor, self._limits = floor, limits
         self._mean = self._squares = 0.0
+
+    def anew(self) -> "_Level":
+        """An empty one of the same kind."""
+        return _Level(self._floor, self._limits)
 
     def add(self, place: int, value: float) -> None:
         """One more value."""

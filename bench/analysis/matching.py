@@ -23,8 +23,8 @@ class Pair(NamedTuple):
 
     @property
     def names(self) -> tuple[str, str]:
-        """Architecture and strategy."""
-        return self.before.row.architecture, self.before.row.strategy
+        """Architecture and strategy, as the candidate calls them: its thresholds count."""
+        return _names(self.after.row)
 
 
 class Match(NamedTuple):
@@ -47,10 +47,19 @@ def matched(baseline: Digest, candidate: Digest) -> Match:
             missing.append(before)
             continue
         # A row without any record has no task to differ in.
-        same = before.key == after.key or not (before.task and after.task)
+        same = before.key == after.key or not (before.key and after.key)
         pair = Pair(Side(baseline, before), Side(candidate, after))
         (pairs if same else others).append(pair)
     return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left))
+
+
+def same_run(one: Digest, other: Digest) -> bool:
+    """Whether two digests are of one run: a baseline file and the folder that it was made of."""
+    took, took_too = (
+        {(row.key, seed.seed): seed.train_seconds for row in run.rows for seed in row.ok}
+        for run in (one, other)
+    )
+    return (one.started_at, took) == (other.started_at, took_too) and bool(took)
 
 
 def _nearest(
@@ -106,7 +115,23 @@ def _standing(before: RowDigest, after: RowDigest) -> tuple[Word, str]:
         return word, "no result in the baseline"
     if not after.ok:
         return word, "no result in either run for the same seeds"
+    if broken and not known:
+        unknown = [one for one in broken if was.get(one.seed) not in BROKEN]
+        told = ", ".join(f"seed {one.seed} {one.status}" for one in unknown)
+        return "not_comparable", f"{told}, and without a result in the baseline"
     return "pass", ""
+
+
+def without_seeds(pair: Pair, one: Verdict) -> Verdict:
+    """The verdict on a cell; one that passes is not all there where seeds are no longer asked for.
+
+    The seeds that are left are compared all the same.
+    """
+    before, after = ({seed.seed for seed in side.row.seeds} for side in pair)
+    if one.word != "pass" or not (gone := before - after):
+        return one
+    seeds = ", ".join(map(str, sorted(gone)))
+    return one._replace(word="missing", reason=f"no longer asked for: seed {seeds}")
 
 
 def count_verdict(pair: Pair) -> Verdict:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
-from bench.analysis.level import on_level
+from bench.analysis.bounds import adjusted, is_long, predicted
+from bench.analysis.level import on_level, too_few
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.verdict import Word
@@ -95,8 +95,7 @@ def _by_the_past(peaks: Peaks) -> list[Peak]:
     for place, (before, after) in enumerate(zip(peaks.baseline_P, peaks.candidate_P, strict=True)):
         change, floor = after / before - 1, peaks.floors_P[place]
         if not long_P[place]:
-            count = int((~np.isnan(past_HP[:, place])).sum())
-            reason = f"not judged ({count} of {NEEDED} runs)"
+            reason = too_few(past_HP[:, place], peaks.past_HP[:, place])
             found.append(Peak("not_judged", change, None, None, reason))
             continue
         beyond = (after - before, after - prediction.means_P[place])

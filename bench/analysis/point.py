@@ -1,5 +1,6 @@
 """A finished run as a point of the history: what a list of thousands of runs must know of each."""
 
+from collections.abc import Iterable
 from statistics import fmean
 
 from bench.analysis.digest import (
@@ -110,6 +111,26 @@ def past_run(point: Point) -> PastRun:
         if row.under and not row.mixed
     }
     return PastRun(started_at=point.started_at, finished_at=point.finished_at, rows=rows)
+
+
+def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
+    """Each run once, in the order of time: a baseline's own lies in the folder of runs as well.
+
+    It is the same that began in the same second and took the same for a cell: a run that was
+    started again ends at another time. The one that knows most of its cells stays.
+    """
+    found: dict[str, list[PastRun]] = {}
+    for run in sorted(runs, key=lambda run: -len(run.rows)):
+        others = found.setdefault(run.started_at, [])
+        if not any(is_same(run, other) for other in others):
+            others.append(run)
+    return [run for start in sorted(found) for run in found[start]]
+
+
+def is_same(one: PastRun, other: PastRun) -> bool:
+    """Whether two pasts are of one run."""
+    same_cost = any(other.rows.get(key) == row for key, row in one.rows.items())
+    return one.started_at == other.started_at and same_cost
 
 
 def past_run_of(run: Digest) -> PastRun | None:

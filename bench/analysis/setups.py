@@ -57,10 +57,14 @@ def _machine(facts: Facts) -> Facts:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """`driver: 570.1 → 575.2` for each fact that is another; a CPU has none of some."""
     return tuple(
-        f"{path.removeprefix('machine.')}: {_told(before, path)} → {_told(after, path)}"
+        f"{_called(path)}: {_told(before, path)} → {_told(after, path)}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     )
+
+
+def _called(path: str) -> str:
+    return "machine" if path == "machine.id" else path.removeprefix("machine.")
 
 
 def _told(facts: Mapping[str, Any], path: str) -> str:

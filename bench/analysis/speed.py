@@ -9,6 +9,7 @@ than the floor, against the past and against the baseline itself.
 The common part alone tells nothing of the code, so it is judged against the calibration of the
 machine: both slower is the machine, only the cells slower is the code. Where the code made most
 cells quicker, only the machine's part is taken off: those that stayed as they were are no slower.
+One or two cells have no part in common, but what the machine itself lost is not laid on them.
 """
 
 import math
@@ -17,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.analysis.bounds import NEEDED, adjusted, is_long, predicted
-from bench.analysis.level import on_level
+from bench.analysis.bounds import adjusted, is_long, predicted
+from bench.analysis.level import on_level, too_few
 from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.stability import change_of
@@ -72,7 +73,8 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
     baseline = float(_common((times.baseline_P - reference_P)[None])[0])
     floors_P = np.log1p(times.floors_P)
     floor_of_all = float(np.median(floors_P))
-    own_HP = on_level(times.past_HP - past_H[:, None], times.place, floors_P)
+    apart_HP = times.past_HP - past_H[:, None]
+    own_HP = on_level(apart_HP, times.place, floors_P)
     prediction = predicted(own_HP)
     suite = predicted(on_level(past_H[:, None], times.place, np.array([floor_of_all])))
     (slow,), (quick,) = suite.tails(np.array([candidate]))
@@ -98,13 +100,15 @@ def judge(times: Times, calibration: float | None) -> tuple[list[Timing], Shift 
         )
         if judged_P[place]:
             visible = max(visible_P[place], floor) + Z_POWER * error
-            timings.append(_timing(found, floor, float(visible)))
+            told = _timing(found, floor, float(visible))
+            timings.append(told if count >= FEW_CELLS else _excused(told, found, floor, machine))
         else:
-            num_past = int((~np.isnan(own_HP[:, place])).sum())
-            timings.append(_not_judged(found, num_past))
+            timings.append(_not_judged(found, too_few(own_HP[:, place], apart_HP[:, place])))
     enough = bool(judged_P.any()) and count >= FEW_CELLS
     p = float(worse_P[-1]) if enough and not np.isnan(slow) else None
     blamed = shift(common, floor_of_all, calibration, p)
+    if any(one.reason == DRIFTED for one in timings):
+        blamed = blamed._replace(blame="machine", reason=DRIFTED)
     return timings, blamed._replace(taken_off=taken == candidate)
 
 
@@ -129,8 +133,18 @@ def _timing(found: _Cell, floor: float, visible: float) -> Timing:
     return made
 
 
-def _not_judged(found: _Cell, num_past: int) -> Timing:
-    reason = f"not judged ({num_past} of {NEEDED} runs)"
+DRIFTED = "the machine itself was slower: run it again"
+
+
+def _excused(told: Timing, found: _Cell, floor: float, machine: float) -> Timing:
+    """The judgement of one of few cells, where it lost no more than the machine did."""
+    lost = min(found.change, found.beyond)
+    if told.word == "regressed" and machine >= floor and lost - machine < floor:
+        return told._replace(word="inconclusive", reason=DRIFTED)
+    return told
+
+
+def _not_judged(found: _Cell, reason: str) -> Timing:
     return Timing("not_judged", math.expm1(found.change), None, None, reason)
 
 
@@ -185,7 +199,7 @@ def shift(
     machine_slower = calibration is not None and calibration >= floor
     unexplained = calibration is None or common - calibration >= floor
     if machine_slower and not unexplained:
-        return Shift(change, own, "machine", "the machine itself was slower: run it again")
+        return Shift(change, own, "machine", DRIFTED)
     if p_adjusted >= ALPHA:
         return Shift(change, own, "neither", "past runs were as slow now and then")
     if calibration is None:

@@ -9,6 +9,7 @@ convolution and the loop are the same everywhere.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,11 @@ from bench.schema.machine import Calibration
 SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
 """Of a calibration, by type of device: the search for sizes and the warm-up are part of it."""
 
+LONGEST: Mapping[str, float] = {"cpu": 1.0, "cuda": 3.0}
+"""Of a calibration on a slow device, which takes its time for `TURNS`; see `in_turns`."""
+
 TURNS = 3
-"""Of each probe at least, however long they take."""
+"""Of each probe at least, where there is time for them."""
 
 TURN_SHARE = 1 / 8
 """Of the time of a probe, that one turn of it takes; also the longest that one run may be."""
@@ -72,7 +76,9 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     started = time.perf_counter()
     turn = turn_seconds(device)
     steps, found, problems = ready(device, sizes or {}, turn)
-    times = in_turns(steps, device, turn, until=started + SECONDS[device.type])
+    times = in_turns(
+        steps, device, turn, started + SECONDS[device.type], started + LONGEST[device.type]
+    )
     seconds = {name: lower_quartile(own) for name, own in times.items()}
     return Calibrated(
         Calibration(
@@ -127,18 +133,20 @@ def ready(device: Device, sizes: Mapping[str, int], longest: float) -> Ready:
 
 
 def in_turns(
-    steps: Mapping[str, Step], device: Device, turn: float, until: float
+    steps: Mapping[str, Step], device: Device, turn: float, until: float, latest: float
 ) -> dict[str, list[float]]:
-    """Seconds of every run of each step, turn after turn until that time is there."""
+    """Seconds of every run of each step, turn after turn until that time is there.
+
+    There are `TURNS` all the same; from the latest time on, only the first.
+    """
     times: dict[str, list[float]] = {name: [] for name in steps}
-    turns = 0
-    while turns < TURNS or time.perf_counter() < until:
-        for name, step in steps.items():
-            end = time.perf_counter() + turn
+    for turns, (name, step) in ((n, one) for n in count() for one in steps.items()):
+        now = time.perf_counter()
+        if now >= until and turns >= (TURNS if now < latest else 1):
+            break
+        times[name].append(timed(step, device))
+        while time.perf_counter() + times[name][-1] < now + turn:
             times[name].append(timed(step, device))
-            while time.perf_counter() + times[name][-1] < end:
-                times[name].append(timed(step, device))
-        turns += 1
     return times
 
 

@@ -87,6 +87,8 @@ def remarks(found: Comparison) -> list[str]:
         since = "; its changes are from the past runs" if _any_second(found) else ""
         lines.append(f"second run: {what}, what is flagged and company for it{since}")
     lines += folded(found)
+    if found.unstable and all(one.reason != found.unstable for one in found.verdicts):
+        lines.append(found.unstable)
     if (shift := found.shift) and (shift.blame != "none" or abs(shift.change) >= 0.05):
         own = (
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"

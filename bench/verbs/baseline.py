@@ -13,7 +13,7 @@ from bench.verbs.exits import InputError
 from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
-    from bench.analysis.digest import PastRun
+    from bench.analysis.digest import Digest, PastRun
 
 baseline = typer.Typer(
     help="Accept a run as what later ones are compared with; list and show these.",
@@ -60,6 +60,19 @@ def accept(
     store.write_text(place, text_of(made))
     runs = units.plural(len(made.history), "run")
     out.print(Text(plain(f"baseline: {place} ({len(run.rows)} cells, {runs} of history)")))
+    for line in broken(run):
+        out.print(Text(plain(line)))
+
+
+def broken(run: "Digest") -> list[str]:
+    """Cells of the baseline that are not ok, by which nothing will be judged."""
+    return [
+        f"not ok, and so no yardstick: {row.architecture} · {row.strategy}, seed {one.seed} "
+        f"({one.status})"
+        for row in run.rows
+        for one in row.seeds
+        if one.status != "ok"
+    ]
 
 
 def history_of(place: Path) -> "tuple[PastRun, ...]":

@@ -77,9 +77,9 @@ def compare(
     confirmed, or nothing judged. 2: a side or the folder of past runs does not exist, or is not
     what --confirm can run again.
     """
+    from bench.analysis.matching import same_run
     from bench.analysis.verdict import outcomes
     from bench.report.verdicts import Sides
-    from bench.store import FolderError
     from bench.verbs.comparing import compared, read
     from bench.verbs.confirm import asked_again, confirmed
     from bench.verbs.sides import folder_of_past
@@ -92,11 +92,13 @@ def compare(
     again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
         given = read(baseline, candidate, results)
+        if same_run(given.baseline, given.candidate):
+            raise InputError([f"{baseline} and {candidate} are the same run: name two"])
         found = compared(given)
     sides = Sides(*names([baseline, candidate]))
     try:
         found = confirmed(found, given, again) if again else found
-    except (InputError, FolderError):
+    except Exception:  # whatever kept the second run from beginning: the first was compared
         tell(found, sides, form, place, everything=everything)
         raise
     tell(found, sides, form, place, everything=everything)

@@ -90,6 +90,9 @@ def second_run(
     whole = assigned(candidate, run, records, asked)
     part = again.of_architectures(whole, labels, f"{run.suite_name} (again)")
     folder = place(candidate, part, records, tells)
+    if is_finished(folder):
+        err.print(Text(plain(f"the second run is there already: {folder}")))
+        return folder
     names = ", ".join(sorted(labels))
     err.print(Text(plain(f"a second run, of {names}, to confirm what is flagged: {folder}")))
     if (part.hardware.commit or "").endswith("+dirty"):
@@ -146,6 +149,13 @@ def place(
         raise InputError([f"{first.parent}: is not writable; the second run would lie there"])
     numbered = (first.with_name(f"{first.name}-again-{number}") for number in count(1))
     return next(folder for folder in numbered if serves(folder, part, records, tells))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a second run that serves has come to its end, and so tells what it can."""
+    from bench import store
+
+    return (folder / "run.json").exists() and store.read_run(folder).status == "finished"
 
 
 def serves(

@@ -1,6 +1,6 @@
 """What `bench compare` compares: run folders and baseline files, and the runs of the past."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Read(NamedTuple):
 def read(path: Path) -> Read:
     """A run folder or a baseline file. Raises InputError where there is none, or FolderError."""
     if path.is_dir() and (path / "run.json").exists():
-        return Read(path, read_folder(path))
+        return of_folder(path)
     if path.is_file():
         baseline = read_baseline(path)
         return Read(path, baseline.run, baseline.history, tuple(notes(path, baseline)))
@@ -43,8 +43,28 @@ def notes(path: Path, baseline: Baseline) -> Iterator[str]:
 
 def read_folder(folder: Path) -> Digest:
     """The run of a folder. Raises FolderError where its records are not of it, or damaged."""
+    return of_folder(folder).run
+
+
+def of_folder(folder: Path) -> Read:
+    """The run of a folder, and what must be known of it. Raises FolderError likewise."""
     with sound(folder):
-        return digest_of(store.read_run(folder), store.read_records(folder))
+        run, records = store.read_run(folder), store.read_records(folder)
+        without = set(run.cells) - {record.cell_id for record in records}
+        notes_ = damaged(folder, [cell_id for cell_id in run.cells if cell_id in without])
+        return Read(folder, digest_of(run, records), notes=tuple(notes_))
+
+
+def damaged(folder: Path, without: Sequence[str]) -> Iterator[str]:
+    """That records of a run cannot be read: of these cells there are none, it seems."""
+    if found := store.damaged_records(folder, without):
+        names = ", ".join(found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        yield f"{folder.name}: damaged records, which count as missing: {names}{more}"
+
+
+NAMED = 3
+"""Damaged records that are named one by one."""
 
 
 def read_baseline(path: Path) -> Baseline:

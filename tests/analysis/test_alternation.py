@@ -95,6 +95,35 @@ def test_a_leak_is_found_on_a_cpu_from_the_pairs_alone() -> None:
     assert not_passed(less) == []
 
 
+@pytest.mark.parametrize(("mebibytes", "word"), [(64, "regressed"), (8, "pass")])
+def test_on_a_gpu_a_leak_is_found_though_the_new_code_runs_cells_in_another_way(
+    mebibytes: int, word: str
+) -> None:
+    def on_gpu(one: Result, more: int, captured: bool) -> Result:
+        memory = one.memory.model_copy(
+            update={"gpu_allocated_bytes": (200 + more) * 2**20, "cpu_rss_above_start_bytes": None}
+        )
+        execution = one.execution.model_copy(update={"captured": captured})
+        made = one.model_copy(update={"memory": memory, "execution": execution})
+        moved = sides.with_machine(**records.GPU.model_dump())(made)
+        assert isinstance(moved, Result)
+        return moved
+
+    def runs(first: int, more: int, captured: bool) -> list[Digest]:
+        def change(one: Result) -> Result:
+            is_slow = (one.cell.architecture, one.cell.strategy) == SLOW
+            return on_gpu(one, more if is_slow else 0, captured)
+
+        machine = records.GPU
+        return [digested(n, change, machine=machine) for n in range(first, first + 5)]
+
+    found = judged(runs(20, mebibytes, True), runs(0, 0, False))
+    assert of(found, "peak_memory_bytes").word == word
+    assert [one for one in not_passed(found) if one[2] == "peak_memory_bytes"] == (
+        [(*SLOW, "peak_memory_bytes", "regressed")] if word == "regressed" else []
+    )
+
+
 def test_accuracy_is_judged_image_by_image() -> None:
     found = judged(new_runs(sides.right(890)))
     assert not_passed(found) == [(*SLOW, "accuracy", "regressed")]

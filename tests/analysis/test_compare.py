@@ -3,9 +3,10 @@
 import pytest
 
 from bench.analysis.compare import compare
-from bench.analysis.digest import Digest
+from bench.analysis.digest import Digest, digest_of
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
+from bench.report.verdicts import remarks
 from bench.schema.machine import Calibration, Sitting
 from bench.schema.record import Result
 from tests import records
@@ -79,6 +80,26 @@ def test_runs_after_the_candidate_and_on_other_machines_are_no_past() -> None:
     assert compare(BASE, digested(3), PAST).num_past == 3
 
 
+def test_two_runs_of_one_second_are_two_and_one_that_was_started_again_is_one() -> None:
+    other = [
+        run.model_copy(update={"started_at": of.started_at})
+        for run, of in zip(sides.past(18)[10:], PAST, strict=True)
+    ]
+    assert compare(BASE, digested(20), [*PAST, *other]).num_past == 16
+    again = [run.model_copy(update={"finished_at": "2026-11-02T00:00:00Z"}) for run in PAST]
+    assert compare(BASE, digested(20), [*again, *PAST]).num_past == 8
+
+
+def test_an_unsteady_run_on_another_machine_tells_nothing_of_its_times() -> None:
+    unstable = BASE.model_copy(update={"unstable": "the machine's speed changed"})
+    found = compare(unstable, digested(20, sides.with_machine(cpu_model="other")), PAST)
+    assert (found.elsewhere, found.unstable) == (
+        None,
+        "the baseline is unstable: the machine's speed changed",
+    )
+    assert found.unstable in remarks(found)
+
+
 @pytest.mark.parametrize("status", ["failed", "diverged", "timeout"])
 def test_a_cell_that_was_ok_and_is_no_longer_is_failed(status: str) -> None:
     found = compare(BASE, digested(20, sides.broken(status), cells=[0]), PAST)
@@ -114,7 +135,8 @@ def test_an_accepted_change_and_a_bad_run_since_are_no_past_of_what_comes_after(
     accepted = digested(40, slow, cells=[0])
     found = compare(accepted, digested(50, slow, cells=[0]), PAST)
     words = {one.name: one.reason or one.word for one in found.verdicts if one.metric == SECONDS}
-    assert words.pop("resnet18 · fine_tuning") == "not judged (1 of 5 runs)"
+    reason = "not judged (1 of 5 runs; 8 others are of another level)"
+    assert words.pop("resnet18 · fine_tuning") == reason
     assert set(words.values()) == {"pass"}
     bad = [past_run_of(digested(number, slow, cells=[0])) for number in range(10, 14)]
     since = [*PAST, *(one for one in bad if one)]
@@ -176,6 +198,66 @@ def test_another_task_is_refused_with_the_field() -> None:
     assert not [one for one in found.verdicts if one.name == refused[0].name and one.change]
 
 
+def test_a_suite_of_one_cell_too_is_refused_where_its_task_is_another() -> None:
+    def run(**fields: object) -> Digest:
+        made = [records.result(records.cell("resnet18", "partial", seed)) for seed in (0, 1)]
+        found = [sides.with_cell(**fields)(one) for one in made]
+        asked = records.run(["resnet18"], ["partial"], seeds=(0, 1))
+        ids = tuple(one.cell_id for one in found if one)
+        return digest_of(asked.model_copy(update={"cells": ids}), [one for one in found if one])
+
+    found = compare(run(), run(image_size=64), [])
+    assert [one.fields for one in found.verdicts] == [("image_size: 48 and 64",)]
+    assert outcomes(found) == {"refused", "nothing_judged"}
+
+
+def test_seeds_that_are_no_longer_asked_for_are_missing_and_the_others_compared() -> None:
+    fewer = [row.model_copy(update={"seeds": row.seeds[1:]}) for row in digested(20).rows]
+    after = digested(20).model_copy(update={"rows": tuple(fewer)})
+    found = compare(BASE, after, PAST)
+    cells = [one for one in found.verdicts if one.metric == CELL]
+    assert {(one.word, one.reason) for one in cells} == {("missing", "no longer asked for: seed 0")}
+    assert {one.word for one in found.verdicts if one.metric == ACCURACY} == {"pass"}
+    assert outcomes(found) == {"missing"}
+
+
+def test_a_seed_that_fails_and_never_ran_before_is_not_known_to_be_sound() -> None:
+    def lost(one: Result) -> sides.Record:
+        failure = records.failure(one.cell, "interrupted")
+        return failure if one.cell.seed == 1 else one
+
+    found = compare(digested(7, lost, cells=[0]), digested(20, sides.broken("diverged"), [0]), PAST)
+    verdict = next(one for one in found.verdicts if one.metric == CELL)
+    assert verdict.word == "not_comparable"
+    assert verdict.reason == "seed 1 diverged, and without a result in the baseline"
+    assert "refused" in outcomes(found)
+
+
+def test_a_baseline_of_an_older_bench_is_to_be_accepted_again() -> None:
+    old = {path: value for path, value in BASE.conditions.items() if "signature" not in path}
+    found = compare(BASE.model_copy(update={"conditions": old}), digested(20), PAST)
+    assert {w for _, m, w in told(found) if m == SECONDS} == {"not_comparable"}
+    assert found.notes == (
+        "the baseline is of an older bench, which did not record machine.cpu_signature: run its "
+        "suite again, and accept that",
+    )
+    assert compare(BASE, digested(20), PAST).notes == ()
+
+
+@pytest.mark.parametrize(("kind", "is_judged"), [("computed", False), (None, True)])
+def test_heads_that_trained_with_fewer_seeds_after_a_stop_have_no_costs(
+    kind: str | None, is_judged: bool
+) -> None:
+    def change(one: Result) -> sides.Record:
+        shared = 1 if one.cell.seed == 2 else 3
+        cost = one.cost.model_copy(update={"features": kind, "shared_by": shared})
+        return one.model_copy(update={"cost": cost})
+
+    found = compare(BASE, digested(20, change, cells=[0]), PAST)
+    words = {(m, w) for _, m, w in told(found)}
+    assert words == (set() if is_judged else {(SECONDS, "not_judged"), (MEMORY, "not_judged")})
+
+
 def test_images_prepared_in_another_way_are_another_task() -> None:
     pipelines = sides.asked().preprocessing
     grey = pipelines["vit_b_16"].model_copy(update={"mean": (0.5, 0.5, 0.5)})
@@ -184,6 +266,14 @@ def test_images_prepared_in_another_way_are_another_task() -> None:
     assert {one.architecture for one in refused} == {"vit_b_16"}
     assert refused[0].fields == ("preprocessing.mean: [0.485, 0.456, 0.406] and [0.5, 0.5, 0.5]",)
     assert outcomes(found) == {"refused"}
+
+
+def test_the_order_of_strategies_of_several_sizes_makes_no_other_task() -> None:
+    # run.json has the pipeline of each architecture's first cell.
+    pipelines = sides.asked().preprocessing
+    small = pipelines["vit_b_16"].model_copy(update={"crop_size": 96, "resize_size": 110})
+    found = compare(BASE, digested(20, preprocessing={**pipelines, "vit_b_16": small}), PAST)
+    assert told(found) == set()
 
 
 def test_cells_of_one_side_only_are_missing_and_new() -> None:

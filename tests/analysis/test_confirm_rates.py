@@ -13,13 +13,9 @@ import numpy as np
 import pytest
 
 from bench.analysis import confirm
+from bench.analysis.bits import pack_bits
 from bench.analysis.compare import compare
-from bench.analysis.digest import (
-    Digest,
-    RowDigest,
-    SeedDigest,
-    pack_bits,
-)
+from bench.analysis.digest import Digest, RowDigest, SeedDigest
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import SECONDS, Comparison
 from bench.predictions import pack_column

@@ -6,29 +6,12 @@ import numpy as np
 import pytest
 
 from bench import store
-from bench.analysis.digest import (
-    Digest,
-    conditions_of,
-    digest_of,
-    pack_bits,
-    task_of,
-    unpack_bits,
-)
+from bench.analysis.digest import Digest, conditions_of, digest_of, task_of
 from bench.analysis.point import past_run_of
 from bench.identity import cell_identity
 from bench.schema.record import Result, Seconds
 from tests import records
 from tests.analysis import sides
-
-
-def test_bits_come_back_and_damaged_ones_do_not() -> None:
-    draw = np.random.default_rng(0)
-    for count in (1, 7, 8, 1000):
-        right_N = draw.random(count) < 0.8
-        assert (unpack_bits(pack_bits(right_N), count) == right_N).all()
-    for text in ("", "%%%", "AAAA", pack_bits(np.ones(900, dtype=bool))):
-        with pytest.raises(ValueError, match="packed bits"):
-            unpack_bits(text, 1000)
 
 
 def test_a_digest_survives_json() -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.digest import RowDigest, SeedDigest, pack_bits
+from bench.analysis.bits import pack_bits
+from bench.analysis.digest import RowDigest, SeedDigest
 from bench.analysis.drops import ALPHA, Drop, Pair, equivalence_p, judge, outcomes, weigh
 from bench.analysis.verdict import Word
 
@@ -156,6 +157,14 @@ def test_one_seed_of_three_that_goes_wrong_is_named_with_its_cell() -> None:
     found = judged(before, after)
     assert [one.word for one in found] == [*["pass"] * 5, "regressed"]
     assert found[5].reason == "seed 1 fell to 35.0 %"
+
+
+def test_a_seed_is_named_where_it_alone_made_the_mean_fall_and_not_where_all_fell() -> None:
+    before = [first_right(1800 + n, 1810 - n, 1806) for n in range(6)]
+    alone = judged(before, [*before[:5], first_right(1805, 100, 1806)])[5]
+    together = judged(before, [*before[:5], first_right(1300, 1250, 1306)])[5]
+    assert (alone.word, alone.reason) == ("regressed", "seed 1 fell to 5.0 %")
+    assert (together.word, together.reason) == ("regressed", "")
 
 
 def test_a_seed_that_falls_as_far_as_the_baselines_seeds_lie_apart_is_no_finding() -> None:

@@ -44,7 +44,8 @@ def found(
         past_HP = runs(draw, num_past, drift)
         candidate_P = runs(draw, 1, drift)[0]
         candidate_P[0] += math.log1p(slower)
-        times = Times(past_HP[-1], candidate_P, past_HP, np.full(CELLS, 0.05))
+        floors_P = np.full(CELLS, 0.05)
+        times = Times(past_HP[-1], candidate_P, past_HP, floors_P, num_past - 1)
         drifted = float(np.median(candidate_P - past_HP[-1])) + draw.normal(0, 0.01)
         timings, common = judge(times, drifted if calibrated else 0.0)
         assert common is not None
@@ -117,6 +118,23 @@ def test_a_cell_that_the_past_does_not_know_is_not_judged_and_the_others_are() -
 def test_a_single_cell_is_judged_by_itself() -> None:
     assert judge(times(0.3, cells=1), None)[0][0].word == "regressed"
     assert judge(times(-0.3, cells=1), None)[0][0].word == "improved"
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_what_the_machine_lost_is_not_laid_on_one_or_two_cells(cells: int) -> None:
+    made = times(0.0, cells=cells)
+    slower = made._replace(candidate_P=made.candidate_P + 0.2)
+    timings, common = judge(slower, 0.19)
+    assert {one.word for one in timings} == {"inconclusive"}
+    assert timings[0].reason == "the machine itself was slower: run it again"
+    assert common is not None
+    assert common.blame == "machine"
+    # What they lost beyond it is theirs, and so is all where the machine was as quick as before.
+    for calibration in (0.08, 0.0, None):
+        timings, common = judge(slower, calibration)
+        assert {one.word for one in timings} == {"regressed"}
+        assert common is not None
+        assert common.blame == "neither"
 
 
 def test_a_floor_of_its_own_lets_a_change_pass() -> None:
@@ -268,7 +286,8 @@ def past_and(*levels: float, place: int, candidate: float) -> str:
 
 def test_an_accepted_change_begins_a_past_of_its_own() -> None:
     before = [10.0] * 20
-    assert past_and(*before, 8, place=20, candidate=9.5) == "not judged (1 of 5 runs)"
+    reason = "not judged (1 of 5 runs; 20 others are of another level)"
+    assert past_and(*before, 8, place=20, candidate=9.5) == reason
     assert past_and(*before, *[8] * 5, place=20, candidate=9.5) == "regressed"
     assert past_and(*before, *[8] * 5, place=24, candidate=9.5) == "regressed"
     assert past_and(*before, *[8] * 5, place=20, candidate=8) == "pass"

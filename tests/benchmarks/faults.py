@@ -23,7 +23,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ class Judgement(NamedTuple):
 
     run: str
     repeated: int  # runs before it whose machine was not steady
-    unsteady: bool  # so was this one's: its times are not judged
+    unsteady: bool  # so was this one's
     code: int
     regressed: set[tuple[str, str, str]]
     expected: set[tuple[str, str, str]]
@@ -128,9 +129,10 @@ class Judgement(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether all that is wrong was found, and nothing else."""
-        code = 4 if self.expected else 3 if self.unsteady else 0
-        return (self.regressed, self.code) == (self.expected, code) and self.judged > 0
+        """Whether all that is wrong was found and nothing else, on a steady machine."""
+        code = 4 if self.expected else 0
+        found = self.regressed, self.code, self.unsteady
+        return found == (self.expected, code, False) and self.judged > 0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -166,16 +168,21 @@ def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
     """Of every clean repeat and every fault, each told on a line as it comes."""
     out: Path = asked.out.resolve()
     history = out / "clean"
+
+    def settled(folder: Path, code: Path, expected: set[tuple[str, str, str]]) -> Judgement:
+        found = partial(judged, history, expected=expected)
+        repeated = steady(suite, folder, code, asked.tries, lambda run: not found(run).unsteady)
+        return tell(found(folder)._replace(repeated=repeated))
+
     for number in range(NEEDED):
-        steady(suite, history / f"{number:02d}", ROOT, asked.tries)
-    for number in range(NEEDED, NEEDED + asked.repeats):
         folder = history / f"{number:02d}"
-        repeated = steady(suite, folder, ROOT, asked.tries)
-        yield tell(judged(history, folder, repeated, set()))
+        steady(suite, folder, ROOT, asked.tries, lambda run: unstable(store.read_run(run)) is None)
+    for number in range(NEEDED, NEEDED + asked.repeats):
+        yield settled(history / f"{number:02d}", ROOT, set())
     for name in asked.faults:
-        code, folder = planted(name, out / "code" / name), out / "faults" / name
-        repeated = steady(suite, folder, code, asked.tries)
-        yield tell(judged(history, folder, repeated, FAULTS[name].expected))
+        yield settled(
+            out / "faults" / name, planted(name, out / "code" / name), FAULTS[name].expected
+        )
 
 
 def planted(name: str, folder: Path) -> Path:
@@ -191,12 +198,14 @@ def planted(name: str, folder: Path) -> Path:
     return folder
 
 
-def steady(suite: Path, folder: Path, code: Path, tries: int) -> int:
+def steady(
+    suite: Path, folder: Path, code: Path, tries: int, is_steady: Callable[[Path], bool]
+) -> int:
     """Run the suite until the machine was steady; how often it was not. Raises RuntimeError."""
     for repeated in range(tries):
         if not (folder / "report.html").exists():
             run(suite, folder, code)
-        if unstable(store.read_run(folder)) is None or repeated + 1 == tries:
+        if is_steady(folder) or repeated + 1 == tries:
             return repeated
         print(f"{folder.name}: the machine was not steady, and it is run again", flush=True)
         folder.rename(folder.with_name(f"unstable-{os.urandom(4).hex()}"))
@@ -211,20 +220,18 @@ def run(suite: Path, folder: Path, code: Path) -> None:
         raise RuntimeError(f"bench run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def judged(
-    history: Path, folder: Path, repeated: int, expected: set[tuple[str, str, str]]
-) -> Judgement:
+def judged(history: Path, folder: Path, expected: set[tuple[str, str, str]]) -> Judgement:
     """The run against the first clean one. Raises RuntimeError where nothing can be compared."""
     words = ["compare", str(history / "00"), str(folder), "--history", str(history)]
     done = bench(ROOT, [*words, "--format", "json"], folder.parent)
     if done.returncode not in (0, 3, 4):
         raise RuntimeError(f"bench compare ended with {done.returncode}:\n{done.stderr}")
-    verdicts = json.loads(done.stdout)["verdicts"]
-    sound = [one for one in verdicts if one["metric"] not in ("cell", "counts")]
+    found = json.loads(done.stdout)
+    sound = [one for one in found["verdicts"] if one["metric"] not in ("cell", "counts")]
     return Judgement(
         folder.name,
-        repeated,
-        unstable(store.read_run(folder)) is not None,
+        0,
+        "unstable" in found["outcomes"],
         done.returncode,
         {
             (one["architecture"], one["strategy"], one["metric"])

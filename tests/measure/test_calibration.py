@@ -1,5 +1,6 @@
 """The probes: what they compute, how much of it that is, and how long they take."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -66,16 +67,27 @@ def test_probes_take_turns_until_the_time_is_there() -> None:
         time.sleep(seconds)
 
     steps = {"quick": lambda: step("quick", 0.001), "slow": lambda: step("slow", 0.03)}
-    times = in_turns(steps, CPU, 0.01, until=time.perf_counter() + 0.4)
+    end = time.perf_counter() + 0.4
+    times = in_turns(steps, CPU, 0.01, until=end, latest=end + 1)
     assert {name: len(own) for name, own in times.items()} == Counter(ran)
     turns = [name for name, _ in groupby(ran)]
-    assert turns == ["quick", "slow"] * (len(turns) // 2)
+    assert turns == (["quick", "slow"] * len(turns))[: len(turns)]
     assert 3 < len(times["slow"]) < 14
     assert len(times["quick"]) > len(times["slow"])
 
 
-def test_a_probe_has_three_turns_though_its_time_is_over() -> None:
-    assert len(in_turns({"one": lambda: None}, CPU, 0.0, until=0.0)["one"]) == 3
+def test_a_probe_has_three_turns_though_its_time_is_over_and_one_at_the_latest() -> None:
+    steps = {"one": lambda: None, "other": lambda: None}
+    late = in_turns(steps, CPU, 0.0, until=0.0, latest=math.inf)
+    latest = in_turns(steps, CPU, 0.0, until=0.0, latest=0.0)
+    assert [len(own) for own in (*late.values(), *latest.values())] == [3, 3, 1, 1]
+
+
+def test_on_a_slow_machine_a_calibration_ends_at_its_latest() -> None:
+    steps = {name: lambda: time.sleep(0.05) for name in "abcd"}
+    began = time.perf_counter()
+    times = in_turns(steps, CPU, 0.01, until=began + 0.2, latest=began + 0.3)
+    assert sum(map(len, times.values())) <= 7  # the last begins before the latest time
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,8 @@ from bench.report.findings import Name
 from bench.report.page.templates import template
 from bench.report.verdicts import TITLES
 
-DRAWN = 40
-"""Cells that are drawn: those with the newest changes."""
-
 LISTED = 200
-"""Cells, changes and runs that a table of the page has."""
+"""Cells, changes and runs that the page has: the newest, and those with the newest changes."""
 
 
 class Line(NamedTuple):
@@ -102,7 +99,7 @@ def _pictures(found: Histories) -> list[Picture]:
             drawing.chart(cell, found, number),
             open=bool(cell.changes) or number < FEW,
         )
-        for number, cell in enumerate(found.cells[:DRAWN])
+        for number, cell in enumerate(found.cells[:LISTED])
     ]
 
 
