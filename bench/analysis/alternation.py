@@ -147,7 +147,7 @@ def with_broken(verdicts: Sequence[Verdict], old: Digest, news: Sequence[Digest]
 
 def notes(sides: Sided, old: Digest, new: Digest) -> list[str]:
     """What must be known of the runs beside their verdicts."""
-    found = idle_thresholds(CompareTable.model_validate(new.compare), old, new)
+    found = idle_thresholds(CompareTable.model_validate(new.compare), new)
     for name, runs in zip(("old", "new"), sides, strict=True):
         if count := answers_differ(runs):
             cells = f"{count} cell{'' if count == 1 else 's'}"

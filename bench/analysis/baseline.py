@@ -4,13 +4,25 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bench.analysis.digest import Digest, PastRun, conditions_of, past_key
+from bench.analysis.digest import (
+    SIZES,
+    Digest,
+    Facts,
+    PastRun,
+    conditions_of,
+    past_key,
+    task_of,
+)
 from bench.analysis.point import distinct, past_run_of
 from bench.identity import digest, slug
 from bench.schema.value import Value
 
-BASELINE_VERSION = 2
-"""Shape of the file; a newer one is refused. 2: images per second; past runs by their seeds too."""
+BASELINE_VERSION = 3
+"""Shape of the file; a newer one is refused.
+
+2: images per second; past runs by their seeds too. 3: tasks without the sizes that images pass
+through, which follow from that of the cell.
+"""
 
 KEPT = 30
 """Past runs that a baseline carries along."""
@@ -106,4 +118,29 @@ def parsed(text: str) -> Baseline:
         raise ValueError(f"is damaged: {' '.join(lines[1:3]) or lines[0]}") from error
     if written != digest(content, 16):  # of what is there: an older file has fewer fields
         raise ValueError("was changed by hand after it was written; accept the run again")
-    return baseline
+    if baseline.schema_version >= SIZELESS:
+        return baseline
+    return baseline.model_copy(update={"run": without_sizes(baseline.run)})
+
+
+SIZELESS = 3
+"""The version from which on tasks are without sizes."""
+
+
+def without_sizes(run: Digest) -> Digest:
+    """A digest of an older file with the tasks that today's would have."""
+
+    def left(task: Facts) -> Facts:
+        sizes = {f"preprocessing.{name}" for name in SIZES}
+        return {path: value for path, value in task.items() if path not in sizes}
+
+    rows = [
+        row.model_copy(
+            update={
+                "task": left(row.task),
+                "key": digest(left(task_of(run, row))) if row.key else "",
+            }
+        )
+        for row in run.rows
+    ]
+    return run.model_copy(update={"task": left(run.task), "rows": tuple(rows)})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.analysis import drops
 from bench.analysis.bounds import NEEDED
-from bench.analysis.conditions import not_recorded, numerics_differences, short
+from bench.analysis.conditions import numerics_differences, short, untold
 from bench.analysis.costing import (
     Judging,
     history,
@@ -87,7 +87,7 @@ def notes(baseline: Digest, candidate: Digest, settings: CompareTable) -> tuple[
         found.append(f"suites of other names: {baseline.suite_name} and {candidate.suite_name}")
     mixed = [k for k, d in sides.items() if any(row.mixed for row in d.rows)]
     found += [f"the {k} ran under mixed conditions: their costs are not compared" for k in mixed]
-    found += idle_thresholds(settings, baseline, candidate)
+    found += idle_thresholds(settings, candidate)
     if changed := also_changed(baseline.information, candidate.information):
         found.append(f"also changed: {changed}")
     return tuple(found)
@@ -95,27 +95,27 @@ def notes(baseline: Digest, candidate: Digest, settings: CompareTable) -> tuple[
 
 def older(pairs: Sequence[Pair]) -> list[str]:
     """That the baseline lacks facts that the candidate has, so that no costs compare."""
-    lacking = dict.fromkeys(path for pair in pairs for path in not_recorded(*pair))
+    lacking = dict.fromkeys(path for pair in pairs for path in untold(*pair))
     if not lacking:
         return []
     return [
-        f"the baseline is of an older bench, which did not record {', '.join(lacking)}: run its "
-        "suite again, and accept that"
+        f"the baseline does not tell {', '.join(lacking)}, as today's bench does and costs depend "
+        "on: run its suite again for another"
     ]
 
 
-def idle_thresholds(settings: CompareTable, *runs: Digest) -> list[str]:
-    """Patterns that fit no cell of either side, a sentence each: misspelt, they do nothing."""
-    cells = [(row.architecture, row.strategy) for run in runs for row in run.rows]
+def idle_thresholds(settings: CompareTable, candidate: Digest) -> list[str]:
+    """Patterns that fit no cell of the candidate, a sentence each: misspelt, they do nothing."""
+    cells = [(row.architecture, row.strategy) for row in candidate.rows]
     return [f"thresholds: no cell is called {pattern}" for pattern in settings.idle(cells)]
 
 
 def also_changed(before: Facts, after: Facts) -> str:
-    """The first few facts that are another, the code's before the machine's.
+    """The first few facts that are another: the code, which machine of its kind, and the rest.
 
     What only one side knows of is left out: an older file has fewer facts.
     """
-    paths = sorted(before.keys() & after.keys(), key=lambda path: (not _of_code(path), path))
+    paths = sorted(before.keys() & after.keys(), key=_newsworthy)
     fields = [
         f"{path}: {_said(before[path])} and {_said(after[path])}"
         for path in paths
@@ -125,8 +125,8 @@ def also_changed(before: Facts, after: Facts) -> str:
     return "; ".join([*fields[:MOST], *more])
 
 
-def _of_code(path: str) -> bool:
-    return path.startswith("bench.")
+def _newsworthy(path: str) -> tuple[bool, bool, str]:
+    return not path.startswith("bench."), path != "machine.id", path
 
 
 def _said(value: object) -> str:

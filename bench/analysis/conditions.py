@@ -64,12 +64,12 @@ def _differences(before: Side, after: Side) -> list[tuple[str, str]]:
     return found + [(path, f"{path}: not the same for all seeds") for path in sorted(mixed)]
 
 
-def not_recorded(before: Side, after: Side) -> list[str]:
-    """Facts that costs depend on and that only the latter side knows of, on one kind of device."""
+def untold(before: Side, after: Side) -> list[str]:
+    """Facts that costs depend on and that only the latter side knows, on one kind of device."""
     one, other = conditions_of(*before), conditions_of(*after)
     if one.get("machine.device") != other.get("machine.device"):
         return []
-    return sorted(path for path in other.keys() - one.keys() if other[path] is not None)
+    return sorted(path for path in other if one.get(path) is None and other[path] is not None)
 
 
 def _known(facts: Facts, path: str) -> str:

@@ -19,8 +19,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from bench.analysis.digest import Digest, PastRun, cost_of
+from bench.analysis.speed import DRIFTED
 from bench.analysis.verdict import (
     CELL,
+    COUNTS,
     MEMORY,
     SECONDS,
     Again,
@@ -119,7 +121,12 @@ def confirmed(found: Comparison, doubted: Doubts, second: Comparison, run: str) 
     and nothing cleared: `outcomes` has "unconfirmed". `run` names it.
     """
     settled = {one: _settled(one, second) for one in doubted.verdicts}
-    cells = [one.name for one in second.verdicts if one.metric == CELL and one.word != "missing"]
+    ran = {one.name for one in second.verdicts if one.metric == COUNTS}
+    cells = [
+        one.name
+        for one in second.verdicts
+        if one.metric == CELL and (one.word != "missing" or one.name in ran)
+    ]
     return found._replace(
         verdicts=tuple(settled.get(one, one) for one in found.verdicts),
         shift=_settled_shift(found.shift, second) if doubted.common else found.shift,
@@ -144,6 +151,8 @@ def _showed(one: Verdict, second: Comparison) -> Second:
     if other is None:
         cell = of_metric(second.verdicts, CELL).get(names)
         return Second("untold", why=cell.reason if cell and cell.reason else "no result")
+    if other.reason == DRIFTED:
+        return Second("untold", why=DRIFTED)
     if other.beyond is None or other.floor is None:
         unstable = second.unstable if one.metric == SECONDS else None
         return Second("untold", why=unstable or "; ".join((other.reason, *other.fields)))

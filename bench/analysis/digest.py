@@ -202,11 +202,11 @@ def _distinct(ok: Sequence[Result]) -> list[Result]:
 def costs_are_whole(ok: Sequence[Result]) -> bool:
     """Whether a row's cells cost what they would again: no features of an earlier run served.
 
-    Heads of seeds train together, and in a run that was resumed fewer of them did.
+    Heads of all seeds train together; in a run that was resumed fewer of them did.
     """
-    return all(one.cost.features != "reused" for one in ok) and (
-        all(one.cost.features is None for one in ok) or len({one.cost.shared_by for one in ok}) == 1
-    )
+    if any(one.cost.features == "reused" for one in ok):
+        return False
+    return len({one.cost.shared_by for one in ok if one.cost.features is not None}) <= 1
 
 
 def _seed(one: Result, labels_N: NDArray[np.uint16], metric: Metric, whole: bool) -> SeedDigest:

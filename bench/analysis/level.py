@@ -58,7 +58,8 @@ def _kept(values: list[float], place: int, floor: float, limits: list[float]) ->
             continue
         if row == place:
             levels += [one for one in levels if not one.is_beyond(value)][-1:]
-            levels[-1] = _near(levels[-1], values, value, VERY_FAR * floor)
+            if not levels[-1].is_beyond(value):
+                levels[-1] = _near(levels[-1], values, value, VERY_FAR * floor)
         is_far = row > place and abs(value - values[place]) >= FAR * floor
         if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
             levels[-1].add(row, value)

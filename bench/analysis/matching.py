@@ -59,7 +59,7 @@ def same_run(one: Digest, other: Digest) -> bool:
         {(row.key, seed.seed): seed.train_seconds for row in run.rows for seed in row.ok}
         for run in (one, other)
     )
-    return (one.started_at, took) == (other.started_at, took_too) and bool(took)
+    return (one.started_at, took) == (other.started_at, took_too) and any(took.values())
 
 
 def _nearest(
@@ -127,8 +127,8 @@ def without_seeds(pair: Pair, one: Verdict) -> Verdict:
 
     The seeds that are left are compared all the same.
     """
-    before, after = ({seed.seed for seed in side.row.seeds} for side in pair)
-    if one.word != "pass" or not (gone := before - after):
+    gone = {seed.seed for seed in pair.before.row.ok} - {s.seed for s in pair.after.row.seeds}
+    if one.word != "pass" or not gone:
         return one
     seeds = ", ".join(map(str, sorted(gone)))
     return one._replace(word="missing", reason=f"no longer asked for: seed {seeds}")

@@ -129,8 +129,11 @@ def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
 
 def is_same(one: PastRun, other: PastRun) -> bool:
     """Whether two pasts are of one run."""
-    same_cost = any(other.rows.get(key) == row for key, row in one.rows.items())
-    return one.started_at == other.started_at and same_cost
+    return one.started_at == other.started_at and any(
+        other.rows.get(key) == row
+        for key, row in one.rows.items()
+        if row.train_seconds is not None or row.peak_memory_bytes is not None
+    )
 
 
 def past_run_of(run: Digest) -> PastRun | None:

@@ -139,7 +139,7 @@ DRIFTED = "the machine itself was slower: run it again"
 def _excused(told: Timing, found: _Cell, floor: float, machine: float) -> Timing:
     """The judgement of one of few cells, where it lost no more than the machine did."""
     lost = min(found.change, found.beyond)
-    if told.word == "regressed" and machine >= floor and lost - machine < floor:
+    if lost >= floor and machine >= floor and lost - machine < floor:
         return told._replace(word="inconclusive", reason=DRIFTED)
     return told
 

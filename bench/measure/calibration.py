@@ -23,7 +23,7 @@ SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
 """Of a calibration, by type of device: the search for sizes and the warm-up are part of it."""
 
 LONGEST: Mapping[str, float] = {"cpu": 1.0, "cuda": 3.0}
-"""Of a calibration on a slow device, which takes its time for `TURNS`; see `in_turns`."""
+"""After which a calibration on a slow device waits for `TURNS` no more, but for one."""
 
 TURNS = 3
 """Of each probe at least, where there is time for them."""
@@ -140,6 +140,8 @@ def in_turns(
     There are `TURNS` all the same; from the latest time on, only the first.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
+    if not steps:
+        return times
     for turns, (name, step) in ((n, one) for n in count() for one in steps.items()):
         now = time.perf_counter()
         if now >= until and turns >= (TURNS if now < latest else 1):

@@ -1,11 +1,13 @@
 """Baseline files: what may become one, what comes back, and what was tampered with."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from bench.analysis.baseline import KEPT, accepted, file_name, parsed, text_of
-from bench.identity import digest
+from bench.analysis.baseline import BASELINE_VERSION, KEPT, accepted, file_name, parsed, text_of
+from bench.analysis.digest import conditions_of, task_of
+from bench.identity import digest, key_facts
 from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
@@ -53,6 +55,35 @@ def test_what_is_no_baseline(change: dict[str, str], why: str) -> None:
         accepted(digested(0, lambda one: None), [], "r", "x", NOW)
 
 
+OLD = Path(__file__).parents[1] / "schema3" / "baseline.json"
+"""A file of version 2, in whose tasks the sizes stand that images pass through."""
+
+
+def test_an_older_file_has_the_tasks_of_today() -> None:
+    text = OLD.read_text("utf-8")
+    assert "preprocessing.crop_size" in text
+    run = parsed(text).run
+    for row in run.rows:
+        task = task_of(run, row)
+        assert "preprocessing.mean" in task
+        assert not [path for path in task if "_size" in path and path.startswith("preprocessing")]
+        assert row.key == digest(task)
+    assert len({row.key for row in run.rows}) == 6
+
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.json")), ids=lambda path: path.name)
+def test_committed_baselines_know_all_that_costs_depend_on(path: Path) -> None:
+    run = parsed(path.read_text("utf-8")).run
+    made = records.result(records.cell("resnet18", "partial", 0))
+    machine = records.GPU if run.device == "cuda" else records.CPU
+    needed = key_facts(made.execution, machine, "performance").keys()
+    for row in run.rows:
+        assert needed <= conditions_of(run, row).keys(), "run the suite again, and accept that"
+
+
 def edited(**changes: object) -> str:
     return json.dumps({**json.loads(text_of(MADE)), **changes})
 
@@ -63,7 +94,7 @@ def edited(**changes: object) -> str:
         ("{", "is not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": 2}', "name a run folder"),
-        (edited(schema_version=3), "newer bench"),
+        (edited(schema_version=BASELINE_VERSION + 1), "newer bench"),
         (edited(reason="a better one"), "changed by hand"),
         (text_of(MADE).replace('"score": 0.93,', '"score": 0.99,', 1), "changed by hand"),
         (edited(run={}), "is damaged"),
@@ -92,7 +123,7 @@ def test_files_of_the_first_version_are_read() -> None:
 
 def test_files_without_the_facts_that_no_key_depends_on_are_read() -> None:
     content = json.loads(text_of(MADE))
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == BASELINE_VERSION
     assert content["run"].pop("information") == MADE.run.information != {}
     del content["sum"]
     before = parsed(json.dumps({**content, "sum": digest(content, 16)}))

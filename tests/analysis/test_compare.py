@@ -235,22 +235,31 @@ def test_a_seed_that_fails_and_never_ran_before_is_not_known_to_be_sound() -> No
 
 def test_a_baseline_of_an_older_bench_is_to_be_accepted_again() -> None:
     old = {path: value for path, value in BASE.conditions.items() if "signature" not in path}
-    found = compare(BASE.model_copy(update={"conditions": old}), digested(20), PAST)
-    assert {w for _, m, w in told(found) if m == SECONDS} == {"not_comparable"}
-    assert found.notes == (
-        "the baseline is of an older bench, which did not record machine.cpu_signature: run its "
-        "suite again, and accept that",
-    )
+    file = BASE.model_copy(update={"conditions": old})
+    folder = digested(7, sides.with_machine(cpu_signature=None))
+    for before in (file, folder):
+        found = compare(before, digested(20), PAST)
+        assert {w for _, m, w in told(found) if m == SECONDS} == {"not_comparable"}
+        assert found.notes == (
+            "the baseline does not tell machine.cpu_signature, as today's bench does and costs "
+            "depend on: run its suite again for another",
+        )
     assert compare(BASE, digested(20), PAST).notes == ()
 
 
-@pytest.mark.parametrize(("kind", "is_judged"), [("computed", False), (None, True)])
-def test_heads_that_trained_with_fewer_seeds_after_a_stop_have_no_costs(
-    kind: str | None, is_judged: bool
+@pytest.mark.parametrize(
+    ("kind", "shared", "is_judged"),
+    [
+        ("computed", (3, 3, 1), False),  # the last seed after a stop
+        ("computed", (3, 3, 3), True),
+        (None, (3, 3, 1), True),
+    ],
+)
+def test_heads_that_trained_with_fewer_seeds_have_no_costs(
+    kind: str | None, shared: tuple[int, ...], is_judged: bool
 ) -> None:
     def change(one: Result) -> sides.Record:
-        shared = 1 if one.cell.seed == 2 else 3
-        cost = one.cost.model_copy(update={"features": kind, "shared_by": shared})
+        cost = one.cost.model_copy(update={"features": kind, "shared_by": shared[one.cell.seed]})
         return one.model_copy(update={"cost": cost})
 
     found = compare(BASE, digested(20, change, cells=[0]), PAST)

@@ -18,12 +18,12 @@ BASE = digested(7)
 NAME = "vit_b_16 · feature_extraction"
 
 
-def settled(candidate: Digest, second: Digest) -> Comparison:
+def settled(candidate: Digest, second: Digest, base: Digest = BASE) -> Comparison:
     """The comparison of a candidate after that second run."""
-    found = compare(BASE, candidate, PAST)
+    found = compare(base, candidate, PAST)
     doubted = confirm.doubts(found, candidate.device)
     past = confirm.past_of(candidate, PAST)
-    other = compare(BASE, confirm.second_side(candidate, second), past)
+    other = compare(base, confirm.second_side(candidate, second), past)
     return confirm.confirmed(found, doubted, other, "again")
 
 
@@ -51,6 +51,21 @@ def test_what_is_seen_again_stays_a_regression(change: sides.Change, metric: str
     assert one.second.showed == "seen"
     assert one.second.change == pytest.approx(one.change, abs=0.1)
     assert outcomes(found) == {"regressed"}
+
+
+def test_a_slower_machine_confirms_nothing_of_a_suite_of_two_cells() -> None:
+    def two(number: int, change: sides.Change | None, speed: float) -> Digest:
+        run = digested(number, change, cells=[0], sittings=(sides.sitting(speed),))
+        return run.model_copy(update={"rows": run.rows[:2]})
+
+    slow = sides.slower(1.2)
+    found = settled(two(20, slow, 1.2e12), two(21, slow, 1e12), two(7, None, 1.2e12))
+    (one,) = flagged(found)
+    assert one.second is not None
+    assert (one.word, one.second.showed) == ("inconclusive", "untold")
+    assert one.second.why == "the machine itself was slower: run it again"
+    (one,) = flagged(settled(two(20, slow, 1.2e12), two(21, slow, 1.2e12), two(7, None, 1.2e12)))
+    assert one.word == "regressed"
 
 
 @pytest.mark.parametrize(("change", "metric"), FAULTS)

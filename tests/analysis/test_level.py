@@ -40,6 +40,7 @@ OLD, NEW = [1.0, 1.01, 0.99, 1.0, 1.01], [0.8, 0.81, 0.79, 0.8]
         ([*OLD, 1.04], 5, [0, 1, 2, 3, 4, 5]),  # within the floor
         ([1.0, 1.2, 0.99], 2, [0, 1, 2]),  # two tell of no level
         ([1.0, 2.0, 0.8], 2, [0, 2]),  # but what is very far is of another
+        ([1.0, 1.0, 1.0, 1.0, 1.5, 1.5, 1.5], 6, [4, 5, 6]),  # a new level, just accepted
         ([1.0, 0.69, 0.7, 0.7, 0.7, 0.7], 1, [1, 2, 3, 4, 5]),  # the first run was before
         ([*OLD, *NEW], None, list(range(9))),
     ],

@@ -208,7 +208,9 @@ def steady(
         if is_steady(folder) or repeated + 1 == tries:
             return repeated
         print(f"{folder.name}: the machine was not steady, and it is run again", flush=True)
-        folder.rename(folder.with_name(f"unstable-{os.urandom(4).hex()}"))
+        aside = folder.parents[1] / "unstable" / f"{folder.name}-{os.urandom(4).hex()}"
+        aside.parent.mkdir(exist_ok=True)  # beside the clean runs: it is no part of their past
+        folder.rename(aside)
     raise ValueError("--tries must be 1 or more")
 
 

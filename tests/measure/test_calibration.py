@@ -81,6 +81,7 @@ def test_a_probe_has_three_turns_though_its_time_is_over_and_one_at_the_latest()
     late = in_turns(steps, CPU, 0.0, until=0.0, latest=math.inf)
     latest = in_turns(steps, CPU, 0.0, until=0.0, latest=0.0)
     assert [len(own) for own in (*late.values(), *latest.values())] == [3, 3, 1, 1]
+    assert in_turns({}, CPU, 0.0, until=math.inf, latest=math.inf) == {}  # on a GPU that is lost
 
 
 def test_on_a_slow_machine_a_calibration_ends_at_its_latest() -> None:
