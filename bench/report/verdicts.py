@@ -241,12 +241,17 @@ def visible(one: Verdict) -> str:
 
 def points(share: float) -> str:
     """`-1.2 points`."""
-    return f"{100 * share:+.1f} points"
+    return f"{hundredths(share)} points"
 
 
 def signed(share: float) -> str:
     """`+12.3 %`."""
-    return f"{100 * share:+.1f} %"
+    return f"{hundredths(share)} %"
+
+
+def hundredths(share: float) -> str:
+    """`+12.3`; what rounds to zero has no minus."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def why(one: Verdict) -> str:
@@ -259,7 +264,7 @@ def spanned(mean: Mean | None) -> str:
     """`+9.7 to +22.3 %, n = 5`."""
     if mean is None:
         return ""
-    low, high = (f"{100 * share:+.1f}" for share in mean.interval)
+    low, high = map(hundredths, mean.interval)
     return f"{low} to {high} %, n = {mean.num_pairs}"
 
 

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from bench.analysis.compare import compare
 from bench.analysis.verdict import (
     Again,
@@ -13,7 +15,17 @@ from bench.analysis.verdict import (
     Shift,
     Verdict,
 )
-from bench.report.verdicts import Sides, as_json, headline, markdown, news, remarks, table
+from bench.report.verdicts import (
+    Sides,
+    as_json,
+    headline,
+    markdown,
+    news,
+    points,
+    remarks,
+    signed,
+    table,
+)
 from tests.analysis import sides
 from tests.analysis.sides import digested
 
@@ -45,6 +57,13 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
     """The rows of the table, by its columns."""
     made = table(verdicts)
     return [dict(zip(made.header, map(str, row), strict=True)) for row in made.rows]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(-0.0, "+0.0"), (-0.0004, "+0.0"), (-0.0006, "-0.1"), (0.1234, "+12.3")]
+)
+def test_no_change_is_no_change_for_the_worse(share: float, text: str) -> None:
+    assert (points(share), signed(share)) == (f"{text} points", f"{text} %")
 
 
 def test_numbers_have_their_units() -> None:
