@@ -40,12 +40,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder(root / "failed", 20, sides.broken("diverged"))
     folder(root / "gone", 20, sides.gone)
     (root / "empty").mkdir()
+    (root / "loop").symlink_to("loop")
     return root
 
 
 @pytest.fixture
 def here(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True, symlinks=True)
     return tmp_path
 
 
@@ -112,6 +113,14 @@ def test_a_run_is_not_compared_with_the_baseline_that_it_became(bench: Bench, he
     assert bench("compare", file, "slow").code == 4
 
 
+def test_a_comparison_is_not_written_over_the_baseline(bench: Bench, here: Path) -> None:
+    bench("baseline", "accept", "clean", "--reason", "first")
+    (file,) = here.glob("results/reference/*.json")
+    before = file.read_bytes()
+    said = bench("compare", file, "slow", "--format", "json", "--out", file)
+    assert (said.code, "would be lost" in said.err, file.read_bytes()) == (2, True, before)
+
+
 def test_a_baseline_with_broken_cells_says_so(bench: Bench, here: Path) -> None:
     said = bench("baseline", "accept", "failed", "--reason", "first")
     assert said.code == 0
@@ -139,6 +148,9 @@ def test_without_a_folder_of_past_runs_there_are_none(bench: Bench, here: Path) 
         ((BASE, "clean", "--out", "x.md"), 2, "--out needs --format"),
         ((BASE, "clean", "--history", "nowhere"), 2, "nowhere: is no folder"),
         (("clean/run.json", "clean"), 6, "name a run folder"),
+        ((BASE, "clean", "--format", "json", "--out", "clean/run.json"), 2, "would be lost"),
+        ((BASE, "clean", "--format", "json", "--out", "clean"), 2, "is a folder"),
+        ((BASE, "loop"), 2, "loop: is not there"),
     ],
 )
 def test_bad_input_is_said(

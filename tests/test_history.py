@@ -68,6 +68,14 @@ def test_a_suite_file_names_its_suite(bench: Bench, here: Path) -> None:
     assert bench("history", repository / "suites/capstone.toml").code == 0
 
 
+@pytest.mark.parametrize("place", ["results", "results/capstone/r0/run.json"])
+def test_a_page_takes_the_place_of_nothing_that_is_needed(
+    bench: Bench, here: Path, place: str
+) -> None:
+    said = bench("history", "capstone", "--out", place)
+    assert (said.code, said.err.count("--out: results")) == (2, 1)
+
+
 def test_json_has_every_value_and_writes_no_page(bench: Bench, here: Path) -> None:
     said = bench("history", "capstone", "--json")
     found = json.loads(said.out)

@@ -4,7 +4,6 @@ What is not of one task is refused with the fields that differ; what ran under o
 compared as far as that means something.
 """
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,9 +129,7 @@ def _newsworthy(path: str) -> tuple[bool, bool, str]:
 
 
 def _said(value: object) -> str:
-    """A commit by its first digits: a change that was not committed stands behind them."""
-    text = "unknown" if value is None else str(value)
-    return short(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", text))
+    return "unknown" if value is None else short(value)
 
 
 # ---- accuracy -------------------------------------------------------------------------------

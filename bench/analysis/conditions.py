@@ -1,5 +1,6 @@
 """In what two rows differ: their tasks, their arithmetic, and what their costs depend on."""
 
+import re
 from typing import Any, NamedTuple
 
 from bench.analysis.digest import Digest, Facts, RowDigest, conditions_of, task_of
@@ -78,6 +79,6 @@ def _known(facts: Facts, path: str) -> str:
 
 
 def short(value: Any) -> str:
-    """A value for reading, cut where it is long."""
-    text = str(value)
+    """A value for reading: a commit by its first digits, whatever else is long cut off."""
+    text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", str(value))
     return text if len(text) <= 40 else f"{text[:39]}…"

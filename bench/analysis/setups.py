@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.analysis.conditions import short
 from bench.analysis.digest import Facts
 from bench.analysis.point import Point
 from bench.identity import digest
@@ -70,5 +71,4 @@ def _called(path: str) -> str:
 def _told(facts: Mapping[str, Any], path: str) -> str:
     if path not in facts:
         return "none"
-    text = "unknown" if facts[path] is None else str(facts[path])
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    return "unknown" if facts[path] is None else short(facts[path])

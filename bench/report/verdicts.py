@@ -107,7 +107,7 @@ def remarks(found: Comparison) -> list[str]:
         lines += reached(away.rates)
     times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
     is_taken_off = found.shift is not None and found.shift.taken_off and len(times) >= FEW_CELLS
-    if is_taken_off and any(one.word in ("regressed", "improved") for one in times):
+    if is_taken_off and any(one.word in ("regressed", "improved", "inconclusive") for one in times):
         lines.append("changes of train time are those beyond what all cells have in common")
     seen = [one.visible for one in found.verdicts if one.metric == ACCURACY and one.visible]
     if seen:

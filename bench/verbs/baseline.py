@@ -128,7 +128,8 @@ def show(
     from bench.verbs import sides
 
     if not path.is_file():
-        raise InputError([f"{path}: is not there"])
+        what = "is a folder; name a baseline file" if path.is_dir() else "is not there"
+        raise InputError([f"{path}: {what}"])
     found = sides.read_baseline(path)
     head = f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at}"
     for line in (head, f"reason: {found.reason}", f"past runs: {len(found.history)}"):

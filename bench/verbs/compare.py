@@ -1,5 +1,6 @@
 """`bench compare`: whether anything got worse from one run to another."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from bench.verbs.consoles import out
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.exits import InputError
 from bench.verbs.options import RESULTS, Everything, Offline
+from bench.verbs.outputs import check_file
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
@@ -85,9 +87,11 @@ def compare(
     from bench.verbs.sides import folder_of_past
 
     failing = asked(fail_on)
-    if baseline.resolve() == candidate.resolve():
+    if os.path.realpath(baseline) == os.path.realpath(candidate):
         raise InputError([f"{baseline} and {candidate} are the same: name two"])
-    check_place(place, form)
+    if place and form is Form.TABLE:
+        raise InputError(["--out needs --format markdown, json or junit"])
+    check_file(place, (baseline, candidate))
     results = folder_of_past(history)
     again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
@@ -103,14 +107,6 @@ def compare(
         raise
     tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(outcomes(found), failing))
-
-
-def check_place(place: Path | None, form: Form) -> None:
-    """Raise InputError where --out cannot be meant."""
-    if place and form is Form.TABLE:
-        raise InputError(["--out needs --format markdown, json or junit"])
-    if place and place.is_dir():
-        raise InputError([f"--out: {place} is a folder; name a file"])
 
 
 # ---- how it is told -------------------------------------------------------------------------

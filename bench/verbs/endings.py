@@ -30,7 +30,8 @@ def asked(fail_on: str | None) -> "set[Outcome]":
     given = [name.strip() for name in fail_on.split(",") if name.strip()]
     wrong = [name for name in given if name not in get_args(Outcome)]
     if wrong or not given:
-        raise InputError([f"--fail-on: {unknown(', '.join(wrong), list(get_args(Outcome)))}"])
+        told = unknown(", ".join(wrong), list(get_args(Outcome)))
+        raise InputError([f"--fail-on {', '.join(wrong)}: {told}"])
     # Comparing nothing is never success.
     return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from bench.terminal import plain, telling
 from bench.verbs.consoles import out
 from bench.verbs.exits import InputError
+from bench.verbs.outputs import check_file
 
 if TYPE_CHECKING:
     from bench.analysis.histories import Histories
@@ -38,6 +39,7 @@ def history(
     from bench.report.page import history as page
     from bench.verbs.report import names, uncollected
 
+    check_file(place)
     name = suite_name(suite)
     with uncollected():
         found = read(folder, name)

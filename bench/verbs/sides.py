@@ -1,6 +1,7 @@
 """What `bench compare` compares: run folders and baseline files, and the runs of the past."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,11 @@ class Read(NamedTuple):
 
 def read(path: Path) -> Read:
     """A run folder or a baseline file. Raises InputError where there is none, or FolderError."""
-    if path.is_dir() and (path / "run.json").exists():
+    try:
+        is_run = path.is_dir() and (path / "run.json").exists()
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_run:
         return of_folder(path)
     if path.is_file():
         baseline = read_baseline(path)
@@ -48,11 +53,20 @@ def read_folder(folder: Path) -> Digest:
 
 def of_folder(folder: Path) -> Read:
     """The run of a folder, and what must be known of it. Raises FolderError likewise."""
-    with sound(folder):
+    with sound(folder), readable(folder):
         run, records = store.read_run(folder), store.read_records(folder)
         without = set(run.cells) - {record.cell_id for record in records}
         notes_ = damaged(folder, [cell_id for cell_id in run.cells if cell_id in without])
         return Read(folder, digest_of(run, records), notes=tuple(notes_))
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Turn what comes of files that may not be read into a FolderError."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def damaged(folder: Path, without: Sequence[str]) -> Iterator[str]:
