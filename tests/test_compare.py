@@ -339,6 +339,20 @@ def test_on_a_narrow_terminal_names_stay_whole_and_reasons_stand_below(
     )
 
 
+@pytest.mark.parametrize("width", [30, 60, 75])
+def test_where_not_even_words_fit_each_row_is_a_line_with_all_that_it_says(
+    bench: Bench, here: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(out, "width", width)
+    lines = bench("compare", BASE, "slow", "--all").out.splitlines()
+    assert "Cell" not in "".join(lines)
+    (slow,) = (line for line in lines if ": regressed" in line)
+    assert slow.startswith("vit_b_16 · feature_extraction, train time: regressed; baseline ")
+    assert "; candidate " in slow
+    assert "; change +2" in slow
+    assert sum("feature_extraction, test score: pass" in line for line in lines) == 2
+
+
 def test_a_folder_is_no_file_for_a_comparison(bench: Bench, here: Path) -> None:
     said = bench("compare", BASE, "clean", "--format", "json", "--out", "results")
     assert (said.code, "results is a folder" in said.err) == (2, True)

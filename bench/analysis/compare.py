@@ -31,6 +31,7 @@ from bench.analysis.matching import (
     without_seeds,
 )
 from bench.analysis.paired import weights
+from bench.analysis.point import past_run_of
 from bench.analysis.verdict import ACCURACY, Comparison, Verdict
 from bench.predictions import unpack_column
 from bench.thresholds import CompareTable
@@ -53,8 +54,9 @@ def compare(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> Com
     counts = [count_verdict(pair) for pair in sound]
     alike = [pair for pair, one in zip(sound, counts, strict=True) if one.word == "pass"]
     settings = CompareTable.model_validate(candidate.compare)
-    before = history(baseline, candidate, past)
-    judging = Judging(alike, baseline, candidate, before, settings)
+    own = past_run_of(baseline)
+    before = history(own, candidate, past)
+    judging = Judging(alike, baseline, candidate, before, own, settings)
     seconds, shift, away = second_verdicts(judging)
     return Comparison(
         verdicts=(

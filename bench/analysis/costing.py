@@ -11,7 +11,7 @@ from bench.analysis.digest import Digest, PastRun, conditions_of, cost_of, past_
 from bench.analysis.elsewhere import elsewhere
 from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
-from bench.analysis.point import distinct, is_same, past_run_of
+from bench.analysis.point import distinct, is_same
 from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict
 from bench.thresholds import CompareTable, Judged
 
@@ -23,6 +23,7 @@ class Judging(NamedTuple):
     baseline: Digest
     candidate: Digest
     past: Sequence[PastRun]
+    own: PastRun | None  # the baseline's part in the past; None where it has not finished
     settings: CompareTable
 
     def floor(self, metric: Judged, pair: Pair, default: float) -> float:
@@ -108,7 +109,7 @@ def _sorted_out(judging: Judging, metric: str) -> tuple[list[Verdict], list[Pair
     for pair in judging.pairs:
         costs = cost_of(pair.before.row, metric), cost_of(pair.after.row, metric)
         if not all(cost is not None and cost > 0 for cost in costs):
-            reason = "unknown, or not all of it was done in one sitting of the run"
+            reason = "unknown, with features of an earlier run, or of heads from several sittings"
             told.append(Verdict(*pair.names, metric, "not_judged", reason, *costs))
         elif seeds := other_seeds(pair):
             reason = "not of the same seeds"
@@ -165,9 +166,8 @@ def unsteady(baseline: Digest, candidate: Digest) -> str | None:
 # ---- the past -------------------------------------------------------------------------------
 
 
-def history(baseline: Digest, candidate: Digest, past: Sequence[PastRun]) -> list[PastRun]:
-    """Runs that began before the candidate, the baseline among them, each once."""
-    own = past_run_of(baseline)
+def history(own: PastRun | None, candidate: Digest, past: Sequence[PastRun]) -> list[PastRun]:
+    """Runs that began before the candidate, the baseline's own among them, each once."""
     found = distinct((*past, *([own] if own else [])))
     return [run for run in found if run.started_at < candidate.started_at]
 
@@ -181,7 +181,7 @@ class Past(NamedTuple):
 
 def past_costs(judging: Judging, pairs: Sequence[Pair], metric: str) -> Past:
     """Of the past runs with any of the pairs: the same task, seeds and conditions."""
-    keys, own = [past_key(*pair.after) for pair in pairs], past_run_of(judging.baseline)
+    keys, own = [past_key(*pair.after) for pair in pairs], judging.own
     rows: list[list[float]] = []
     place = None
     for run in judging.past:

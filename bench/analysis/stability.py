@@ -12,8 +12,8 @@ UNSTABLE_ABOVE = 0.05
 """Share by which the machine may be faster at one end of a sitting than at the other.
 
 The machine is the median of its probes. Each of them for itself scatters by more where cores are
-shared: of 240 pairs of calibrations on two idle virtual cores, a second and more apart, 98 % differ
-by over 5 % in some probe, and 43 % in the median.
+shared: of 120 pairs of calibrations on two idle virtual cores, a second apart, 37 % differ by over
+5 % in some probe, and 10 % in the median; of 106 half a minute apart 58 % and 23 %.
 """
 
 RATES = {

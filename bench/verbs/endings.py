@@ -30,8 +30,9 @@ def asked(fail_on: str | None) -> "set[Outcome]":
     given = [name.strip() for name in fail_on.split(",") if name.strip()]
     wrong = [name for name in given if name not in get_args(Outcome)]
     if wrong or not given:
-        told = unknown(", ".join(wrong), list(get_args(Outcome)))
-        raise InputError([f"--fail-on {', '.join(wrong)}: {told}"])
+        accepted = list(get_args(Outcome))
+        problems = [f"--fail-on {name}: {unknown(name, accepted)}" for name in wrong]
+        raise InputError(problems or [f"--fail-on: names none of {', '.join(accepted)}"])
     # Comparing nothing is never success.
     return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
 

@@ -1,8 +1,9 @@
 """Tables of the report on the terminal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -27,12 +28,30 @@ def say(headline: str, content: "formats.Table", remarks: Iterable[str]) -> None
     out.print(Text(plain(headline), style="bold"))
     if content.rows:
         made = table(content)
-        unbroken = Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
-        is_wide = unbroken > out.width
-        out.print(table(without(content, ASIDE)) if is_wide else made)
-        remarks = [*(asides(content) if is_wide else ()), *remarks]
+        slim = without(content, ASIDE)
+        if unbroken(made) <= out.width:
+            out.print(made)
+        elif unbroken(table(slim)) - spared(slim) <= out.width:
+            out.print(table(slim))
+            remarks = [*asides(content, ASIDE), *remarks]
+        else:  # not even with names broken between words
+            remarks = [*asides(content, whole(content)), *remarks]
     for line in remarks:
         out.print(Text(plain(line)))
+
+
+def unbroken(made: Table) -> int:
+    """The width of a table in which nothing is broken."""
+    return Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
+
+
+def spared(content: "formats.Table") -> int:
+    """How much narrower the names of the first column are, broken between words."""
+    from bench.report import formats
+
+    names = [content.header[0], *(formats.text_of(row[0]) for row in content.rows)]
+    words = [word for name in names for word in name.split()]
+    return max(map(cell_len, names)) - max(map(cell_len, words))
 
 
 def table(content: "formats.Table") -> Table:
@@ -60,15 +79,21 @@ def without(content: "formats.Table", names: Iterable[str]) -> "formats.Table":
     )
 
 
-def asides(content: "formats.Table") -> Iterator[str]:
-    """What the columns left out say of each row, by its first two: a cell and a metric."""
+def whole(content: "formats.Table") -> Mapping[str, str]:
+    """All columns but the first two, and the words before them."""
+    words = {name: f"{name.lower()} " for name in content.header[2:]} | ASIDE
+    return {name: "" if name == "Verdict" else words[name] for name in content.header[2:]}
+
+
+def asides(content: "formats.Table", beside: Mapping[str, str]) -> Iterator[str]:
+    """What some columns say of each row, by its first two: a cell and a metric."""
     from bench.report import formats, units
 
     for row in content.rows:
         texts = dict(zip(content.header, map(formats.text_of, row), strict=True))
         told = [
             f"{before}{texts[name]}"
-            for name, before in ASIDE.items()
+            for name, before in beside.items()
             if texts.get(name, "") not in ("", units.UNKNOWN)
         ]
         if told:

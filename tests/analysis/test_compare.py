@@ -90,6 +90,16 @@ def test_two_runs_of_one_second_are_two_and_one_that_was_started_again_is_one() 
     assert compare(BASE, digested(20), [*again, *PAST]).num_past == 8
 
 
+def test_another_machine_of_the_same_kind_is_named_before_its_other_facts() -> None:
+    def on(number: int, **facts: str) -> Digest:
+        machine = CPU.model_copy(update=facts)
+        return digested(number, sides.with_machine(**facts), machine=machine)
+
+    found = compare(on(7, id="a", driver="1"), on(20, id="b", driver="2"), PAST)
+    assert found.notes == ("also changed: machine.id: a and b; machine.driver: 1 and 2",)
+    assert {word for _, metric, word in told(found) if metric == SECONDS} == set()
+
+
 def test_an_unsteady_run_on_another_machine_tells_nothing_of_its_times() -> None:
     unstable = BASE.model_copy(update={"unstable": "the machine's speed changed"})
     found = compare(unstable, digested(20, sides.with_machine(cpu_model="other")), PAST)

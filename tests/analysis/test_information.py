@@ -1,6 +1,7 @@
 """What may explain a change beside the keys: what is in it, and what must not be."""
 
 from bench.analysis.information import information_of
+from bench.identity import BUCKETS
 from tests import records
 from tests.test_identity import VOLATILE
 
@@ -33,5 +34,6 @@ def test_records_of_two_commits_name_both() -> None:
 def test_it_tells_one_machine_of_a_kind_from_another_and_has_no_reading() -> None:
     found = information_of(RUN, [RECORD])
     assert found["machine.id"] == "ci-7"
+    assert BUCKETS["machine.id"] == "information"
     changing = [path for path in found for word in VOLATILE if word in path]
     assert set(changing) <= STEADY

@@ -35,6 +35,8 @@ FOUND = {("resnet18", "fine_tuning", "accuracy")}
         (set(), set(), 0, False, 0, False),  # nothing judged
         (set(), set(), 3, False, 12, False),
         (set(), set(), 3, True, 8, False),  # to be repeated
+        (set(), set(), 0, True, 12, False),
+        (FOUND, FOUND, 4, True, 12, False),
     ],
 )
 def test_a_judgement_is_right_where_all_that_is_wrong_was_found_and_nothing_else(

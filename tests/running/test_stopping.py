@@ -122,7 +122,7 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number
     folder = here.folder / "out"
     with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
         command.wait_for_cell(folder, 2)
-        time.sleep(0.5)  # the cell has a log before the main process has heard of it
+        time.sleep(0.5)  # the signal is not to cut the message in two that says so
         below = command.descendants(process)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
