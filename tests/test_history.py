@@ -122,6 +122,20 @@ def test_comparisons_and_histories_share_what_was_read(bench: Bench, here: Path)
     assert bench("compare", "baseline", "candidate").code == 4
 
 
+def test_a_damaged_copy_hides_no_intact_run(bench: Bench, here: Path) -> None:
+    runs = here / "results/capstone"
+    shutil.copytree(runs / "r6", runs / "r0-copy")  # which is read before it
+    path = next(runs.glob("r0-copy/cells/*/record.json"))
+    path.write_text(path.read_text().replace('"top1": 0.93', '"top1": 0.99'))
+    said = bench("history", "capstone")
+    assert "8 runs" in said.out.splitlines()[0]
+    assert "1 folder left out: the same run as another" in said.out
+    shutil.rmtree(runs / "r6")
+    said = bench("history", "capstone")
+    assert "7 runs" in said.out.splitlines()[0]
+    assert "was the file edited?" in said.out
+
+
 def test_a_run_whose_run_json_has_changed_is_read_again(bench: Bench, here: Path) -> None:
     bench("history", "capstone")
     shutil.rmtree(here / "results/capstone/r7")

@@ -59,7 +59,10 @@ def past(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past
     unreadable: list[str] = []
     heads = list(_readable(folders(results), unreadable))
     ours = [head for head in heads if head.suite_name == suite_name]
-    finished = {head.stamp: head for head in reversed(ours) if head.status == "finished"}
+    finished: dict[str, list[Head]] = {}
+    for head_ in ours:
+        if head_.status == "finished":
+            finished.setdefault(head_.stamp, []).append(head_)
     unfinished = sum(head.status != "finished" for head in ours)
     runs = _points(results, list(finished.values()), unreadable, tell)
     return Past(
@@ -101,17 +104,25 @@ def head(path: Path) -> Head:
     raise ValueError("was not written by bench")
 
 
-def _points(results: Path, heads: Sequence[Head], unreadable: list[str], tell: Tell) -> list[Kept]:
-    if not heads:
+def _points(
+    results: Path, copies: Sequence[Sequence[Head]], unreadable: list[str], tell: Tell
+) -> list[Kept]:
+    """Each run once, by the first of its copies that can be read."""
+    if not copies:
         return []
     found = []
     with index.opened(results, meaning()) as kept:
-        for number, one in enumerate(heads, start=1):
-            tell(f"reading the runs: {number:,} of {len(heads):,}")
-            try:
-                found.append(Kept(name(results, one.path), _point(kept, results, one)))
-            except (OSError, ValueError) as error:
-                unreadable.append(_first_line(error))
+        for number, heads in enumerate(copies, start=1):
+            tell(f"reading the runs: {number:,} of {len(copies):,}")
+            problems = []
+            for one in heads:
+                try:
+                    found.append(Kept(name(results, one.path), _point(kept, results, one)))
+                    break
+                except (OSError, ValueError) as error:
+                    problems.append(_first_line(error))
+            else:
+                unreadable += problems
         kept.forget(lambda name_: is_gone(results / name_ / "run.json"))
     return found
 
