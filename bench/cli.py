@@ -59,10 +59,10 @@ def stoppable() -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
     from bench.data.dataset import DataError
-    from bench.mistakes import SuiteError
+    from bench.errors import SuiteError
+    from bench.folder import FolderError
     from bench.running.child import Refused
     from bench.running.local import Stopped
-    from bench.store import FolderError
 
     write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -13,10 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from bench.schema.cell import Cell, Recipe
-from bench.schema.machine import Execution, Machine
-from bench.schema.record import Keys
-from bench.schema.value import PROTOCOL_VERSION
+from bench.record import PROTOCOL_VERSION, Cell, Execution, Keys, Machine, Recipe
 
 Bucket = Literal["task", "numerics", "performance", "information", "outcome"]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.schema.record import Predictions
+from bench.record import Predictions
 
 LARGEST = 65535
 """Largest class id that can be packed, and the integer that stands for a confidence of 1."""

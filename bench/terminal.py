@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.identity import cell_id
+from bench.record import Cell
 from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
 from bench.running.local import Stopped
-from bench.schema.cell import Cell
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
 BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.mistakes import Table
+from bench.errors import Table
 
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
 """The metrics that are judged by more than equality."""

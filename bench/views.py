@@ -16,16 +16,15 @@ from rich.text import Text
 from bench import cache
 from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary, summarise
+from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
-from bench.models.architectures import ARCHITECTURES, FEATURED
+from bench.record import Failure, MissingWeights, Result, Run, Source
 from bench.report import calibration, execution, findings, units
 from bench.running import plan as plans
 from bench.running.sitting import Assignment, Todo, cache_bytes
-from bench.schema.record import Failure, Result
-from bench.schema.run import MissingWeights, Run, Source
+from bench.strategies import STRATEGIES
 from bench.suite import labels_of
 from bench.terminal import clock_text, plain
-from bench.training.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from bench.models.inspect import Description

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import psutil
 from PIL import Image
 
-from bench import store
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench.folder import read_records, read_run
+from bench.record import Failure, Result, Run
 
 ROOT = Path(__file__).parent.parent
 SUITE = """
@@ -99,12 +98,12 @@ def bench(here: Place, *arguments: object, **environment: str) -> subprocess.Com
 
 def records(folder: Path) -> list[Result | Failure]:
     """The records of a run folder, in the order of its cells."""
-    return store.read_records(folder)
+    return read_records(folder)
 
 
 def run_of(folder: Path) -> Run:
     """run.json."""
-    return store.read_run(folder)
+    return read_run(folder)
 
 
 def scores(folder: Path) -> dict[str, object]:

@@ -7,23 +7,30 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench import identity, predictions
-from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
-from bench.schema.machine import Execution, Machine
-from bench.schema.record import (
+from bench.record import (
+    Cell,
     Cost,
+    Data,
     Energy,
     EpochPoint,
+    Execution,
     Failure,
+    Kind,
     Latency,
+    Machine,
     Memory,
+    Preprocessing,
     Provenance,
     Quality,
+    Recipe,
     Result,
+    Run,
     Scores,
     Seconds,
+    Source,
     Throughput,
+    Weights,
 )
-from bench.schema.run import Preprocessing, Run, Source
 
 CPU = Machine(
     device="cpu", gpu_name=None, gpu_memory_bytes=None, gpu_count=0, compute_capability=None,

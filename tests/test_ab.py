@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench import store
+from bench.folder import write_record, write_run
 from tests import command
 from tests.analysis import sides
 from tests.analysis.test_stability import SLOWER
@@ -64,9 +64,9 @@ def runs(place: Path, first: int, change: sides.Change | None = None) -> None:
         folder = place / str(number + 1)
         records = sides.measured(first + number, change, cells=[4])
         ids = tuple(record.cell_id for record in records)
-        store.write_run(folder, sides.asked(first + number, cells=ids))
+        write_run(folder, sides.asked(first + number, cells=ids))
         for record in records:
-            store.write_record(folder, record)
+            write_record(folder, record)
 
 
 @pytest.fixture(scope="module")

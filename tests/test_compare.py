@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import index, store
-from bench.schema.record import Result
+from bench import index
+from bench.folder import write_record, write_run
+from bench.record import Result
 from bench.verbs.consoles import out
 from tests import records
 from tests.analysis import sides
@@ -23,9 +24,9 @@ HOSTILE = "<script>|[/red]\u202e=cmd()"
 def folder(path: Path, number: int, change: sides.Change | None = None, **run: object) -> Path:
     """A run folder; the change is laid on one cell."""
     found = sides.measured(number, change, cells=[4])
-    store.write_run(path, sides.asked(number, **run))
+    write_run(path, sides.asked(number, **run))
     for record in found:
-        store.write_record(path, record)
+        write_record(path, record)
     return path
 
 
@@ -230,12 +231,12 @@ def test_hostile_names_stay_text_in_every_form(bench: Bench, here: Path) -> None
 
     def named(path: Path, number: int, change: sides.Change | None) -> None:
         asked = records.run([HOSTILE], ["fine_tuning"], seeds=sides.SEEDS)
-        store.write_run(path, asked.model_copy(update={"started_at": f"2026-11-0{number}"}))
+        write_run(path, asked.model_copy(update={"started_at": f"2026-11-0{number}"}))
         for seed in sides.SEEDS:
             one = records.result(records.cell(HOSTILE, "fine_tuning", seed))
             record = change(one) if change else one
             assert record is not None
-            store.write_record(path, record)
+            write_record(path, record)
 
     named(here / "h1", 1, None)
     named(here / "h2", 2, change)

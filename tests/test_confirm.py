@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bench import store
 from bench.analysis.stability import unstable
-from bench.schema.record import Result
+from bench.folder import read_records, read_run, write_record, write_run
+from bench.record import Result
 from bench.verbs import sides
 from tests import command
 from tests.command import SUITE, Place, bench
@@ -46,12 +46,12 @@ def costing(seconds: float, mebibytes: float) -> Costs:
 def copied(source: Path, folder: Path, day: int, changes: Sequence[Costs]) -> Path:
     """The same run on that day, its cells at other costs."""
     start = (datetime(2026, 1, 1) + timedelta(days=day)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    run = store.read_run(source)
+    run = read_run(source)
     update: dict[str, Any] = {"started_at": start, "finished_at": start, "sittings": ()}
-    store.write_run(folder, run.model_copy(update=update))
-    for one, change in zip(store.read_records(source), changes, strict=True):
+    write_run(folder, run.model_copy(update=update))
+    for one, change in zip(read_records(source), changes, strict=True):
         assert isinstance(one, Result)
-        store.write_record(folder, change(one))
+        write_record(folder, change(one))
     return folder
 
 
@@ -103,7 +103,7 @@ def test_what_is_flagged_runs_again_and_only_what_is_seen_again_stays(here: Plac
     }
     assert shown["feature_extraction", MEMORY] == ("inconclusive", "unseen")
     assert shown["long", MEMORY] == ("regressed", "seen")
-    is_unstable = unstable(store.read_run(folder)) is not None
+    is_unstable = unstable(read_run(folder)) is not None
     times = [("inconclusive", "unseen"), ("regressed", "seen")]
     assert [shown[name, SECONDS] for name in ("feature_extraction", "long")] == (
         [("inconclusive", "untold")] * 2 if is_unstable else times

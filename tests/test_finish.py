@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from bench import store
 from bench.data import sources
 from bench.data.split import make_split
 from bench.data.stored import Making
+from bench.folder import read_thumbnails, weights_path, write_record, write_run
+from bench.record import Failure, Result, Run
 from bench.running.sitting import Images
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from bench.verbs import finish
 from tests import command, records
 
@@ -55,17 +54,17 @@ def test_until_then_whatever_may_be_chosen_stays(last: Failure | None) -> None:
 def test_weights_without_an_ok_record_go_and_those_that_lack_are_named(tmp_path: Path) -> None:
     failed = records.failure(LAST)
     for cell_id in (BEST.cell_id, failed.cell_id):
-        path = store.weights_path(tmp_path, cell_id)
+        path = weights_path(tmp_path, cell_id)
         path.parent.mkdir(parents=True)
         path.write_bytes(b"values")
     found: list[Any] = [BEST, WORSE, OTHER, failed]
     (line,) = finish.settle_weights(tmp_path, run("winner"), found)
     assert line == f"the trained weights of {BEST.cell_id} stay until every cell is ok"
-    assert not store.weights_path(tmp_path, failed.cell_id).exists()
+    assert not weights_path(tmp_path, failed.cell_id).exists()
 
     found[-1] = records.result(LAST, val=210)
     assert finish.settle_weights(tmp_path, run("winner"), found) == []
-    assert store.weights_path(tmp_path, BEST.cell_id).exists()
+    assert weights_path(tmp_path, BEST.cell_id).exists()
     (line,) = finish.settle_weights(tmp_path, run("all"), found)
     assert line == "the trained weights of 3 cells were not kept"
 
@@ -83,7 +82,7 @@ def test_an_image_that_is_gone_has_a_line_and_no_thumbnail(tmp_path: Path) -> No
     (line,) = finish.picture(tmp_path, found, images, NO_CACHE)
     assert line.startswith("no thumbnail: ")
     assert gone.key in line
-    assert store.read_thumbnails(tmp_path).keys() == {1, 3}
+    assert read_thumbnails(tmp_path).keys() == {1, 3}
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
@@ -99,9 +98,9 @@ def test_a_damaged_record_has_a_line_and_counts_as_not_ok(tmp_path: Path, part: 
     bad = WORSE.model_copy(update={"quality": WORSE.quality.model_copy(update=cut_part)})
     folder = tmp_path / "run"
     asked = records.run(["resnet18"], ["fine_tuning"], (0, 1), keep_weights="winner")
-    store.write_run(folder, asked)
+    write_run(folder, asked)
     for record in (ok, bad):
-        store.write_record(folder, record)
+        write_record(folder, record)
     (line,) = finish.finish(folder, asked, images, NO_CACHE)
     assert line.startswith(f"the record of {bad.cell_id} is damaged: quality.{part}.predictions.")
-    assert store.read_thumbnails(folder).keys() == {1, 2, 3}
+    assert read_thumbnails(folder).keys() == {1, 2, 3}

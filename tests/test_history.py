@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import analysis, index, store
+from bench import analysis, index
+from bench.folder import write_record, write_run
 from bench.verbs import past
 from bench.verbs.past import head
 from tests import records
@@ -23,9 +24,9 @@ NUM_RUNS = 8
 
 def write(path: Path, number: int, change: sides.Change | None = None, **run: object) -> None:
     """A run folder; the change is laid on the fifth cell."""
-    store.write_run(path, sides.asked(number, **run))
+    write_run(path, sides.asked(number, **run))
     for record in sides.measured(number, change, cells=[4]):
-        store.write_record(path, record)
+        write_record(path, record)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(NUM_RUNS):
         change = sides.slower(1.2) if number >= 4 else None
         write(root / "results" / "capstone" / f"r{number}", number, change)
-    store.write_run(root / "results/capstone/open", sides.asked(20, status="running"))
+    write_run(root / "results/capstone/open", sides.asked(20, status="running"))
     return root
 
 
@@ -261,8 +262,8 @@ def test_hostile_names_stay_text(bench: Bench, tmp_path: Path) -> None:
             update={"suite_name": HOSTILE, "started_at": f"<b>{number}", "finished_at": "\u202e"}
         )
         path = tmp_path / "results" / f"[red]<b>{number}"
-        store.write_run(path, run)
-        store.write_record(path, records.failure(records.cell(HOSTILE, HOSTILE, 0), reason=HOSTILE))
+        write_run(path, run)
+        write_record(path, records.failure(records.cell(HOSTILE, HOSTILE, 0), reason=HOSTILE))
     said = bench("history", HOSTILE)
     assert (said.code, said.err) == (0, "")
     assert "[/red]" in said.out

@@ -5,9 +5,7 @@ from pydantic import BaseModel
 
 from bench import identity
 from bench.identity import BUCKETS
-from bench.schema.cell import Cell
-from bench.schema.machine import Execution, Machine
-from bench.schema.record import RECORD, Failure, Result
+from bench.record import RECORD, Cell, Execution, Failure, Machine, Result
 from tests import records
 
 CELL = records.cell("resnet18", "fine_tuning", 0)

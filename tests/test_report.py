@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli, identity, store
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench import cli, identity
+from bench.folder import read_run, write_record, write_run, write_thumbnails
+from bench.record import Failure, Result, Run
 from bench.verbs import amounts
 from tests import records
 from tests.records import cell, failure, result, run
@@ -38,9 +38,9 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
 
 def folder_of(path: Path, asked: Run, found: Sequence[Result | Failure]) -> Path:
     """A run folder as a run leaves it, without anything derived."""
-    store.write_run(path, asked)
+    write_run(path, asked)
     for record in found:
-        store.write_record(path, record)
+        write_record(path, record)
     return path
 
 
@@ -200,7 +200,7 @@ def test_amounts_are_read_as_people_write_them(
 def test_records_of_another_run_are_refused_by_name(tmp_path: Path, bench: Bench) -> None:
     folder = finished(tmp_path / "run")
     stranger = result(cell("resnet50", "partial", 0))
-    store.write_record(folder, stranger)
+    write_record(folder, stranger)
     before = tree(folder)
     said = bench("report", folder)
     assert said.code == 6
@@ -235,7 +235,7 @@ def test_damaged_predictions_are_refused_by_cell_part_and_column(
     tmp_path: Path, bench: Bench, part: str, column: str
 ) -> None:
     folder = finished(tmp_path / "run")
-    cell_id = store.read_run(folder).cells[1]
+    cell_id = read_run(folder).cells[1]
     path = folder / "cells" / cell_id / "record.json"
     record = json.loads(path.read_text("utf-8"))
     packed = record["quality"][part]["predictions"]
@@ -295,7 +295,7 @@ def test_thumbnails_of_all_runs_are_in_the_page(tmp_path: Path, bench: Bench) ->
     parts = [finished(tmp_path / "one"), finished(tmp_path / "two", [1])]
     pictures = [b"a picture of one", b"a picture of two"]
     for part, picture in zip(parts, pictures, strict=True):
-        store.write_thumbnails(part, dict.fromkeys(range(1000), picture))
+        write_thumbnails(part, dict.fromkeys(range(1000), picture))
     for order in (1, -1):
         assert bench("report", *parts[::order], "--out", tmp_path / "both").code == 0
         text = (tmp_path / "both" / "report.html").read_text("utf-8")

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from bench import cells as cells_of
-from bench import suite
-from bench.cells import Facts
-from bench.mistakes import SuiteError
-from bench.schema.cell import Cell, Weights
-from bench.training.strategies import STRATEGIES
+from bench import expand, suite
+from bench.errors import SuiteError
+from bench.expand import Facts
+from bench.record import Cell, Weights
+from bench.strategies import STRATEGIES
 from tests import records
 
 MINIMAL = 'name = "x"\narchitectures = ["resnet18"]\nstrategies = ["partial"]\n'
@@ -36,7 +35,7 @@ def facts(*labels: str, photographs: bool = False) -> Facts:
 
 
 def cells(tmp_path: Path, text: str, *labels: str, **kind: bool) -> list[Cell]:
-    return cells_of.cells(read(tmp_path, text).profiles["gpu"], facts(*labels, **kind))
+    return expand.cells(read(tmp_path, text).profiles["gpu"], facts(*labels, **kind))
 
 
 # ---- what is accepted -----------------------------------------------------------------------

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from bench import terminal
 from bench.identity import cell_id
+from bench.record import EpochPoint
 from bench.running.events import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
-from bench.schema.record import EpochPoint
 from bench.terminal import PlainDisplay, Tally
 from tests import records
 

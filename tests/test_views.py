@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from bench import views
-from bench.schema.record import Result
-from bench.schema.run import MissingWeights, Run, Source
+from bench.record import MissingWeights, Result, Run, Source
 from tests import records
 
 HOSTILE = "[red]x[/red]\x1b[2J"

@@ -15,7 +15,7 @@ from bench.analysis.digest import (
 )
 from bench.analysis.point import distinct, past_run_of
 from bench.identity import digest, slug
-from bench.schema.value import Value
+from bench.record import Value
 
 BASELINE_VERSION = 3
 """Shape of the file; a newer one is refused.

@@ -22,11 +22,7 @@ from bench.analysis.stability import unstable
 from bench.analysis.task import check_one_task
 from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_column, unpack_column
-from bench.schema.cell import Metric
-from bench.schema.machine import Calibration
-from bench.schema.record import Cost, Failure, Result, Seconds
-from bench.schema.run import Run
-from bench.schema.value import Value
+from bench.record import Calibration, Cost, Failure, Metric, Result, Run, Seconds, Value
 
 Facts = dict[str, Any]
 """By dotted path: see `bench.identity.BUCKETS`."""

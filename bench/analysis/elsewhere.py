@@ -16,7 +16,7 @@ from bench.analysis.conditions import Side, performance_differences
 from bench.analysis.digest import Digest, conditions_of, images_per_second_of, task_of
 from bench.analysis.matching import matched
 from bench.analysis.verdict import Elsewhere, Rates
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 FAR = math.log(2)
 """Residuals between machines reach so far by nature."""

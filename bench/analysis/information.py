@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.identity import BUCKETS, leaves
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench.record import Failure, Result, Run
 
 
 def information_of(run: Run, records: Sequence[Result | Failure]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bench.predictions import unpack
-from bench.schema.record import Failure, Predictions, Result
+from bench.record import Failure, Predictions, Result
 
 
 def damaged(records: Iterable[Result | Failure]) -> dict[str, str]:

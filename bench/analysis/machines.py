@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench.identity import BUCKETS
-from bench.schema.machine import Machine
-from bench.schema.record import Result
+from bench.record import Machine, Result
 
 COMPARED = tuple(
     path.removeprefix("machine.")

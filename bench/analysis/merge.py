@@ -12,8 +12,7 @@ from bench.analysis.machines import compared_facts, reference
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import MARGIN
 from bench.identity import cell_identity
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run, Source
+from bench.record import Failure, Result, Run, Source
 
 
 class Part(NamedTuple):

@@ -16,8 +16,7 @@ from bench.analysis.rows import score_of
 from bench.analysis.seeds import seed_variances
 from bench.analysis.stats import spread
 from bench.predictions import unpack_column
-from bench.schema.cell import Metric
-from bench.schema.record import Result
+from bench.record import Metric, Result
 
 # Dimensions: R rows, N val images, K some of the rows.
 Floats = NDArray[np.float64]

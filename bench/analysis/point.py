@@ -14,8 +14,7 @@ from bench.analysis.digest import (
     past_key,
 )
 from bench.identity import BUCKETS, digest
-from bench.schema.machine import Calibration
-from bench.schema.value import PROTOCOL_VERSION, SCHEMA_VERSION, Value
+from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Calibration, Value
 
 
 class PointRow(Value):

@@ -8,10 +8,7 @@ from typing import NamedTuple
 from bench.analysis.machines import reference
 from bench.analysis.stats import Interval, Spread, spread, wilson
 from bench.identity import slug
-from bench.schema.cell import Metric
-from bench.schema.machine import Machine
-from bench.schema.record import Failure, Memory, Result, Scores
-from bench.schema.run import Run
+from bench.record import Failure, Machine, Memory, Metric, Result, Run, Scores
 
 
 class Score(NamedTuple):

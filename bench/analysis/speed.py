@@ -24,7 +24,7 @@ from bench.analysis.paired import Floats
 from bench.analysis.power import Z_POWER
 from bench.analysis.stability import change_of
 from bench.analysis.verdict import Shift, Word
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 ALPHA = 0.05
 

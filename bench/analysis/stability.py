@@ -5,8 +5,7 @@ from itertools import combinations
 from math import expm1, log1p
 from statistics import median
 
-from bench.schema.machine import Calibration, Sitting
-from bench.schema.run import Run
+from bench.record import Calibration, Run, Sitting
 
 UNSTABLE_ABOVE = 0.05
 """Share by which the machine may be faster at one end of a sitting than at the other.

@@ -29,9 +29,7 @@ from bench.analysis.rows import (
 )
 from bench.analysis.task import check_one_task
 from bench.analysis.tied import Tied, simultaneous
-from bench.schema.cell import Metric
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench.record import Failure, Metric, Result, Run
 
 
 class Comparison(NamedTuple):

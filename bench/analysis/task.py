@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from bench.identity import cell_identity
-from bench.schema.cell import Cell
-from bench.schema.record import Failure, Result
+from bench.record import Cell, Failure, Result
 
 SHARED = ("data", "metric")
 """Fields of a cell that are the same in a whole run; in a row, all but the seed are."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.schema.cell import Part
+from bench.record import Part
 
 
 class DataError(ValueError):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench.data.dataset import DataError, Dataset, Item, shortened
 from bench.data.listing import Listing, list_folder, list_tree
-from bench.schema.cell import Part
+from bench.record import Part
 
 PART_NAMES: Mapping[str, Part] = {
     "train": "train",

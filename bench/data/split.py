@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.dataset import DataError, Dataset, digest_lines, shortened
-from bench.schema.cell import Part
+from bench.record import Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 

@@ -14,8 +14,7 @@ import PIL
 from bench import cache
 from bench.data.dataset import Dataset, digest_lines
 from bench.entry import RECORD, Entry, key_of
-from bench.schema.record import ImageCache
-from bench.schema.run import Preprocessing
+from bench.record import ImageCache, Preprocessing
 
 KIND = "images"
 SQUARES = "squares.u8"  # uint8 [N, 3, size, size], a chunk for each image

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bench.measure.device import Device
 from bench.measure.meters import synchronize
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
 """Of a calibration, by type of device: the search for sizes and the warm-up are part of it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bench.measure import nvml
-from bench.schema.machine import Profile
+from bench.record import Profile
 
 PCI = Path("/sys/bus/pci/devices")
 INSTEAD = "or run on the CPU with --device cpu"

@@ -20,7 +20,7 @@ import psutil
 import bench
 from bench.measure import card, machine_id, processor
 from bench.measure.disk import file_system
-from bench.schema.machine import Machine
+from bench.record import Machine
 
 ROOT = Path("/")
 

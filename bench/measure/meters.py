@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.measure import card, nvml, resident
 from bench.measure.device import Device
-from bench.schema.record import Energy, Latency, Memory, Seconds
+from bench.record import Energy, Latency, Memory, Seconds
 
 PartOfCell = Literal["data", "build", "warmup", "train", "eval"]
 PARTS: tuple[PartOfCell, ...] = get_args(PartOfCell)

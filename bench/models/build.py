@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
+from bench.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
 from bench.models.state import check_finite, fitted
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing
 
 
 class Network(nn.Module):

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from torch import nn
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES
 from bench.models.build import forward_macs, outline, parameter_counts, preprocessing
 from bench.models.cache import file_name
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing
 
 
 class Stage(NamedTuple):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock
 
 from bench.models.build import forward_macs, outline
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 NUM_BYTES = {"bf16": 2, "fp32": 4}
 """Of a number, by precision."""

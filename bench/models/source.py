@@ -9,12 +9,11 @@ import torch
 from torchvision import models
 from torchvision.models import WeightsEnum
 
+from bench.architectures import ARCHITECTURES
 from bench.models import cache
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import check
 from bench.models.state import WeightsError, read
-from bench.schema.cell import Weights
-from bench.schema.run import MissingWeights
+from bench.record import MissingWeights, Weights
 
 RANDOM = Weights(source="random", name="random", init_seed=0)
 """One fixed backbone for all seeds, drawn from its `init_seed`."""

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from bench.models.architectures import Architecture
+from bench.architectures import Architecture
 
 
 class WeightsError(ValueError):

@@ -24,8 +24,7 @@ from bench.models.source import (
     shown,
 )
 from bench.models.state import WeightsError, read
-from bench.schema.cell import Weights
-from bench.schema.run import MissingWeights, Source
+from bench.record import MissingWeights, Source, Weights
 
 __all__ = [
     "RANDOM",

@@ -1,9 +1,8 @@
 """Calibrations as people read them."""
 
 from bench.analysis.stability import unstable
+from bench.record import Calibration, Run, Sitting
 from bench.report import units
-from bench.schema.machine import Calibration, Sitting
-from bench.schema.run import Run
 
 
 def told(found: Calibration) -> dict[str, str]:

@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 
 from bench.analysis.rows import Row
 from bench.analysis.summary import Summary
+from bench.record import Run
 from bench.report import units
 from bench.report.fonts import drawable
 from bench.report.formats import one_line
-from bench.schema.run import Run
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from bench.analysis.rows import Row
 from bench.analysis.summary import Comparison, Summary
+from bench.record import Run
 from bench.report import units
 from bench.report.findings import Text, lowest, points
-from bench.schema.run import Run
 
 
 def rule(run: Run, summary: Summary) -> Text:

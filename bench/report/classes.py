@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from bench.analysis.rows import Row, results
 from bench.analysis.stats import Interval, Spread, spread, wilson
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run, Scores
 from bench.report import units
 from bench.report.formats import Table
-from bench.schema.record import Failure, Result, Scores
-from bench.schema.run import Run
 
 
 class Recall(NamedTuple):

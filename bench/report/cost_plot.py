@@ -13,9 +13,8 @@ from matplotlib.transforms import Bbox
 
 from bench.analysis.rows import Row, comparable_cost, peak_memory_bytes
 from bench.analysis.summary import Summary
+from bench.record import Result, Run
 from bench.report import canvas, units
-from bench.schema.record import Result
-from bench.schema.run import Run
 
 
 class CostAxis(NamedTuple):

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.summary import Summary
+from bench.record import EpochPoint, Result, Run
 from bench.report import canvas, units
-from bench.schema.record import EpochPoint, Result
-from bench.schema.run import Run
 
 
 def learning_curves(run: Run, found: Sequence[Result], summary: Summary) -> Figure:

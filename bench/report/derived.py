@@ -8,13 +8,12 @@ from typing import NamedTuple
 from bench.analysis.merge import Repeated
 from bench.analysis.rows import in_order
 from bench.analysis.summary import Summary
+from bench.folder import disk_errors, write_text
+from bench.record import Failure, Result, Run
 from bench.report import classes, formats, limits, markdown, plots, standings, tables
 from bench.report.formats import Table
 from bench.report.limits import Limits
 from bench.report.page import document as page
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
-from bench.store import disk_errors, write_text
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
     "md": lambda table: formats.markdown(table) + "\n",

@@ -6,8 +6,8 @@ cover them.
 
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.record import Result
 from bench.report import units
-from bench.schema.record import Result
 
 Fact = Callable[[Result], str | None]
 """What is true of a cell, in words; None where there is nothing to tell."""

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from bench.analysis.rows import Row, Score, comparable_cost, within
 from bench.analysis.summary import Summary
+from bench.record import Run
 from bench.report import certainty, findings, units
 from bench.report.findings import Text, amount, named
-from bench.schema.run import Run
 
 
 class Fact(NamedTuple):

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import calibration, units
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 
 class Name(str):

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.findings import Name, Text
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 
 def failures(summary: Summary) -> list[Text]:

@@ -10,6 +10,7 @@ from statistics import fmean
 from bench.analysis.machines import reference
 from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import (
     canvas,
     certainty,
@@ -27,8 +28,6 @@ from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
 from bench.report.plots import fitting
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 PLOTS = {
     "accuracy": "Test score by architecture and strategy",

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from bench.analysis.machines import reference
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import canvas
 from bench.report.cost_plot import TRAIN_TIME, against_cost, memory_axis
 from bench.report.curve_plot import learning_curves
 from bench.report.fonts import families
 from bench.report.score_plot import by_strategy
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 
 def draw(run: Run, records: Sequence[Result | Failure], summary: Summary) -> dict[str, Figure]:

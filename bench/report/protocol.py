@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.rows import results
+from bench.record import Cell, Failure, Machine, Recipe, Result, Run
 from bench.report import calibration, execution, units
-from bench.schema.cell import Cell, Recipe
-from bench.schema.machine import Machine
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 Fact = tuple[str, str]
 """A title, and what there is to say under it."""

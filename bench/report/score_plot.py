@@ -9,9 +9,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bench.analysis.rows import Row, score_of, status_counts
 from bench.analysis.summary import Summary
+from bench.record import Result, Run
 from bench.report import canvas, units
-from bench.schema.record import Result
-from bench.schema.run import Run
 
 
 def by_strategy(run: Run, found: Sequence[Result], summary: Summary) -> Figure:

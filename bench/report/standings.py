@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from bench.analysis.merge import Repeated
 from bench.analysis.rows import Row, comparable_cost, score_of
 from bench.analysis.summary import Comparison, Summary
+from bench.record import Failure, Result
 from bench.report import certainty, findings, units
 from bench.report.formats import Table, Value
-from bench.schema.record import Failure, Result
 
 # ---- against the leader ---------------------------------------------------------------------
 

@@ -13,10 +13,9 @@ from pydantic import BaseModel
 from bench.analysis.machines import reference
 from bench.analysis.rows import Missing, Row, Score, results, status_counts
 from bench.analysis.summary import Summary
+from bench.record import Failure, Predictions, Result, Run
 from bench.report import standings, units
 from bench.report.formats import Table, Value, text_of
-from bench.schema.record import Failure, Predictions, Result
-from bench.schema.run import Run
 
 # ---- the tables -----------------------------------------------------------------------------
 

@@ -2,8 +2,7 @@
 
 from bench.analysis.rows import Row, Score
 from bench.analysis.stats import Interval
-from bench.schema.machine import Machine
-from bench.schema.run import Run
+from bench.record import Machine, Run
 
 UNKNOWN = "-"
 

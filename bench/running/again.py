@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from bench import __version__, store
+from bench import __version__
+from bench.folder import read_records, remove_records
 from bench.identity import cell_id, cell_identity, key_facts
+from bench.record import Cell, Failure, Result, Run
 from bench.running.findings import Hardware
 from bench.running.sitting import Assignment
-from bench.schema.cell import Cell
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from bench.suite import labels_of
 
 Record = Result | Failure
@@ -133,8 +132,6 @@ def begin_architectures_anew(folder: Path, cells: Sequence[Cell]) -> None:
     """
     if not (folder / "run.json").exists():
         return
-    ok = {one.cell_id for one in store.read_records(folder) if one.status == "ok"}
+    ok = {one.cell_id for one in read_records(folder) if one.status == "ok"}
     broken = {cell.architecture_label for cell in cells if cell_id(cell) not in ok}
-    store.remove_records(
-        folder, (cell_id(cell) for cell in cells if cell.architecture_label in broken)
-    )
+    remove_records(folder, (cell_id(cell) for cell in cells if cell.architecture_label in broken))

@@ -11,8 +11,8 @@ from bench.measure import card
 from bench.measure.calibration import calibrate
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
+from bench.record import Readings
 from bench.running.findings import End
-from bench.schema.machine import Readings
 from bench.training.placement import prepare_device
 
 

@@ -7,9 +7,9 @@ fails costs the run nothing but the knowledge.
 from collections.abc import Callable, Mapping
 
 from bench.measure.device import Device
+from bench.record import Sitting
 from bench.running import child
 from bench.running.findings import End
-from bench.schema.machine import Sitting
 
 Tell = Callable[[str], None]
 

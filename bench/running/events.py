@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench.schema.record import EpochPoint
+from bench.record import EpochPoint
 
 
 class CellStarted(NamedTuple):

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.measure.device import Device
-from bench.schema.cell import Weights
-from bench.schema.machine import Calibration, Execution, Machine, Readings
-from bench.schema.run import Source
+from bench.record import Calibration, Execution, Machine, Readings, Source, Weights
 
 
 class Hardware(NamedTuple):

@@ -7,10 +7,7 @@ from typing import Literal, NamedTuple
 
 import bench
 from bench.identity import cell_id
-from bench.schema.cell import Cell
-from bench.schema.machine import Machine
-from bench.schema.record import Failure, Provenance, Result
-from bench.schema.run import Source
+from bench.record import Cell, Failure, Machine, Provenance, Result, Source
 from bench.suite import KeepWeights
 from bench.training.context import Context
 

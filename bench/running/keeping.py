@@ -9,13 +9,12 @@ import traceback
 
 from torch import nn
 
-from bench import store
 from bench.cache import SPARE_BYTES, Tell
 from bench.entry import reason
+from bench.folder import disk_errors, read_record, remove_weights, weights_path, whole
 from bench.identity import cell_id
+from bench.record import Cell, Quality, Result
 from bench.running.job import Job
-from bench.schema.cell import Cell
-from bench.schema.record import Quality, Result
 from bench.training.cell import Keep
 from bench.training.shared import Shared
 from bench.training.trained import save, trained_bytes
@@ -50,11 +49,11 @@ class Keeper:
         Raises FolderError.
         """
         if self._job.keep_weights == "winner" and self._wants(record.cell, record.quality):
-            with store.disk_errors(self._job.folder):
+            with disk_errors(self._job.folder):
                 for seed in self._job.seeds:
                     if seed != record.cell.seed:
                         other = cell_id(with_seed(record.cell, seed))
-                        store.remove_weights(self._job.folder, other)
+                        remove_weights(self._job.folder, other)
 
     def _wants(self, cell: Cell, quality: Quality) -> bool:
         if self._job.keep_weights != "winner":
@@ -67,17 +66,17 @@ class Keeper:
         return max(scores, key=scores.__getitem__) == cell.seed  # of equals the first
 
     def _recorded(self, cell: Cell) -> Quality | None:
-        record = store.read_record(self._job.folder, cell_id(cell))
+        record = read_record(self._job.folder, cell_id(cell))
         return record.quality if isinstance(record, Result) else None
 
     def _write(self, cell: Cell, module: nn.Module) -> None:
-        path = store.weights_path(self._job.folder, cell_id(cell))
+        path = weights_path(self._job.folder, cell_id(cell))
         need = trained_bytes(cell, self._shared.outline(cell))
         free = shutil.disk_usage(self._job.folder).free
         if need + SPARE_BYTES > free:  # records and the report come first
             need, free, spare = (round(size / 1e6) for size in (need, free, SPARE_BYTES))
             raise OSError(f"they need {need} MB; {free} MB are free, {spare} of them for records")
-        with store.whole(path) as temporary:
+        with whole(path) as temporary:
             save(temporary, cell, self._shared, module)
 
 

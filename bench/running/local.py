@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import store
+from bench.folder import FolderError, read_record, write_record
 from bench.identity import cell_id
+from bench.record import Cell
 from bench.running import child
 from bench.running.child import Child
 from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried, Noted
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
-from bench.schema.cell import Cell
-from bench.store import FolderError
 
 Listener = Callable[[Event], None]
 
@@ -139,7 +138,7 @@ def after_death(
 ) -> list[Sequence[Cell]]:
     """Record the cell that its worker took down, or divide its group; what is left to run."""
     seeds = group(flight.left, lost)
-    if len(seeds) > 1 and store.read_record(job.folder, cell_id(lost)) is None:
+    if len(seeds) > 1 and read_record(job.folder, cell_id(lost)) is None:
         name = f"{lost.architecture_label} · {lost.strategy}"
         listen(GroupRetried(name, len(seeds), str(death)))
         alone = [[cell] for cell in seeds]
@@ -175,10 +174,10 @@ def kill(worker: Child) -> None:
 
 def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
     """Record why a cell did not end, unless its worker managed to write its record before."""
-    record = store.read_record(job.folder, cell_id(cell))
+    record = read_record(job.folder, cell_id(cell))
     if record is None:
         record = failure(cell, cause, job, seconds=time.monotonic() - since)
-        store.write_record(job.folder, record)
+        write_record(job.folder, record)
     return CellEnded(record.cell_id, record.status, summary(record))
 
 

@@ -5,10 +5,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from bench.predictions import MISTAKES
+from bench.record import Cell, Kind
 from bench.running.findings import Speed
-from bench.schema.cell import Cell, Kind
+from bench.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 from bench.suite import KeepWeights
-from bench.training.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 
 Sizes = tuple[str, int]
 """Architecture and image size: what the cost of one image depends on."""

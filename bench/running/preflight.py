@@ -9,18 +9,17 @@ import torch
 from torch.nn import functional
 
 from bench import cache
+from bench.architectures import ARCHITECTURES
 from bench.measure import device as devices
 from bench.measure import hardware
 from bench.measure.device import Device
 from bench.measure.meters import synchronize
 from bench.models import build, weights
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network
 from bench.models.source import Download
 from bench.models.weights import RANDOM, Request
+from bench.record import Cell, Preprocessing, Source, Weights
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
-from bench.schema.cell import Cell, Weights
-from bench.schema.run import Preprocessing, Source
 from bench.training.cell import start_of
 from bench.training.placement import placement, prepare_device
 from bench.training.trained import trained_bytes

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bench.schema.run import Run
-from bench.store import FolderError
+from bench.folder import FolderError
+from bench.record import Run
 from bench.suite import Suite
 
 WANTED_NOW = ("keep_weights", "compare")

@@ -11,24 +11,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import store
-from bench.cells import Facts, cells, size_problems
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
 from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
+from bench.errors import Problem, SuiteError
+from bench.expand import Facts, cells, size_problems
+from bench.folder import (
+    Damaged,
+    check_usable,
+    read_record,
+    read_run,
+    remove_records,
+    set_aside_damaged,
+    write_run,
+    write_text,
+)
 from bench.identity import cell_id
 from bench.measure.hardware import usable_cores
-from bench.mistakes import Problem, SuiteError
+from bench.record import Cell, Data, Preprocessing, Result, Run
 from bench.running import child, ends, plan
 from bench.running.events import CellEnded, Event, Noted
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, Stopped, run_cells
 from bench.running.resume import go_on
-from bench.schema.cell import Cell, Data
-from bench.schema.record import Result
-from bench.schema.run import Preprocessing, Run
 from bench.suite import Suite, labels_of
 from bench.training.context import Context
 
@@ -196,8 +203,8 @@ def predicted_seconds(assignment: Assignment, decoding_seconds: float) -> float:
 
 def earlier_run(folder: Path) -> Run | None:
     """The run that the folder holds already, or None. Raises FolderError."""
-    store.check_usable(folder)
-    return store.read_run(folder) if (folder / "run.json").exists() else None
+    check_usable(folder)
+    return read_run(folder) if (folder / "run.json").exists() else None
 
 
 def begin(assignment: Assignment, earlier: Run | None) -> Run:
@@ -240,7 +247,7 @@ def write_split(folder: Path, images: Images) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "class", "part", "sha256"))
     writer.writerows(rows(images.dataset, images.split))
-    store.write_text(folder / "split.csv", text.getvalue())
+    write_text(folder / "split.csv", text.getvalue())
 
 
 # ---- training -------------------------------------------------------------------------------
@@ -251,18 +258,18 @@ class Todo(NamedTuple):
 
     done: Sequence[Cell]
     left: Sequence[Cell]
-    damaged: Sequence[store.Damaged]
+    damaged: Sequence[Damaged]
 
 
 def todo(folder: Path, assignment: Assignment) -> Todo:
     """Cells without an ok record run again; their stale records are taken away."""
-    damaged = store.set_aside_damaged(folder, (cell_id(cell) for cell in assignment.cells))
+    damaged = set_aside_damaged(folder, (cell_id(cell) for cell in assignment.cells))
     done: list[Cell] = []
     left: list[Cell] = []
     for cell in assignment.cells:
-        record = store.read_record(folder, cell_id(cell))
+        record = read_record(folder, cell_id(cell))
         (done if isinstance(record, Result) else left).append(cell)
-    store.remove_records(folder, (cell_id(cell) for cell in left))
+    remove_records(folder, (cell_id(cell) for cell in left))
     return Todo(done, left, damaged)
 
 
@@ -293,7 +300,7 @@ def train(
     def write(status: str, finished_at: str | None, seconds: float) -> Run:
         update = {"status": status, "finished_at": finished_at, "sittings": sittings}
         now_known = run.model_copy(update={**update, "wall_seconds": run.wall_seconds + seconds})
-        store.write_run(folder, now_known)
+        write_run(folder, now_known)
         return now_known
 
     def note(event: Event) -> None:

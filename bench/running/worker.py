@@ -8,16 +8,14 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import store
+from bench.folder import FolderError, cell_folder, disk_errors, write_record
 from bench.identity import cell_id, keys
+from bench.record import Cell, EpochPoint, Failure, Result
 from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused, Noted
 from bench.running.failure import cause_of
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job, failure, provenance, summary
 from bench.running.keeping import Keeper
 from bench.running.plan import group
-from bench.schema.cell import Cell
-from bench.schema.record import EpochPoint, Failure, Result
-from bench.store import FolderError
 from bench.training.cell import Outcome, run_cell
 from bench.training.placement import prepare_device
 from bench.training.shared import Shared
@@ -50,7 +48,7 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
             if code and len(group(cells[index:], cell)) > 1:
                 os._exit(code)  # without a record: its seeds are run once more
             shared.release(cell)
-            store.write_record(job.folder, record)
+            write_record(job.folder, record)
             if isinstance(record, Result):
                 keeper.drop_beaten_by(record)
             sender.send(CellEnded(record.cell_id, record.status, summary(record)))
@@ -68,7 +66,7 @@ def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | Non
 
 def log_of(job: Job, cell: Cell) -> Path:
     """Where what happens during one cell is written."""
-    return store.cell_folder(job.folder, cell_id(cell)) / "log.txt"
+    return cell_folder(job.folder, cell_id(cell)) / "log.txt"
 
 
 def attempt(
@@ -111,7 +109,7 @@ def log_to(path: Path) -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    with store.disk_errors(path.parent):
+    with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as log:
             os.dup2(log.fileno(), 1)

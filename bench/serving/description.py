@@ -6,8 +6,7 @@ import torch
 import torchvision
 
 import bench
-from bench.schema.record import Result, Scores
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing, Result, Scores
 from bench.serving.plain import HOW_TO_LOAD, plain_options
 
 FORMAT = 1

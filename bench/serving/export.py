@@ -19,8 +19,7 @@ from bench.data.sources import open_path, source_of
 from bench.measure.device import Device
 from bench.models import cache
 from bench.models.state import WeightsError
-from bench.schema.record import Result
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing, Result
 from bench.serving import formats
 from bench.serving.description import description
 from bench.serving.findings import Check, Exported, Images, Trained, Written

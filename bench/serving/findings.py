@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.schema.record import Result
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing, Result
 
 
 class Trained(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from bench.models.state import WeightsError
-from bench.schema.cell import Cell
+from bench.record import Cell
 from bench.serving.plain import plain_model
 
 ONE_FILE_BYTES = 1_900_000_000

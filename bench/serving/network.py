@@ -14,15 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from bench.architectures import ARCHITECTURES
 from bench.models import build, cache, weights
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network
 from bench.models.digest import digest
 from bench.models.state import WeightsError, fitted, read
 from bench.models.weights import Request
-from bench.schema.cell import Cell
-from bench.schema.machine import Machine
-from bench.schema.run import Preprocessing
+from bench.record import Cell, Machine, Preprocessing
 from bench.serving.findings import Published, Trained
 
 State = Mapping[str, Tensor]

@@ -6,9 +6,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES
 from bench.models.build import Network, builder_options
-from bench.schema.cell import Cell
+from bench.record import Cell
 
 HOW_TO_LOAD = """\
 import json, sys, torch

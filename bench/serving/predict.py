@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.architectures import ARCHITECTURES
 from bench.data.sources import open_path
 from bench.measure import device as devices
 from bench.models import weights
-from bench.models.architectures import ARCHITECTURES
 from bench.serving.findings import Prediction, Predictions, Published, Trained
 from bench.serving.scoring import Crop, Scorer, block_size, blocks, scorer_of, stacked
 from bench.training.placement import prepare_device

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bench.data.listing import list_tree
 from bench.data.split import Row
-from bench.schema.cell import Part
+from bench.record import Part
 from bench.serving.findings import Images
 
 NUM_IMAGES = 32

@@ -20,9 +20,7 @@ from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.models.build import Network
 from bench.models.fold import folded
-from bench.schema.machine import Execution
-from bench.schema.record import Result
-from bench.schema.run import Preprocessing
+from bench.record import Execution, Preprocessing, Result
 from bench.serving.findings import Published, Trained
 from bench.serving.network import pinned_pipeline, pipeline_of, published, rebuilt
 from bench.training.inference import EVAL_BATCH, outputs

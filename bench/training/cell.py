@@ -10,9 +10,18 @@ from bench.data.images import Pixels
 from bench.measure.meters import Clock, Spent, combine
 from bench.models import build
 from bench.models.build import Network
-from bench.schema.cell import Cell
-from bench.schema.machine import Execution
-from bench.schema.record import Cost, Energy, EpochPoint, Memory, Phase, Quality, Throughput
+from bench.record import (
+    Cell,
+    Cost,
+    Energy,
+    EpochPoint,
+    Execution,
+    Memory,
+    Phase,
+    Quality,
+    Throughput,
+)
+from bench.strategies import STARTS_FROZEN, live_phase
 from bench.training.course import Course, Point
 from bench.training.feeds import shuffled_crops
 from bench.training.fit import Diverged
@@ -26,7 +35,6 @@ from bench.training.seeds import derived_seed
 from bench.training.shared import Shared, State, TrainedHeads
 from bench.training.stage import Exam, Parts, feature_exam, image_exam
 from bench.training.step import Step
-from bench.training.strategies import STARTS_FROZEN, live_phase
 
 Report = Callable[[EpochPoint, float], None]
 """Told of every epoch: its point of the learning curve, and its images per second."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.training.strategies import PhasePlan
+from bench.strategies import PhasePlan
 
 Logits = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.data import augment
 from bench.data.images import Images, normalise, standardise
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing
 
 Batch = Callable[[Tensor], Tensor]
 """From the indices of a batch to the input of a module."""

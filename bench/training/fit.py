@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bench.strategies import PhasePlan
 from bench.training.step import Step
-from bench.training.strategies import PhasePlan
 
 
 class Diverged(ArithmeticError):

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.measure.meters import Clock
-from bench.schema.cell import Metric, Recipe
+from bench.record import Metric, Recipe
+from bench.strategies import PhasePlan, scored_epochs
 from bench.training.capture import captured_if_possible
 from bench.training.course import Course, Kept, Point, is_better
 from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine
 from bench.training.scores import metric_of
-from bench.training.strategies import PhasePlan, scored_epochs
 from bench.training.threads import threads_for
 
 LAYER = "layer"

@@ -20,9 +20,7 @@ from bench.cache import Tell
 from bench.data.stored import PIXELS_VERSION
 from bench.entry import Contents, Damaged, Entry, key_of, reason
 from bench.measure import hardware
-from bench.schema.cell import Cell
-from bench.schema.record import FeatureCache
-from bench.schema.run import Preprocessing
+from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.placement import Placement
 
 KIND = "features"

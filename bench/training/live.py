@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure.meters import Clock
-from bench.schema.cell import Cell
+from bench.record import Cell
+from bench.strategies import PRECISE_BN_IMAGES, PhasePlan, scored_epochs
 from bench.training.course import Course, Kept, Logits, Point, is_better
 from bench.training.feeds import Batch
 from bench.training.fit import Epoch, fit, steps_per_epoch
@@ -18,7 +19,6 @@ from bench.training.scores import metric_of
 from bench.training.seeds import derived_seed
 from bench.training.stage import Exam
 from bench.training.step import Step
-from bench.training.strategies import PRECISE_BN_IMAGES, PhasePlan, scored_epochs
 
 
 class Scoring(NamedTuple):

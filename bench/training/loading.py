@@ -9,7 +9,7 @@ from bench.data.images import Images, Pixels
 from bench.data.squares import Centres, Squares, resident
 from bench.data.stored import resize_of
 from bench.measure.hardware import free_memory_bytes
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing
 from bench.training.context import Context
 from bench.training.stage import Parts
 

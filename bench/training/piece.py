@@ -4,7 +4,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from bench.measure.device import Device
 from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent
-from bench.schema.record import Memory
+from bench.record import Memory
 
 T = TypeVar("T")
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from bench.measure import resident
 from bench.measure.device import Device
 from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16, usable_cores
-from bench.schema.cell import Recipe
-from bench.schema.machine import Execution
+from bench.record import Execution, Recipe
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.schema.cell import Metric
-from bench.schema.record import Scores
+from bench.record import Metric, Scores
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]

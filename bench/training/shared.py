@@ -22,9 +22,8 @@ from bench.measure.meters import Clock, latency
 from bench.models import build, weights
 from bench.models.build import Network
 from bench.models.fold import folded
-from bench.schema.cell import Cell
-from bench.schema.record import Latency
-from bench.schema.run import Preprocessing
+from bench.record import Cell, Latency, Preprocessing
+from bench.strategies import live_phase, phases
 from bench.training import kept
 from bench.training.context import Context
 from bench.training.course import Course
@@ -51,7 +50,6 @@ from bench.training.sharing import (
 )
 from bench.training.stage import Parts, host, image_feed
 from bench.training.step import Step
-from bench.training.strategies import live_phase, phases
 
 WARMUP_IMAGES = 8
 """Enough to load the kernels; a whole batch would take a CPU as long as a real one."""

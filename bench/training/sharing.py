@@ -5,8 +5,8 @@ A worker has one architecture, so keys hold only what its cells may differ in.
 
 from collections.abc import Hashable
 
-from bench.schema.cell import Cell
-from bench.training.strategies import STARTS_FROZEN
+from bench.record import Cell
+from bench.strategies import STARTS_FROZEN
 
 
 def keys_of(cell: Cell) -> list[Hashable]:

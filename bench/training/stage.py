@@ -9,9 +9,7 @@ from torch import Tensor
 from bench.data.images import Images
 from bench.data.squares import Squares
 from bench.data.stored import Share
-from bench.schema.cell import Recipe
-from bench.schema.record import ImageCache
-from bench.schema.run import Preprocessing
+from bench.record import ImageCache, Preprocessing, Recipe
 from bench.training.feeds import AugmentedImages, Batch, Feed, PlainImages, eval_batch
 
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.schema.cell import Recipe
+from bench.record import Recipe
+from bench.strategies import Rule, lr_scales
 from bench.training.capture import captured_if_possible
 from bench.training.feeds import Feed
 from bench.training.freezing import freeze, param_groups, set_train_mode
 from bench.training.placement import Placement
-from bench.training.strategies import Rule, lr_scales
 
 
 class Step:

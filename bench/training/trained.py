@@ -8,14 +8,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import bench
+from bench.architectures import ARCHITECTURES
 from bench.identity import cell_id
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network
 from bench.models.digest import digest
 from bench.models.state import fitted
-from bench.schema.cell import Cell
+from bench.record import Cell
+from bench.strategies import lr_scales, phases
 from bench.training.shared import Shared
-from bench.training.strategies import lr_scales, phases
 
 
 def trained_names(cell: Cell, network: Network) -> list[str]:

@@ -85,9 +85,9 @@ def ab(
 
 def new_folder(suite: Path) -> Path:
     """A fresh name, too deep below the results for its runs to count as past ones."""
-    from bench import store
+    from bench.folder import new_folder
 
-    fresh = store.new_folder(Path("results"), suite.stem)
+    fresh = new_folder(Path("results"), suite.stem)
     return fresh.with_name(f"ab-{fresh.name}")
 
 
@@ -96,15 +96,15 @@ def new_folder(suite: Path) -> Path:
 
 def judged(plan: "Plan", say: Console) -> "Alternation":
     """Run what is not there yet, and judge. Raises typer.Exit where a side fails."""
-    from bench import store
     from bench.analysis.alternation import alternation
+    from bench.folder import FolderError, locked
     from bench.running.local import Stopped
     from bench.verbs import checkouts, turns
 
     for name, side in plan.sides.items():
         checkouts.check_runs(side, checkouts.environment(side, turns.cache(plan, name)))
     first_lines(plan, say)
-    with store.locked(plan.folder):
+    with locked(plan.folder):
         turns.begin(plan)
         try:
             sides = run_all(plan, say)
@@ -118,7 +118,7 @@ def judged(plan: "Plan", say: Console) -> "Alternation":
     try:
         return alternation(sides)
     except ValueError as error:
-        raise store.FolderError(f"{plan.folder}: {error}") from error
+        raise FolderError(f"{plan.folder}: {error}") from error
 
 
 def first_lines(plan: "Plan", say: Console) -> None:
@@ -207,7 +207,7 @@ def failing_of(fail_on: str | None) -> "set[Outcome]":
 
 def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:
     """Print it, and leave it beside the runs. Raises FolderError."""
-    from bench import store
+    from bench.folder import write_text
     from bench.report import alternation
     from bench.report.verdicts import Sides
 
@@ -217,7 +217,7 @@ def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) ->
         Told.JSON: alternation.as_json(found, sides),
     }
     for name, text in zip(("comparison.md", "comparison.json"), texts.values(), strict=True):
-        store.write_text(plan.folder / name, text)
+        write_text(plan.folder / name, text)
     if form in texts:
         out.print(Text(texts[form]), soft_wrap=True, end="")
     else:

@@ -36,8 +36,8 @@ def accept(
     reference: Reference = REFERENCE,
 ) -> None:
     """Make a run the baseline of its suite on its kind of machine."""
-    from bench import store
     from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
+    from bench.folder import read_run, write_text
     from bench.report import units
     from bench.verbs import sides
     from bench.verbs.report import uncollected
@@ -52,12 +52,12 @@ def accept(
         past = sides.history(results, run.suite_name)
     if problem := unacceptable(run):
         raise InputError([f"{folder}: cannot be a baseline: {problem}"])
-    machine = units.device(store.read_run(folder).machine)
+    machine = units.device(read_run(folder).machine)
     place = reference / file_name(run, machine)
     kept = history_of(place)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     made = accepted(run, [*kept, *past.runs], reason.strip(), machine, now)
-    store.write_text(place, text_of(made))
+    write_text(place, text_of(made))
     runs = units.plural(len(made.history), "run")
     out.print(Text(plain(f"baseline: {place} ({len(run.rows)} cells, {runs} of history)")))
     for line in broken(run):
@@ -77,7 +77,7 @@ def broken(run: "Digest") -> list[str]:
 
 def history_of(place: Path) -> "tuple[PastRun, ...]":
     """The history of the baseline that is to be replaced, where there is one that can be read."""
-    from bench.store import FolderError
+    from bench.folder import FolderError
     from bench.verbs import sides
 
     if not place.exists():
@@ -95,8 +95,8 @@ def list_(reference: Reference = REFERENCE) -> None:
     from rich.console import Group
 
     from bench import views
+    from bench.folder import FolderError
     from bench.report import units
-    from bench.store import FolderError
     from bench.verbs import sides
 
     paths = sorted(reference.glob("*.json"))

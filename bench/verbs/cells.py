@@ -5,10 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import store
 from bench.analysis.summary import summarise
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench.folder import read_records, read_run, weights_path
+from bench.record import Failure, Result, Run
 from bench.serving.findings import Trained
 from bench.verbs.exits import InputError
 
@@ -18,9 +17,9 @@ def trained(folder: Path, cell_id: str | None, weights: Path | None, *, offline:
 
     Raises FolderError where there is no run, InputError where it has no such network.
     """
-    run, records = store.read_run(folder), store.read_records(folder)
+    run, records = read_run(folder), read_records(folder)
     record = ok_record(folder, run, records, cell_id)
-    path = store.weights_path(folder, record.cell_id)
+    path = weights_path(folder, record.cell_id)
     if not path.is_file():
         raise InputError(not_kept(folder, run, record.cell_id))
     pipeline = run.preprocessing[record.cell.architecture_label]
@@ -68,7 +67,7 @@ def listed(ids: Sequence[str]) -> str:
 def not_kept(folder: Path, run: Run, cell_id: str) -> list[str]:
     """Why there are no weights of a cell, and what to do."""
     setting = run.suite.get("keep_weights")
-    kept = [one for one in run.cells if store.weights_path(folder, one).is_file()]
+    kept = [one for one in run.cells if weights_path(folder, one).is_file()]
     said = (
         "before there was the setting keep_weights"
         if setting is None

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import store
+from bench.folder import disk_errors
 from bench.verbs.exits import InputError
 
 ENTRY = Path("bench", "__main__.py")
@@ -42,7 +42,7 @@ def check_out(asked: str, folder: Path) -> Checkout:
     """A copy of the code in an empty folder. Raises InputError, or FolderError."""
     if not asked:
         raise InputError(["OLD and NEW: name a checkout or a git revision each; one is empty"])
-    with store.disk_errors(folder):
+    with disk_errors(folder):
         if (Path(asked) / ENTRY).is_file():
             copy_package(Path(asked), folder)
             commit = None

@@ -116,11 +116,11 @@ def tell(
     found: "Comparison", sides: "Sides", form: Form, place: Path | None, *, everything: bool
 ) -> None:
     """Print it, and write it where that was asked for. Raises FolderError."""
-    from bench import store
+    from bench.folder import write_text
 
     text = "" if form is Form.TABLE else text_of(found, sides, form)
     if place:
-        store.write_text(place, text)
+        write_text(place, text)
     if place or form is Form.TABLE:
         show(found, sides, everything=everything)
     else:

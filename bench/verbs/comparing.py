@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from bench.analysis.digest import Digest, PastRun
     from bench.analysis.verdict import Comparison, Rates
-    from bench.schema.machine import Calibration
+    from bench.record import Calibration
 
 
 class Given(NamedTuple):
@@ -38,7 +38,7 @@ def read(baseline: Path, candidate: Path, results: Path) -> Given:
 def compared(given: Given) -> "Comparison":
     """The comparison of it. Raises FolderError where a side is damaged."""
     from bench.analysis.compare import compare as compare_
-    from bench.store import FolderError
+    from bench.folder import FolderError
 
     try:
         found = compare_(given.baseline, given.candidate, given.past)

@@ -14,9 +14,9 @@ from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
     from bench.analysis.verdict import Comparison
+    from bench.record import Run
     from bench.running.again import Record
     from bench.running.sitting import Assignment
-    from bench.schema.run import Run
     from bench.suite import SuiteFile
     from bench.verbs.comparing import Given
 
@@ -81,12 +81,12 @@ def second_run(
     on standard error: a program may be reading the comparison. Raises InputError where this is not
     the candidate's task on the candidate's machine, or FolderError.
     """
-    from bench import store
+    from bench.folder import locked, read_records, read_run, remove_weights_but
     from bench.running import again
     from bench.running.local import Stopped
     from bench.verbs.run import decode, train_in
 
-    run, records = store.read_run(candidate), store.read_records(candidate)
+    run, records = read_run(candidate), read_records(candidate)
     whole = assigned(candidate, run, records, asked)
     part = again.of_architectures(whole, labels, f"{run.suite_name} (again)")
     folder = place(candidate, part, records, tells)
@@ -99,7 +99,7 @@ def second_run(
         note = "bench has changes that are not committed: whether the first run had them is unknown"
         err.print(Text(f"note: {note}"))
     made = decode(part, beside)
-    with store.locked(folder):
+    with locked(folder):
         again.begin_architectures_anew(folder, part.cells)
         try:
             train_in(folder, part, made, beside)
@@ -107,7 +107,7 @@ def second_run(
             err.print(Text("stopped; the same command goes on from here"))
             raise
         # Kept while it ran, so that each process does what it did before.
-        store.remove_weights_but(folder, ())
+        remove_weights_but(folder, ())
     return folder
 
 
@@ -153,9 +153,9 @@ def place(
 
 def is_finished(folder: Path) -> bool:
     """Whether a second run that serves has come to its end, and so tells what it can."""
-    from bench import store
+    from bench.folder import read_run
 
-    return (folder / "run.json").exists() and store.read_run(folder).status == "finished"
+    return (folder / "run.json").exists() and read_run(folder).status == "finished"
 
 
 def serves(
@@ -169,8 +169,8 @@ def serves(
     One that could not tell, or was made in another way than the first, is left alone: another is
     begun.
     """
-    from bench import store
     from bench.analysis.stability import unstable
+    from bench.folder import FolderError, read_records
     from bench.running import again, sitting
 
     first = {record.cell_id: record for record in records}
@@ -179,9 +179,9 @@ def serves(
         if earlier is None:
             return True
         sitting.begin(part, earlier)
-        done = [one for one in store.read_records(folder) if one.status == "ok"]
+        done = [one for one in read_records(folder) if one.status == "ok"]
         if not all(again.is_like(one, first.get(one.cell_id)) for one in done):
             return False
         return tells(folder) if earlier.status == "finished" else unstable(earlier) is None
-    except store.FolderError:
+    except FolderError:
         return False

@@ -23,7 +23,7 @@ CODES: "dict[Outcome, Exit]" = {
 def asked(fail_on: str | None) -> "set[Outcome]":
     """What does not end well. Raises InputError."""
     from bench.analysis.verdict import Outcome
-    from bench.mistakes import unknown
+    from bench.errors import unknown
 
     if fail_on is None:
         return {outcome for outcome in CODES if outcome != "inconclusive"}

@@ -100,7 +100,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises FolderError where there is something of that name, or the disk does not take it.
     """
-    from bench.store import FolderError, disk_errors
+    from bench.folder import FolderError, disk_errors
 
     if target.suffix in (".safetensors", ".pt2", ".pth", ".pt", ".onnx"):
         raise FolderError(f"{target}: --out names a folder; what it is to hold is --format's")

@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import store
 from bench.analysis.intact import damaged
 from bench.analysis.summary import summarise
+from bench.folder import read_records, remove_weights_but, weights_path, write_thumbnails
 from bench.predictions import confident_mistakes
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
+from bench.record import Failure, Result, Run
 
 if TYPE_CHECKING:
     from bench.data.stored import Making
@@ -23,7 +22,7 @@ def finish(folder: Path, run: Run, images: "Images", made: "Making") -> list[str
 
     A cell whose record is damaged counts as one that is not ok.
     """
-    records = store.read_records(folder)
+    records = read_records(folder)
     bad = damaged(records)
     intact = [record for record in records if record.cell_id not in bad]
     return [
@@ -44,7 +43,7 @@ def picture(folder: Path, records: Iterable[Record], images: "Images", made: "Ma
     items = {index: images.split.test[index] for index in mistakes(records)}
     found = thumbnails(images.dataset, items.values(), made.entries)
     shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
-    store.write_thumbnails(folder, shown)
+    write_thumbnails(folder, shown)
     return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)
 
 
@@ -61,8 +60,8 @@ def mistakes(records: Iterable[Record]) -> list[int]:
 def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[str]:
     """Take away the weights that are not to stay, and say which are missing."""
     wanted = lasting(run, records)
-    store.remove_weights_but(folder, wanted)
-    there = {cell_id for cell_id in wanted if store.weights_path(folder, cell_id).exists()}
+    remove_weights_but(folder, wanted)
+    there = {cell_id for cell_id in wanted if weights_path(folder, cell_id).exists()}
     if is_settled(run, records):
         lacking = wanted - there
         return [f"the trained weights of {named(lacking)} were not kept"] if lacking else []

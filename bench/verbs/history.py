@@ -31,8 +31,8 @@ def history(
     ] = False,
 ) -> None:
     """Show scores, times and memory of a suite over all its runs, and when their level changed."""
-    from bench import store
     from bench.analysis.histories import histories
+    from bench.folder import write_text
     from bench.identity import slug
     from bench.report import histories as texts
     from bench.report import history_json
@@ -52,7 +52,7 @@ def history(
             show(made, reading)
             place = place or folder / slug(name) / "history.html"
         if place:
-            store.write_text(place, page.document(made, reading))
+            write_text(place, page.document(made, reading))
     if not as_json:
         out.print(Text(plain(f"page: {place}")))
 
@@ -69,8 +69,8 @@ def suite_name(suite: str) -> str:
 
 def read(folder: Path, name: str) -> "Past":
     """The runs of a suite, at least one. Raises InputError or FolderError."""
-    from bench.mistakes import unknown
-    from bench.store import FolderError
+    from bench.errors import unknown
+    from bench.folder import FolderError
     from bench.verbs.past import past
 
     if not folder.is_dir():

@@ -11,8 +11,8 @@ def inspect(
     architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
 ) -> None:
     """Print the parts of an architecture: stages, head, weights, transforms, accuracy."""
-    from bench.mistakes import unknown
-    from bench.models.architectures import ARCHITECTURES
+    from bench.architectures import ARCHITECTURES
+    from bench.errors import unknown
 
     if architecture not in ARCHITECTURES:
         text = unknown(architecture, list(ARCHITECTURES))

@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import analysis, index, store
+from bench import analysis, index
 from bench.analysis.digest import digest_of
 from bench.analysis.point import MEANING, Point, point_of
+from bench.folder import read_records, read_run
 from bench.verbs.soundness import sound
 
 ALTERNATION = "ab.json"
@@ -158,7 +159,7 @@ def _point(kept: index.Index, results: Path, head_: Head) -> Point:
         with suppress(ValueError):
             return Point.model_validate_json(text)
     with sound(head_.path):
-        run, records = store.read_run(head_.path), store.read_records(head_.path)
+        run, records = read_run(head_.path), read_records(head_.path)
         point = point_of(digest_of(run, records))
         if point is None:
             raise ValueError("finished at an unknown time")

@@ -73,7 +73,7 @@ def wanted_model(
     model: str, cell: str | None, weights: Path | None, *, offline: bool
 ) -> "Trained | Published":
     """A name of an architecture, or else a run folder; ./NAME is always a folder."""
-    from bench.models.architectures import ARCHITECTURES
+    from bench.architectures import ARCHITECTURES
     from bench.serving.findings import Published
     from bench.verbs import cells
 

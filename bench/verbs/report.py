@@ -16,9 +16,8 @@ from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
+    from bench.record import Failure, Result, Run
     from bench.report.derived import Report
-    from bench.schema.record import Failure, Result
-    from bench.schema.run import Run
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="RUN", help="Run folders, such as results/capstone/...")
@@ -82,8 +81,10 @@ def report(
 
     Several runs of one suite, with other seeds or on other machines, become one report in --out.
     """
-    from bench import store
     from bench.analysis.budget import Budget
+    from bench.folder import (
+        locked,
+    )
     from bench.report import derived, findings
     from bench.report.limits import Limits, answers
 
@@ -92,7 +93,7 @@ def report(
     with uncollected():
         with status(out, "reading the records"):
             made = gather(folders)._replace(limits=limits)
-        with store.locked(place), status(out, "writing the report"):
+        with locked(place), status(out, "writing the report"):
             derived.write(place, made)
     headline = findings.plain(findings.headline(made.run, made.records, made.summary))
     caution = findings.plain(findings.one_seed(made.run, made.summary))
@@ -131,7 +132,9 @@ def files(folder: Path) -> list[str]:
 
 def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
     """Where the report goes. Raises InputError or FolderError; makes nothing."""
-    from bench import store
+    from bench.folder import (
+        check_report_folder,
+    )
 
     known: dict[Path, Path] = {}
     for one in folders:
@@ -143,7 +146,7 @@ def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
             raise InputError(["several runs need a folder for their report: name it with --out"])
         return folders[0]
     if asked.resolve() not in known or len(folders) > 1:
-        store.check_report_folder(asked)
+        check_report_folder(asked)
     return asked
 
 
@@ -153,9 +156,12 @@ def gather(folders: Sequence[Path]) -> "Report":
     Raises FolderError where a folder holds no run or what does not belong to it, InputError where
     the runs are not of one task.
     """
-    from bench import store
     from bench.analysis.merge import NotOneTask, merge
     from bench.analysis.summary import summarise
+    from bench.folder import (
+        FolderError,
+        read_thumbnails,
+    )
     from bench.report.derived import Report
     from bench.report.sources import notes
 
@@ -168,8 +174,8 @@ def gather(folders: Sequence[Path]) -> "Report":
     try:
         summary = summarise(merged.run, merged.records)
     except ValueError as error:  # what it raises is said of the records
-        raise store.FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
-    thumbnails = [store.read_thumbnails(one) for one in folders]
+        raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
+    thumbnails = [read_thumbnails(one) for one in folders]
     return Report(
         run=merged.run,
         records=merged.records,
@@ -185,21 +191,25 @@ def read(folder: Path, name: str) -> "Part":
 
     Raises FolderError where there is none, records are of another, or predictions are damaged.
     """
-    from bench import store
     from bench.analysis.intact import damaged
     from bench.analysis.merge import Part
+    from bench.folder import (
+        FolderError,
+        read_records,
+        read_run,
+    )
 
-    run, records = store.read_run(folder), store.read_records(folder)
+    run, records = read_run(folder), read_records(folder)
     if strangers := {record.cell_id for record in records} - set(run.cells):
         count = "1 record belongs" if len(strangers) == 1 else f"{len(strangers):,} records belong"
-        raise store.FolderError(
+        raise FolderError(
             f"{folder}: {count} to no cell of this run, such as {min(strangers)}; move what is "
             "not of this run out of cells/"
         )
     if bad := damaged(records):
         cell_id, problem = next(iter(bad.items()))
         count = "1 record is" if len(bad) == 1 else f"{len(bad):,} records are"
-        raise store.FolderError(
+        raise FolderError(
             f"{folder}: {count} damaged, such as that of {cell_id} ({problem}); move the folders "
             "of such cells out of cells/, and the command that made the run does them again"
         )

@@ -95,13 +95,14 @@ def train(
     reuse_features: bool,
 ) -> None:
     """Find everything out, run what has no good record yet, write the report. Exits."""
-    from bench import store, views
+    from bench import views
+    from bench.folder import locked, new_folder, read_run
     from bench.running import sitting
     from bench.running.local import Stopped
     from bench.verbs.finish import finish
 
     suite = file.profiles[hardware.device.profile]
-    folder = store.new_folder(Path("results"), suite.name) if asked is None else asked
+    folder = new_folder(Path("results"), suite.name) if asked is None else asked
     earlier = sitting.earlier_run(folder)
     with status(out, "looking at the images"):
         images = sitting.open_images(suite)
@@ -113,14 +114,14 @@ def train(
         assignment = assignment._replace(reuse_features=reuse_features)
     sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
     made = decode(assignment, out)
-    with store.locked(folder):
+    with locked(folder):
         try:
             train_in(folder, assignment, made, out)
         except Stopped:
             err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
             raise
         with status(out, "gathering thumbnails"):
-            notes = finish(folder, store.read_run(folder), images, made)
+            notes = finish(folder, read_run(folder), images, made)
         for note in notes:
             out.print(Text(plain(note)))
         finished, records = write_report(folder)

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import store
 from bench.analysis.baseline import BASELINE_VERSION, Baseline, parsed
 from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run
-from bench.store import FolderError
+from bench.folder import FolderError, damaged_records, read_records, read_run
 from bench.verbs.exits import InputError
 from bench.verbs.options import RESULTS
 from bench.verbs.past import past
@@ -54,7 +53,7 @@ def read_folder(folder: Path) -> Digest:
 def of_folder(folder: Path) -> Read:
     """The run of a folder, and what must be known of it. Raises FolderError likewise."""
     with sound(folder), readable(folder):
-        run, records = store.read_run(folder), store.read_records(folder)
+        run, records = read_run(folder), read_records(folder)
         without = set(run.cells) - {record.cell_id for record in records}
         notes_ = damaged(folder, [cell_id for cell_id in run.cells if cell_id in without])
         return Read(folder, digest_of(run, records), notes=tuple(notes_))
@@ -71,7 +70,7 @@ def readable(folder: Path) -> Iterator[None]:
 
 def damaged(folder: Path, without: Sequence[str]) -> Iterator[str]:
     """That records of a run cannot be read: of these cells there are none, it seems."""
-    if found := store.damaged_records(folder, without):
+    if found := damaged_records(folder, without):
         names = ", ".join(found[:NAMED])
         more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         yield f"{folder.name}: damaged records, which count as missing: {names}{more}"

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import store
 from bench.analysis.digest import Digest
+from bench.folder import FolderError, check_usable, disk_errors, locked, write_text
 from bench.running.child import exit_text, no_interrupt
-from bench.store import FolderError
 from bench.verbs import checkouts
 from bench.verbs.checkouts import Checkout
 from bench.verbs.exits import Exit, InputError
@@ -99,15 +98,15 @@ def begin(plan: Plan) -> None:
                 "name another folder with --out"
             )
     else:
-        store.write_text(plan.folder / SUITE, plan.suite.read_text("utf-8"))
-        store.write_text(path, json.dumps(facts, indent=1) + "\n")
+        write_text(plan.folder / SUITE, plan.suite.read_text("utf-8"))
+        write_text(path, json.dumps(facts, indent=1) + "\n")
 
 
 def check_folder(folder: Path) -> None:
     """Raise FolderError where a comparison could be neither begun nor continued."""
     if folder.is_dir() and not (folder / PLAN).exists() and set(os.listdir(folder)) - {".lock"}:
         raise FolderError(f"{folder}: holds other files; name an empty or new folder with --out")
-    store.check_usable(folder / "old-1")
+    check_usable(folder / "old-1")
 
 
 def facts_of(plan: Plan) -> dict[str, Any]:
@@ -149,9 +148,9 @@ def take(plan: Plan, told: Callable[[Turn, int], None]) -> Iterator[Done]:
             yield Done(turn, number, None)
             continue
         told(turn, number)
-        with store.disk_errors(plan.folder):
+        with disk_errors(plan.folder):
             if folder.exists():
-                with store.locked(folder):  # by a run that outlived its comparison, perhaps
+                with locked(folder):  # by a run that outlived its comparison, perhaps
                     shutil.rmtree(folder)
             before = time.monotonic()
             run(plan, turn)

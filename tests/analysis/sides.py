@@ -8,9 +8,7 @@ import numpy as np
 from bench import identity
 from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run_of
-from bench.schema.machine import Calibration, Sitting
-from bench.schema.record import Failure, Phase, Result, Throughput
-from bench.schema.run import Run
+from bench.record import Calibration, Failure, Phase, Result, Run, Sitting, Throughput
 from tests import records
 
 ROWS = ["resnet18", "vit_b_16"], ["fine_tuning", "feature_extraction", "partial"]

@@ -9,7 +9,7 @@ import pytest
 from bench.analysis.alternation import ALL_CELLS, Alternation, Sided, alternation, one_task
 from bench.analysis.digest import Digest
 from bench.analysis.verdict import Verdict, outcomes
-from bench.schema.record import Result
+from bench.record import Result
 from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import Change, digested

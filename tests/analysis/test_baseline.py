@@ -8,7 +8,7 @@ import pytest
 from bench.analysis.baseline import BASELINE_VERSION, KEPT, accepted, file_name, parsed, text_of
 from bench.analysis.digest import conditions_of, task_of
 from bench.identity import digest, key_facts
-from bench.schema.record import Result
+from bench.record import Result
 from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested

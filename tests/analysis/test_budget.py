@@ -6,7 +6,7 @@ import pytest
 
 from bench.analysis.budget import Budget, best_within, cheapest_within
 from bench.analysis.summary import Summary, summarise
-from bench.schema.record import Failure, Result
+from bench.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -6,9 +6,8 @@ from bench.analysis.compare import compare
 from bench.analysis.digest import Digest, digest_of
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import ACCURACY, CELL, COUNTS, MEMORY, SECONDS, Comparison, outcomes
+from bench.record import Calibration, Result, Sitting
 from bench.report.verdicts import remarks
-from bench.schema.machine import Calibration, Sitting
-from bench.schema.record import Result
 from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import digested

@@ -9,7 +9,7 @@ from bench.analysis.compare import compare
 from bench.analysis.digest import Digest, RowDigest, SeedDigest
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import MEMORY, SECONDS, Comparison, Verdict, outcomes
-from bench.schema.machine import Calibration, Sitting
+from bench.record import Calibration, Sitting
 from tests.analysis import sides
 from tests.analysis.sides import digested
 

@@ -19,7 +19,7 @@ from bench.analysis.digest import Digest, RowDigest, SeedDigest
 from bench.analysis.point import past_run_of
 from bench.analysis.verdict import SECONDS, Comparison
 from bench.predictions import pack_column
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 NAMES = [(architecture, strategy) for architecture in "abc" for strategy in "xyz"]
 SECONDS_OF = {"a": 1.0, "b": 2.0, "c": 8.0, "x": 0.2, "y": 1.0, "z": 2.0}

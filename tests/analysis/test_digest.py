@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import store
 from bench.analysis.digest import Digest, conditions_of, digest_of, task_of
 from bench.analysis.point import past_run_of
+from bench.folder import read_records, read_run
 from bench.identity import cell_identity
-from bench.schema.record import Result, Seconds
+from bench.record import Result, Seconds
 from tests import records
 from tests.analysis import sides
 
@@ -58,7 +58,7 @@ def test_a_time_that_was_edited_is_refused(part: str) -> None:
 @pytest.mark.parametrize("folder", ["schema1", "schema2"])
 def test_times_of_records_of_older_benches_add_up(folder: str) -> None:
     place = Path(__file__).parents[1] / folder
-    found = digest_of(store.read_run(place), store.read_records(place))
+    found = digest_of(read_run(place), read_records(place))
     assert [seed.status for row in found.rows for seed in row.seeds] == ["ok", "diverged"]
 
 

@@ -5,8 +5,7 @@ import pytest
 from bench.analysis.digest import Digest
 from bench.analysis.elsewhere import Work, rates
 from bench.analysis.verdict import Rates
-from bench.schema.machine import Calibration
-from bench.schema.record import Result
+from bench.record import Calibration, Result
 from tests.analysis import sides
 
 SLOW, FAST = 1e12, 4e12

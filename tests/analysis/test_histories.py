@@ -6,8 +6,7 @@ from bench.analysis.histories import CellHistory, Histories
 from bench.analysis.news import news
 from bench.analysis.point import Point
 from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
-from bench.schema.machine import Calibration
-from bench.schema.record import Result
+from bench.record import Calibration, Result
 from tests import records
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told

@@ -4,7 +4,7 @@ import pytest
 
 from bench import predictions
 from bench.analysis.intact import damage, damaged
-from bench.schema.record import Predictions, Result
+from bench.record import Predictions, Result
 from tests.records import cell, failure, result
 
 INTACT = result(cell("a", "partial", 0))

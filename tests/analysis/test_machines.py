@@ -7,9 +7,8 @@ import pytest
 from bench.analysis.machines import reference
 from bench.analysis.merge import on_reference_machine
 from bench.analysis.summary import summarise
+from bench.record import Machine, Result
 from bench.report import tables
-from bench.schema.machine import Machine
-from bench.schema.record import Result
 from tests import records
 from tests.records import cell, executed, result, run
 

@@ -10,9 +10,7 @@ from bench.analysis.machines import reference
 from bench.analysis.merge import Merged, NotOneTask, Part, merge
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import summarise
-from bench.schema.machine import Sitting
-from bench.schema.record import Failure, Result
-from bench.schema.run import MissingWeights, Source
+from bench.record import Failure, MissingWeights, Result, Sitting, Source
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from bench.analysis import paired
 from bench.analysis.paired import Contrasts, Outcomes, contrasts, holm, outcomes
-from bench.schema.record import Result
+from bench.record import Result
 from tests.analysis import suites
 from tests.records import answered, cell
 

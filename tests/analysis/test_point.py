@@ -4,7 +4,7 @@ import pytest
 
 from bench.analysis import digest
 from bench.analysis.point import Point, past_run, past_run_of, point_of
-from bench.schema.record import Result
+from bench.record import Result
 from tests import records
 from tests.analysis import sides
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.paired import Floats
 from bench.analysis.speed import Times, judge, nearest_median, shift, slowdown
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 CELLS, SEEDS = 24, 3
 

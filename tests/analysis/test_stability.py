@@ -3,8 +3,7 @@
 import pytest
 
 from bench.analysis.stability import change_of, changes, reasons, unstable
-from bench.schema.machine import Calibration, Readings, Sitting
-from bench.schema.run import Run
+from bench.record import Calibration, Readings, Run, Sitting
 from tests import records
 
 START = Calibration(

@@ -11,7 +11,7 @@ import pytest
 from bench.analysis import rows
 from bench.analysis.rows import Row
 from bench.analysis.summary import Summary, summarise
-from bench.schema.record import Failure, Result
+from bench.record import Failure, Result
 from tests import records
 from tests.records import answered, cell, failure, result, run
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.analysis.task import check_one_task
-from bench.schema.record import Result
+from bench.record import Result
 from tests.records import cell, failure, result
 
 

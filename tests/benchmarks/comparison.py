@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bench import index, store
+from bench import index
 from bench.analysis.digest import digest_of
 from bench.analysis.point import point_of
-from bench.schema.run import Run
+from bench.folder import write_record, write_run
+from bench.record import Run
 from bench.verbs.past import head, meaning, name
 from tests import records
 
@@ -77,10 +78,10 @@ def write(folder: Path, cells: int, past: int) -> Path:
     results = folder / "results"
     places = [results / run.suite_name / f"{number:04}" for number in range(past)]
     for number, place in enumerate([*places, folder / "after"]):
-        store.write_run(place, at(run, number))
+        write_run(place, at(run, number))
     for place in (places[-1], folder / "after"):
         for record in found:
-            store.write_record(place, record)
+            write_record(place, record)
     took = point_of(digest_of(run, found))
     assert took is not None
     with index.opened(results, meaning()) as kept:

@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import cells
+from bench import expand
 from bench.data.decoded import make
 from bench.data.stored import resize_of, stored
 from bench.measure.device import Device
 from bench.models.build import preprocessing
+from bench.record import Cell, Latency
 from bench.running import preflight, sitting
-from bench.schema.cell import Cell
-from bench.schema.record import Latency
 from bench.suite import Suite, check
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
@@ -52,9 +51,9 @@ def assemble(suite: Suite, device: Device) -> tuple[Context, list[Cell]]:
     wanted = sitting.wanted_weights(suite, offline=True, pinned_source=None)
     prepared = preflight.fetch_weights(wanted)
     photographs = images.dataset.photographs
-    facts = cells.Facts(images.data, photographs, prepared.weights, prepared.native_size)
+    facts = expand.Facts(images.data, photographs, prepared.weights, prepared.native_size)
     context = Context(device, images.dataset, images.split, prepared.files, prepared.pipelines)
-    return context, cells.cells(suite, facts)
+    return context, expand.cells(suite, facts)
 
 
 def decoded(context: Context, asked: Sequence[Cell]) -> Context:

@@ -30,9 +30,9 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from bench import store
 from bench.analysis.bounds import NEEDED
 from bench.analysis.stability import unstable
+from bench.folder import read_run
 from bench.verbs import checkouts
 from tests.benchmarks.commands import ROOT, toml
 
@@ -176,7 +176,7 @@ def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
 
     for number in range(NEEDED):
         folder = history / f"{number:02d}"
-        steady(suite, folder, ROOT, asked.tries, lambda run: unstable(store.read_run(run)) is None)
+        steady(suite, folder, ROOT, asked.tries, lambda run: unstable(read_run(run)) is None)
     for number in range(NEEDED, NEEDED + asked.repeats):
         yield settled(history / f"{number:02d}", ROOT, set())
     for name in asked.faults:

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from bench.measure import device as devices
 from bench.measure import hardware
 from bench.measure.device import Device
-from bench.schema.machine import Machine
+from bench.record import Machine
 from bench.training.placement import prepare_device
 from tests.benchmarks.pairs import spread
 

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.schema.cell import Cell
+from bench.record import Cell
 from bench.suite import Suite
 from bench.training.kept import Features
 from bench.training.piece import Piece
@@ -39,7 +39,7 @@ from tests.benchmarks.pairs import timed
 from tests.benchmarks.synthetic import Size, write_weights
 
 SCORINGS = 5  # with so many epochs or more, val is scored five times
-"""See bench.training.strategies."""
+"""See bench.strategies."""
 
 
 class Counting(engine.Worker):

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import preprocessing
 from bench.models.state import read
-from bench.schema.cell import Cell
+from bench.record import Cell
 from bench.training.cell import start_of
 from tests.benchmarks import engine, photographs, tutorial
 from tests.benchmarks.tutorial import Loader, Task

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.models.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES
 from tests.benchmarks import photographs
 from tests.benchmarks.commands import ROOT, toml
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show

@@ -40,14 +40,14 @@ import torch
 from PIL import Image
 
 from bench import cli
+from bench.architectures import ARCHITECTURES
 from bench.data.images import resized
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import Network, outline
-from bench.schema.cell import Cell
-from bench.schema.run import Preprocessing
+from bench.record import Cell, Preprocessing
+from bench.strategies import PRECISE_BN_IMAGES, live_phase, scored_epochs
 from bench.training.cell import run_cell, started_step, work_of
 from bench.training.fit import fit, steps_per_epoch
 from bench.training.freezing import batch_norms
@@ -56,7 +56,6 @@ from bench.training.live import Scoring, learn
 from bench.training.seeds import derived_seed
 from bench.training.stage import image_exam
 from bench.training.step import Step
-from bench.training.strategies import PRECISE_BN_IMAGES, live_phase, scored_epochs
 from tests.benchmarks import engine, photographs, synthetic
 from tests.benchmarks.ceiling import ROTATION, Ceiling, raw_forwards, raw_steps
 from tests.benchmarks.commands import toml

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.schema.record import Result
-from bench.schema.run import Run
+from bench.record import Result, Run
 from tests import records
 from tests.benchmarks.comparison import ROOT, STRATEGIES, at
 

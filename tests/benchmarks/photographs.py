@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bench.schema.cell import Part
+from bench.record import Part
 
 SHARES: dict[Part, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 QUALITY = 90

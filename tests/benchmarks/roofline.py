@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import torch
 
+from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
-from bench.models.architectures import ARCHITECTURES
 from bench.models.roofline import NUM_BYTES, Ceilings, Layer, layers_of, train_seconds
+from bench.strategies import live_phase
 from bench.training.step import Step
-from bench.training.strategies import live_phase
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.overhead import Bench
 from tests.benchmarks.pairs import Cost, timed

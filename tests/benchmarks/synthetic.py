@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from bench.cells import recipe
+from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Dataset
 from bench.data.images import Images, Pixels
 from bench.data.split import Split
+from bench.expand import recipe
 from bench.measure.device import Device
 from bench.measure.meters import Spent
-from bench.models.architectures import ARCHITECTURES
 from bench.models.build import preprocessing
-from bench.schema.cell import Cell, Data, Kind, Weights
+from bench.record import Cell, Data, Kind, Weights
 from bench.training.context import Context
 from bench.training.feeds import eval_batch
 from bench.training.piece import UNCOUNTED, Piece

@@ -29,9 +29,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
-from bench.models.architectures import ARCHITECTURES
 from tests.benchmarks import commands, engine, match, tutorial
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.frameworks import FRAMEWORKS

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report.page.document import document
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.browser.chromium import NAMES, PATH, Page, browser
 

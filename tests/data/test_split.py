@@ -11,7 +11,7 @@ import pytest
 from bench.data.dataset import DataError, Dataset, Item
 from bench.data.sources import scan
 from bench.data.split import Split, duplicates, make_split, rows
-from bench.schema.cell import Part
+from bench.record import Part
 
 
 def dataset_of(counts: Mapping[str, Mapping[Part | None, int]]) -> Dataset:

@@ -23,7 +23,7 @@ from bench.measure.meters import (
     nearest_rank,
 )
 from bench.measure.resident import SLACK_BYTES, Resident, above
-from bench.schema.record import Memory, Seconds
+from bench.record import Memory, Seconds
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 needs_peak = pytest.mark.skipif(

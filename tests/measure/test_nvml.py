@@ -8,7 +8,7 @@ import pytest
 
 from bench.measure import card, nvml
 from bench.measure.nvml import Survey
-from bench.schema.machine import Machine, Readings
+from bench.record import Machine, Readings
 
 
 @pytest.fixture(autouse=True)

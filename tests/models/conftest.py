@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES
 
 
 class Publisher:

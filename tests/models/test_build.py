@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from bench.architectures import ARCHITECTURES, FEATURED
 from bench.models import build
-from bench.models.architectures import ARCHITECTURES, FEATURED
 
 SMALLEST = (  # of each family, and of each variant that is built differently
     "alexnet",

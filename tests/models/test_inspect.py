@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES
+from bench.architectures import ARCHITECTURES
 from bench.models.inspect import describe
 
 

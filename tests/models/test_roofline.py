@@ -12,7 +12,7 @@ from bench.models.roofline import (
     product,
     train_seconds,
 )
-from bench.schema.machine import Calibration
+from bench.record import Calibration
 
 H200 = Ceilings(790e12, 4.3e12)
 

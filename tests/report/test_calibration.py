@@ -5,10 +5,9 @@ from pathlib import Path
 
 from bench import views
 from bench.analysis.summary import summarise
+from bench.record import Calibration, Run, Sitting
 from bench.report import calibration, markdown
 from bench.report.page import document as page
-from bench.schema.machine import Calibration, Sitting
-from bench.schema.run import Run
 from tests import records
 from tests.test_views import shown
 

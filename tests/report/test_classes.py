@@ -6,8 +6,8 @@ import pytest
 from bench.analysis.stats import wilson
 from bench.analysis.summary import summarise
 from bench.predictions import pack, unpack
+from bench.record import Failure, Result
 from bench.report import classes
-from bench.schema.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
 

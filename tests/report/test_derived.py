@@ -9,10 +9,9 @@ from pathlib import Path
 
 from bench.analysis.budget import Budget
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report import derived
 from bench.report.limits import Limits
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -2,8 +2,8 @@
 
 from itertools import product
 
+from bench.record import Result
 from bench.report import execution
-from bench.schema.record import Result
 from tests import records
 
 ARCHITECTURES = ("resnet18", "vgg16", "vit_b_16")

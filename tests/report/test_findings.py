@@ -6,10 +6,9 @@ import pytest
 
 from bench.analysis.power import Settling
 from bench.analysis.summary import summarise
+from bench.record import Failure, MissingWeights, Result, Run, Source
 from bench.report import certainty, facts, findings, gaps
 from bench.report.findings import Name, plain
-from bench.schema.record import Failure, Result
-from bench.schema.run import MissingWeights, Run, Source
 from tests import records
 from tests.records import cell, failure, result, run
 

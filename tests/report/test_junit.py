@@ -6,9 +6,9 @@ import pytest
 
 from bench.analysis.compare import compare
 from bench.analysis.verdict import Comparison, Second, Shift, Verdict, outcomes
+from bench.record import Calibration, Sitting
 from bench.report.junit import junit
 from bench.report.verdicts import Sides
-from bench.schema.machine import Calibration, Sitting
 from tests.analysis import sides
 from tests.analysis.sides import digested
 

@@ -4,8 +4,8 @@ import pytest
 
 from bench.analysis.budget import Budget
 from bench.analysis.summary import Summary, summarise
+from bench.record import Failure, Result
 from bench.report.limits import Limits, answers
-from bench.schema.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
 

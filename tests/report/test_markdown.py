@@ -5,9 +5,8 @@ import re
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.record import Energy, Failure, MissingWeights, Result, Run, Source
 from bench.report import markdown
-from bench.schema.record import Energy, Failure, Result
-from bench.schema.run import MissingWeights, Run, Source
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -9,11 +9,10 @@ import pytest
 
 from bench import predictions
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report import certainty, standings
 from bench.report.page.document import document
 from bench.report.page.templates import with_units
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result, run
 

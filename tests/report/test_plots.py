@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report import canvas, plots
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -8,9 +8,9 @@ import pytest
 
 from bench.analysis.merge import Part, merge
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result
 from bench.report import formats, standings
 from bench.report.formats import Table
-from bench.schema.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
 

@@ -7,9 +7,9 @@ import re
 import pandas as pd
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result
 from bench.report import formats, tables
 from bench.report.formats import Table, Value
-from bench.schema.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run
 

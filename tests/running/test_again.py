@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import __version__, store
+from bench import __version__
+from bench.folder import read_records, write_record, write_run
 from bench.measure.device import Device
+from bench.record import Machine, Result
 from bench.running import again
 from bench.running.findings import Hardware
-from bench.schema.machine import Machine
-from bench.schema.record import Result
 from tests import records
 from tests.records import CPU
 
@@ -99,12 +99,12 @@ def test_results_are_alike_where_their_costs_compare() -> None:
 
 
 def test_an_architecture_that_was_not_run_to_its_end_begins_anew(tmp_path: Path) -> None:
-    store.write_run(tmp_path, RUN)
+    write_run(tmp_path, RUN)
     records_ = [records.result(cell) for cell in CELLS[:3]]
     for record in records_:
-        store.write_record(tmp_path, record)
+        write_record(tmp_path, record)
     again.begin_architectures_anew(tmp_path, CELLS)
-    left = [one.cell.architecture_label for one in store.read_records(tmp_path)]
+    left = [one.cell.architecture_label for one in read_records(tmp_path)]
     assert left == ["resnet18", "resnet18"]
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bench.measure.device import Device
+from bench.record import Calibration, Readings, Sitting
 from bench.running import ends
 from bench.running.findings import End
-from bench.schema.machine import Calibration, Readings, Sitting
 from tests import command
 from tests.command import SUITE, bench
 

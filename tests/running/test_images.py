@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from bench.schema.record import Result
+from bench.record import Result
 from tests import command
 from tests.command import SUITE, Place, bench
 

@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from bench import store
+from bench.folder import remove_records, weights_path, write_record
 from bench.identity import cell_id
 from bench.models import build
 from bench.predictions import unpack
+from bench.record import Cell, Result, Source
 from bench.running import preflight
 from bench.running.job import Job
 from bench.running.keeping import Keeper
-from bench.schema.cell import Cell
-from bench.schema.record import Result
-from bench.schema.run import Source
 from tests import command, records
 from tests.command import ROOT, SUITE, Place, bench
 from tests.training import cells
@@ -54,7 +52,7 @@ class Folder:
         return record
 
     def record(self, record: Result) -> None:
-        store.write_record(self.folder, record)
+        write_record(self.folder, record)
         self.keeper.drop_beaten_by(record)
 
     def kept(self) -> set[str]:
@@ -114,7 +112,7 @@ def test_weights_are_there_before_the_record_and_the_beaten_ones_go_after_it(
     assert run.kept() == {cell_id(first), cell_id(second)}, "a crash here must lose neither"
 
     # The worker dies before the record is written: the next sitting runs the cell again.
-    store.remove_records(run.folder, [record.cell_id])
+    remove_records(run.folder, [record.cell_id])
     assert run.kept() == {cell_id(first)}
     run.record(run.score(second, 370))
     assert run.kept() == {cell_id(first)}
@@ -199,8 +197,8 @@ def test_after_the_run_the_weights_are_those_that_were_asked_for(runs: dict[str,
     assert files(runs["none"]) == set()
     assert files(runs["all"]) == set(command.run_of(runs["all"]).cells)
     (chosen,) = files(runs["winner"])
-    of_all = store.weights_path(runs["all"], chosen)
-    found, same = load_file(store.weights_path(runs["winner"], chosen)), load_file(of_all)
+    of_all = weights_path(runs["all"], chosen)
+    found, same = load_file(weights_path(runs["winner"], chosen)), load_file(of_all)
     assert found.keys() == same.keys()
     assert all(found[name].equal(same[name]) for name in found)
 

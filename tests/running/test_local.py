@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import store
 from bench.data.dataset import Dataset
+from bench.folder import read_record, write_record
 from bench.identity import cell_id
 from bench.measure.device import Device
+from bench.record import Cell, Failure, Source
 from bench.running import local
 from bench.running.events import CellEnded, CellStarted, Event, GroupRetried, Noted
 from bench.running.job import Cause, Job, failure, provenance
 from bench.running.local import Death, Flight
-from bench.schema.cell import Cell
-from bench.schema.record import Failure
-from bench.schema.run import Source
 from bench.training.context import Context
 from tests import records
 
@@ -122,7 +120,7 @@ def test_a_seed_that_dies_alone_has_failed(tmp_path: Path) -> None:
 def test_a_group_whose_first_seed_was_recorded_by_its_dying_worker_stays_together(
     tmp_path: Path,
 ) -> None:
-    store.write_record(tmp_path, records.result(HEADS[0]))
+    write_record(tmp_path, records.result(HEADS[0]))
     left, heard = after_death(HEADS, [CellStarted(cell_id(HEADS[0]))], tmp_path)
     assert (left, heard[0][:2]) == ([HEADS[1:]], (cell_id(HEADS[0]), "ok"))
 
@@ -139,7 +137,7 @@ def test_a_note_is_heard_once_and_whatever_else_happens_each_time() -> None:
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:
     cause = local.crash_cause(Death("was killed by SIGSEGV", out_of_memory=False))
     told = local.record_once(FIRST, cause, job(tmp_path), since=0.0)
-    record = store.read_record(tmp_path, cell_id(FIRST))
+    record = read_record(tmp_path, cell_id(FIRST))
     assert isinstance(record, Failure)
     assert (record.status, record.kind) == ("failed", "crash")
     assert record.reason == "its process was killed by SIGSEGV; see log.txt beside the record"
@@ -149,11 +147,11 @@ def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None
 
 def test_a_record_that_the_worker_wrote_before_it_died_is_kept(tmp_path: Path) -> None:
     result = records.result(FIRST)
-    store.write_record(tmp_path, result)
+    write_record(tmp_path, result)
     cause = Cause("failed", "crash", "its process was killed by SIGKILL")
     told = local.record_once(FIRST, cause, job(tmp_path), since=0.0)
     assert told.status == "ok"
-    assert store.read_record(tmp_path, result.cell_id) == result
+    assert read_record(tmp_path, result.cell_id) == result
 
 
 def test_the_kernels_count_names_want_of_memory() -> None:

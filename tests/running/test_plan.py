@@ -6,10 +6,10 @@ from itertools import product
 import pytest
 
 from bench.identity import cell_id
+from bench.record import Cell
 from bench.running import plan
 from bench.running.findings import Speed
 from bench.running.plan import Visits
-from bench.schema.cell import Cell
 from tests import records
 
 # records.data(): 300 train, 400 val, 1,000 test; records.cell(): 10 epochs, 5 of them head-only.

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from bench.folder import FolderError
+from bench.record import Run
 from bench.running import resume
-from bench.schema.run import Run
-from bench.store import FolderError
 from tests import records
 
 EARLIER = records.run(["resnet18"], ["fine_tuning", "partial"]).model_copy(

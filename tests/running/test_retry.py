@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench import store
+from bench.folder import read_record
 from bench.identity import cell_id
+from bench.record import Cell, Source
 from bench.running import child, local
 from bench.running.events import Event, GroupRetried
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job
-from bench.schema.cell import Cell
-from bench.schema.run import Source
 from tests import records
 from tests.training import cells
 
@@ -69,7 +68,7 @@ def run(
     """How each cell failed, None for those that were scored; and which groups were divided."""
     heard: list[Event] = []
     local.run_cells(asked, job(folder, most, error), heard.append)
-    found = [store.read_record(folder, cell_id(one)) for one in asked]
+    found = [read_record(folder, cell_id(one)) for one in asked]
     divided = [event for event in heard if isinstance(event, GroupRetried)]
     return [one.kind for one in found if one and one.provenance.commit == "planted"], divided
 
@@ -90,7 +89,7 @@ def test_a_worker_whose_seeds_fail_together_leaves_without_a_record(
     left = local.run_worker([*SEEDS, PARTIAL], job(tmp_path, 1, error), told.append)
     assert left == [[SEEDS[0]], [SEEDS[1]], [PARTIAL]]
     assert told[-1] == GroupRetried(f"{SMALL} · feature_extraction", 2, text)
-    assert not any(store.read_record(tmp_path, cell_id(seed)) for seed in SEEDS)
+    assert not any(read_record(tmp_path, cell_id(seed)) for seed in SEEDS)
     worker = child.start("bench.running.worker:main", job(tmp_path, 1, error), tuple(SEEDS))
     worker.process.join()
     assert worker.process.exitcode == code

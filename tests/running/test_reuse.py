@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.schema.record import Result
+from bench.record import Result
 from tests import command
 from tests.command import SUITE, bench
 

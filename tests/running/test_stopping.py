@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.schema.record import Failure
+from bench.record import Failure
 from tests import command
 from tests.command import LONG, SUITE, Place, bench
 

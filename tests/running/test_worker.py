@@ -11,12 +11,11 @@ from bench.data.dataset import DataError
 from bench.data.split import make_split
 from bench.measure.device import Device
 from bench.models.weights import WeightsError
+from bench.record import Failure, Source
 from bench.running import worker
 from bench.running.failure import cause_of
 from bench.running.job import Job
 from bench.running.keeping import Keeper
-from bench.schema.record import Failure
-from bench.schema.run import Source
 from bench.training.context import Context
 from bench.training.fit import Diverged
 from bench.training.shared import Shared

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
-from bench.schema.record import Result
+from bench.folder import read_records, read_run, weights_path
+from bench.record import Result
 from bench.serving.findings import Trained
 from tests import command
 from tests.command import SUITE, Place
@@ -43,7 +43,7 @@ def run_folder(here: Place) -> Path:
 
 def record_of(folder: Path, kind: str) -> Result:
     """The record of one strategy."""
-    (found,) = (r for r in store.read_records(folder) if r.cell.kind == kind)
+    (found,) = (r for r in read_records(folder) if r.cell.kind == kind)
     assert isinstance(found, Result)
     return found
 
@@ -51,5 +51,5 @@ def record_of(folder: Path, kind: str) -> Result:
 def trained(folder: Path, kind: str) -> Trained:
     """The network of one strategy."""
     record = record_of(folder, kind)
-    pipeline = store.read_run(folder).preprocessing[record.cell.architecture_label]
-    return Trained(record, pipeline, store.weights_path(folder, record.cell_id), (), True)
+    pipeline = read_run(folder).preprocessing[record.cell.architecture_label]
+    return Trained(record, pipeline, weights_path(folder, record.cell_id), (), True)

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision import models
 
-from bench import store
+from bench.folder import weights_path, write_record
 from bench.models.digest import digest
 from bench.predictions import unpack
-from bench.schema.record import Failure
+from bench.record import Failure
 from tests import command
 from tests.command import SUITE, Place
 from tests.serving.conftest import KINDS, record_of
@@ -41,7 +41,7 @@ def cell_of(folder: Path, kind: str = KIND) -> str:
 
 
 def weights_of(folder: Path, kind: str = KIND) -> Path:
-    return store.weights_path(folder, cell_of(folder, kind))
+    return weights_path(folder, cell_of(folder, kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -254,7 +254,7 @@ def test_a_backbone_that_is_drawn_otherwise_here_is_refused_with_both_versions(
     rewrite(weights_of(copy), lambda state, said: said.update({"given_sha256": "0" * 64}))
     record = record_of(copy, KIND)
     machine = record.machine.model_copy(update={"torch": "2.10.99"})
-    store.write_record(copy, record.model_copy(update={"machine": machine}))
+    write_record(copy, record.model_copy(update={"machine": machine}))
     done = bench("export", copy, "--cell", record.cell_id)
     assert done.code == 2
     assert "drawn by torch 2.10.99" in done.err
@@ -278,7 +278,7 @@ def test_a_cell_must_be_one_of_the_run_and_ok(bench: Bench, copy: Path) -> None:
         cell_id=good.cell_id, status="failed", kind="crash", reason="its process [bold]died",
         cell=good.cell, seconds=1, machine=good.machine, provenance=good.provenance,
     )  # fmt: skip
-    store.write_record(copy, failed)
+    write_record(copy, failed)
     done = bench("export", copy, "--cell", good.cell_id)
     assert done.code == 2
     assert "is failed (crash): its process [bold]died" in done.err

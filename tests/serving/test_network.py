@@ -6,10 +6,10 @@ import pytest
 import torch
 from torchvision import models
 
+from bench.architectures import ARCHITECTURES, nearest_size
 from bench.models import build
-from bench.models.architectures import ARCHITECTURES, nearest_size
 from bench.models.state import WeightsError
-from bench.schema.run import Preprocessing
+from bench.record import Preprocessing
 from bench.serving import network
 from bench.serving.findings import Trained
 from bench.serving.plain import plain_model, plain_names, plain_state

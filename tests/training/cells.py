@@ -6,15 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Dataset
 from bench.data.digits import scan_digits
 from bench.data.images import Images
 from bench.data.split import Split
 from bench.measure.device import Device
-from bench.models.architectures import ARCHITECTURES
-from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
-from bench.schema.record import EpochPoint, Latency
-from bench.schema.run import Preprocessing
+from bench.record import Cell, Data, EpochPoint, Kind, Latency, Preprocessing, Recipe, Weights
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
 from bench.training.placement import Placement, placement

@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 from bench.data.digits import scan_digits
 from bench.data.sources import open_image
 from bench.data.split import Split
-from bench.schema.cell import Cell
+from bench.record import Cell
 from bench.training.seeds import derived_seed
 
 HEAD = {

@@ -9,14 +9,13 @@ import torch
 from bench import predictions
 from bench.data.digits import scan_digits
 from bench.data.split import Split
-from bench.schema.cell import Cell, Kind
-from bench.schema.record import EpochPoint, Scores
+from bench.record import Cell, EpochPoint, Kind, Scores
+from bench.strategies import STRATEGIES, PhasePlan, Rule
 from bench.training.cell import Outcome, run_cell, throughput
 from bench.training.course import Course, Kept, Point
 from bench.training.fit import Diverged
 from bench.training.scores import metric_of
 from bench.training.shared import Shared
-from bench.training.strategies import STRATEGIES, PhasePlan, Rule
 from tests.training import cells
 
 SMALL = "mobilenet_v3_small"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.data.images import Images
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.schema.cell import Cell, Kind
+from bench.record import Cell, Kind
+from bench.strategies import HEAD_ONLY, PhasePlan, live_phase
 from bench.training import capture
 from bench.training.cell import Outcome, start_of
 from bench.training.course import Course
@@ -25,7 +26,6 @@ from bench.training.piece import Piece
 from bench.training.placement import placement, prepare_device
 from bench.training.stage import host
 from bench.training.step import Step
-from bench.training.strategies import HEAD_ONLY, PhasePlan, live_phase
 from tests.training import cells
 
 pytestmark = [

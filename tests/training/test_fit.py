@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.images import Images
-from bench.schema.cell import Recipe
+from bench.record import Recipe
+from bench.strategies import HEAD_ONLY, PhasePlan, Rule
 from bench.training.feeds import PlainImages
 from bench.training.fit import (
     Diverged,
@@ -22,7 +23,6 @@ from bench.training.fit import (
     warmup_cosine,
 )
 from bench.training.step import Step
-from bench.training.strategies import HEAD_ONLY, PhasePlan, Rule
 from tests.training import cells
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from bench.models.architectures import ARCHITECTURES, FEATURED, nearest_size
+from bench.architectures import ARCHITECTURES, FEATURED, nearest_size
 from bench.models.build import Network, build, outline
+from bench.strategies import HEAD_ONLY, PhasePlan, Rule, lr_scales, phases
 from bench.training.feeds import AugmentedImages, eval_batch
 from bench.training.fit import fit
 from bench.training.freezing import (
@@ -21,7 +22,6 @@ from bench.training.freezing import (
 )
 from bench.training.inference import estimate_statistics
 from bench.training.step import Step
-from bench.training.strategies import HEAD_ONLY, PhasePlan, Rule, lr_scales, phases
 from tests.training import cells
 
 ODD = ("squeezenet1_1", "googlenet", "densenet121")

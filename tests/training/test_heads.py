@@ -11,7 +11,8 @@ from torch import nn
 
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.schema.cell import Cell
+from bench.record import Cell
+from bench.strategies import HEAD_ONLY, PhasePlan
 from bench.training.cell import start_of
 from bench.training.course import Course
 from bench.training.feeds import PlainImages
@@ -19,7 +20,6 @@ from bench.training.fit import Diverged, fit
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.seeds import derived_seed
 from bench.training.step import Step
-from bench.training.strategies import HEAD_ONLY, PhasePlan
 from tests.training import cells
 
 VAL = FeatureExam(torch.rand(6, 4), np.arange(6))

@@ -14,8 +14,7 @@ from bench import cache
 from bench.data.stored import PIXELS_VERSION
 from bench.entry import Contents
 from bench.measure import hardware
-from bench.schema.cell import Cell, Kind
-from bench.schema.run import Preprocessing
+from bench.record import Cell, Kind, Preprocessing
 from bench.training import kept
 from bench.training.cell import Outcome, run_cell
 from bench.training.kept import Features

@@ -12,8 +12,7 @@ from bench.data.decoded import make
 from bench.data.images import Pixels
 from bench.data.stored import resize_of, stored
 from bench.measure.device import Device
-from bench.schema.cell import Cell
-from bench.schema.record import Quality
+from bench.record import Cell, Quality
 from bench.training.context import Context
 from bench.training.loading import fits, load, load_squares
 from bench.training.sharing import augments

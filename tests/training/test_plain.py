@@ -21,7 +21,7 @@ from bench.data.digits import scan_digits
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.schema.cell import Cell, Kind
+from bench.record import Cell, Kind
 from bench.training.cell import head_course, start_of, started_step, work_of
 from bench.training.course import Course
 from bench.training.placement import prepare_device

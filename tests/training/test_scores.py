@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from bench import predictions
-from bench.schema.record import Scores
+from bench.record import Scores
 from bench.training.scores import score
 
 Ints = NDArray[np.int64]

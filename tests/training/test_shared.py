@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bench.data.sources import scan
 from bench.data.split import make_split
-from bench.schema.cell import Data
+from bench.record import Data
 from bench.training.cell import start_of
 from bench.training.feeds import eval_batch
 from bench.training.kept import Features

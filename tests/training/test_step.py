@@ -8,12 +8,12 @@ from torch import Tensor
 
 from bench.data.images import Images
 from bench.models.build import Network
-from bench.schema.cell import Kind, Recipe
+from bench.record import Kind, Recipe
+from bench.strategies import PhasePlan, live_phase
 from bench.training.cell import start_of
 from bench.training.feeds import AugmentedImages
 from bench.training.fit import fit
 from bench.training.step import Step
-from bench.training.strategies import PhasePlan, live_phase
 from tests.training import cells
 
 PIPELINE = cells.UNIT.model_copy(update={"crop_size": 32})

@@ -10,14 +10,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bench import identity
+from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
 from bench.models import build
-from bench.models.architectures import ARCHITECTURES
 from bench.models.digest import digest
 from bench.models.fold import folded
 from bench.models.weights import load_state
-from bench.schema.cell import Cell, Kind, Weights
-from bench.schema.record import Quality
+from bench.record import Cell, Kind, Quality, Weights
 from bench.training import trained
 from bench.training.cell import Outcome, run_cell
 from bench.training.inference import logits

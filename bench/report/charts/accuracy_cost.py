@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from bench.analysis.rows import Row, comparable_cost
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.charts import axes, key, labels, legible, lettering, palette, scales, wording
 from bench.report.charts.axes import Frame
@@ -15,8 +16,6 @@ from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, element, group, joined, line, path
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 CostName = Literal["train_seconds", "peak_memory_bytes"]
 RADIUS = 5.0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.stats import wilson
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report.charts import dots, lettering, palette, svg, wording
 from bench.report.charts.chart import SHEETS, Chart, Drawing, Sheet, plain
 from bench.report.charts.chart import chart as finished
@@ -16,8 +17,6 @@ from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import SMALL, printable
 from bench.report.charts.svg import Box, Label, group, joined, rectangle
 from bench.report.classes import tested
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 # K true classes, K predicted classes.
 Counts = NDArray[np.int64]

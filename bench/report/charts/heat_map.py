@@ -7,14 +7,13 @@ from markupsafe import Markup
 
 from bench.analysis.rows import Row, status_counts
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.charts import legible, lettering, palette, svg, wording
 from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL, TEXT
 from bench.report.charts.svg import Box, Label, group, joined, line, path, rectangle
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 ROW = 30.0
 NARROWEST, WIDEST = 33.0, 92.0

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
+from bench.record import EpochPoint, Failure, Result, Run
 from bench.report.charts import axes, labels, legible, lettering, palette, scales, svg, wording
 from bench.report.charts.axes import Frame
 from bench.report.charts.chart import Chart, Drawing, Sheet
@@ -15,8 +16,6 @@ from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.scales import Linear
 from bench.report.charts.svg import Box, group, joined, line, path
-from bench.schema.record import EpochPoint, Failure, Result
-from bench.schema.run import Run
 
 HEAD, GAP, FOOT = 46.0, 30.0, 50.0
 """Heights above the scores, between scores and losses, and below the losses of a panel."""

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 from bench.analysis.stats import wilson
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run, Scores
 from bench.report.charts import dots, palette, wording
 from bench.report.charts.chart import Chart
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.dots import Dot
 from bench.report.charts.lettering import printable
 from bench.report.classes import tested
-from bench.schema.record import Failure, Result, Scores
-from bench.schema.run import Run
 
 SHOWN = 40
 """So many classes are drawn; of more, the ones with the lowest recall."""

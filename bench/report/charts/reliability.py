@@ -10,6 +10,7 @@ from markupsafe import Markup
 from bench.analysis.stats import Interval, wilson
 from bench.analysis.summary import Summary
 from bench.predictions import Unpacked, unpack
+from bench.record import Failure, Result, Run, Scores
 from bench.report.charts import axes, lettering, palette, scales, wording
 from bench.report.charts.axes import Frame
 from bench.report.charts.chart import Chart, Drawing, Sheet
@@ -17,8 +18,6 @@ from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, group, joined, line, rectangle
 from bench.report.classes import tested
-from bench.schema.record import Failure, Result, Scores
-from bench.schema.run import Run
 
 BINS = 15
 """As in the ECE of the records: equal widths, open on the left."""

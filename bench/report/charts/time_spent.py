@@ -9,14 +9,13 @@ from markupsafe import Markup
 from bench.analysis.machines import reference
 from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.charts import legible, lettering, palette, scales, svg, wording
 from bench.report.charts.chart import Chart, Drawing, Sheet
 from bench.report.charts.chart import chart as finished
 from bench.report.charts.lettering import SMALL
 from bench.report.charts.svg import Box, Label, group, joined, line, rectangle
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 STAGES = ("data", "build", "warmup", "train", "eval")
 """Fields of schema.Seconds that add up to the wall time, in the order in which they happen."""

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from bench.analysis.machines import reference
 from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.charts.lettering import isolated, printable
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 JOINT = " · "
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
 from bench.report import certainty, facts, findings, gaps, protocol, standings, tables, units
 from bench.report.charts import (
     accuracy_cost,
@@ -18,8 +19,6 @@ from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
 from bench.report.page import comparison, gallery
 from bench.report.page.templates import template
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 
 Records = Sequence[Result | Failure]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bench.predictions import confident_mistakes, unpack
-from bench.schema.record import Result
+from bench.record import Result
 
 
 class Mistake(NamedTuple):

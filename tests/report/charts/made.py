@@ -6,6 +6,7 @@ import numpy as np
 
 from bench import predictions
 from bench.analysis.summary import Summary, summarise
+from bench.record import Failure, Quality, Result, Run, Scores
 from bench.report.charts import (
     accuracy_cost,
     confusion,
@@ -16,8 +17,6 @@ from bench.report.charts import (
     time_spent,
 )
 from bench.report.charts.chart import Chart
-from bench.schema.record import Failure, Quality, Result, Scores
-from bench.schema.run import Run
 from tests import records
 
 Records = Sequence[Result | Failure]

@@ -8,10 +8,9 @@ import pytest
 from scipy.stats import binomtest
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report.charts import accuracy_cost
 from bench.report.charts.chart import Chart
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading

@@ -10,10 +10,9 @@ import pytest
 
 import bench.report.charts as package
 from bench.analysis.summary import summarise
+from bench.record import Failure, Run
 from bench.report.charts.chart import Chart
 from bench.report.charts.lettering import printable
-from bench.schema.record import Failure
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading

@@ -5,10 +5,9 @@ import re
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run
 from bench.report.charts import heat_map
 from bench.report.charts.chart import Chart
-from bench.schema.record import Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading

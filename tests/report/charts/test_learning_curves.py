@@ -3,10 +3,9 @@
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.record import EpochPoint, Failure, Result, Run
 from bench.report.charts import learning_curves
 from bench.report.charts.chart import Chart
-from bench.schema.record import EpochPoint, Failure, Result
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading

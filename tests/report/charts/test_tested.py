@@ -8,10 +8,9 @@ from scipy.stats import binomtest
 
 from bench import predictions
 from bench.analysis.summary import summarise
+from bench.record import Result, Run, Scores
 from bench.report.charts import confusion, recall, reliability
 from bench.report.charts.chart import Chart
-from bench.schema.record import Result, Scores
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, result
 from tests.report.charts import made, reading

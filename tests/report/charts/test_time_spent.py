@@ -5,10 +5,9 @@ from itertools import pairwise
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.record import Failure, Result, Run, Seconds
 from bench.report.charts import time_spent
 from bench.report.charts.chart import Chart
-from bench.schema.record import Failure, Result, Seconds
-from bench.schema.run import Run
 from tests import records
 from tests.records import cell, failure, result
 from tests.report.charts import made, reading

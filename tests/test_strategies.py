@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.training.strategies import (
+from bench.strategies import (
     HEAD_ONLY,
     STARTS_FROZEN,
     STRATEGIES,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision import models
 
-from bench.models.architectures import ARCHITECTURES, FEATURED, Architecture, nearest_size
+from bench.architectures import ARCHITECTURES, FEATURED, Architecture, nearest_size
 
 NAMES = models.list_models(module=models)
 

@@ -20,9 +20,7 @@ from filelock import FileLock, Timeout
 
 from bench import identity
 from bench.identity import slug
-from bench.schema.record import RECORD, Failure, Result
-from bench.schema.run import Run
-from bench.schema.value import SCHEMA_VERSION
+from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
 from bench.upgrades import UPGRADES, Content
 
 

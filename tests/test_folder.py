@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import identity, store
+from bench import folder as store
+from bench import identity
+from bench.folder import FolderError
 from bench.identity import cell_id
-from bench.schema.record import Result
-from bench.schema.value import SCHEMA_VERSION
-from bench.store import FolderError
+from bench.record import SCHEMA_VERSION, Result
 from tests import records
 
 
@@ -275,7 +275,7 @@ def test_a_folder_that_another_process_writes_is_refused_until_that_process_dies
     tmp_path: Path,
 ) -> None:
     holder = (
-        "import sys; from pathlib import Path; from bench import store\n"
+        "import sys; from pathlib import Path; from bench import folder as store\n"
         "with store.locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

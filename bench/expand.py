@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from bench.mistakes import Problem, size_text
-from bench.models.architectures import ARCHITECTURES, nearest_size
-from bench.schema.cell import Cell, Data, Kind, Recipe, Weights
+from bench.architectures import ARCHITECTURES, nearest_size
+from bench.errors import Problem, size_text
+from bench.record import Cell, Data, Kind, Recipe, Weights
+from bench.strategies import STRATEGIES, head_epochs_of
 from bench.suite import RECIPE_DEFAULTS, StrategyEntry, Suite, labels_of
-from bench.training.strategies import STRATEGIES, head_epochs_of
 
 
 class Facts(NamedTuple):

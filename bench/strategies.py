@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.schema.cell import Kind, Recipe
+from bench.record import Kind, Recipe
 
 
 class Strategy(NamedTuple):

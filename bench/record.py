@@ -1,0 +1,453 @@
+"""Every value that reaches the disk: cells, records of what came out of them, and the run.
+
+Which of these facts make two results comparable is decided in `bench.identity`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 4
+"""Shape of the files in a run folder; a newer one is refused."""
+
+PROTOCOL_VERSION = 1
+"""Meaning of a cell: bumped when a default or the meaning of a field changes."""
+
+
+class Value(BaseModel):
+    """An immutable value; unknown keys are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# ---- what a cell asks for ---------------------------------------------------------------------
+
+Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "from_scratch"]
+
+Metric = Literal["top1", "balanced_accuracy"]
+
+Part = Literal["train", "val", "test"]
+
+
+class Recipe(Value):
+    """Optimiser, rates, epochs and batch of one cell, with every choice made."""
+
+    epochs: int
+    head_epochs: int | None = None  # epochs of the head-only phase of two_phase
+    stages: int | None = None  # stages that `partial` trains, counted from the head
+    batch_size: int
+    lr: float  # the head's learning rate at its peak
+    backbone_lr_scale: float  # the backbone's rate is lr times this
+    weight_decay: float
+    warmup_epochs: float
+    label_smoothing: float
+    augment: Literal["standard", "none"]
+    flip: bool
+    views: int
+    precise_bn: bool
+    checkpoint: Literal["last", "best"]
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class Weights(Value):
+    """Where the backbone's values come from.
+
+    `source` is "imagenet", "folder", "random" (one fixed backbone for all seeds) or "scratch"
+    (drawn anew for each seed). `name` is the enum member or the file; `sha256` is of the file.
+    """
+
+    source: Literal["imagenet", "folder", "random", "scratch"]
+    name: str
+    sha256: str | None = None
+    init_seed: int | None = None
+
+
+class Data(Value):
+    """The images of a cell: content hashes, sizes of the split, and the class names in order."""
+
+    name: str
+    classes: tuple[str, ...]
+    content_sha256: str
+    split_sha256: str
+    num_train: int
+    num_val: int
+    num_test: int
+
+
+class Cell(Value):
+    """One training run with everything that the suite decides resolved."""
+
+    architecture: str
+    architecture_label: str  # unique in its suite, also when one architecture has two weights
+    weights: Weights
+    strategy: str
+    kind: Kind
+    recipe: Recipe
+    image_size: int
+    data: Data
+    seed: int
+    metric: Metric = "top1"
+    target: float = 0.9
+
+
+# ---- the machine ------------------------------------------------------------------------------
+
+Profile = Literal["gpu", "cpu"]
+
+
+class Machine(Value):
+    """What the numbers were made on and with; no field identifies a person or a host."""
+
+    device: Literal["cpu", "cuda"]
+    gpu_name: str | None
+    gpu_memory_bytes: int | None
+    gpu_count: int
+    compute_capability: str | None
+    mig: bool | None
+    power_limit_watts: float | None
+    driver: str | None
+    cuda: str | None
+    cudnn: str | None
+    cpu_model: str | None
+    cpu_capability: str | None
+    usable_cores: int
+    memory_gib: int | None
+    python: str
+    torch: str
+    torchvision: str
+    numpy: str
+    pillow: str
+    os: str
+    container: bool | None
+    id: str | None = None  # random, of this user on this machine
+    gpu_multiprocessors: int | None = None
+    ecc: bool | None = None
+    gpu_virtualization: str | None = None  # "none", "passthrough", "vgpu", ...
+    power_limit_default_watts: float | None = None
+    power_limit_max_watts: float | None = None
+    sm_clock_max_mhz: int | None = None
+    memory_clock_max_mhz: int | None = None
+    sm_clock_application_mhz: int | None = None
+    pcie_generation_max: int | None = None
+    pcie_width_max: int | None = None
+    driver_branch: str | None = None  # "580" of "580.82.07"
+    driver_cuda: str | None = None  # the newest CUDA that the driver serves
+    nccl: str | None = None
+    torch_commit: str | None = None
+    torch_build: str | None = None  # hash of compilers, libraries and flags
+    cpu_signature: str | None = None  # what tells processors of one name apart
+    cpu_sockets: int | None = None  # these five are of the host, whatever may be used of it
+    cpu_physical_cores: int | None = None
+    cpu_logical_cores: int | None = None
+    numa_nodes: int | None = None
+    cpu_max_mhz: int | None = None
+    cpu_governor: str | None = None
+    host_memory_gib: int | None = None
+    swap_gib: int | None = None
+    virtual: bool | None = None  # a virtual machine
+    wsl: bool | None = None
+    storage: str | None = None  # file system of the cache of decoded images: "ext4", "nfs4"
+
+
+class Execution(Value):
+    """How this machine ran the cell: choices that the suite left to it."""
+
+    precision: Literal["fp32", "bf16"]
+    channels_last: bool
+    threads: int
+    allow_tf32: bool
+    deterministic: bool
+    cudnn_benchmark: bool
+    captured: bool  # the whole step was recorded as a CUDA graph and replayed
+    compiled: bool  # its kernels were fused by torch.compile
+    resident: bool  # the images lay on the device; else they were streamed from the disk
+    cudnn_allow_tf32: bool | None = None
+    cudnn_deterministic: bool | None = None
+    float32_matmul_precision: str | None = None  # "highest", "high", "medium"
+    cublas_workspace: str | None = None  # CUBLAS_WORKSPACE_CONFIG, or "unset"
+    hash_seed: str | None = None  # PYTHONHASHSEED, or "unset"
+
+
+class Calibration(Value):
+    """What the machine could do for a moment; probes whose device is not there are null.
+
+    Rates of two calibrations compare where the sizes of their probes agree.
+    """
+
+    matmul_fp32_flops: float | None  # per second
+    matmul_bf16_flops: float | None
+    copy_bytes_per_second: float | None  # on the device (CPU: host memory), read and written
+    upload_bytes_per_second: float | None  # host to device; null on a CPU
+    conv_seconds: float | None  # one fixed convolution step, forward and backward
+    loop_seconds: float | None  # a fixed pure-Python loop
+    seconds: float  # what the calibration took
+    sizes: dict[str, int] = Field(
+        default_factory=dict
+    )  # by probe: side of the matrices, bytes that a copy reads
+
+
+class Readings(Value):
+    """What the machine was doing at a moment. Null is unknown; no key depends on it."""
+
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    gpu_celsius: int | None = None
+    throttled: tuple[str, ...] | None = None  # what holds the clocks down, save for idleness
+    pcie_generation: int | None = None  # falls while the card idles
+    pcie_width: int | None = None
+    cpu_celsius: float | None = None
+    uptime_seconds: float | None = None
+
+
+class Sitting(Value):
+    """One start of `bench run` on the folder: calibrated at both ends."""
+
+    start: Calibration | None
+    end: Calibration | None = None  # null where it was killed
+    load: float | None = None  # 1-minute load average before it began, per usable core
+    foreign_gpu_processes: int | None = None
+    before: Readings | None = None
+    after: Readings | None = None
+
+
+# ---- what came out of a cell ------------------------------------------------------------------
+
+ImageCache = Literal["cold", "warm", "bypassed"]
+"""Images decoded once into a file: in this run, by an earlier one, or by the worker, without it."""
+
+FeatureCache = Literal["computed", "reused"]
+"""Features of the frozen backbone: made in this run, or kept by an earlier one."""
+
+
+class Predictions(Value):
+    """Packed per-image outcome of one part, in the order of split.csv: see bench.predictions."""
+
+    num_images: int
+    labels: str
+    classes: str
+    confidences: str
+
+
+class Scores(Value):
+    """Quality on one part. `recall` is null for a class without images."""
+
+    num_images: int
+    top1: float
+    top5: float | None
+    macro_f1: float
+    balanced_accuracy: float
+    recall: tuple[float | None, ...]
+    ece: float
+    nll: float
+    confusion: tuple[tuple[int, ...], ...]  # [true class][predicted class]
+    predictions: Predictions
+
+
+class Quality(Value):
+    """Scores of the final network; val chooses, test is only reported."""
+
+    val: Scores
+    test: Scores
+
+
+class Seconds(Value):
+    """Where the time of a cell went; `wall` is the sum of the others."""
+
+    wall: float
+    data: float
+    build: float
+    warmup: float
+    train: float
+    eval: float
+
+
+class Phase(Value):
+    """One phase of training, as it was run."""
+
+    name: str
+    epochs: int
+    trainable_parameters: int
+    trainable_share: float
+    steps: int
+    frozen_cached: bool  # the frozen backbone ran once and its features were kept
+
+
+class Throughput(Value):
+    """Training images per second over the epochs after the first: median and quartiles."""
+
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    num_epochs: int
+
+
+class Latency(Value):
+    """Inference of one architecture at one image size, measured once and shared by its cells."""
+
+    batch1_p50_seconds: float
+    batch1_p95_seconds: float
+    num_calls: int
+    batch_size: int
+    images_per_second: float
+
+
+class Cost(Value):
+    """What the cell cost: alone (`attributed`), and in this run (`marginal`)."""
+
+    attributed: Seconds
+    marginal: Seconds
+    shared_by: int  # cells that divided the largest shared piece of work; 1 = nothing shared
+    images_per_second: Throughput | None
+    latency: Latency | None
+    total_parameters: int
+    trainable_parameters: int  # of the last phase
+    trainable_share: float
+    phases: tuple[Phase, ...]
+    forward_macs: int | None  # of one image
+    seconds_to_target: float | None  # training time until val first reached the target
+    images: ImageCache
+    features: FeatureCache | None  # null where the cell uses no cached features
+
+
+class Memory(Value):
+    """Peaks over the cell. Unknown is null."""
+
+    gpu_allocated_bytes: int | None  # of tensors, as if the cell ran alone
+    gpu_reserved_bytes: int | None  # what lies there for other cells counts, as below
+    gpu_device_bytes: int | None  # whole device, all processes, as NVML sees it
+    cpu_rss_above_start_bytes: int | None
+
+
+class Energy(Value):
+    """Difference of the GPU's energy counter; null where there is none."""
+
+    attributed_joules: float | None
+    marginal_joules: float | None
+
+
+class EpochPoint(Value):
+    """One epoch: the mean training loss, and val where it was scored."""
+
+    phase: str
+    epoch: int  # 1, 2, ... counted through all phases
+    train_loss: float
+    val_score: float | None = None  # of the cell's metric
+
+
+class Keys(Value):
+    """Short hashes of the task, numerics and performance buckets.
+
+    Null where a fact of the bucket is unknown: such a key equals no other, not even a null one.
+    """
+
+    task: str
+    numerics: str | None
+    performance: str | None
+
+
+class Provenance(Value):
+    """Information that never splits a history."""
+
+    bench: str
+    commit: str | None
+    finished_at: str  # UTC, ISO 8601
+    weights_wanted: str | None = None  # first choice of the suite, where all fell back from it
+    device_index: int | None = None
+
+
+class Result(Value):
+    """The record of a cell that trained and was scored."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    status: Literal["ok"] = "ok"
+    kind: None = None
+    reason: None = None
+    cell: Cell
+    quality: Quality
+    curve: tuple[EpochPoint, ...]
+    cost: Cost
+    memory: Memory
+    energy: Energy
+    machine: Machine
+    execution: Execution
+    keys: Keys
+    provenance: Provenance
+
+
+class Failure(Value):
+    """The record of a cell that did not: what happened, and in which epoch if it had begun."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    status: Literal["failed", "diverged", "timeout", "interrupted"]
+    kind: Literal["data", "weights", "oom_gpu", "oom_host", "crash", "cuda", "training", "stopped"]
+    reason: str
+    cell: Cell
+    seconds: float
+    machine: Machine
+    provenance: Provenance
+
+
+Record = Annotated[Result | Failure, Field(discriminator="status")]
+
+RECORD: TypeAdapter[Result | Failure] = TypeAdapter(Record)
+
+
+# ---- the run as a whole -----------------------------------------------------------------------
+
+
+class MissingWeights(Value):
+    """A pretrained file that could not be had: where it is published, where it is looked for."""
+
+    architecture: str
+    file: str
+    address: str | None
+    folder: str  # as the user would write it, never an absolute path
+    why: str
+
+
+class Source(Value):
+    """Which entry of the preference list serves the suite, and what the earlier ones lacked."""
+
+    wanted: tuple[str, ...]
+    used: str
+    missing: tuple[MissingWeights, ...] = ()
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether an earlier entry of the list could not be had by all architectures."""
+        return self.used != self.wanted[0]
+
+
+class Preprocessing(Value):
+    """The eval pipeline of one architecture, as its weights define it."""
+
+    resize_size: int
+    crop_size: int
+    interpolation: str
+    antialias: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Run(Value):
+    """run.json: what was asked, on what, and how it ended."""
+
+    schema_version: int = SCHEMA_VERSION
+    protocol_version: int = PROTOCOL_VERSION
+    suite_name: str
+    suite: dict[str, Any]  # the suite as resolved for this profile
+    profile: Profile
+    machine: Machine
+    data: Data
+    data_notes: tuple[str, ...]
+    duplicates: dict[str, int]  # "train/test" -> images of identical bytes on both sides
+    source: Source
+    preprocessing: dict[str, Preprocessing]  # by architecture label
+    cells: tuple[str, ...]  # every cell id that the suite asks for, in order
+    status: Literal["running", "finished", "interrupted"]
+    started_at: str
+    finished_at: str | None = None
+    wall_seconds: float = 0.0  # over all sittings of a resumed run, without their calibrations
+    sittings: tuple[Sitting, ...] = ()
