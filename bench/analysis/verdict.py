@@ -30,14 +30,6 @@ JUDGED = (ACCURACY, SECONDS, MEMORY)
 """Metrics that are judged by more than equality."""
 
 
-class Second(NamedTuple):
-    """What a second run showed of something that the first one flagged."""
-
-    showed: Literal["seen", "unseen", "untold"]
-    change: float | None = None  # from the past runs; of what all cells lost, from the baseline
-    why: str = ""  # it could not tell
-
-
 class Mean(NamedTuple):
     """That a change is a mean over pairs of runs."""
 
@@ -65,7 +57,6 @@ class Verdict(NamedTuple):
     fields: tuple[str, ...] = ()  # that differ
     beyond: float | None = None  # likewise, from the mean of the past runs
     floor: float | None = None  # the least change that counts
-    second: Second | None = None  # where it was flagged and run again
     mean: Mean | None = None  # where runs took turns
 
     @property
@@ -87,7 +78,6 @@ class Shift(NamedTuple):
         "none",  # no change that counts
     ]
     reason: str
-    second: Second | None = None  # where it was laid on the code and run again
     taken_off: bool = True  # the changes of cells are without it
 
 
@@ -112,13 +102,6 @@ class Elsewhere(NamedTuple):
     rates: tuple[Rates, ...] = ()  # of cells that train their whole network
 
 
-class Again(NamedTuple):
-    """The second run of what was flagged."""
-
-    run: str  # its name
-    cells: tuple[str, ...]  # names of what ran again, for company too
-
-
 class Comparison(NamedTuple):
     """Of two runs of one suite."""
 
@@ -129,7 +112,6 @@ class Comparison(NamedTuple):
     num_needed: int
     unstable: str | None  # why times were not judged
     notes: tuple[str, ...] = ()
-    again: Again | None = None
 
     def count(self, *words: Word) -> int:
         """Verdicts with one of these words."""
@@ -142,7 +124,6 @@ Outcome = Literal[
     "missing",
     "refused",
     "unstable",
-    "unconfirmed",  # a second run could not tell
     "nothing_judged",
     "inconclusive",
 ]
@@ -155,14 +136,12 @@ def outcomes(found: Comparison) -> set[Outcome]:
     judged = [one for one in found.verdicts if one.metric in JUDGED]
     slower = found.shift is not None and found.shift.blame == "code"
     drifted = found.shift is not None and found.shift.blame in ("machine", "unclear")
-    seconds = [one.second for one in (*judged, found.shift) if one and one.second]
     has: dict[Outcome, bool] = {
         "regressed": slower or _any(judged, "regressed"),
         "failed": _any(cells, "failed"),
         "missing": _any(cells, "missing"),
         "refused": _any(cells, "not_comparable"),
         "unstable": found.unstable is not None or drifted,
-        "unconfirmed": any(one.showed == "untold" for one in seconds),
         "nothing_judged": not _any(judged, "pass", "improved", "regressed"),
         "inconclusive": _any(judged, "inconclusive"),
     }

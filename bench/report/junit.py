@@ -15,7 +15,6 @@ from bench.report.verdicts import (
     headline,
     listed,
     remarks,
-    showed,
     why,
 )
 
@@ -29,7 +28,7 @@ ELEMENTS: dict[Word, str] = {
 }
 """What stands in a case; words that are not here pass."""
 
-WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "unconfirmed", "nothing_judged")
+WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "nothing_judged")
 """Outcomes that no case of a cell shows as bad: else CI would be green where the exit code is 3."""
 
 
@@ -40,8 +39,7 @@ def junit(found: Comparison, sides: Sides) -> str:
         _case(suite, one)
     if found.shift and found.shift.blame == "code":
         case = SubElement(suite, "testcase", classname="all cells", name=TITLES["train_seconds"])
-        reasons = filter(None, (found.shift.reason, showed(found.shift.second)))
-        SubElement(case, "failure", message=one_line("; ".join(reasons)))
+        SubElement(case, "failure", message=one_line(found.shift.reason))
     has = outcomes(found)
     for outcome in WHOLE:
         if outcome in has:
@@ -73,9 +71,6 @@ def _reasons(found: Comparison, outcome: Outcome) -> str:
             told = [why(one) for one in refused if one.word == "not_comparable"]
         case "unstable":
             told = [found.unstable or "", found.shift.reason if found.shift else ""]
-        case "unconfirmed":
-            seconds = [one.second for one in (*found.verdicts, found.shift) if one]
-            told = [showed(one) for one in seconds if one and one.showed == "untold"]
         case _:
             told = [why(one) for one in found.verdicts if one.word not in QUIET]
     return listed(list(dict.fromkeys(filter(None, told)))) or RESULT[outcome]

@@ -18,7 +18,6 @@ from bench.analysis.verdict import (
     Elsewhere,
     Mean,
     Rates,
-    Second,
     Shift,
     Verdict,
     in_order,
@@ -68,7 +67,6 @@ RESULT = {
     "refused": "not one task",
     "missing": "not everything is there",
     "unstable": "the machine was not steady",
-    "unconfirmed": "a second run could not tell",
     "nothing_judged": "nothing could be judged",
     "": "no regression",
 }
@@ -82,10 +80,6 @@ def _worst(found: Comparison) -> str:
 def remarks(found: Comparison) -> list[str]:
     """What must be known beside the table, a sentence each."""
     lines = [*found.notes]
-    if again := found.again:
-        what = f"{units.plural(len(again.cells), 'cell')} in {again.run}"
-        since = "; its changes are from the past runs" if _any_second(found) else ""
-        lines.append(f"second run: {what}, what is flagged and company for it{since}")
     lines += folded(found)
     if found.unstable and all(one.reason != found.unstable for one in found.verdicts):
         lines.append(found.unstable)
@@ -94,8 +88,7 @@ def remarks(found: Comparison) -> list[str]:
             "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
         )
         blame = f"; {shift.blame} to blame" if shift.blame in ("code", "machine") else ""
-        reasons = "; ".join(filter(None, (shift.reason, showed(shift.second))))
-        reason = f" – {reasons}" if reasons else ""
+        reason = f" – {shift.reason}" if shift.reason else ""
         lines.append(f"all cells together took {signed(shift.change)} time{own}{blame}{reason}")
     if away := found.elsewhere:
         ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
@@ -127,10 +120,6 @@ def reached(rates: Sequence[Rates]) -> list[str]:
         "training images/s as a share of what the machine's own matrix products and copies would "
         f"allow, where the whole network trains: {told}{more}"
     ]
-
-
-def _any_second(found: Comparison) -> bool:
-    return any(one.second for one in found.verdicts)
 
 
 def _range(shares: Sequence[float]) -> str:
@@ -255,9 +244,9 @@ def hundredths(share: float) -> str:
 
 
 def why(one: Verdict) -> str:
-    """The reason, the fields that differ, how sure a mean is, and what a second run showed."""
+    """The reason, the fields that differ, and how sure a mean is."""
     reason = ": ".join(filter(None, (one.reason, listed(one.fields))))
-    return "; ".join(filter(None, (reason, spanned(one.mean), showed(one.second))))
+    return "; ".join(filter(None, (reason, spanned(one.mean))))
 
 
 def spanned(mean: Mean | None) -> str:
@@ -266,22 +255,6 @@ def spanned(mean: Mean | None) -> str:
         return ""
     low, high = map(hundredths, mean.interval)
     return f"{low} to {high} %, n = {mean.num_pairs}"
-
-
-def showed(second: Second | None) -> str:
-    """`not seen again (+0.4 %)`."""
-    if second is None:
-        return ""
-    change = "" if second.change is None else f" ({signed(second.change)})"
-    reason = f": {second.why}" if second.why else ""
-    return f"{SHOWED[second.showed]}{change}{reason}"
-
-
-SHOWED = {
-    "seen": "seen again",
-    "unseen": "not seen again",
-    "untold": "a second run could not tell",
-}
 
 
 # ---- whole documents ------------------------------------------------------------------------
@@ -310,7 +283,6 @@ def as_json(found: Comparison, sides: Sides) -> str:
         "past_runs": found.num_past,
         "past_runs_needed": found.num_needed,
         "unstable": found.unstable,
-        "second_run": found.again._asdict() if found.again else None,
         "notes": found.notes,
     }
     return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
@@ -322,8 +294,8 @@ def _away(one: Elsewhere) -> dict[str, object]:
 
 def _fields(one: Verdict | Shift) -> dict[str, object]:
     found = one._asdict()
-    for name in {"second", "mean"} & found.keys():
-        found[name] = found[name]._asdict() if found[name] else None
+    if found.get("mean"):
+        found["mean"] = found["mean"]._asdict()
     return {"verdict" if key == "word" else key: value for key, value in found.items()}
 
 

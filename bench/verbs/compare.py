@@ -12,7 +12,7 @@ from bench.terminal import status
 from bench.verbs.consoles import out
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.exits import InputError
-from bench.verbs.options import RESULTS, Everything, Offline
+from bench.verbs.options import RESULTS, Everything
 from bench.verbs.outputs import check_file
 from bench.verbs.report import names, uncollected
 
@@ -38,15 +38,7 @@ FailOn = Annotated[
         "--fail-on",
         metavar="LIST",
         help="Instead of all but inconclusive: regressed, failed, missing, refused, unstable, "
-        "unconfirmed, inconclusive, with commas between them.",
-    ),
-]
-Confirm = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="SUITE",
-        help="Run what became slower or larger once more, by this suite file, and believe only "
-        "what is seen again.",
+        "inconclusive, with commas between them.",
     ),
 ]
 
@@ -63,27 +55,17 @@ def compare(
         Path | None, typer.Option("--out", help="File for it; the table is printed all the same.")
     ] = None,
     fail_on: FailOn = None,
-    confirm: Confirm = None,
-    device: Annotated[
-        str | None, typer.Option(help="With --confirm: auto, cpu, cuda or cuda:N.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="With --confirm: folder of images, as the run had it.")
-    ] = None,
-    offline: Offline = False,
     everything: Everything = False,
 ) -> None:
     """Compare a run with a baseline: accuracy, time and memory of every cell.
 
-    Exit code 4: something is worse. 3: not one task, not everything there, unsteady, not to be
-    confirmed, or nothing judged. 2: a side or the folder of past runs does not exist, or is not
-    what --confirm can run again.
+    Exit code 4: something is worse. 3: not one task, not everything there, unsteady, or nothing
+    judged. 2: a side or the folder of past runs does not exist.
     """
     from bench.analysis.matching import same_run
     from bench.analysis.verdict import outcomes
     from bench.report.verdicts import Sides
     from bench.verbs.comparing import compared, read
-    from bench.verbs.confirm import asked_again, confirmed
     from bench.verbs.sides import folder_of_past
 
     failing = asked(fail_on)
@@ -93,18 +75,12 @@ def compare(
         raise InputError(["--out needs --format markdown, json or junit"])
     check_file(place, (baseline, candidate))
     results = folder_of_past(history)
-    again = asked_again(candidate, confirm, device, dataset, offline=offline)
     with uncollected(), status(out, "reading the records"):
         given = read(baseline, candidate, results)
         if same_run(given.baseline, given.candidate):
             raise InputError([f"{baseline} and {candidate} are the same run: name two"])
         found = compared(given)
     sides = Sides(*names([baseline, candidate]))
-    try:
-        found = confirmed(found, given, again) if again else found
-    except Exception:  # whatever kept the second run from beginning: the first was compared
-        tell(found, sides, form, place, everything=everything)
-        raise
     tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(outcomes(found), failing))
 

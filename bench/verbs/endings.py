@@ -14,7 +14,6 @@ CODES: "dict[Outcome, Exit]" = {
     "missing": Exit.NOT_ALL_OK,
     "refused": Exit.NOT_ALL_OK,
     "unstable": Exit.NOT_ALL_OK,
-    "unconfirmed": Exit.NOT_ALL_OK,
     "nothing_judged": Exit.NOT_ALL_OK,
     "inconclusive": Exit.NOT_ALL_OK,
 }

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.analysis.compare import compare
-from bench.analysis.verdict import Comparison, Second, Shift, Verdict, outcomes
+from bench.analysis.verdict import Comparison, Shift, Verdict, outcomes
 from bench.record import Calibration, Sitting
 from bench.report.junit import junit
 from bench.report.verdicts import Sides
@@ -54,17 +54,6 @@ def test_an_unsteady_machine_is_an_error_with_the_reason() -> None:
     drifted = Shift(0.3, 0.3, "machine", "the machine itself was slower")
     found = compare(BASE, digested(20), PAST)._replace(shift=drifted)
     assert errors(found) == [("comparison", "the machine was not steady", drifted.reason)]
-
-
-def test_a_second_run_that_could_not_tell_is_an_error() -> None:
-    untold = Second("untold", why="seed 1 failed")
-    first, *others = (
-        one for one in compare(BASE, digested(20), PAST).verdicts if one.metric == "train_seconds"
-    )
-    verdicts = (first._replace(word="inconclusive", second=untold), *others)
-    found = Comparison(verdicts, None, None, 8, 5, None)
-    why = "a second run could not tell: seed 1 failed"
-    assert errors(found) == [("comparison", "a second run could not tell", why)]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ import pytest
 
 from bench.analysis.compare import compare
 from bench.analysis.verdict import (
-    Again,
     Comparison,
     Elsewhere,
     Rates,
-    Second,
     Shift,
     Verdict,
 )
@@ -98,32 +96,6 @@ def test_who_is_to_blame_is_said() -> None:
         "machine was as quick as before"
     ]
     assert remarks(NOTHING._replace(shift=Shift(0.02, 0.01, "none", ""))) == []
-
-
-def test_what_a_second_run_showed_is_said_beside_the_first() -> None:
-    base = Verdict("a", "s", "train_seconds", "regressed", change=0.2)
-    shown = [Second("seen", 0.18), Second("unseen", -0.01), Second("untold", why="seed 1 failed")]
-    told = [base._replace(second=one) for one in shown]
-    assert [row["Change"] for row in rows(told)] == ["+20.0 %"] * 3
-    assert [row["Why"] for row in rows(told)] == [
-        "seen again (+18.0 %)",
-        "not seen again (-1.0 %)",
-        "a second run could not tell: seed 1 failed",
-    ]
-    found = NOTHING._replace(
-        verdicts=(told[2]._replace(word="inconclusive"),), again=Again("new-again-1", ("a · s",))
-    )
-    assert "a second run could not tell" in headline(found, SIDES)
-    assert remarks(found)[0].startswith("second run: 1 cell in new-again-1, ")
-    content = json.loads(as_json(found, SIDES))
-    assert content["outcomes"] == ["inconclusive", "nothing_judged", "unconfirmed"]
-    assert content["verdicts"][0]["second"] == {
-        "showed": "untold", "change": None, "why": "seed 1 failed",
-    }  # fmt: skip
-    assert content["second_run"] == {"run": "new-again-1", "cells": ["a · s"]}
-    shift = Shift(0.3, 0.01, "neither", "as before", Second("unseen", 0.004))
-    (line,) = remarks(NOTHING._replace(shift=shift))
-    assert line.endswith("time, the machine itself +1.0 % – as before; not seen again (+0.4 %)")
 
 
 def test_another_machine_is_told_with_ratio_and_ranks() -> None:
