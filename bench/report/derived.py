@@ -10,7 +10,7 @@ from bench.analysis.rows import in_order
 from bench.analysis.summary import Summary
 from bench.folder import disk_errors, write_text
 from bench.record import Failure, Result, Run
-from bench.report import classes, formats, limits, markdown, plots, standings, tables
+from bench.report import classes, formats, limits, markdown, plots, run_tables, standings
 from bench.report.formats import Table
 from bench.report.limits import Limits
 from bench.report.page import document as page
@@ -43,7 +43,7 @@ def write(folder: Path, report: Report) -> list[Path]:
     report = report._replace(records=in_order(run, report.records))
     figures = plots.draw(run, report.records, summary)
     texts = {
-        "results.csv": formats.csv_text(tables.cells(run, report.records, summary.missing)),
+        "results.csv": formats.csv_text(run_tables.cells(run, report.records, summary.missing)),
         **table_texts(report),
         **documents(report, list(figures)),
     }
@@ -115,12 +115,12 @@ def pairs(report: Report) -> list[Pair]:
     recalls = classes.recalls(run, records, summary)
     repeated = standings.repeated(report.repeated)
     return [
-        Pair(tables.main(summary), tables.main_numbers(summary)),
+        Pair(run_tables.main(summary), run_tables.main_numbers(summary)),
         Pair(standings.comparisons(summary), standings.comparison_numbers(summary)),
         Pair(standings.front(summary), standings.front_numbers(summary)),
-        Pair(tables.matrix(val), tables.matrix_numbers(val)),
-        Pair(tables.matrix(test), tables.matrix_numbers(test)),
-        Pair(tables.architectures(run, records), tables.architecture_numbers(run, records)),
+        Pair(run_tables.matrix(val), run_tables.matrix_numbers(val)),
+        Pair(run_tables.matrix(test), run_tables.matrix_numbers(test)),
+        Pair(run_tables.architectures(run, records), run_tables.architecture_numbers(run, records)),
         Pair(classes.table(recalls), classes.numbers(recalls)),
         Pair(repeated, repeated),
     ]

@@ -20,8 +20,8 @@ from bench.report import (
     formats,
     gaps,
     protocol,
+    run_tables,
     standings,
-    tables,
     units,
 )
 from bench.report.findings import Text, plain
@@ -186,9 +186,9 @@ def scores(run: Run, summary: Summary) -> list[str]:
         legend += " Verdict: percentage points behind the leader on val, ± one standard error."
     if any(row.features_reused for row in summary.rows):
         legend += f" {units.REUSED_NOTE}"
-    matrix = tables.matrix({(row.architecture, row.strategy): row.test for row in summary.rows})
+    matrix = run_tables.matrix({(row.architecture, row.strategy): row.test for row in summary.rows})
     return [
-        *shown(tables.main(summary), "main"),
+        *shown(run_tables.main(summary), "main"),
         legend,
         f"Mean test {what} in percent:",
         *shown(matrix, "test-scores"),
@@ -283,7 +283,7 @@ def costs(run: Run, records: Sequence[Result | Failure], summary: Summary) -> li
             others = f"; {units.COSTS[cost]} is {lacking} complete" if lacking else ""
             lines.append(f"- {title}: {row_name(row)} ({numbers(row, summary)}){others}.")
     lines += energy(ok)
-    table = formats.markdown(tables.architectures(run, records))
+    table = formats.markdown(run_tables.architectures(run, records))
     return ["\n".join(lines), table, "MACs and latency: forward pass of one image."]
 
 

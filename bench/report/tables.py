@@ -1,237 +1,217 @@
-"""Tables of a run.
+"""A table, declared once: its columns, and rows of raw values.
 
-A table for reading holds text, rounded; a table for computing holds numbers, unrounded. Null
-is a dash in the one and an empty field in the other, never 0.
+For reading (Markdown, HTML, LaTeX, the terminal) each column formats its values; CSV has them
+unrounded. Unknown is a dash in the one and an empty field in the other, never 0.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeGuard, get_args, get_origin
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
 
-from pydantic import BaseModel
+from markupsafe import Markup
+from rich.cells import cell_len
+from tabulate import tabulate
 
-from bench.analysis.machines import reference
-from bench.analysis.rows import Missing, Row, Score, results, status_counts
-from bench.analysis.summary import Summary
-from bench.record import Failure, Predictions, Result, Run
-from bench.report import standings, units
-from bench.report.formats import Table, Value, text_of
+from bench.report import text, units
 
-# ---- the tables -----------------------------------------------------------------------------
+Value = str | int | float | bool | None
 
 
-def main(summary: Summary) -> Table:
-    """One row per architecture and strategy for reading, the best val score first."""
-    header = (
-        *("Architecture", "Strategy", "Val %", "Val 95 %", "Test %", "Test 95 %"),
-        *("Train s", "Memory MiB", "Trainable %", "Seeds ok", "Verdict"),
-    )
-    verdicts = standings.verdicts(summary)
-    rows = tuple(
-        (
-            *(row.architecture, row.strategy, *_score_texts(row.val), *_score_texts(row.test)),
-            units.train_seconds(row),
-            units.memory(row),
-            units.share(row.trainable_share),
-            *(status_counts(row), verdicts[row]),
-        )
-        for row in summary.ranked
-    )
-    return Table(header, rows, align="ll" + "r" * 8 + "l")
+def as_text(value: Value) -> str:
+    """A value as it is."""
+    return units.UNKNOWN if value is None else str(value)
 
 
-def _score_texts(score: Score | None) -> tuple[str, str]:
-    return units.score(score), units.interval(score.interval if score else None)
+class Column(NamedTuple):
+    """One column. Without a title it is for computing only, and stands in the CSV alone."""
+
+    name: str
+    title: str = ""
+    unit: str = ""
+    format: Callable[..., str] = as_text  # of the value, and of those that `also` names
+    also: tuple[str, ...] = ()
+    align: Literal["left", "right"] = "left"
+    below: bool = False  # on a page: in small, below the column before
+    note: str = ""  # what the values are, a sentence
+
+    @property
+    def heading(self) -> str:
+        """`Train s`."""
+        return f"{self.title} {self.unit}".rstrip()
 
 
-def main_numbers(summary: Summary) -> Table:
-    """One row per architecture and strategy for computing; scores 0 to 1, seconds, bytes."""
-    tied, front = set(summary.tied), set(summary.front)
-    rows = [
-        {
-            **_numbers(row, summary.metric),
-            "leader": row == summary.leader,
-            "tied": row in tied,
-            "recommended": row == summary.recommended,
-            "on_front": row in front,
+class Table(NamedTuple):
+    """`name` is its file in tables/, `title` says what is in it."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns for reading."""
+        return tuple(column for column in self.columns if column.title)
+
+    def texts(self, most: int | None = None) -> list[list[str]]:
+        """The first rows for reading, of the shown columns."""
+        place = {column.name: index for index, column in enumerate(self.columns)}
+        wanted = [
+            (column.format, [place[name] for name in (column.name, *column.also)])
+            for column in self.shown
+        ]
+        return [
+            [form(*(row[index] for index in places)) for form, places in wanted]
+            for row in self.rows[:most]
+        ]
+
+    def notes(self) -> str:
+        """What the columns hold, in one paragraph."""
+        return " ".join(column.note for column in self.columns if column.note)
+
+    def only(self, keep: Callable[[Column], bool]) -> "Table":
+        """The table with some of its columns for reading; the others stay for computing."""
+        columns = (one if keep(one) else one._replace(title="") for one in self.columns)
+        return self._replace(columns=tuple(columns))
+
+    def without_silent(self) -> "Table":
+        """The table without the columns that say nothing in any row."""
+        said = zip(*self.texts(), strict=True)
+        heard = {
+            column.name
+            for column, values in zip(self.shown, said, strict=False)
+            if set(values) - {"", units.UNKNOWN}
         }
-        for row in summary.ranked
-    ]
-    header = tuple(rows[0]) if rows else ()
-    return Table(header, tuple(tuple(row.values()) for row in rows), "l" * len(header))
+        return self.only(lambda column: column.name in heard)
 
 
-def _numbers(row: Row, metric: str) -> dict[str, Value]:
-    return {
-        "architecture": row.architecture,
-        "strategy": row.strategy,
-        "metric": metric,
-        "seeds_ok": row.statuses.count("ok"),
-        "seeds_expected": len(row.statuses),
-        **_score_numbers("val", row.val),
-        **_score_numbers("test", row.test),
-        "train_seconds_mean": row.train_seconds.mean if row.train_seconds else None,
-        "train_seconds_sd": row.train_seconds.sd if row.train_seconds else None,
-        "wall_seconds_mean": row.wall_seconds.mean if row.wall_seconds else None,
-        "wall_seconds_sd": row.wall_seconds.sd if row.wall_seconds else None,
-        "peak_memory_bytes": row.peak_memory_bytes,
-        "total_parameters": row.total_parameters,
-        "trainable_share": row.trainable_share,
-        "forward_macs": row.forward_macs,
-        "latency_seconds": row.latency_seconds,
-        "features_reused": row.features_reused,
-    }
+# ---- formats --------------------------------------------------------------------------------
 
 
-def _score_numbers(part: str, score: Score | None) -> dict[str, Value]:
-    seeds, interval = (score.seeds, score.interval) if score else (None, None)
-    return {
-        f"{part}_mean": seeds.mean if seeds else None,
-        f"{part}_sd": seeds.sd if seeds else None,
-        f"{part}_min": seeds.minimum if seeds else None,
-        f"{part}_max": seeds.maximum if seeds else None,
-        f"{part}_wilson_low": interval.low if interval else None,
-        f"{part}_wilson_high": interval.high if interval else None,
-        f"{part}_num_images": score.num_images if score else None,
-    }
-
-
-def matrix(scores: Mapping[tuple[str, str], Score | None]) -> Table:
-    """Mean scores in percent, by (architecture, strategy); a dash where none is ok."""
-    numbers = matrix_numbers(scores)
-    rows = tuple((row[0], *(_percent(value) for value in row[1:])) for row in numbers.rows)
-    return Table(("Architecture", *numbers.header[1:]), rows, numbers.align)
-
-
-def _percent(value: Value) -> str:
-    return units.percent(value if isinstance(value, float) else None)
-
-
-def matrix_numbers(scores: Mapping[tuple[str, str], Score | None]) -> Table:
-    """Mean scores 0 to 1: a row per architecture, a column per strategy."""
-    strategies = tuple(dict.fromkeys(strategy for _, strategy in scores))
-
-    def mean(architecture: str, strategy: str) -> float | None:
-        score = scores.get((architecture, strategy))
-        return score.seeds.mean if score else None
-
-    rows = tuple(
-        (architecture, *(mean(architecture, strategy) for strategy in strategies))
-        for architecture in dict.fromkeys(architecture for architecture, _ in scores)
+def as_markdown(table: Table, most: int | None = None) -> str:
+    """A pipe table of the first rows, aligned so that it reads in a terminal too."""
+    rows = [[_padded(text.markdown(value)) for value in row] for row in table.texts(most)]
+    made = tabulate(
+        rows,
+        headers=[_padded(text.markdown(column.heading)) for column in table.shown],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=[column.align for column in table.shown] if rows else None,
     )
-    return Table(("architecture", *strategies), rows, "l" + "r" * len(strategies))
+    return made.replace(PAD, "")
 
 
-def architectures(run: Run, records: Sequence[Result | Failure]) -> Table:
-    """What an architecture costs whichever way it is trained, one row each, for reading."""
-    header = (
-        *("Architecture", "Image px", "Params M", "MACs M", "Latency p50 ms", "p95 ms"),
-        "Inference images/s",
+PAD = "\x00"
+
+
+def _padded(value: str) -> str:
+    """A value whose length is its width: a Chinese letter is two columns wide."""
+    return value + PAD * (cell_len(value) - len(value))
+
+
+def as_latex(table: Table) -> str:
+    """A booktabs tabular that sets every name as it is written."""
+    body = tabulate(
+        [[text.printable(text.plain(value)) for value in row] for row in table.texts()],
+        headers=[text.printable(column.heading) for column in table.shown],
+        tablefmt="latex_booktabs",
+        disable_numparse=True,
+        colalign=[column.align for column in table.shown] if table.rows else None,
     )
-    forms: tuple[Callable[[Any], str], ...] = (
-        *(str, text_of, units.millions, units.millions),
-        *(units.milliseconds, units.milliseconds, units.three_digits),
-    )
-    rows = tuple(
-        tuple(form(value) for form, value in zip(forms, row, strict=True))
-        for row in _architecture_rows(run, records)
-    )
-    return Table(header, rows, align="l" + "r" * 6)
+    return text.latex(body)
 
 
-def architecture_numbers(run: Run, records: Sequence[Result | Failure]) -> Table:
-    """The same for computing: pixels, counts, seconds."""
-    header = (
-        *("architecture", "image_size", "total_parameters", "forward_macs"),
-        *("latency_p50_seconds", "latency_p95_seconds", "inference_images_per_second"),
-    )
-    return Table(header, tuple(_architecture_rows(run, records)), align="l" + "r" * 6)
+def as_csv(table: Table) -> str:
+    """Every column, unrounded."""
+    return csv_text([column.name for column in table.columns], table.rows)
 
 
-def _architecture_rows(run: Run, records: Sequence[Result | Failure]) -> Iterator[tuple[Any, ...]]:
-    first: dict[str, Result] = {}
-    measured: dict[str, Result] = {}
-    for result in results(records):
-        first.setdefault(result.cell.architecture_label, result)
-    for result in reference(results(records)):
-        if result.cost.latency is not None:
-            measured.setdefault(result.cell.architecture_label, result)
-    for label in run.preprocessing:
-        counts = (at(first.get(label), path) for path in ARCHITECTURE_COUNTS)
-        yield (label, *counts, *(at(measured.get(label), path) for path in ARCHITECTURE_TIMES))
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Comma-separated values in UTF-8; None is an empty field."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    for row in (header, *rows):
+        writer.writerow([text.csv(value) if isinstance(value, str) else value for value in row])
+    return lines.getvalue()
 
 
-ARCHITECTURE_COUNTS = ("cell.image_size", "cost.total_parameters", "cost.forward_macs")
-ARCHITECTURE_TIMES = (
-    "cost.latency.batch1_p50_seconds",
-    "cost.latency.batch1_p95_seconds",
-    "cost.latency.images_per_second",
-)
+def as_html(
+    table: Table,
+    most: int | None = None,
+    *,
+    rest: str = "",
+    classes: Sequence[str] = (),
+    keys: Sequence[Markup] = (),
+) -> Markup:
+    """A scrolling region with the first rows; `rest` says where the others are.
 
-
-# ---- every scalar of every record -----------------------------------------------------------
-
-
-def cells(run: Run, records: Sequence[Result | Failure], missing: Iterable[Missing]) -> Table:
-    """One row per cell of the run; the columns are the dotted paths of record.json.
-
-    Lists (curve, confusion matrix, recall, phases) and packed predictions stay in the records.
+    `classes` are of the rows, `keys` pictures before the names in their first cells.
     """
-    header = tuple(dict.fromkeys([*scalar_paths(Result), *scalar_paths(Failure)]))
-    rows: dict[str, Mapping[str, Value]] = {
-        cell.cell_id: {
-            "cell_id": cell.cell_id,
-            "status": "missing",
-            "cell.architecture_label": cell.architecture,
-            "cell.strategy": cell.strategy,
-            "cell.seed": cell.seed,
-        }
-        for cell in missing
-    }
-    for record in records:
-        rows[record.cell_id] = dict(scalars(record))
-    values = (rows[cell_id] for cell_id in run.cells)
-    return Table(header, tuple(tuple(map(row.get, header)) for row in values), "l" * len(header))
+    rows = table.texts(most)
+    body = Markup("\n").join(
+        Markup("<tr{}>{}</tr>").format(
+            Markup(' class="{}"').format(classes[place]) if classes else "",
+            _cells(table.shown, row, keys[place] if keys else Markup()),
+        )
+        for place, row in enumerate(rows)
+    )
+    caption = table.title
+    if len(table.rows) > len(rows):
+        caption += f": the first {len(rows)} of {len(table.rows):,}{rest and f', {rest}'}"
+    return REGION.format(
+        id=f"{table.name}-caption",
+        tall=" tall" if len(rows) > 40 else "",
+        kind="main" if classes else "",
+        caption=text.html(caption),
+        head=_head(table.shown),
+        body=body,
+    )
 
 
-def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted paths of the fields that hold one value, in the order of declaration."""
-    for name, inner in _fields(model):
-        if inner is None:
-            yield f"{prefix}{name}"
+REGION = Markup(
+    '<div class="scroll{tall}" role="region" aria-labelledby="{id}" tabindex="0">\n'
+    '<table class="{kind}">\n<caption id="{id}"><span>{caption}</span></caption>\n'
+    "<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
+)
+SMALL = Markup("<small>{}</small>")
+NUMBER = Markup(' class="number"')
+
+
+def _head(columns: Sequence[Column]) -> Markup:
+    cells = Markup()
+    for column, below in _stacked(columns):
+        unit = ", ".join(filter(None, [column.unit, *(one.title.lower() for one in below)]))
+        small = Markup(" ") + SMALL.format(unit) if unit else ""
+        number = NUMBER if column.align == "right" else ""
+        cells += Markup('<th scope="col"{}>{}{}</th>').format(number, column.title, small)
+    return cells
+
+
+def _cells(columns: Sequence[Column], row: Sequence[str], key: Markup) -> Markup:
+    shown = {column.name: text.html(value) for column, value in zip(columns, row, strict=True)}
+    cells = Markup()
+    for column, below in _stacked(columns):
+        inner = shown[column.name] + Markup().join(
+            SMALL.format(shown[one.name]) for one in below if shown[one.name]
+        )
+        if not cells:
+            named = Markup("{}<span>{}</span>").format(key, inner) if key else inner
+            cells += Markup('<th scope="row"{}>{}</th>').format(
+                Markup(' class="named"') if key else "", named
+            )
         else:
-            yield from scalar_paths(inner, f"{prefix}{name}.")
+            number = NUMBER if column.align == "right" else ""
+            cells += Markup("<td{}>{}</td>").format(number, inner)
+    return cells
 
 
-def scalars(value: BaseModel, prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """The values at these paths; nothing below a field that is null."""
-    for name, inner in _fields(type(value)):
-        held = getattr(value, name)
-        if inner is None:
-            yield f"{prefix}{name}", held
-        elif held is not None:
-            yield from scalars(held, f"{prefix}{name}.")
-
-
-@cache
-def _fields(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel] | None], ...]:
-    """Each field but lists and predictions, and the model that it holds, if it holds one."""
-    found = []
-    for name, field in model.model_fields.items():
-        arms = get_args(field.annotation) or (field.annotation,)
-        inner = next((arm for arm in arms if _is_model(arm)), None)
-        if get_origin(field.annotation) is not tuple and inner is not Predictions:
-            found.append((name, inner))
-    return tuple(found)
-
-
-def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(arm, type) and issubclass(arm, BaseModel)
-
-
-def at(value: object, path: str) -> Value:
-    """The value at a dotted path; None below a field that is null."""
-    for name in path.split("."):
-        value = None if value is None else getattr(value, name)
-    assert value is None or isinstance(value, str | int | float)
-    return value
+def _stacked(columns: Sequence[Column]) -> list[tuple[Column, list[Column]]]:
+    """Each column of a page with those that stand in small below it."""
+    stacks: list[tuple[Column, list[Column]]] = []
+    for column in columns:
+        if column.below:
+            stacks[-1][1].append(column)
+        else:
+            stacks.append((column, []))
+    return stacks

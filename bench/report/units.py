@@ -37,6 +37,16 @@ def score(value: Score | None) -> str:
     return percent(value.seeds.mean) + ("" if sd is None else f" ± {percent(sd)}")
 
 
+def mean_and_sd(mean: float | None, sd: float | None) -> str:
+    """`94.2 ± 0.3`, in percent; one seed has no standard deviation."""
+    return percent(mean) + ("" if sd is None else f" ± {percent(sd)}")
+
+
+def between(low: float | None, high: float | None) -> str:
+    """`92.5–95.4`, in percent."""
+    return UNKNOWN if low is None or high is None else f"{percent(low)}–{percent(high)}"
+
+
 def train_seconds(row: Row) -> str:
     """Mean train time, marked where it is not the whole of it."""
     return _marked(row, three_digits(row.train_seconds.mean if row.train_seconds else None))

@@ -8,7 +8,7 @@ from bench.analysis.machines import reference
 from bench.analysis.merge import on_reference_machine
 from bench.analysis.summary import summarise
 from bench.record import Machine, Result
-from bench.report import tables
+from bench.report import run_tables
 from tests import records
 from tests.records import cell, executed, result, run
 
@@ -55,7 +55,7 @@ def test_an_architecture_has_one_latency_though_threads_differ() -> None:
         slower(result(cell("resnet18", "partial", 0)), 0.006),
         slower(result(cell("resnet18", "two_phase", 0)), 0.006),
     ]
-    ((_, *_, latency, _, _),) = tables.architecture_numbers(asked, found).rows
+    ((_, *_, latency, _, _),) = run_tables.architecture_numbers(asked, found).rows
     of_rows = {row.latency_seconds for row in summarise(asked, found).rows}
     assert latency == 0.006
     assert of_rows == {None, 0.006}

@@ -6,7 +6,8 @@ from bench.report.histories import Reading
 from bench.report.page.history import document
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
-from tests.report.test_page import HOSTILE, Tree
+from tests.report.reading import Tree
+from tests.report.test_page import HOSTILE
 
 NOTHING = Reading()
 

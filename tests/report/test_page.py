@@ -3,7 +3,6 @@
 import base64
 import time
 from collections.abc import Sequence
-from html.parser import HTMLParser
 
 import pytest
 
@@ -15,74 +14,20 @@ from bench.report.page.document import document
 from bench.report.page.templates import with_units
 from tests import records
 from tests.records import cell, failure, result, run
+from tests.report.reading import Node, read
 
 Found = Sequence[Result | Failure]
 
-VOID = {"meta", "link", "img", "br", "wbr"}
 HOSTILE = (
     *("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style></title>", "&amp;"),
     *("$x^$", "a|b", "分類", "=cmd()", "{{ 7 * 7 }}", "{% raw %}"),
 )
 
 
-class Node:
-    def __init__(self, tag: str, attrs: dict[str, str | None], parent: "Node | None") -> None:
-        self.tag, self.attrs, self.parent = tag, attrs, parent
-        self.inside: list[Node | str] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(one if isinstance(one, str) else one.text for one in self.inside)
-
-    def all(self, *tags: str) -> "list[Node]":
-        found = []
-        for one in self.inside:
-            if isinstance(one, Node):
-                found += [one] if not tags or one.tag in tags else []
-                found += one.all(*tags)
-        return found
-
-    def by_id(self, id_: str) -> "Node":
-        (found,) = [node for node in self.all() if node.attrs.get("id") == id_]
-        return found
-
-    def of_class(self, name: str) -> "list[Node]":
-        return [node for node in self.all() if name in (node.attrs.get("class") or "").split()]
-
-
-class Tree(HTMLParser):
-    """A tree of a page; refuses tags that are not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.root = self.here = Node("", {}, None)
-        self.feed(text)
-        self.close()
-        assert self.here is self.root, f"<{self.here.tag}> is not closed"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs), (tag, attrs)
-        node = Node(tag, dict(attrs), self.here)
-        self.here.inside.append(node)
-        if tag not in VOID:
-            self.here = node
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.here.inside.append(Node(tag, dict(attrs), self.here))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.here.tag == tag, f"</{tag}> closes <{self.here.tag}>"
-        assert self.here.parent is not None
-        self.here = self.here.parent
-
-    def handle_data(self, data: str) -> None:
-        self.here.inside.append(data)
-
-
 def page(asked: Run, found: Found, answers: Sequence[str] = (), notes: Sequence[str] = ()) -> Node:
     summary = summarise(asked, found)
     thumbnails = {index: b"\xff\xd8 %d" % index for index in range(0, 1000, 2)}
-    return Tree(document(asked, found, summary, thumbnails, answers, notes)).root
+    return read(document(asked, found, summary, thumbnails, answers, notes))
 
 
 def whole() -> tuple[Run, list[Result]]:

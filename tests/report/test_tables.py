@@ -1,141 +1,174 @@
-"""Tables keep every value, show null as null, and survive any name."""
+"""A table keeps every value, shows null as null, and survives any name in every format."""
 
 import csv
 import io
+import math
 import re
 
-import pandas as pd
+import pytest
 
-from bench.analysis.summary import summarise
-from bench.record import Failure, Result
-from bench.report import formats, tables
-from bench.report.formats import Table, Value
-from tests import records
-from tests.records import cell, failure, result, run
+from bench.report import text, units
+from bench.report.tables import (
+    Column,
+    Table,
+    Value,
+    as_csv,
+    as_html,
+    as_latex,
+    as_markdown,
+)
+from tests.report.reading import read
 
 HOSTILE = ["a|b", "`x`", "two\nlines", "=1+1", "50%_&#$~^{}\\", "<b>", "_it_ *is*", "@cmd", "&lt;"]
+HOSTILE += ["[/red]", "*star", "1. one", "$x^$", "<script>alert(1)</script>", "猫", "שלום"]
 
 
 def table(*values: Value) -> Table:
     """One column that holds the values."""
-    return Table(("name",), tuple((value,) for value in values), "l")
+    return Table("one", "", (Column("name", "name"),), tuple((value,) for value in values))
 
 
-def read_csv(text: str) -> list[list[str]]:
+def scores() -> Table:
+    """A column of names, one of scores with what belongs to them, and one for computing only."""
+    columns = (
+        Column("class", "Class", format=text.name),
+        Column("mean", "Val", "%", format=units.mean_and_sd, also=("sd",), align="right"),
+        Column("sd"),
+        Column("low", "95 %", format=units.between, also=("high",), align="right", below=True),
+        Column("high"),
+    )
+    rows = (("cat", 0.9425, 0.0125, 0.9, 0.96), ("dog_s", 1 / 3, None, None, None))
+    return Table("scores", "Scores", columns, rows)
+
+
+def read_csv(content: str) -> list[list[str]]:
     """CSV as Python's own reader sees it."""
-    return list(csv.reader(io.StringIO(text)))
+    return list(csv.reader(io.StringIO(content)))
 
 
-def test_results_have_a_row_per_cell_in_the_order_of_the_suite_with_every_scalar() -> None:
-    asked = run(["vit_b_16", "resnet18"], ["partial"], seeds=[0, 1])
-    found: list[Result | Failure] = [
-        failure(cell("resnet18", "partial", 0), "timeout", "a, b\nc"),
-        result(cell("vit_b_16", "partial", 1), val=380, test=951),
-        result(cell("vit_b_16", "partial", 0)),
+def test_one_declaration_gives_numbers_for_reading_and_unrounded_ones_for_computing() -> None:
+    head, rule, *rows = [re.sub(" +", " ", line) for line in as_markdown(scores()).split("\n")]
+    assert (head, re.sub("-+", "-", rule)) == ("| Class | Val % | 95 % |", "|:-|-:|-:|")
+    assert rows == ["| cat | 94.2 ± 1.2 | 90.0–96.0 |", "| dog_s | 33.3 | - |"]
+    header, cat, dog = read_csv(as_csv(scores()))
+    assert header == ["class", "mean", "sd", "low", "high"]
+    assert cat == ["cat", "0.9425", "0.0125", "0.9", "0.96"]
+    assert (float(dog[1]), dog[2:]) == (1 / 3, [""] * 3)
+
+
+def test_a_page_sets_names_apart_and_stacks_what_belongs_below() -> None:
+    region = read(as_html(scores()))
+    (head, *rows) = region.all("tr")
+    assert [cell.text for cell in head.all("th")] == ["Class", "Val %, 95 %"]
+    assert [[cell.text for cell in row.all("th", "td")] for row in rows] == [
+        ["cat", "94.2\u00a0±\u00a01.290.0–96.0"],
+        ["dog_s", "33.3-"],
     ]
-    text = formats.csv_text(tables.cells(asked, found, summarise(asked, found).missing))
-    frame = pd.read_csv(io.StringIO(text)).set_index("cell_id")
-    assert list(frame.index) == list(asked.cells)
-    assert list(frame["status"]) == ["ok", "ok", "timeout", "missing"]
-    one = frame.iloc[1]
-    assert one["quality.val.top1"] == 0.95
-    assert one["quality.test.top1"] == 0.951
-    assert one["cell.recipe.stages"] == 1
-    assert one["cost.attributed.train"] == 10.0
-    assert one["cost.latency.batch1_p50_seconds"] == 0.039
-    assert one["memory.cpu_rss_above_start_bytes"] == 200 * 2**20
-    assert pd.isna(one["memory.gpu_allocated_bytes"])
-    assert frame.iloc[2]["reason"] == "a, b\nc"
-    assert frame.iloc[2]["seconds"] == 3.0
-    assert list(frame["cell.architecture_label"]) == ["vit_b_16", "vit_b_16", *["resnet18"] * 2]
-    assert frame["quality.test.top1"].isna().tolist() == [False, False, True, True]
+    assert [one.text for one in region.all("bdi")] == ["cat", "dog_s"]
+    assert region.all("caption")[0].text == "Scores"
 
 
-def test_results_leave_out_what_is_no_single_number() -> None:
-    paths = set(tables.scalar_paths(Result))
-    assert {"cost.phases", "curve", "quality.val.confusion", "quality.val.recall"}.isdisjoint(paths)
-    assert not any("predictions" in path for path in paths)
-    assert {"keys.performance", "execution.threads", "energy.marginal_joules"} <= paths
+def test_a_long_table_says_how_much_there_is_and_where() -> None:
+    caption, *_ = read(as_html(scores(), 1, rest="all are in x.csv")).all("caption")
+    assert caption.text == "Scores: the first 1 of 2, all are in x.csv"
+    assert len(as_markdown(scores(), 1).split("\n")) == 3
 
 
-def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_row() -> None:
-    asked = run(["a", "b", "c", "d"], ["partial"])
-    found: list[Result | Failure] = [
-        result(cell("a", "partial", 0), val=300),
-        records.wrong_on_val(
-            result(cell("b", "partial", 0), test=900, train_seconds=2.0), slice(0, 24)
-        ),
-        result(cell("c", "partial", 0), val=380, test=940),
-        failure(cell("d", "partial", 0)),
-    ]
-    main = tables.main(summarise(asked, found))
-    assert [(row[0], row[-1]) for row in main.rows] == [
-        ("c", "leader"),
-        ("b", "tied, 1.0 ± 1.7 behind, recommended"),
-        ("a", "20.0 ± 2.0 behind"),
-        ("d", "disqualified"),
-    ]
-    assert main.rows[0][2:6] == ("95.0", "92.4–96.7", "94.0", "92.4–95.3")
-    assert main.rows[3][2:10] == (*["-"] * 7, "0/1 (1 diverged)")
-    numbers = read_csv(formats.csv_text(tables.main_numbers(summarise(asked, found))))
-    failed = dict(zip(numbers[0], numbers[4], strict=True))
-    assert failed["val_mean"] == failed["train_seconds_mean"] == failed["peak_memory_bytes"] == ""
-    assert dict(zip(numbers[0], numbers[1], strict=True))["val_sd"] == ""
-    marks = [dict(zip(numbers[0], row, strict=True)) for row in numbers[1:]]
-    assert [(one["leader"], one["tied"], one["recommended"]) for one in marks] == [
-        ("True", "True", "False"),
-        ("False", "True", "True"),
-        ("False", "False", "False"),
-        ("False", "False", "False"),
-    ]
+def test_columns_that_say_nothing_are_left_out_for_reading_only() -> None:
+    slim = scores()._replace(rows=(("dog", 0.5, None, None, None),)).without_silent()
+    assert [column.title for column in slim.shown] == ["Class", "Val"]
+    assert as_csv(slim).startswith("class,mean,sd,low,high\n")
 
 
-def test_costs_without_the_work_of_an_earlier_run_are_marked_in_every_format() -> None:
-    asked = run(["a", "b"], ["partial"])
-    found = [result(cell(name, "partial", 0), train_seconds=2.0) for name in ("a", "b")]
-    summary = summarise(asked, [records.reused(found[0]), found[1]])
-    main = {row[0]: row for row in tables.main(summary).rows}
-    assert [main[name][6:8] for name in ("a", "b")] == [("2.00 †", "200 †"), ("2.00", "200")]
-    assert "2.00 † & 200 †" in re.sub(r" +", " ", formats.latex(tables.main(summary)))
-    header, *rows = read_csv(formats.csv_text(tables.main_numbers(summary)))
-    told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert [told[name]["features_reused"] for name in ("a", "b")] == ["True", "False"]
-    assert told["a"]["train_seconds_mean"] == "2.0"
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_stays_in_its_markdown_cell(name: str) -> None:
+    columns = (Column("name", "name", format=text.name), Column("n", "n", align="right"))
+    lines = as_markdown(Table("", "", columns, ((name, 1),))).split("\n")
+    assert len(lines) == 3
+    # Cells are divided by the pipes that no backslash escapes.
+    assert len(re.findall(r"(?<!\\)\|", lines[2])) == 3
+    shown = re.sub(r"\\(.)", r"\1", lines[2].split(" | ")[0].removeprefix("| ")).strip()
+    assert shown.replace("\u200c", "") == name.replace("\n", " ")
+    assert re.search(r"(?<!\\)[`*<]", lines[2]) is None
 
 
-def test_the_matrix_has_a_dash_where_nothing_is_ok() -> None:
-    asked = run(["a", "b"], ["partial", "fine_tuning"])
-    found = [
-        result(cell("a", "partial", 0), test=900),
-        result(cell("b", "fine_tuning", 0), test=800),
-    ]
-    rows = summarise(asked, found).rows
-    scores = {(row.architecture, row.strategy): row.test for row in rows}
-    assert tables.matrix(scores) == Table(
-        ("Architecture", "partial", "fine_tuning"), (("a", "90.0", "-"), ("b", "-", "80.0")), "lrr"
-    )
-    assert formats.csv_text(tables.matrix_numbers(scores)) == (
-        "architecture,partial,fine_tuning\na,0.9,\nb,,0.8\n"
-    )
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_only_text_on_a_page(name: str) -> None:
+    region = read(as_html(table(name)))
+    assert {node.tag for node in region.all()} <= {
+        *("div", "table", "caption", "span", "thead", "tbody", "tr", "th"),
+    }
+    assert region.all("tbody")[0].all("th")[0].text == name.replace("\n", " ")
 
 
-def test_an_architecture_takes_its_latency_from_the_cell_that_measured_it() -> None:
-    asked = run(["resnet18", "lost"], ["partial"], seeds=[0, 1])
-    bare = result(cell("resnet18", "partial", 0))
-    bare = bare.model_copy(update={"cost": bare.cost.model_copy(update={"latency": None})})
-    found = [bare, result(cell("resnet18", "partial", 1))]
-    assert tables.architectures(asked, found).rows == (
-        ("resnet18", "48", "11.2", "83.0", "6.00", "8.00", "900"),
-        ("lost", *["-"] * 6),
-    )
-    assert tables.architecture_numbers(asked, found).rows[1] == ("lost", *[None] * 6)
+def test_columns_are_aligned_in_a_terminal_where_chinese_letters_are_two_wide() -> None:
+    head, _, *lines = as_markdown(table("猫犬鳥", "abcdef", "a")).split("\n")
+    assert lines == ["| 猫犬鳥 |", "| abcdef |", "| a      |"]
+    assert len(head) == len(lines[1])
 
 
-def test_hostile_labels_reach_every_table() -> None:
-    asked = run(HOSTILE, ["=s|1"])
-    found = records.drawn(asked, ["=s|1"])
-    summary = summarise(asked, found)
-    assert len(formats.markdown(tables.main(summary)).split("\n")) == 2 + len(HOSTILE)
-    rows = read_csv(formats.csv_text(tables.cells(asked, found, ())))
-    labels = {row[rows[0].index("cell.architecture_label")] for row in rows[1:]}
-    assert labels == {f"'{name}" if name[0] in "=@" else name for name in HOSTILE}
+TEX = {
+    **{f"\\{special}": special for special in "%_&#${}"},
+    **{r"\^{}": "^", r"\textasciitilde{}": "~", r"\textbackslash{}": "\\", r"\textbar{}": "|"},
+    **{r"\ensuremath{<}": "<", r"\ensuremath{>}": ">", "{[}": "[", "{*}": "*"},
+}
+
+
+def set_by_tex(cell: str) -> str:
+    """What TeX sets for a cell that uses no command but these."""
+    pattern = "|".join(re.escape(command) for command in sorted(TEX, key=len, reverse=True))
+    return re.sub(pattern, lambda found: TEX[found[0]], cell)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_latex_sets_each_name_as_it_is_also_at_the_start_of_a_row(name: str) -> None:
+    body = as_latex(table("first", name)).split(r"\midrule")[1].split(r"\bottomrule")[0]
+    row = body.strip().split("\n")[1].removesuffix(r"\\").strip()
+    assert set_by_tex(row) == name.replace("\n", " ")
+    assert row[0] not in "[*"  # the line break before it would take it for an argument
+
+
+def test_latex_says_which_letters_need_another_engine() -> None:
+    assert "xelatex" in as_latex(table("猫"))
+    assert "xelatex" not in as_latex(table("größe – 93.1 ± 0.2 †", *HOSTILE[:12]))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a--b---c", "a-{}-b-{}-{}-c"),
+        ("''x''", "'{}'x'{}'"),
+        ("``x`", "`{}`x`"),
+        ("?`!`", "?{}`!{}`"),
+        ("a-b 'c'", "a-b 'c'"),
+    ],
+)
+def test_latex_makes_no_dashes_and_quotes_of_a_name(name: str, written: str) -> None:
+    assert f" {written} " in as_latex(table(name))
+
+
+def test_latex_rows_end_where_they_should_and_the_rules_are_booktabs() -> None:
+    content = as_latex(table(*HOSTILE, None))
+    body = content.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().split("\n")
+    assert len(body) == len(HOSTILE) + 1
+    for line in body:
+        assert line.endswith(r"\\")
+        assert re.search(r"(?<!\\)[%_&#$]", line.removesuffix(r"\\")) is None
+    assert body[-1].split() == ["-", r"\\"]
+
+
+def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_numbers_do_not() -> None:
+    run = ["=1+1", "+a", "-a", "@a", "\ta", "\n=cmd()", " =1", "＝1"]
+    content = as_csv(table(*run, -1.5, -3, "a=b", None))
+    found = [row[0] if row else "" for row in read_csv(content)[1:]]
+    assert found == [*(f"'{value}" for value in run), "-1.5", "-3", "a=b", ""]
+
+
+def test_csv_numbers_come_back_bit_for_bit() -> None:
+    values = [0.1 + 0.2, math.pi, 1e-17, 5130]
+    assert [float(row[0]) for row in read_csv(as_csv(table(*values)))[1:]] == values
+
+
+def test_an_empty_table_has_its_heading_in_every_format() -> None:
+    for form in (as_markdown, as_latex, as_csv, as_html):
+        assert "name" in form(table())

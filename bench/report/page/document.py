@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
 from bench.record import Failure, Result, Run
-from bench.report import certainty, facts, findings, gaps, protocol, standings, tables, units
+from bench.report import certainty, facts, findings, gaps, protocol, run_tables, standings, units
 from bench.report.charts import (
     accuracy_cost,
     confusion,
@@ -69,7 +69,7 @@ def document(
         memory=facts.MEMORY[run.profile],
         by_strategy=comparison.by_strategy(summary),
         by_architecture=comparison.by_architecture(summary),
-        architectures=tables.architectures(run, records),
+        architectures=run_tables.architectures(run, records),
         charts=list(_charts(OF_ALL, run, records, summary)),
         charts_of_chosen=list(_charts(OF_CHOSEN, run, records, summary)),
         gallery=gallery.gallery(chosen, thumbnails, run.data.classes) if chosen else None,
