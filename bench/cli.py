@@ -7,17 +7,20 @@ inside the verbs, so that --help answers at once.
 import io
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import typer
 
+from bench.errors import BenchError, Exit, FolderError, Stopped, SuiteError
+from bench.terminal import complain
 from bench.verbs.ab import ab
 from bench.verbs.baseline import baseline
 from bench.verbs.compare import compare
 from bench.verbs.doctor import doctor
-from bench.verbs.exits import UNDONE, Exit, InputError, complain, crash
 from bench.verbs.export import export
 from bench.verbs.history import history
 from bench.verbs.inspect import inspect
@@ -42,7 +45,6 @@ app.add_typer(baseline, name="baseline")
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let SIGINT and SIGTERM end the work in good order: they raise Stopped."""
-    from bench.running.local import Stopped
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
@@ -58,32 +60,60 @@ def stoppable() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
-    from bench.data.dataset import DataError
-    from bench.errors import SuiteError
-    from bench.folder import FolderError
-    from bench.running.child import Refused
-    from bench.running.local import Stopped
-
     write_any_letter()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with stoppable():
             app(given)
-    except SuiteError as error:
-        count = f": {len(error.problems)} problems" if len(error.problems) > 1 else ""
-        problems = [f"{key}  {text}".strip() for key, text in error.problems]
-        complain("E-SUITE", f"{error.place}{count}", problems)
-        sys.exit(Exit.INPUT)
-    except (DataError, InputError, Refused) as error:
-        complain("E-INPUT", UNDONE.get(given[0], "nothing was done"), error.problems)
-        sys.exit(Exit.INPUT)
-    except FolderError as error:
-        complain("E-FOLDER", str(error), [])
-        sys.exit(Exit.FOLDER)
+    except BenchError as error:
+        complain(error.code, heading(error, given[0]), lines(error))
+        sys.exit(error.exit_code)
     except Stopped as stop:
         sys.exit(128 + stop.signal_number)
     except Exception as error:  # a bug: its traceback is saved, never shown
         sys.exit(crash(error))
+
+
+UNDONE: Mapping[str, str] = {
+    "run": "nothing was trained",
+    "report": "nothing was reported",
+    "export": "nothing was exported",
+    "predict": "nothing was predicted",
+    "compare": "nothing was compared",
+    "ab": "nothing was compared",
+    "history": "nothing was shown",
+    "baseline": "nothing was accepted or shown",
+}
+"""What did not happen, by verb."""
+
+
+def heading(error: BenchError, verb: str) -> str:
+    """The first line about an error: where it is, or what did not happen."""
+    match error:
+        case SuiteError():
+            count = len(error.mistakes)
+            return error.place if count == 1 else f"{error.place}: {count} problems"
+        case FolderError():
+            return str(error)
+        case _:
+            return UNDONE.get(verb, "nothing was done")
+
+
+def lines(error: BenchError) -> list[str]:
+    """What the heading does not say."""
+    return [] if isinstance(error, FolderError) else error.problems
+
+
+def crash(error: BaseException) -> Exit:
+    """Save the traceback of a bug in bench, and say where."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="bench-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    text = (str(error).strip().splitlines() or [""])[0]
+    please = f"this is a bug in bench; please report it with {file.name}"
+    complain("E-BUG", f"{type(error).__name__}: {text}", [please])
+    return Exit.BUG
 
 
 def write_any_letter() -> None:

@@ -1,17 +1,71 @@
-"""Mistakes in a suite, said in words: what is wrong, at which key, and what would be accepted."""
+"""Everything a user can get wrong, each kind with its exit code.
+
+Torch-free and cheap to import. Each error pickles with its fields, so a child process raises it
+and the main process raises it again.
+"""
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
-
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import ErrorDetails
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import ClassVar, NamedTuple
 
 
-class Table(BaseModel):
-    """A table of the file: unknown keys are mistakes, and so is a string for a number."""
+class Exit(IntEnum):
+    """Exit codes of `bench`; a signal adds its number to 128."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    OK = 0
+    BUG = 1
+    INPUT = 2  # nothing was trained
+    NOT_ALL_OK = 3  # finished, but a cell is not ok, or nothing could be judged
+    REGRESSION = 4
+    FOLDER = 6  # the folder or the host
+
+
+class BenchError(ValueError):
+    """A mistake of the user's or of the host: what is wrong, where, and what to do, by line."""
+
+    exit_code: ClassVar[Exit] = Exit.INPUT
+    code: ClassVar[str] = "E-INPUT"
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems.splitlines() if isinstance(problems, str) else list(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class InputError(BenchError):
+    """What was asked for cannot be done."""
+
+
+class DataError(BenchError):
+    """A data set has mistakes: all that could be found at once."""
+
+
+class WeightsError(BenchError):
+    """The weights asked for do not exist, cannot be fetched or cannot be used."""
+
+
+class DeviceError(BenchError):
+    """The device asked for cannot be used."""
+
+
+class FolderError(BenchError):
+    """The run folder or the disk below it cannot be used."""
+
+    exit_code = Exit.FOLDER
+    code = "E-FOLDER"
+
+
+class NotOneTask(BenchError):
+    """Runs do not belong together: every field that differs."""
+
+    def __init__(self, first: str, other: str, differences: Sequence[str]) -> None:
+        heading = f"{first} and {other} are not runs of one task:"
+        super().__init__([heading, *(f"  {text}" for text in differences)])
+        self.args = (first, other, differences)
+        self.differences = list(differences)
 
 
 class Problem(NamedTuple):
@@ -21,13 +75,27 @@ class Problem(NamedTuple):
     text: str
 
 
-class SuiteError(ValueError):
-    """Every mistake of one suite file."""
+class SuiteError(BenchError):
+    """A suite file has mistakes: all of them."""
 
-    def __init__(self, place: str, problems: Sequence[Problem]) -> None:
+    code = "E-SUITE"
+
+    def __init__(self, place: str, mistakes: Sequence[Problem]) -> None:
+        super().__init__([f"{key}  {text}".strip() for key, text in mistakes])
+        self.args = (place, mistakes)
         self.place = place
-        self.problems = list(problems)
-        super().__init__(f"{place}: " + "; ".join(f"{key} {text}" for key, text in problems))
+        self.mistakes = list(mistakes)
+
+    def __str__(self) -> str:
+        return f"{self.place}: " + "; ".join(f"{key} {text}" for key, text in self.mistakes)
+
+
+class Stopped(BaseException):
+    """A signal asked bench to stop; not an Exception, so that nothing swallows it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
 
 
 def unknown(name: object, accepted: Sequence[str]) -> str:
@@ -43,74 +111,6 @@ def unknown(name: object, accepted: Sequence[str]) -> str:
     return "unknown – see `python -m bench list architectures`"
 
 
-def lower(text: str) -> str:
-    """The text beginning in lower case, as our messages do."""
-    return text[:1].lower() + text[1:]
-
-
 def size_text(name: str, size: int, near: int) -> str:
     """Text for an image size that an architecture does not take."""
     return f"{name} does not take {size} px; the nearest that it takes is {near}"
-
-
-WORDING: Mapping[str, str] = {
-    "missing": "required, but not there",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text in quotes",
-    "list_type": "must be a list: [...]",
-    "model_type": "must be a name or a table",
-    "model_attributes_type": "must be a table",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must not be empty",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-}
-"""Our words for pydantic's error types; anything not here keeps pydantic's."""
-
-
-def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Problem:
-    """A mistake that pydantic found, in our words; `keys` are the accepted ones of each table."""
-    key = _dotted(details["loc"])
-    context = details.get("ctx", {})
-    match details["type"]:
-        case "extra_forbidden":
-            table = key.rpartition(".")[0].split("[")[0]
-            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], keys[table])}")
-        case "literal_error":
-            accepted = [part.strip().strip("'") for part in _listed(context["expected"])]
-            got = _shown(details["input"])
-            return Problem(key, f"{got} {unknown(details['input'], accepted)}")
-        case "value_error":
-            return Problem(key, str(context["error"]))
-        case "model_type" if key.endswith(("recipe", "dataset", "compare")):
-            return Problem(key, f"must be a table (got {_shown(details['input'])})")
-        case kind:
-            text = WORDING.get(kind, lower(details["msg"])).format(**context)
-            got = "" if kind == "missing" else f" (got {_shown(details['input'])})"
-            return Problem(key, text + got)
-
-
-def _dotted(loc: Sequence[int | str]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return "".join(parts).removeprefix(".")
-
-
-def _listed(expected: str) -> list[str]:
-    return expected.replace(" or ", ", ").split(", ")
-
-
-def _nearest_key(key: str, accepted: Collection[str]) -> str:
-    near = difflib.get_close_matches(key, accepted, n=1)
-    return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -19,13 +19,10 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from bench import identity
+from bench.errors import FolderError
 from bench.identity import slug
 from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
 from bench.upgrades import UPGRADES, Content
-
-
-class FolderError(ValueError):
-    """The run folder or the disk below it cannot be used: what, and what to do."""
 
 
 class Damaged(NamedTuple):

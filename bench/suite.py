@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, ValidationError
 
 from bench.architectures import ARCHITECTURES, nearest_size
-from bench.errors import Problem, SuiteError, Table, lower, problem_of, size_text, unknown
+from bench.errors import Problem, SuiteError, size_text, unknown
 from bench.record import Kind, Metric, Profile
 from bench.strategies import STRATEGIES, head_epochs_of
 from bench.thresholds import CompareTable, Threshold
+from bench.validation import Table, lower, problem_of
 
 MAX_CELLS = 10_000
 

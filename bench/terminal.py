@@ -14,10 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.errors import Stopped
 from bench.identity import cell_id
 from bench.record import Cell
 from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
-from bench.running.local import Stopped
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
 BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -37,6 +37,14 @@ class Screen(Console):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         raise Stopped(signal.SIGPIPE)
+
+
+def complain(code: str, place: str, problems: Sequence[str]) -> None:
+    """Print on standard error what is wrong, where, and what to do."""
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err.print(Text(f"error[{code}] {plain(place)}", style="bold red"))
+    for problem in problems:
+        err.print(Text(f"  {plain(problem)}"))
 
 
 PIPE_COLUMNS = 160

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.errors import Table
+from bench.validation import Table
 
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
 """The metrics that are judged by more than equality."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.verbs.exits import crash
+from bench.cli import crash
 from tests import command
 from tests.command import SUITE, Place, bench
 

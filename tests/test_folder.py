@@ -12,7 +12,7 @@ import pytest
 
 from bench import folder as store
 from bench import identity
-from bench.folder import FolderError
+from bench.errors import FolderError
 from bench.identity import cell_id
 from bench.record import SCHEMA_VERSION, Result
 from tests import records

@@ -25,6 +25,7 @@ FLOORS: tuple[set[str], ...] = (
     {"identity", "predictions", "upgrades"},
     {"strategies", "architectures"},
     {"errors"},
+    {"validation"},
     {"thresholds"},
     {"suite"},
     {"expand"},
@@ -58,6 +59,7 @@ WITHOUT_TORCH = {
     *("bench", "record", "identity", "predictions", "strategies", "architectures"),
     *(
         "errors",
+        "validation",
         "thresholds",
         "suite",
         "expand",

@@ -24,7 +24,7 @@ def read(tmp_path: Path, text: str, dataset: str | None = None) -> suite.SuiteFi
 def problems(tmp_path: Path, text: str) -> dict[str, str]:
     with pytest.raises(SuiteError) as caught:
         read(tmp_path, text)
-    return {problem.key: problem.text for problem in caught.value.problems}
+    return {problem.key: problem.text for problem in caught.value.mistakes}
 
 
 def facts(*labels: str, photographs: bool = False) -> Facts:
@@ -239,7 +239,7 @@ def test_a_mistake_is_named_where_it_stands(tmp_path: Path, text: str, key: str,
 def test_a_mistake_in_both_profiles_is_said_once(tmp_path: Path) -> None:
     with pytest.raises(SuiteError) as caught:
         read(tmp_path, MINIMAL + "[recipe]\nlr = -1")
-    assert [problem.key for problem in caught.value.problems] == ["recipe.lr"]
+    assert [problem.key for problem in caught.value.mistakes] == ["recipe.lr"]
 
 
 def test_a_missing_file_names_the_one_that_was_meant(tmp_path: Path) -> None:

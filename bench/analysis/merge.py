@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from bench.analysis.machines import compared_facts, reference
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import MARGIN
+from bench.errors import NotOneTask
 from bench.identity import cell_identity
 from bench.record import Failure, Result, Run, Source
 
@@ -38,14 +39,6 @@ class Merged(NamedTuple):
     run: Run
     records: list[Result | Failure]
     repeated: tuple[Repeated, ...]
-
-
-class NotOneTask(ValueError):
-    """The runs do not belong together: every field that differs, in words."""
-
-    def __init__(self, first: str, other: str, problems: Sequence[str]) -> None:
-        self.first, self.other, self.problems = first, other, list(problems)
-        super().__init__(f"{first} and {other} are not runs of one task: {'; '.join(problems)}")
 
 
 NOT_COMPARED = ("seeds", "weights", "keep_weights", "compare")

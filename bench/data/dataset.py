@@ -8,17 +8,6 @@ from typing import NamedTuple
 from bench.record import Part
 
 
-class DataError(ValueError):
-    """Mistakes in a data set, all that could be found at once, each with where and what to do."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(list(problems))
-        self.problems = list(problems)
-
-    def __str__(self) -> str:
-        return "\n".join(self.problems)
-
-
 class Item(NamedTuple):
     """One image: `part` is that of an official split, None where the data set has none."""
 

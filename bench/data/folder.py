@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bench.data.dataset import DataError, Dataset, Item, shortened
+from bench.data.dataset import Dataset, Item, shortened
 from bench.data.listing import Listing, list_folder, list_tree
+from bench.errors import DataError
 from bench.record import Part
 
 PART_NAMES: Mapping[str, Part] = {

@@ -19,10 +19,11 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from bench.data.colour import upright_rgb
-from bench.data.dataset import DataError, Dataset, Item, shortened
+from bench.data.dataset import Dataset, Item, shortened
 from bench.data.digits import load as load_digits
 from bench.data.digits import open_digit, scan_digits
 from bench.data.folder import scan_folder
+from bench.errors import DataError
 
 __all__ = [
     "SOURCES",

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.dataset import DataError, Dataset, digest_lines, shortened
+from bench.data.dataset import Dataset, digest_lines, shortened
+from bench.errors import DataError
 from bench.record import Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")

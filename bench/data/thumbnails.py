@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.data.dataset import DataError, Dataset
+from bench.data.dataset import Dataset
 from bench.data.sources import large_pictures_allowed, open_image
 from bench.data.stored import SQUARES, Resize
 from bench.entry import Chunks, Damaged, Entry
+from bench.errors import DataError
 from bench.measure.hardware import usable_cores
 
 SIDE = 64

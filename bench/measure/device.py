@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from bench.errors import DeviceError
 from bench.measure import nvml
 from bench.record import Profile
 
 PCI = Path("/sys/bus/pci/devices")
 INSTEAD = "or run on the CPU with --device cpu"
-
-
-class DeviceError(ValueError):
-    """The device that was asked for cannot be used; says why, and what to do."""
 
 
 @dataclass(frozen=True)

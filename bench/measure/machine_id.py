@@ -12,13 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.errors import InputError
+
 VARIABLE = "BENCH_MACHINE_ID"
 GIVEN = r"[A-Za-z0-9._-]{1,64}"
 DRAWN = r"[0-9a-f]{16}"
-
-
-class MachineIdError(ValueError):
-    """$BENCH_MACHINE_ID is no name."""
 
 
 class Found(NamedTuple):
@@ -36,11 +34,11 @@ def path() -> Path:
 
 
 def read_or_make() -> Found:
-    """The name of this machine, drawn now if there is none yet. Raises MachineIdError."""
+    """The name of this machine, drawn now if there is none yet. Raises InputError."""
     given = os.environ.get(VARIABLE)
     if given is not None:
         if given and not re.fullmatch(GIVEN, given):
-            raise MachineIdError(
+            raise InputError(
                 f"{VARIABLE}: expected up to 64 letters, digits, dots and dashes, got {given!r}"
             )
         return Found(given or None, None if given else f"{VARIABLE} is set to nothing")

@@ -10,9 +10,10 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 
 from bench.architectures import ARCHITECTURES
+from bench.errors import WeightsError
 from bench.models import cache
 from bench.models.build import check
-from bench.models.state import WeightsError, read
+from bench.models.state import read
 from bench.record import MissingWeights, Weights
 
 RANDOM = Weights(source="random", name="random", init_seed=0)

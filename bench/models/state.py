@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from bench.architectures import Architecture
-
-
-class WeightsError(ValueError):
-    """The weights that a suite asks for do not exist, cannot be had or cannot be used."""
-
+from bench.errors import WeightsError
 
 # What the readers were seen to raise on garbage, truncated and empty files.
 _DAMAGED = (

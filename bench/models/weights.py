@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from bench.errors import WeightsError
 from bench.models.source import (
     RANDOM,
     SCRATCH,
@@ -23,7 +24,7 @@ from bench.models.source import (
     obtain,
     shown,
 )
-from bench.models.state import WeightsError, read
+from bench.models.state import read
 from bench.record import MissingWeights, Source, Weights
 
 __all__ = [

@@ -19,20 +19,14 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
+from bench.errors import BenchError
+
 WARM = ["bench.running.worker"]
 """Modules whose imports children need."""
 
 
 class ChildCrashed(RuntimeError):
     """A child ended without an answer, or raised what no user's mistake explains."""
-
-
-class Refused(ValueError):
-    """A mistake of the user's that a child found, line by line."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__(problems)
-        self.problems = problems
 
 
 class Child(NamedTuple):
@@ -83,8 +77,8 @@ def call(function: str, *arguments: object, listen: Callable[[Any], None] | None
     """The value of "module:function" in a child.
 
     With `listen`, the function gets one more argument, to tell with: what it tells is heard here.
-    Raises Refused where the child raised one of bench's own ValueErrors (their classes may need
-    torch), and ChildCrashed where it raised anything else or ended without an answer.
+    Raises the BenchError that the child raised, and ChildCrashed where it raised anything else or
+    ended without an answer.
     """
     child = start("bench.running.child:answer", function, arguments, listen is not None)
     try:
@@ -102,15 +96,15 @@ def call(function: str, *arguments: object, listen: Callable[[Any], None] | None
     finally:
         child.messages.close()
     child.process.join()
-    if outcome == "refused":
-        raise Refused(value)
+    if outcome == "mistake":
+        raise value
     if outcome == "bug":
         raise ChildCrashed(f"{function} failed in a child process:\n{value}")
     return value
 
 
 def answer(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
-    """Send ("value", ...), ("refused", lines) for a mistake of the user's, or ("bug", text).
+    """Send ("value", ...), ("mistake", error) for a user's mistake, or ("bug", traceback).
 
     Before that, ("told", ...) for what a function that tells has told.
     """
@@ -119,9 +113,10 @@ def answer(sender: Connection, function: str, arguments: tuple[object, ...], tel
         if tells:
             arguments = (*arguments, lambda told: sender.send(("told", told)))
         message = ("value", _found(function)(*arguments))
-    except Exception as error:  # told to the main process, which ends with it
-        users = isinstance(error, ValueError) and type(error).__module__.startswith("bench.")
-        message = ("refused", str(error).splitlines()) if users else ("bug", traceback.format_exc())
+    except BenchError as error:
+        message = ("mistake", error)
+    except Exception:  # told to the main process, which ends with it
+        message = ("bug", traceback.format_exc())
     sender.send(message)
 
 

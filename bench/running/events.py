@@ -41,10 +41,4 @@ class Noted(NamedTuple):
     text: str
 
 
-class FolderRefused(NamedTuple):
-    """The disk did not take the record: the run cannot go on."""
-
-    reason: str
-
-
-Event = CellStarted | EpochEnded | CellEnded | GroupRetried | Noted | FolderRefused
+Event = CellStarted | EpochEnded | CellEnded | GroupRetried | Noted

@@ -2,8 +2,7 @@
 
 import torch
 
-from bench.data.dataset import DataError
-from bench.models.weights import WeightsError
+from bench.errors import DataError, WeightsError
 from bench.running.job import Cause
 from bench.training.fit import Diverged
 

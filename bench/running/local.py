@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.folder import FolderError, read_record, write_record
+from bench.errors import FolderError, Stopped
+from bench.folder import read_record, write_record
 from bench.identity import cell_id
 from bench.record import Cell
 from bench.running import child
 from bench.running.child import Child
-from bench.running.events import CellEnded, CellStarted, Event, FolderRefused, GroupRetried, Noted
+from bench.running.events import CellEnded, CellStarted, Event, GroupRetried, Noted
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Cause, Job, failure, summary
 from bench.running.plan import group, workers
 
@@ -24,14 +25,6 @@ Listener = Callable[[Event], None]
 
 EXIT_TEXTS = {POISONED_EXIT: "lost its GPU", MEMORY_EXIT: "ran out of memory"}
 """How a worker ended that chose its exit code."""
-
-
-class Stopped(BaseException):
-    """A signal asked the run to stop; not an Exception, so that nothing swallows it."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
 
 
 class Death(NamedTuple):
@@ -111,8 +104,6 @@ def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequen
     worker = child.start("bench.running.worker:main", job, tuple(cells))
     try:
         for event in events(worker):
-            if isinstance(event, FolderRefused):
-                raise FolderError(event.reason)
             flight.take(event)
             listen(event)
     except Stopped as stop:
@@ -155,13 +146,15 @@ def together(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
 
 
 def events(worker: Child) -> Iterator[Event]:
-    """What the worker tells, until it ends."""
+    """What the worker tells, until it ends. Raises FolderError where it did."""
     while True:
         try:
-            event: Event = worker.messages.recv()
+            event: Event | FolderError = worker.messages.recv()
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             worker.process.join()
             return
+        if isinstance(event, FolderError):
+            raise event
         yield event
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.folder import FolderError
+from bench.errors import FolderError
 from bench.record import Run
 from bench.suite import Suite
 

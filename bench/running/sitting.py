@@ -15,7 +15,7 @@ from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
 from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
-from bench.errors import Problem, SuiteError
+from bench.errors import Problem, Stopped, SuiteError
 from bench.expand import Facts, cells, size_problems
 from bench.folder import (
     Damaged,
@@ -34,7 +34,7 @@ from bench.running import child, ends, plan
 from bench.running.events import CellEnded, Event, Noted
 from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
-from bench.running.local import Listener, Stopped, run_cells
+from bench.running.local import Listener, run_cells
 from bench.running.resume import go_on
 from bench.suite import Suite, labels_of
 from bench.training.context import Context
@@ -82,7 +82,7 @@ class Assignment(NamedTuple):
 
 
 def find_hardware(asked: str) -> Hardware:
-    """The device that --device names, and the machine. Raises child.Refused."""
+    """The device that --device names, and the machine. Raises DeviceError."""
     hardware: Hardware = child.call("bench.running.preflight:find_hardware", asked)
     return hardware
 
@@ -122,7 +122,7 @@ def check_images(images: Images) -> float:
 
 
 def decode_images(assignment: Assignment, tell: Callable[[str | int], None]) -> Making:
-    """Every image decoded into the cache, if it is not there. Raises child.Refused.
+    """Every image decoded into the cache, if it is not there. Raises DataError.
 
     `tell` hears lines to say, and how many images are decoded.
     """
@@ -145,7 +145,7 @@ def wanted_weights(suite: Suite, *, offline: bool, pinned_source: str | None) ->
 
 
 def fetch_weights(wanted: Wanted) -> Prepared:
-    """The weights with every file on this machine. Raises child.Refused."""
+    """The weights with every file on this machine. Raises WeightsError."""
     prepared: Prepared = child.call("bench.running.preflight:fetch_weights", wanted)
     return prepared
 

@@ -8,10 +8,11 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.folder import FolderError, cell_folder, disk_errors, write_record
+from bench.errors import FolderError
+from bench.folder import cell_folder, disk_errors, write_record
 from bench.identity import cell_id, keys
 from bench.record import Cell, EpochPoint, Failure, Result
-from bench.running.events import CellEnded, CellStarted, EpochEnded, FolderRefused, Noted
+from bench.running.events import CellEnded, CellStarted, EpochEnded, Noted
 from bench.running.failure import cause_of
 from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job, failure, provenance, summary
 from bench.running.keeping import Keeper
@@ -55,7 +56,7 @@ def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
             if record.kind == "cuda":
                 os._exit(POISONED_EXIT)
     except FolderError as error:
-        sender.send(FolderRefused(str(error)))
+        sender.send(error)
 
 
 def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | None:

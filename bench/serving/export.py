@@ -16,9 +16,9 @@ from bench import predictions
 from bench.data.dataset import Item
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
+from bench.errors import WeightsError
 from bench.measure.device import Device
 from bench.models import cache
-from bench.models.state import WeightsError
 from bench.record import Preprocessing, Result
 from bench.serving import formats
 from bench.serving.description import description

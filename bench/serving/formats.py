@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
-from bench.models.state import WeightsError
+from bench.errors import WeightsError
 from bench.record import Cell
 from bench.serving.plain import plain_model
 

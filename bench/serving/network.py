@@ -15,10 +15,11 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from bench.architectures import ARCHITECTURES
+from bench.errors import WeightsError
 from bench.models import build, cache, weights
 from bench.models.build import Network
 from bench.models.digest import digest
-from bench.models.state import WeightsError, fitted, read
+from bench.models.state import fitted, read
 from bench.models.weights import Request
 from bench.record import Cell, Machine, Preprocessing
 from bench.serving.findings import Published, Trained

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bench.terminal import clock_text, plain
+from bench.errors import Exit, InputError
+from bench.terminal import clock_text, complain, plain
 from bench.verbs.consoles import err, out
 from bench.verbs.endings import asked, exit_code
-from bench.verbs.exits import Exit, InputError, complain
 from bench.verbs.options import Device, Everything, Offline, OwnImages
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def new_folder(suite: Path) -> Path:
 def judged(plan: "Plan", say: Console) -> "Alternation":
     """Run what is not there yet, and judge. Raises typer.Exit where a side fails."""
     from bench.analysis.alternation import alternation
-    from bench.folder import FolderError, locked
-    from bench.running.local import Stopped
+    from bench.errors import FolderError, Stopped
+    from bench.folder import locked
     from bench.verbs import checkouts, turns
 
     for name, side in plan.sides.items():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from bench.errors import InputError
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
-from bench.verbs.exits import InputError
 from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def broken(run: "Digest") -> list[str]:
 
 def history_of(place: Path) -> "tuple[PastRun, ...]":
     """The history of the baseline that is to be replaced, where there is one that can be read."""
-    from bench.folder import FolderError
+    from bench.errors import FolderError
     from bench.verbs import sides
 
     if not place.exists():
@@ -95,7 +95,7 @@ def list_(reference: Reference = REFERENCE) -> None:
     from rich.console import Group
 
     from bench import views
-    from bench.folder import FolderError
+    from bench.errors import FolderError
     from bench.report import units
     from bench.verbs import sides
 

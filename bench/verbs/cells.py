@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.analysis.summary import summarise
+from bench.errors import InputError
 from bench.folder import read_records, read_run, weights_path
 from bench.record import Failure, Result, Run
 from bench.serving.findings import Trained
-from bench.verbs.exits import InputError
 
 
 def trained(folder: Path, cell_id: str | None, weights: Path | None, *, offline: bool) -> Trained:

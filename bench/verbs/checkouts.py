@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.errors import InputError
 from bench.folder import disk_errors
-from bench.verbs.exits import InputError
 
 ENTRY = Path("bench", "__main__.py")
 """What makes a folder a checkout."""

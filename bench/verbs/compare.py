@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from bench.errors import InputError
 from bench.terminal import status
 from bench.verbs.consoles import out
 from bench.verbs.endings import asked, exit_code
-from bench.verbs.exits import InputError
 from bench.verbs.options import RESULTS, Everything
 from bench.verbs.outputs import check_file
 from bench.verbs.report import names, uncollected

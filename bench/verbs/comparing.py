@@ -38,7 +38,7 @@ def read(baseline: Path, candidate: Path, results: Path) -> Given:
 def compared(given: Given) -> "Comparison":
     """The comparison of it. Raises FolderError where a side is damaged."""
     from bench.analysis.compare import compare as compare_
-    from bench.folder import FolderError
+    from bench.errors import FolderError
 
     try:
         found = compare_(given.baseline, given.candidate, given.past)

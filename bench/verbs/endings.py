@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, get_args
 
-from bench.verbs.exits import Exit, InputError
+from bench.errors import Exit, InputError
 
 if TYPE_CHECKING:
     from bench.analysis.verdict import Outcome

@@ -15,9 +15,9 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from bench.errors import InputError
 from bench.terminal import plain, status
 from bench.verbs.consoles import out
-from bench.verbs.exits import InputError
 from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises FolderError where there is something of that name, or the disk does not take it.
     """
-    from bench.folder import FolderError, disk_errors
+    from bench.errors import FolderError
+    from bench.folder import disk_errors
 
     if target.suffix in (".safetensors", ".pt2", ".pth", ".pt", ".onnx"):
         raise FolderError(f"{target}: --out names a folder; what it is to hold is --format's")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from bench.errors import InputError
 from bench.terminal import plain, telling
 from bench.verbs.consoles import out
-from bench.verbs.exits import InputError
 from bench.verbs.outputs import check_file
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def suite_name(suite: str) -> str:
 
 def read(folder: Path, name: str) -> "Past":
     """The runs of a suite, at least one. Raises InputError or FolderError."""
-    from bench.errors import unknown
-    from bench.folder import FolderError
+    from bench.errors import FolderError, unknown
     from bench.verbs.past import past
 
     if not folder.is_dir():

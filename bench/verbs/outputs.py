@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.verbs.exits import InputError
+from bench.errors import InputError
 
 RECORDS = ("run.json", "record.json", "split.csv")
 """Files of a run folder that cannot be made again."""

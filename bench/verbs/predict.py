@@ -10,9 +10,9 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from bench.errors import Exit, InputError
 from bench.terminal import plain, telling
 from bench.verbs.consoles import err, out
-from bench.verbs.exits import Exit, InputError
 from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from bench.errors import InputError
 from bench.terminal import plain, status
 from bench.verbs import amounts
 from bench.verbs.consoles import out
-from bench.verbs.exits import InputError
 
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
@@ -153,24 +153,18 @@ def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
 def gather(folders: Sequence[Path]) -> "Report":
     """The records of run folders, as one run, and what they say.
 
-    Raises FolderError where a folder holds no run or what does not belong to it, InputError where
+    Raises FolderError where a folder holds no run or what does not belong to it, NotOneTask where
     the runs are not of one task.
     """
-    from bench.analysis.merge import NotOneTask, merge
+    from bench.analysis.merge import merge
     from bench.analysis.summary import summarise
-    from bench.folder import (
-        FolderError,
-        read_thumbnails,
-    )
+    from bench.errors import FolderError
+    from bench.folder import read_thumbnails
     from bench.report.derived import Report
     from bench.report.sources import notes
 
     parts = [read(one, name) for one, name in zip(folders, names(folders), strict=True)]
-    try:
-        merged = merge(parts)
-    except NotOneTask as error:
-        first = f"{error.first} and {error.other} are not runs of one task:"
-        raise InputError([first, *(f"  {text}" for text in error.problems)]) from error
+    merged = merge(parts)
     try:
         summary = summarise(merged.run, merged.records)
     except ValueError as error:  # what it raises is said of the records
@@ -193,11 +187,8 @@ def read(folder: Path, name: str) -> "Part":
     """
     from bench.analysis.intact import damaged
     from bench.analysis.merge import Part
-    from bench.folder import (
-        FolderError,
-        read_records,
-        read_run,
-    )
+    from bench.errors import FolderError
+    from bench.folder import read_records, read_run
 
     run, records = read_run(folder), read_records(folder)
     if strangers := {record.cell_id for record in records} - set(run.cells):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from bench.errors import Exit
 from bench.terminal import plain, status, telling
 from bench.verbs.consoles import err, out
-from bench.verbs.exits import Exit
 from bench.verbs.options import Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
@@ -96,9 +96,9 @@ def train(
 ) -> None:
     """Find everything out, run what has no good record yet, write the report. Exits."""
     from bench import views
+    from bench.errors import Stopped
     from bench.folder import locked, new_folder, read_run
     from bench.running import sitting
-    from bench.running.local import Stopped
     from bench.verbs.finish import finish
 
     suite = file.profiles[hardware.device.profile]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from bench.analysis.baseline import BASELINE_VERSION, Baseline, parsed
 from bench.analysis.digest import Digest, PastRun, digest_of
 from bench.analysis.point import past_run
-from bench.folder import FolderError, damaged_records, read_records, read_run
-from bench.verbs.exits import InputError
+from bench.errors import FolderError, InputError
+from bench.folder import damaged_records, read_records, read_run
 from bench.verbs.options import RESULTS
 from bench.verbs.past import past
 from bench.verbs.soundness import sound

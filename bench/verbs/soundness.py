@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.folder import FolderError
+from bench.errors import FolderError
 
 MALFORMED = (LookupError, TypeError, StopIteration, AttributeError, RecursionError)
 """What a run.json raises whose suite is not one that bench wrote."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis.digest import Digest
-from bench.folder import FolderError, check_usable, disk_errors, locked, write_text
+from bench.errors import Exit, FolderError, InputError
+from bench.folder import check_usable, disk_errors, locked, write_text
 from bench.running.child import exit_text, no_interrupt
 from bench.verbs import checkouts
 from bench.verbs.checkouts import Checkout
-from bench.verbs.exits import Exit, InputError
 from bench.verbs.past import ALTERNATION
 from bench.verbs.sides import read_folder
 

@@ -7,9 +7,10 @@ import pytest
 
 from bench import identity
 from bench.analysis.machines import reference
-from bench.analysis.merge import Merged, NotOneTask, Part, merge
+from bench.analysis.merge import Merged, Part, merge
 from bench.analysis.rows import missing_cells, results
 from bench.analysis.summary import summarise
+from bench.errors import NotOneTask
 from bench.record import Failure, MissingWeights, Result, Sitting, Source
 from tests import records
 from tests.records import cell, failure, result, run
@@ -26,7 +27,7 @@ def part(called: str, seeds: Sequence[int], **changes: Any) -> Part:
 def refused(*parts: Part) -> list[str]:
     with pytest.raises(NotOneTask) as error:
         merge(parts)
-    return error.value.problems
+    return error.value.differences
 
 
 def test_more_seeds_give_what_one_run_over_all_seeds_would_have_asked_for() -> None:
@@ -209,7 +210,9 @@ def test_cells_of_another_task_are_refused_though_their_suites_say_the_same() ->
 
 def test_a_difference_shows_between_the_second_and_third_where_the_first_has_no_records() -> None:
     empty = part("a", [0])._replace(records=[])
-    with pytest.raises(NotOneTask, match=r"b and c are not .*recipe\.lr is 0\.001 in b, 0\.5 in c"):
+    with pytest.raises(
+        NotOneTask, match=r"(?s)b and c are not .*recipe\.lr is 0\.001 in b, 0\.5 in c"
+    ):
         merge([empty, part("b", [1]), changed(part("c", [2]), lr=0.5)])
 
 

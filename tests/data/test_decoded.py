@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.data.dataset import DataError, Dataset
+from bench.data.dataset import Dataset
 from bench.data.decoded import make, now_and_then
 from bench.data.sources import scan
 from bench.data.stored import Making, Resize, Share, key, missing_bytes, stored
 from bench.entry import Entry
+from bench.errors import DataError
 from bench.measure.device import Device
 
 A, B, C = (

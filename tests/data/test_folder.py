@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.data.dataset import DataError, Dataset
+from bench.data.dataset import Dataset
 from bench.data.sources import scan
+from bench.errors import DataError
 
 LAYOUT = ("a/1.png", "a/2.png", "b/1.png")
 

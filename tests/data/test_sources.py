@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageFile
 from sklearn.datasets import load_digits
 
-from bench.data.dataset import DataError, Dataset, shortened
+from bench.data.dataset import Dataset, shortened
 from bench.data.sources import SOURCES, check_images, open_image, scan, source_of
+from bench.errors import DataError
 
 
 def pair(root: Path) -> Path:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench.data.dataset import DataError, Dataset, Item
+from bench.data.dataset import Dataset, Item
 from bench.data.sources import scan
 from bench.data.split import Split, duplicates, make_split, rows
+from bench.errors import DataError
 from bench.record import Part
 
 

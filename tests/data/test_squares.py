@@ -17,13 +17,14 @@ from torchvision.models import (
 )
 from torchvision.transforms import functional as transforms
 
-from bench.data.dataset import DataError, Dataset
+from bench.data.dataset import Dataset
 from bench.data.decoded import make
 from bench.data.images import normalise
 from bench.data.sources import open_image, scan
 from bench.data.squares import Centres, Squares, gathered, margin, resident, square_of
 from bench.data.stored import Resize
 from bench.entry import Entry
+from bench.errors import DataError
 from bench.measure.device import Device
 
 PRESETS: list[WeightsEnum] = [

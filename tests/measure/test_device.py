@@ -5,15 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.measure.device import (
-    Device,
-    DeviceError,
-    Facts,
-    choose,
-    decide,
-    has_nvidia_card,
-    prove,
-)
+from bench.errors import DeviceError
+from bench.measure.device import Device, Facts, choose, decide, has_nvidia_card, prove
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import InputError
 from bench.measure import machine_id
-from bench.measure.machine_id import MachineIdError
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_given_name_that_is_none_is_refused(
     given: str, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_MACHINE_ID", given)
-    with pytest.raises(MachineIdError, match="expected up to 64 letters"):
+    with pytest.raises(InputError, match="expected up to 64 letters"):
         machine_id.read_or_make()
 
 

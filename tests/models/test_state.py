@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.models.state import WeightsError, read
+from bench.errors import WeightsError
+from bench.models.state import read
 
 TENSORS = {"conv.weight": torch.arange(12.0).reshape(3, 4), "norm.count": torch.tensor(3)}
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bench.errors import WeightsError
 from bench.models import weights
-from bench.models.weights import Request, WeightsError
+from bench.models.weights import Request
 from tests.models.conftest import Publisher, random_state
 
 BOTH = {

@@ -8,8 +8,9 @@ from typing import NoReturn
 import pytest
 import torch
 
+from bench.errors import DeviceError
 from bench.running import child
-from bench.running.child import ChildCrashed, Refused
+from bench.running.child import ChildCrashed
 
 HERE = "tests.running.test_child"
 
@@ -47,7 +48,7 @@ def test_what_a_function_tells_is_heard_before_its_value() -> None:
 
 
 def test_a_mistake_of_the_users_comes_back_line_by_line() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(DeviceError) as caught:
         child.call("bench.running.preflight:find_hardware", "tpu")
     assert caught.value.problems == ["--device: expected auto, cpu, cuda or cuda:N, got 'tpu'"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.folder import FolderError
+from bench.errors import FolderError
 from bench.record import Run
 from bench.running import resume
 from tests import records

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from bench.data import sources
-from bench.data.dataset import DataError
 from bench.data.split import make_split
+from bench.errors import DataError, WeightsError
 from bench.measure.device import Device
-from bench.models.weights import WeightsError
 from bench.record import Failure, Source
 from bench.running import worker
 from bench.running.failure import cause_of

@@ -7,8 +7,8 @@ import torch
 from torchvision import models
 
 from bench.architectures import ARCHITECTURES, nearest_size
+from bench.errors import WeightsError
 from bench.models import build
-from bench.models.state import WeightsError
 from bench.record import Preprocessing
 from bench.serving import network
 from bench.serving.findings import Trained
