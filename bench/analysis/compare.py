@@ -30,8 +30,8 @@ from bench.analysis.matching import (
     other_task,
     without_seeds,
 )
-from bench.analysis.paired import weights
 from bench.analysis.point import past_run_of
+from bench.analysis.stats import weights
 from bench.analysis.verdict import ACCURACY, Comparison, Verdict
 from bench.predictions import unpack_column
 from bench.thresholds import CompareTable

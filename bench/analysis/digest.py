@@ -16,9 +16,9 @@ from pydantic import Field
 from bench import identity
 from bench.analysis.bits import pack_bits
 from bench.analysis.information import information_of
-from bench.analysis.paired import weights
 from bench.analysis.rows import grouped, missing_cells, peak_memory_bytes, score_of
 from bench.analysis.stability import unstable
+from bench.analysis.stats import weights
 from bench.analysis.task import check_one_task
 from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_column, unpack_column

@@ -14,7 +14,7 @@ from scipy import special
 
 from bench.analysis.rows import score_of
 from bench.analysis.seeds import seed_variances
-from bench.analysis.stats import spread
+from bench.analysis.stats import spread, weights
 from bench.predictions import unpack_column
 from bench.record import Metric, Result
 
@@ -156,17 +156,6 @@ def _check_images(first: Result, other: Result, labels_N: NDArray[np.integer]) -
         f"{first.cell_id} and {other.cell_id} were scored on different val images ({how}): "
         "only records of one task can be compared"
     )
-
-
-def weights(labels_N: NDArray[np.integer], metric: Metric) -> Floats:
-    """What each image counts for in the score, relative to the mean, [N].
-
-    For balanced accuracy classes count alike: the fewer images a class has, the more each counts.
-    """
-    if metric == "top1":
-        return np.ones(len(labels_N))
-    classes_N, sizes_K = np.unique(labels_N, return_inverse=True, return_counts=True)[1:]
-    return np.asarray(len(labels_N) / len(sizes_K) / sizes_K[classes_N])
 
 
 def contrasts(found: Outcomes) -> Contrasts:

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.record import Metric
+
 
 class Interval(NamedTuple):
     """Both ends, each part of the interval."""
@@ -61,3 +66,14 @@ def spread(values: Sequence[float]) -> Spread:
         maximum=max(values),
         n=len(values),
     )
+
+
+def weights(labels_N: NDArray[np.integer], metric: Metric) -> NDArray[np.float64]:
+    """What each image counts for in the score, relative to the mean, [N].
+
+    For balanced accuracy classes count alike: the fewer images a class has, the more each counts.
+    """
+    if metric == "top1":
+        return np.ones(len(labels_N))
+    classes_N, sizes_K = np.unique(labels_N, return_inverse=True, return_counts=True)[1:]
+    return np.asarray(len(labels_N) / len(sizes_K) / sizes_K[classes_N])

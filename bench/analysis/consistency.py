@@ -1,0 +1,165 @@
+"""Whether the records of a run fit it, each other, and themselves."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import product
+from math import fsum, isclose
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import identity
+from bench.analysis.bits import pack_bits
+from bench.analysis.stats import weights
+from bench.identity import slug
+from bench.predictions import Unpacked, unpack
+from bench.record import Cell, Failure, Metric, Result, Run, Scores, Seconds
+
+Record = Result | Failure
+
+
+class Contradiction(ValueError):
+    """A record that does not fit its run, the other records, or itself."""
+
+    def __init__(self, cell_id: str, problem: str) -> None:
+        self.cell_id, self.problem = cell_id, problem
+        super().__init__(f"{cell_id}: {problem}")
+
+
+def score_of(scores: Scores, metric: Metric) -> float:
+    """The run's metric, 0 to 1."""
+    return scores.top1 if metric == "top1" else scores.balanced_accuracy
+
+
+class Missing(NamedTuple):
+    """A cell that the suite asks for and no record answers."""
+
+    cell_id: str
+    architecture: str
+    strategy: str
+    seed: int
+
+
+def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
+    """Cells of the run without a record, in the order of the suite.
+
+    A cell id is a hash and cannot be read back, so each id is matched through its readable part.
+    Raises ValueError if a record belongs to no cell of the run, or a cell has two.
+    """
+    recorded = Counter(record.cell_id for record in records)
+    for cell_id, times in recorded.most_common(1):
+        if times > 1:
+            raise Contradiction(cell_id, f"has {times} records: a cell has one")
+    if unknown := recorded.keys() - set(run.cells):
+        count = "1 record belongs" if len(unknown) == 1 else f"{len(unknown):,} records belong"
+        raise ValueError(
+            f"{count} to no cell of this run, such as {min(unknown)}: "
+            "move what is not of this run out of cells/"
+        )
+    done = {(r.cell.architecture_label, r.cell.strategy, r.cell.seed) for r in records}
+    strategies = [entry["name"] for entry in run.suite["strategies"]]
+    open_cells: dict[str, list[tuple[str, str, int]]] = {}
+    for asked in product(run.preprocessing, strategies, run.suite["seeds"]):
+        if asked not in done:
+            label, strategy, seed = asked
+            open_cells.setdefault(slug(f"{label}-{strategy}-s{seed}"), []).append(asked)
+    return tuple(
+        Missing(cell_id, *open_cells[cell_id.rpartition("-")[0]].pop(0))
+        for cell_id in run.cells
+        if cell_id not in recorded
+    )
+
+
+SHARED = ("data", "metric")
+"""Fields of a cell that are the same in a whole run; among seeds, all but the seed are."""
+
+AMONG_SEEDS = tuple(name for name in Cell.model_fields if name != "seed")
+
+
+def check_one_task(records: Iterable[Record]) -> None:
+    """Raise Contradiction, with every field that differs, where records are of several tasks."""
+    first: Record | None = None
+    rows: dict[tuple[str, str], Record] = {}
+    for record in records:
+        first = first or record
+        _check(first, record, SHARED)
+        name = record.cell.architecture_label, record.cell.strategy
+        _check(rows.setdefault(name, record), record, AMONG_SEEDS)
+
+
+def _check(one: Record, other: Record, fields: Sequence[str]) -> None:
+    if all(getattr(one.cell, name) == getattr(other.cell, name) for name in fields):
+        return
+    # Only now, for it is slow: what merely informs, like a name of the data, may differ.
+    task, others = identity.cell_identity(one.cell), identity.cell_identity(other.cell)
+    differing = [
+        f"{path.removeprefix('cell.')} is {_short(task.get(path))} and {_short(others.get(path))}"
+        for path in sorted((task.keys() | others.keys()) - {"protocol"})
+        if task.get(path) != others.get(path) and path.split(".")[1] in fields
+    ]
+    if differing:
+        text = f"is not of the same task as {one.cell_id}: {'; '.join(differing)}"
+        raise Contradiction(other.cell_id, text)
+
+
+def _short(value: object) -> str:
+    text = "the default" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def test_images(ok: Sequence[Result], metric: Metric) -> tuple[NDArray[np.uint16], dict[str, str]]:
+    """True classes of the test images, and the packed bits of what each cell got right."""
+    labels_N: NDArray[np.uint16] = np.zeros(0, np.uint16)
+    right = {}
+    for place, one in enumerate(ok):
+        test, _ = (_whole(one, part) for part in ("test", "val"))
+        if place == 0:
+            labels_N = test.labels_N.astype(np.uint16)
+        if not np.array_equal(test.labels_N, labels_N):
+            raise Contradiction(one.cell_id, "was scored on other test images than the rest")
+        _check_score(one, test.correct_N, labels_N, metric)
+        _check_seconds(one)
+        right[one.cell_id] = pack_bits(test.correct_N)
+    return labels_N, right
+
+
+def _whole(one: Result, part: str) -> Unpacked:
+    """The predictions of one part, with every column readable and every class known."""
+    scores: Scores = getattr(one.quality, part)
+    num_classes = len(one.cell.data.classes)
+    try:
+        found = unpack(scores.predictions)
+    except ValueError as error:
+        raise Contradiction(one.cell_id, f"is damaged: quality.{part}.{error}") from error
+    for column, ids_N in {"labels": found.labels_N, "classes": found.predicted_N}.items():
+        if (largest := ids_N.max(initial=0)) >= num_classes:
+            text = f"predictions.{column}: class {largest} of {num_classes}"
+            raise Contradiction(one.cell_id, f"is damaged: quality.{part}.{text}")
+    return found
+
+
+def _check_score(
+    one: Result, right_N: NDArray[np.bool_], labels_N: NDArray[np.uint16], metric: Metric
+) -> None:
+    """Raise Contradiction where a score is not that of its predictions: somebody edited one."""
+    score = score_of(one.quality.test, metric)
+    found = float(np.mean(right_N * weights(labels_N, metric)))
+    if abs(found - score) > 1e-6:
+        raise Contradiction(
+            one.cell_id,
+            f"its {metric} is {score:.4f}, but its predictions give {found:.4f}; "
+            "was the file edited?",
+        )
+
+
+def _check_seconds(one: Result) -> None:
+    """Raise Contradiction where the wall time is not the sum of its parts."""
+    spent = one.cost.attributed
+    found = fsum(getattr(spent, part) for part in Seconds.model_fields if part != "wall")
+    if not isclose(found, spent.wall, rel_tol=1e-6):
+        raise Contradiction(
+            one.cell_id,
+            f"its wall time is {spent.wall:.4f} s, but its parts give {found:.4f} s; "
+            "was the file edited?",
+        )

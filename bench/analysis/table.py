@@ -1,0 +1,479 @@
+"""One run as one table: a row for each cell that its suite asks for, with its scores and costs.
+
+`read` takes a run folder, `table` a run and its records. What contradicts the run or itself is
+refused here, so nothing that reads a table has to look again.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from bench import identity
+from bench.analysis.bits import unpack_bits
+from bench.analysis.consistency import (
+    Contradiction,
+    check_one_task,
+    missing_cells,
+    score_of,
+    test_images,
+)
+from bench.analysis.stability import unstable
+from bench.folder import FolderError, cell_folder, read_records, read_run
+from bench.identity import BUCKETS, OF_GPU, leaves
+from bench.predictions import Unpacked, pack_column, unpack, unpack_column
+from bench.record import (
+    PROTOCOL_VERSION,
+    Calibration,
+    Cell,
+    Execution,
+    Failure,
+    Machine,
+    Memory,
+    Metric,
+    Predictions,
+    Result,
+    Run,
+    Scores,
+    Value,
+)
+
+Facts = dict[str, Any]
+"""Values by dotted path: see `bench.identity.BUCKETS`."""
+
+Record = Result | Failure
+
+
+class Column(NamedTuple):
+    """What a column of `cells` holds; unknown is None, in the frame NaN for a number."""
+
+    unit: str  # "" for text
+    path: str  # in record.json; "" where it is worked out from several fields
+    about: str
+
+
+COLUMNS: Mapping[str, Column] = {
+    "architecture": Column("", "cell.architecture_label", "label, unique in the suite"),
+    "strategy": Column("", "cell.strategy", "name in the suite"),
+    "seed": Column("integer", "cell.seed", "seed of the training"),
+    "status": Column("", "status", "ok, failed, diverged, timeout, interrupted, or missing"),
+    "kind": Column("", "kind", "kind of failure"),
+    "reason": Column("", "reason", "why it failed"),
+    "val_score": Column("share", "quality.val.METRIC", "the suite's metric on val"),
+    "test_score": Column("share", "quality.test.METRIC", "the suite's metric on test"),
+    "train_seconds": Column("s", "cost.attributed.train", "training, as if the cell ran alone"),
+    "wall_seconds": Column("s", "cost.attributed.wall", "all of the cell, as if it ran alone"),
+    "peak_memory_bytes": Column("byte", "", "GPU: allocated; CPU: RSS above the cell's start"),
+    "latency_seconds": Column("s", "cost.latency.batch1_p50_seconds", "one image, median"),
+    "images_per_second": Column("1/s", "cost.images_per_second.median", "training, per epoch"),
+    "total_parameters": Column("count", "cost.total_parameters", "trained or not"),
+    "trainable_parameters": Column("count", "cost.trainable_parameters", "in the last phase"),
+    "trainable_share": Column("share", "cost.trainable_share", "of all, in the last phase"),
+    "forward_macs": Column("count", "cost.forward_macs", "multiply-accumulates for one image"),
+    "features": Column("", "cost.features", "of the frozen backbone: computed, reused, or none"),
+    "shared_by": Column("count", "cost.shared_by", "cells that divided the largest shared work"),
+    "trains_all": Column("bool", "cost.phases", "every phase trains every parameter"),
+    "whole_costs": Column("bool", "", "the seeds of this row cost what they would again"),
+    "machine_key": Column("", "", "cells with one key ran on like machines, with as many threads"),
+    "on_reference": Column("bool", "", "ran on the machine of most ok cells: costs compare there"),
+    "task_key": Column("", "", "hash of the task without the seed; empty without a record"),
+    "conditions_key": Column("", "", "hash of numerics and performance; None without a result"),
+}
+"""The named columns. Beside them stand all scalar fields of a record by their dotted path
+(`SCALARS`), and what prepares the images of a cell (`preprocessing.*`)."""
+
+MARGIN = 0.005
+"""Practical margin of runs whose suite has no such key."""
+
+
+class Header(Value):
+    """What a comparison or a history must know of a run as a whole."""
+
+    suite_name: str
+    started_at: str
+    finished_at: str | None
+    status: str
+    device: str
+    metric: Metric
+    margin: float
+    compare: dict[str, Any]  # the suite's [compare] table
+    calibration: Calibration | None  # at the start of the last sitting that has one
+    unstable: str | None  # why its times are not to be relied on
+    information: Facts = Field(default_factory=dict)  # in no key; {} in older baselines
+    protocol: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is kept of a run for comparisons: its header, its cells, and which test images
+    each cell got right.
+    """
+
+    header: Header
+    columns: Mapping[str, Sequence[Any]]  # by name, `cell_id` among them; values as in the record
+    labels: str  # true classes of the test images, packed
+    num_images: int  # of test
+    right: Mapping[str, str]  # packed bits of the test images, by the id of each ok cell
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row per cell in the order of the suite, indexed by `cell_id`; see `COLUMNS`."""
+        return frame(self.columns).set_index("cell_id")
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], list[int]]:
+        """Places of the seeds of each architecture and strategy, in the order of the suite."""
+        found: dict[tuple[str, str], list[int]] = {}
+        names = zip(self.columns["architecture"], self.columns["strategy"], strict=True)
+        for place, name in enumerate(names):
+            found.setdefault(name, []).append(place)
+        return found
+
+    @cached_property
+    def labels_N(self) -> NDArray[np.uint16]:
+        """True classes of the test images. Raises ValueError where they are damaged."""
+        return unpack_column("labels", self.labels, self.num_images)
+
+    def right_N(self, cell_id: str) -> NDArray[np.bool_]:
+        """Test images that an ok cell got right. Raises ValueError where the bits are damaged."""
+        return unpack_bits(self.right[cell_id], self.num_images)
+
+    def task(self, place: int) -> Facts:
+        """What the cell in this place asks for, without its seed; {} where that is unknown."""
+        if not self.columns["task_key"][place]:
+            return {}
+        found = {path: self._at(path, place) for path in TASK if path in self.columns}
+        return {"protocol": self.header.protocol, **found}
+
+    def conditions(self, place: int) -> Facts:
+        """Numerics and performance of an ok cell; what a CPU does not have is left out."""
+        beside = OF_GPU if self._at("machine.device", place) == "cpu" else frozenset()
+        found = {path: self._at(path, place) for path in CONDITIONS if path in self.columns}
+        return {path: v for path, v in found.items() if not (v is None and path in beside)}
+
+    def _at(self, path: str, place: int) -> Any:
+        value = self.columns[path][place]
+        return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class RunTable(Snapshot):
+    """One run, read."""
+
+    run: Run
+    records: Mapping[str, Record]  # by cell id, in the order of the suite
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """A row per ok cell and epoch; `val_score` is NaN where val was not scored."""
+        fields = ("phase", "epoch", "train_loss", "val_score")
+        points = [(one.cell_id, point) for one in self.results for point in one.curve]
+        columns = {name: [getattr(point, name) for _, point in points] for name in fields}
+        return pd.DataFrame({"cell_id": [cell_id for cell_id, _ in points], **columns})
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """The records of the ok cells."""
+        return [one for one in self.records.values() if isinstance(one, Result)]
+
+    def result(self, cell_id: str) -> Result:
+        """The record of an ok cell; KeyError for another."""
+        record = self.records[cell_id]
+        if not isinstance(record, Result):
+            raise KeyError(f"{cell_id} is {record.status}")
+        return record
+
+    def outcome(self, cell_id: str, part: Literal["val", "test"]) -> Unpacked:
+        """True class, predicted class and confidence of each image of an ok cell."""
+        scores: Scores = getattr(self.result(cell_id).quality, part)
+        return unpack(scores.predictions)
+
+
+# ---- making one -----------------------------------------------------------------------------
+
+
+def read(folder: Path) -> RunTable:
+    """The table of a run folder.
+
+    Raises FolderError where it holds no run, or a record that does not fit: the file is named.
+    """
+    run, records = read_run(folder), read_records(folder)
+    try:
+        return table(run, records)
+    except Contradiction as error:
+        path = cell_folder(folder, error.cell_id) / "record.json"
+        raise FolderError(f"{path}: {error.problem}") from error
+    except ValueError as error:
+        raise FolderError(f"{folder}: {error}") from error
+
+
+def table(run: Run, records: Sequence[Record]) -> RunTable:
+    """The table of a run. Raises ValueError where its records contradict it or themselves."""
+    missing = {cell.cell_id: cell for cell in missing_cells(run, records)}
+    by_id = {record.cell_id: record for record in records}
+    ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
+    check_one_task(ordered.values())
+    metric: Metric = run.suite["metric"]
+    ok = [one for one in ordered.values() if isinstance(one, Result)]
+    labels_N, right = test_images(ok, metric)
+    found = [ordered.get(cell_id) for cell_id in run.cells]
+    columns = _fields(found, (*SCALARS, *LISTS))
+    columns["cell_id"] = list(run.cells)
+    for place, cell_id in enumerate(run.cells):
+        if (cell := missing.get(cell_id)) is not None:
+            columns["status"][place] = "missing"
+            columns["cell.architecture_label"][place] = cell.architecture
+            columns["cell.strategy"][place] = cell.strategy
+            columns["cell.seed"][place] = cell.seed
+    columns |= _preprocessing(run, found)
+    columns |= {name: columns[c.path] for name, c in COLUMNS.items() if c.path in columns}
+    columns |= _derived(run, found, metric, columns)
+    return RunTable(
+        header=_header(run, records, metric),
+        columns=columns,
+        labels=pack_column(labels_N),
+        num_images=len(labels_N),
+        right=right,
+        run=run,
+        records=ordered,
+    )
+
+
+def _header(run: Run, records: Sequence[Record], metric: Metric) -> Header:
+    return Header(
+        suite_name=run.suite_name,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        status=run.status,
+        device=run.machine.device,
+        metric=metric,
+        margin=run.suite.get("margin", MARGIN),
+        compare=run.suite.get("compare", {}),
+        calibration=next((s.start for s in reversed(run.sittings) if s.start is not None), None),
+        unstable=unstable(run),
+        information=_information(run, records),
+    )
+
+
+def _information(run: Run, records: Sequence[Record]) -> Facts:
+    """Facts that no key depends on and that may explain a change: drivers, the system, bench."""
+    machine = {
+        path: value
+        for path, value, _ in leaves(run.machine, "machine.")
+        if BUCKETS[path] == "information"
+    }
+    told: dict[str, set[str | None]] = {
+        "bench.version": {one.provenance.bench for one in records},
+        "bench.commit": {one.provenance.commit for one in records},
+    }
+    bench = {path: " and ".join(sorted(filter(None, found))) for path, found in told.items()}
+    return {**machine, **{path: text or None for path, text in bench.items()}}
+
+
+def _derived(
+    run: Run, found: Sequence[Record | None], metric: Metric, columns: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Any]]:
+    """Columns that take more than one field of a record."""
+    results = [one if isinstance(one, Result) else None for one in found]
+    machines = [None if one is None else machine_of(one) for one in results]
+    most = reference_machine(machines)
+    keys = _keys(run, found, results, columns)
+    return {
+        "val_score": [one and score_of(one.quality.val, metric) for one in results],
+        "test_score": [one and score_of(one.quality.test, metric) for one in results],
+        "peak_memory_bytes": [
+            one and peak_memory_bytes(one.memory, one.machine) for one in results
+        ],
+        "trains_all": [one and _trains_all(one) for one in results],
+        "machine_key": [one and identity.digest(repr(one)) for one in machines],
+        "on_reference": [one is not None and one == most for one in machines],
+        **keys,
+    }
+
+
+def _keys(
+    run: Run,
+    found: Sequence[Record | None],
+    results: Sequence[Result | None],
+    columns: Mapping[str, Sequence[Any]],
+) -> dict[str, list[Any]]:
+    """What is worked out for the seeds of an architecture and strategy together."""
+    names = list(zip(columns["architecture"], columns["strategy"], strict=True))
+    first: dict[tuple[str, str], Record] = {}
+    ok: dict[tuple[str, str], list[Result]] = {}
+    for name, record in zip(names, found, strict=True):
+        if record is not None:
+            first.setdefault(name, record)
+        if isinstance(record, Result):
+            ok.setdefault(name, []).append(record)
+    tasks = {name: _task_key(run, record.cell) for name, record in first.items()}
+    whole = {name: _are_whole(of_row) for name, of_row in ok.items()}
+    conditions = cache(_conditions_key)
+    return {
+        "task_key": [tasks.get(name, "") for name in names],
+        "whole_costs": [whole.get(name, False) for name in names],
+        "conditions_key": [one and conditions(one.execution, one.machine) for one in results],
+    }
+
+
+def _conditions_key(execution: Execution, machine: Machine) -> str:
+    return identity.digest(identity.key_facts(execution, machine, "performance"))
+
+
+def _task_key(run: Run, cell: Cell) -> str:
+    """Hash of what a cell asks for, without the seed, and of how its images are prepared."""
+    pipeline = run.preprocessing[cell.architecture_label].model_dump(exclude=SIZES)
+    task = {
+        **identity.cell_identity(cell),
+        **{f"preprocessing.{k}": v for k, v in pipeline.items()},
+    }
+    task.pop("cell.seed", None)
+    return identity.digest(task)
+
+
+SIZES = {"resize_size", "crop_size"}
+"""Follow from the cell's own image size; run.json has those of the architecture's first cell."""
+
+
+def _are_whole(ok: Sequence[Result]) -> bool:
+    """Whether the seeds cost what they would again: no features of an earlier run served, and
+    the heads of all seeds trained together; in a run that was resumed fewer of them did.
+    """
+    if any(one.cost.features == "reused" for one in ok):
+        return False
+    return len({one.cost.shared_by for one in ok if one.cost.features is not None}) <= 1
+
+
+def _trains_all(one: Result) -> bool:
+    phases = one.cost.phases
+    return bool(phases) and all(phase.trainable_share == 1 for phase in phases)
+
+
+# ---- columns --------------------------------------------------------------------------------
+
+
+def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Columns as a frame; an unknown number is NaN."""
+    return pd.DataFrame({name: _array(name, values) for name, values in columns.items()})
+
+
+def _array(name: str, values: Sequence[Any]) -> Sequence[Any] | NDArray[Any]:
+    column = COLUMNS.get(name)
+    if column is None or column.unit in ("", "bool") or None not in values:
+        return values
+    return np.array(values, dtype=np.float64)
+
+
+def concat(tables: Mapping[str, Snapshot]) -> pd.DataFrame:
+    """The cells of several runs in one frame; `run` is the name of the run, as given."""
+    names = dict.fromkeys(name for one in tables.values() for name in one.columns)
+    columns: dict[str, list[Any]] = {"run": [], **{name: [] for name in names}}
+    for run, one in tables.items():
+        count = len(one.columns["cell_id"])
+        columns["run"] += [run] * count
+        for name in names:
+            columns[name] += one.columns.get(name, [None] * count)
+    return frame(columns)
+
+
+def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of the fields that hold one value, in the order of declaration.
+
+    Lists (curve, confusion matrix, recall, phases) and packed predictions stay in the records.
+    """
+    for name, field in model.model_fields.items():
+        arms = get_args(field.annotation) or (field.annotation,)
+        inner = next((arm for arm in arms if _is_model(arm)), None)
+        if get_origin(field.annotation) is tuple or inner is Predictions:
+            continue
+        if inner is None:
+            yield f"{prefix}{name}"
+        else:
+            yield from scalar_paths(inner, f"{prefix}{name}.")
+
+
+def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(arm, type) and issubclass(arm, BaseModel)
+
+
+SCALARS = tuple(dict.fromkeys([*scalar_paths(Result), *scalar_paths(Failure)]))
+"""Dotted paths of every scalar of a record: the columns of results.csv."""
+
+LISTS = ("cell.data.classes",)
+"""Paths of lists that a task depends on."""
+
+PREPARED = ("interpolation", "antialias", "mean", "std")
+
+TASK = (
+    *(path for path in (*SCALARS, *LISTS) if BUCKETS.get(path) == "task" and path != "cell.seed"),
+    *(f"preprocessing.{name}" for name in PREPARED),
+)
+"""Columns that make up a task."""
+
+CONDITIONS = tuple(path for path in SCALARS if BUCKETS.get(path) in ("numerics", "performance"))
+"""Columns that costs depend on."""
+
+
+def _fields(found: Sequence[Record | None], paths: Iterable[str]) -> dict[str, list[Any]]:
+    """The values at dotted paths, one for each record; None below a field that is null."""
+    holders: dict[str, list[Any]] = {"": list(found)}
+
+    def values(path: str) -> list[Any]:
+        parent, _, name = path.rpartition(".")
+        if parent not in holders:
+            holders[parent] = values(parent)
+        return [None if one is None else getattr(one, name, None) for one in holders[parent]]
+
+    return {path: values(path) for path in paths}
+
+
+def _preprocessing(run: Run, found: Sequence[Record | None]) -> dict[str, list[Any]]:
+    return {
+        f"preprocessing.{name}": [
+            one and getattr(run.preprocessing[one.cell.architecture_label], name) for one in found
+        ]
+        for name in PREPARED
+    }
+
+
+# ---- facts of records -----------------------------------------------------------------------
+
+
+def peak_memory_bytes(memory: Memory, machine: Machine) -> int | None:
+    """The headline peak: allocated on a GPU, RSS above the cell's start on a CPU."""
+    if machine.device == "cuda":
+        return memory.gpu_allocated_bytes
+    return memory.cpu_rss_above_start_bytes
+
+
+COMPARED = tuple(
+    path.removeprefix("machine.")
+    for path, bucket in BUCKETS.items()
+    if path.startswith("machine.") and bucket != "information"
+)
+"""Facts of a machine that its costs depend on."""
+
+
+def compared_facts(machine: Machine) -> tuple[object, ...]:
+    """The facts of a machine that its costs depend on."""
+    return tuple(getattr(machine, name) for name in COMPARED)
+
+
+def machine_of(result: Result) -> tuple[object, ...]:
+    """What two cells must share for their costs to compare: the machine, and the threads."""
+    # Where a fact is unknown, a machine is like no other: only its own name tells it.
+    own = result.machine.id if result.keys.performance is None else None
+    return (*compared_facts(result.machine), own, result.execution.threads)
+
+
+def reference_machine(machines: Iterable[tuple[object, ...] | None]) -> tuple[object, ...] | None:
+    """The machine of most ok cells; of equally many always the same, in whatever order."""
+    counts = Counter(one for one in machines if one is not None)
+    return min(counts, key=lambda machine: (-counts[machine], repr(machine)), default=None)
