@@ -26,7 +26,8 @@ from bench.analysis.consistency import (
     test_images,
 )
 from bench.analysis.stability import unstable
-from bench.folder import FolderError, cell_folder, read_records, read_run
+from bench.errors import FolderError
+from bench.folder import cell_folder, read_records, read_run
 from bench.identity import BUCKETS, OF_GPU, leaves
 from bench.predictions import Unpacked, pack_column, unpack, unpack_column
 from bench.record import (

@@ -10,6 +10,7 @@ import pytest
 from bench import folder, predictions
 from bench.analysis.consistency import Contradiction, check_one_task
 from bench.analysis.table import COLUMNS, SCALARS, RunTable, concat, read, table
+from bench.errors import FolderError
 from bench.identity import BUCKETS, cell_identity
 from bench.record import Result, Run, Seconds
 from tests import records
@@ -182,7 +183,7 @@ def test_a_folder_that_contradicts_itself_is_refused_by_the_file(tmp_path: Path)
     path = folder.cell_folder(tmp_path, asked.cells[5]) / "record.json"
     text = path.read_text()
     path.write_text(text.replace('"top1": 0.936', '"top1": 0.937'))
-    with pytest.raises(folder.FolderError, match=r"record\.json: its top1 is 0\.937"):
+    with pytest.raises(FolderError, match=r"record\.json: its top1 is 0\.937"):
         read(tmp_path)
 
 
