@@ -1,0 +1,215 @@
+"""A run kept as one small JSON value, for baselines and for a quick look at past runs.
+
+`past` keeps it in the run folder as table.json: a derived file that may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench.analysis.table import (
+    COLUMNS,
+    CONDITIONS,
+    SIZES,
+    TASK,
+    Facts,
+    Header,
+    Snapshot,
+    read,
+)
+from bench.errors import FolderError
+from bench.folder import write_text
+from bench.identity import BUCKETS, digest, slug
+from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Cell
+
+NAME = "table.json"
+
+SNAPSHOT_VERSION = 1
+
+KEPT = tuple(dict.fromkeys(["cell_id", *COLUMNS, *TASK, *CONDITIONS]))
+"""Columns that a snapshot keeps."""
+
+MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, KEPT])
+"""Of a kept snapshot: another bench may read the same records in another way."""
+
+
+def snapshot(table: Snapshot) -> dict[str, Any]:
+    """The table as JSON: columns that are the same in every row stand once."""
+    columns = {name: list(table.columns[name]) for name in KEPT if name in table.columns}
+    constants = {
+        name: values[0]
+        for name, values in columns.items()
+        if values and all(value == values[0] for value in values)
+    }
+    return {
+        "snapshot": SNAPSHOT_VERSION,
+        "header": table.header.model_dump(mode="json"),
+        "num_cells": len(columns["cell_id"]),
+        "constants": constants,
+        "columns": {name: v for name, v in columns.items() if name not in constants},
+        "labels": table.labels,
+        "num_images": table.num_images,
+        "right": dict(table.right),
+    }
+
+
+def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
+    """The table of a snapshot. Raises ValueError where it is not whole."""
+    try:
+        count: int = content["num_cells"]
+        constants = {name: [value] * count for name, value in content["constants"].items()}
+        columns = {**constants, **content["columns"]}
+        for name in LISTED & columns.keys():
+            columns[name] = [v if v is None else tuple(v) for v in columns[name]]
+        if not columns.keys() >= {"cell_id", *COLUMNS}:
+            raise ValueError(f"lacks columns: {sorted({'cell_id', *COLUMNS} - columns.keys())}")
+        if any(len(values) != count for values in columns.values()):
+            raise ValueError(f"has columns of other lengths than {count}")
+        return Snapshot(
+            header=Header.model_validate(content["header"]),
+            columns=columns,
+            labels=content["labels"],
+            num_images=content["num_images"],
+            right=content["right"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is not a whole snapshot ({type(error).__name__}: {error})") from error
+
+
+LISTED = {"cell.data.classes", "preprocessing.mean", "preprocessing.std"}
+"""Columns that hold tuples."""
+
+
+# ---- past runs ------------------------------------------------------------------------------
+
+
+def past(folder: Path) -> Snapshot:
+    """The run of a folder, from its table.json where that is up to date.
+
+    Else from the records, and table.json is written anew where the disk allows.
+    Raises FolderError as `read` does.
+    """
+    stamp = stamp_of(folder)
+    with suppress(OSError, ValueError, RecursionError):
+        return _kept(folder / NAME, stamp)
+    found = read(folder)
+    with suppress(FolderError):
+        write_text(folder / NAME, _text(snapshot(found), stamp))
+    return found
+
+
+def stamp_of(folder: Path) -> str:
+    """Tells this state of a run folder from any other: run.json whole, and the records by their
+    size and the time of their last change.
+    """
+    found = hashlib.sha256(MEANING.encode())
+    with suppress(OSError):
+        found.update((folder / "run.json").read_bytes())
+        with os.scandir(folder / "cells") as cells:
+            for cell in sorted(cells, key=lambda entry: entry.name):
+                with suppress(OSError):
+                    stat = os.stat(f"{cell.path}/record.json")
+                    found.update(f"{cell.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return found.hexdigest()
+
+
+def _text(content: Mapping[str, Any], stamp: str) -> str:
+    """One JSON object, whose first line holds the checksum of all that follows it."""
+    body = json.dumps({"stamp": stamp, **content}, separators=(",", ":")).removeprefix("{")
+    return f"{_first_line(body)}{body}"
+
+
+def _first_line(body: str) -> str:
+    return f'{{"sum": "{hashlib.sha256(body.encode()).hexdigest()}",\n'
+
+
+def _kept(path: Path, stamp: str) -> Snapshot:
+    """Raises OSError or ValueError where there is none of this state of the folder."""
+    text = path.read_text("utf-8")
+    first, _, body = text.partition("\n")
+    if f"{first}\n" != _first_line(body):
+        raise ValueError("is damaged")
+    content = json.loads(text)
+    if content.get("stamp") != stamp:
+        raise ValueError("is of another state of the folder")
+    return from_snapshot(content)
+
+
+# ---- older baselines ------------------------------------------------------------------------
+
+
+def from_digest(content: Mapping[str, Any]) -> Snapshot:
+    """The table of a run as baselines of schema 1 to 4 hold it.
+
+    A fact that the older bench did not look at is None, and a key of the suite that it did not
+    have is at its default. Raises ValueError where it is not whole.
+    """
+    try:
+        cells = [cell for row in content["rows"] for cell in _digested(content, row)]
+        known = {"cell_id", *COLUMNS}.union(*cells)  # others did not exist then
+        columns = {name: [cell.get(name) for cell in cells] for name in KEPT if name in known}
+        ok = [cell for cell in cells if cell["status"] == "ok"]
+        return Snapshot(
+            header=Header.model_validate({k: content[k] for k in OF_DIGEST & content.keys()}),
+            columns=columns,
+            labels=content["labels"],
+            num_images=content["num_images"],
+            right={cell["cell_id"]: cell["right"] for cell in ok},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is not a whole run ({type(error).__name__}: {error})") from error
+
+
+OF_DIGEST = Header.model_fields.keys() - {"protocol"}
+
+
+def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]:
+    """The columns of each seed of a row."""
+    sizes = {f"preprocessing.{name}" for name in SIZES}  # before schema 3 tasks held them
+    task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
+    conditions = {**run["conditions"], **row["conditions"]}
+    asked = {**DEFAULTS, **task} if row["key"] else {}
+    for seed in row["seeds"]:
+        is_ok = seed["status"] == "ok"
+        name = slug(f"{row['architecture']}-{row['strategy']}-s{seed['seed']}")
+        own = {k: v for k, v in task.items() if not k.startswith("preprocessing.")}
+        yield {
+            **{k: tuple(v) if k in LISTED else v for k, v in asked.items()},
+            **(conditions if is_ok else {}),
+            **(row["counts"] if is_ok else {}),
+            "cell_id": f"{name}-{digest({**own, 'cell.seed': seed['seed']})}",
+            "architecture": row["architecture"],
+            "strategy": row["strategy"],
+            "seed": seed["seed"],
+            "status": seed["status"],
+            "test_score": seed["score"],
+            "train_seconds": seed["train_seconds"],
+            "peak_memory_bytes": seed["peak_memory_bytes"],
+            "images_per_second": seed.get("images_per_second"),
+            "trains_all": seed.get("images_per_second") is not None if is_ok else None,
+            "whole_costs": is_ok and seed["train_seconds"] is not None,
+            "machine_key": digest(conditions) if is_ok else None,
+            "on_reference": is_ok,
+            "task_key": digest(task) if row["key"] else "",
+            "conditions_key": digest(conditions) if is_ok else None,
+            "right": seed["right"],
+        }
+
+
+def _defaults(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _defaults(inner, f"{prefix}{name}.")
+        elif not field.is_required():
+            yield f"{prefix}{name}", field.default
+
+
+DEFAULTS = dict(_defaults(Cell, "cell."))
+"""What a digest of a task leaves out."""
