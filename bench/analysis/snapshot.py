@@ -175,6 +175,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]
     task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
     conditions = {**run["conditions"], **row["conditions"]}
     asked = {**DEFAULTS, **task} if row["key"] else {}
+    whole = any(seed["train_seconds"] is not None for seed in row["seeds"])
     for seed in row["seeds"]:
         is_ok = seed["status"] == "ok"
         name = slug(f"{row['architecture']}-{row['strategy']}-s{seed['seed']}")
@@ -193,7 +194,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]
             "peak_memory_bytes": seed["peak_memory_bytes"],
             "images_per_second": seed.get("images_per_second"),
             "trains_all": seed.get("images_per_second") is not None if is_ok else None,
-            "whole_costs": is_ok and seed["train_seconds"] is not None,
+            "whole_costs": whole,
             "machine_key": digest(conditions) if is_ok else None,
             "on_reference": is_ok,
             "task_key": digest(task) if row["key"] else "",
