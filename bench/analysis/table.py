@@ -147,10 +147,16 @@ class Snapshot:
         return unpack_bits(self.right[cell_id], self.num_images)
 
     def task(self, place: int) -> Facts:
-        """What the cell in this place asks for, without its seed; {} where that is unknown."""
-        if not self.columns["task_key"][place]:
+        """What the cell in this place asks for, without its seed; {} where that is unknown.
+
+        That of a missing cell is told by another seed.
+        """
+        names = self.columns["architecture"][place], self.columns["strategy"][place]
+        status = self.columns["status"]
+        recorded = (seed for seed in self.rows[names] if status[seed] != "missing")
+        if (told := next(recorded, None)) is None:
             return {}
-        found = {path: self._at(path, place) for path in TASK if path in self.columns}
+        found = {path: self._at(path, told) for path in TASK if path in self.columns}
         return {"protocol": self.header.protocol, **found}
 
     def conditions(self, place: int) -> Facts:
