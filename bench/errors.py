@@ -111,6 +111,11 @@ def unknown(name: object, accepted: Sequence[str]) -> str:
     return "unknown – see `python -m bench list architectures`"
 
 
+def lower(text: str) -> str:
+    """The text with a small first letter, as our messages begin."""
+    return text[:1].lower() + text[1:]
+
+
 def size_text(name: str, size: int, near: int) -> str:
     """Text for an image size that an architecture does not take."""
     return f"{name} does not take {size} px; the nearest that it takes is {near}"

@@ -34,7 +34,7 @@ def cells(suite: Suite, facts: Facts) -> list[Cell]:
 
 def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
     said = {**suite.recipe.said(), **strategy.said()}
-    kind = strategy.resolved_kind()
+    kind = strategy.kind
     scratch = Weights(source="scratch", name="scratch")
     return Cell(
         architecture=labels_of(suite)[label].name,
@@ -49,6 +49,11 @@ def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed:
         metric=suite.metric,
         target=suite.target,
     )
+
+
+def needs_weights(suite: Suite) -> bool:
+    """Whether any strategy starts from given weights."""
+    return any(STRATEGIES[entry.kind].uses_weights for entry in suite.strategies)
 
 
 def size_problems(found: Sequence[Cell]) -> list[Problem]:

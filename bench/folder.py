@@ -10,19 +10,20 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from bench import identity
-from bench.errors import FolderError
+from bench.errors import FolderError, lower
 from bench.identity import slug
 from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
-from bench.upgrades import UPGRADES, Content
+from bench.suite import labels_of
 
 
 class Damaged(NamedTuple):
@@ -181,13 +182,19 @@ def read_run(folder: Path) -> Run:
     """The run of a folder. Raises FolderError where there is none that this bench can read."""
     path = folder / "run.json"
     try:
-        return Run.model_validate(upgraded(json.loads(path.read_text("utf-8")), path))
+        run = Run.model_validate(upgraded(json.loads(path.read_text("utf-8")), path))
     except FileNotFoundError:
         raise FolderError(f"{folder}: holds no run (run.json is not there)") from None
     except FolderError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise FolderError(f"{path}: cannot be read: {_first_line(error)}") from error
+        raise FolderError(f"{path}: cannot be read: {_reason(error)}") from error
+    asked = [slug(f"{label}-{strategy}-s{seed}") for label, strategy, seed in run.suite.asked]
+    if asked != [cell_id.rpartition("-")[0] for cell_id in run.cells]:
+        raise FolderError(f"{path}: its cells are not those of its suite; was it edited?")
+    if run.preprocessing.keys() != labels_of(run.suite).keys():
+        raise FolderError(f"{path}: its preprocessing is not of its architectures; was it edited?")
+    return run
 
 
 def read_records(folder: Path) -> list[Result | Failure]:
@@ -305,6 +312,58 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
 
 
 # ---- older schemas --------------------------------------------------------------------------
+#
+# One step from each version to the next. It says what was true of the older bench and nothing more:
+# what that did not look at is null.
+
+
+Content = dict[str, Any]
+
+
+def say_what_was_cached(content: Content) -> Content:
+    """1 to 2: a cell decoded its images itself, and no step was captured or compiled."""
+    if content.get("status") != "ok":
+        return content  # a failure, or run.json
+    starts_frozen = content["cell"]["kind"] in ("feature_extraction", "two_phase")
+    features = "computed" if starts_frozen else None
+    execution = {"captured": False, "compiled": False, "resident": True}
+    return {
+        **content,
+        "cost": {**content["cost"], "images": "bypassed", "features": features},
+        "execution": {**content["execution"], **execution},
+    }
+
+
+def say_which_driver_branch(content: Content) -> Content:
+    """2 to 3: of what the fingerprint gained, only the driver's branch was known before."""
+    machine = content["machine"]
+    driver = machine["driver"]
+    branch = None if driver is None else driver.partition(".")[0]
+    return {**content, "machine": {**machine, "driver_branch": branch}}
+
+
+def say_nothing_of_the_processor(content: Content) -> Content:
+    """3 to 4: only the processor's name was looked at, which virtual machines share."""
+    return content
+
+
+def say_all_of_the_suite(content: Content) -> Content:
+    """4 to 5: architectures stood by their labels; before there was `keep_weights`, none stayed."""
+    suite = content.get("suite")
+    if suite is None:
+        return content  # a record
+    labels = (label.partition(":") for label in suite["architectures"])
+    entries = [{"name": name, "weights": weights or None} for name, _, weights in labels]
+    return {**content, "suite": {"keep_weights": "none", **suite, "architectures": entries}}
+
+
+UPGRADES: Mapping[int, Callable[[Content], Content]] = {
+    1: say_what_was_cached,
+    2: say_which_driver_branch,
+    3: say_nothing_of_the_processor,
+    4: say_all_of_the_suite,
+}
+"""From each older schema version to the next one."""
 
 
 def upgraded(data: Any, path: Path) -> Content:
@@ -323,12 +382,15 @@ def upgraded(data: Any, path: Path) -> Content:
     while version < SCHEMA_VERSION:
         try:
             content = UPGRADES[version](content)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: is not whole") from error
         version += 1
         content = {**content, "schema_version": version}
     return content
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {lower(first['msg'])}; was it edited?"
     return str(error).splitlines()[0]

@@ -3,11 +3,15 @@
 Which of these facts make two results comparable is decided in `bench.identity`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 4
+from bench.suite import Kind as Kind
+from bench.suite import Metric as Metric
+from bench.suite import Suite
+
+SCHEMA_VERSION = 5
 """Shape of the files in a run folder; a newer one is refused."""
 
 PROTOCOL_VERSION = 1
@@ -21,10 +25,6 @@ class Value(BaseModel):
 
 
 # ---- what a cell asks for ---------------------------------------------------------------------
-
-Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "from_scratch"]
-
-Metric = Literal["top1", "balanced_accuracy"]
 
 Part = Literal["train", "val", "test"]
 
@@ -437,7 +437,7 @@ class Run(Value):
     schema_version: int = SCHEMA_VERSION
     protocol_version: int = PROTOCOL_VERSION
     suite_name: str
-    suite: dict[str, Any]  # the suite as resolved for this profile
+    suite: Suite  # for this profile, without paths: see `bench.suite.without_paths`
     profile: Profile
     machine: Machine
     data: Data

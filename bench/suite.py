@@ -1,83 +1,124 @@
-"""A suite: what the user wrote, checked as a whole. Nothing here looks at a machine or an image."""
+"""A suite as values: what the user wrote, with every default filled in.
 
-import difflib
-import re
-import tomllib
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+`bench.suite_file` reads one from a TOML file; run.json holds the one that was run. The description
+of each field is its row in suites/README.md.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from bench.architectures import ARCHITECTURES, nearest_size
-from bench.errors import Problem, SuiteError, size_text, unknown
-from bench.record import Kind, Metric, Profile
-from bench.strategies import STRATEGIES, head_epochs_of
-from bench.thresholds import CompareTable, Threshold
-from bench.validation import Table, lower, problem_of
+from bench.errors import unknown
 
-MAX_CELLS = 10_000
+Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "from_scratch"]
+"""A row of `bench.strategies.STRATEGIES`."""
 
+Metric = Literal["top1", "balanced_accuracy"]
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
 KeepWeights = Literal["winner", "all", "none"]
-"""Whose trained weights stay in the run folder: those of the recommended cell, of every cell."""
+Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
+"""The metrics of a comparison that have a threshold."""
 
 
-# ---- the tables of the file -----------------------------------------------------------------
+class Table(BaseModel):
+    """A TOML table: unknown keys are mistakes, and so is a string for a number.
+
+    Null means that the suite does not say; such keys are not written.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if value is not None}
 
 
-def _architecture(name: str) -> str:
-    if name not in ARCHITECTURES:
-        raise ValueError(f'architecture "{name}" {unknown(name, list(ARCHITECTURES))}')
-    return name
-
-
-def _weights_source(entry: str) -> str:
-    if entry not in ("imagenet", "random") and "/" not in entry:
-        raise ValueError(
-            f'weights "{entry}" unknown – accepted are "imagenet", "random", '
-            'or a folder with a "/" in it'
-        )
-    return entry
-
-
-def _named(entry: object) -> object:
-    return {"name": entry} if isinstance(entry, str) else entry
+# ---- the recipe -----------------------------------------------------------------------------
 
 
 class RecipeTable(Table):
-    """What a suite says of the recipe; None where it leaves the choice to the defaults."""
+    """What a suite says about the recipe; null leaves the choice to a default."""
 
-    epochs: int | None = Field(None, ge=1, le=10_000)
-    head_epochs: int | None = Field(None, ge=1)
-    stages: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=2)
-    image_size: int | None = Field(None, ge=8, le=4096)
-    lr: float | None = Field(None, gt=0)
-    backbone_lr_scale: float | None = Field(None, gt=0)
-    weight_decay: float | None = Field(None, ge=0)
-    warmup_epochs: float | None = Field(None, ge=0)
-    label_smoothing: float | None = Field(None, ge=0, lt=1)
-    augment: Literal["standard", "none"] | None = None
-    flip: bool | None = None
-    views: int | None = Field(None, ge=1, le=100)
-    precise_bn: bool | None = None
-    checkpoint: Literal["last", "best"] | None = None
-    precision: Literal["auto", "fp32", "bf16"] | None = None
+    epochs: int | None = Field(None, ge=1, le=10_000, description="the same for every strategy")
+    head_epochs: int | None = Field(
+        None, ge=1, description="`two_phase`: epochs that train the head alone"
+    )
+    stages: int | None = Field(
+        None, ge=1, description="`partial`: stages that train, counted from the head"
+    )
+    batch_size: int | None = Field(
+        None, ge=2, description="images per step; an incomplete last batch is dropped"
+    )
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="pixels per side; ViT position embeddings are interpolated, and a size that "
+        "an architecture cannot take is an error",
+    )
+    lr: float | None = Field(None, gt=0, description="the head's learning rate at its peak")
+    backbone_lr_scale: float | None = Field(
+        None, gt=0, description="the backbone's learning rate as a multiple of `lr`"
+    )
+    weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="not applied to biases, norms, class tokens and position embeddings",
+    )
+    warmup_epochs: float | None = Field(
+        None,
+        ge=0,
+        description="linear warm-up, at most half of a phase; a cosine to zero follows",
+    )
+    label_smoothing: float | None = Field(
+        None, ge=0, lt=1, description="share of each label that is spread over all classes"
+    )
+    augment: Literal["standard", "none"] | None = Field(
+        None,
+        description='`"standard"`: RandomResizedCrop (scale 0.6 to 1), flip, ColorJitter 0.2; '
+        'or `"none"`',
+    )
+    flip: bool | None = Field(None, description="mirror images as part of the augmentation")
+    views: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="phases that train only the head: 1 uses the eval crop, K uses K augmented "
+        "views of each image",
+    )
+    precise_bn: bool | None = Field(
+        None,
+        description="re-estimate batch-norm statistics from up to 512 training images before each "
+        "scoring",
+    )
+    checkpoint: Literal["last", "best"] | None = Field(
+        None,
+        description='`"last"` epoch, or the `"best"` on val of the (at most five) epochs of the '
+        "last phase that are scored",
+    )
+    precision: Literal["auto", "fp32", "bf16"] | None = Field(
+        None,
+        description='`"auto"`: bf16 where the device supports it and it is faster; or `"fp32"` '
+        '(without TF32), `"bf16"`',
+    )
 
     def said(self) -> dict[str, Any]:
         """The recipe keys that this table sets."""
         values = {key: getattr(self, key) for key in RecipeTable.model_fields}
         return {key: value for key, value in values.items() if value is not None}
 
-
-ONLY_OF: Mapping[str, Collection[Kind]] = {
-    "stages": {"partial"},
-    "head_epochs": {"two_phase"},
-    "backbone_lr_scale": {"fine_tuning", "two_phase", "partial", "from_scratch"},
-}
-"""Recipe keys that only some kinds of strategy have a use for."""
 
 RECIPE_DEFAULTS: Mapping[str, Any] = {
     "epochs": 10,
@@ -93,257 +134,216 @@ RECIPE_DEFAULTS: Mapping[str, Any] = {
 }
 """The rates come from the strategy, the image size from the weights, flip from the images."""
 
+ONLY_OF: Mapping[str, Collection[Kind]] = {
+    "stages": {"partial"},
+    "head_epochs": {"two_phase"},
+    "backbone_lr_scale": {"fine_tuning", "two_phase", "partial", "from_scratch"},
+}
+"""Recipe keys that apply only to some kinds of strategy."""
+
+
+# ---- what is crossed ------------------------------------------------------------------------
+
+
+def _named(entry: object) -> object:
+    return {"name": entry} if isinstance(entry, str) else entry
+
 
 class ArchitectureEntry(Table):
-    """One architecture; exact `weights` never fall back."""
+    """One architecture; exact `weights` never fall back. A name alone will do."""
 
-    name: Annotated[str, BeforeValidator(_architecture)]
-    weights: str | None = None
+    name: str = Field(min_length=1, description="see `bench list architectures`")
+    weights: str | None = Field(
+        None, description="exact weights for this architecture, which never fall back"
+    )
+
+    _name_alone = model_validator(mode="before")(_named)
+
+    @property
+    def label(self) -> str:
+        """`resnet50`, or `resnet50:IMAGENET1K_V2` where the suite names exact weights.
+
+        For a folder of weights only its last name: records hold no paths.
+        """
+        return self.name if self.weights is None else f"{self.name}:{Path(self.weights).name}"
+
+
+def _named_kind(entry: object) -> object:
+    entry = _named(entry)
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return entry
+    if entry.get("kind") is not None:
+        return entry
+    name, kinds = entry["name"], get_args(Kind)
+    if name not in kinds:
+        hint = f'{unknown(name, kinds)} (a name of your own needs a "kind")'
+        raise ValueError(f'strategy "{name}" {hint}')
+    return {**entry, "kind": name}
 
 
 class StrategyEntry(RecipeTable):
-    """One strategy; `kind` may be left out where the name is a kind."""
+    """One strategy, and what of the recipe is its own. A name that is a kind will do."""
 
-    name: str = Field(min_length=1, max_length=60)
-    kind: Kind | None = None
+    name: str = Field(min_length=1, max_length=60, description="shown in every table")
+    kind: Kind = Field(description="one of the strategies below; may be left out where `name` is")
 
-    def resolved_kind(self) -> Kind:
-        """The kind, checked by `_kinds` to exist."""
-        return self.kind if self.kind is not None else STRATEGY_KINDS[self.name]
-
-
-STRATEGY_KINDS: Mapping[str, Kind] = {kind: kind for kind in STRATEGIES}
-
-
-def _kind_or_name(entry: object) -> object:
-    entry = _named(entry)
-    if isinstance(entry, dict) and isinstance(entry.get("name"), str) and "kind" not in entry:
-        name = entry["name"]
-        if name not in STRATEGY_KINDS:
-            message = unknown(name, list(STRATEGY_KINDS))
-            raise ValueError(f'strategy "{name}" {message} (a name of your own needs a "kind")')
-    return entry
+    _name_alone = model_validator(mode="before")(_named_kind)
 
 
 class DatasetTable(Table):
-    """Which images, and how they are split; None takes the source's own default."""
+    """Which images, and how they are split; null takes the source's own default."""
 
-    source: str = Field("digits", min_length=1)
-    train_per_class: int | None = Field(None, ge=1)
-    val_per_class: int | None = Field(None, ge=1)
-    split_seed: int = Field(0, ge=0)
+    source: str = Field(
+        "digits",
+        min_length=1,
+        description='`"digits"`, or a folder of images, relative to the current folder',
+    )
+    train_per_class: int | None = Field(None, ge=1, description="training images of each class")
+    val_per_class: int | None = Field(
+        None, ge=1, description="validation images of each class; the rest is test"
+    )
+    split_seed: int = Field(0, ge=0, description="another seed is another split")
+
+
+# ---- how runs are compared ------------------------------------------------------------------
+
+
+class Threshold(Table):
+    """The smallest change that counts, for one metric and the cells that match a pattern."""
+
+    metric: Judged = Field(description='`"accuracy"`, `"train_seconds"` or `"peak_memory_bytes"`')
+    cells: str = Field(
+        "*",
+        min_length=1,
+        description="pattern over `architecture/strategy`; the last threshold that matches counts",
+    )
+    floor: float = Field(
+        gt=0,
+        lt=1,
+        description="share: of accuracy absolute (0.01 is one percentage point), of time and "
+        "memory relative",
+    )
+
+    def fits(self, names: Sequence[str]) -> bool:
+        """Whether the pattern matches a cell, given by its names."""
+        return fnmatchcase("/".join(names), self.cells)
+
+
+class CompareTable(Table):
+    """What `bench compare` calls a regression. No part of a cell's identity."""
+
+    visible_drop: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="largest drop in accuracy that may go unseen: where images and seeds cannot "
+        "show one of this size, the cell is not judged",
+    )
+    equivalence: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="accuracies that are surely closer than this count as equal, where the "
+        "arithmetic differs",
+    )
+    thresholds: list[Threshold] = Field([], description="see below")
+
+    def floor(self, metric: Judged, names: Sequence[str], default: float) -> float:
+        """The floor of a cell, given by its names; the last pattern that matches counts."""
+        fitting = [one.floor for one in self.thresholds if one.metric == metric and one.fits(names)]
+        return fitting[-1] if fitting else default
+
+    def idle(self, cells: Iterable[Sequence[str]]) -> list[str]:
+        """Patterns that match none of these cells, each given by its names."""
+        known = list(cells)
+        idle = (one.cells for one in self.thresholds if not any(map(one.fits, known)))
+        return list(dict.fromkeys(idle))
+
+
+# ---- the whole ------------------------------------------------------------------------------
+
+
+def _weights_source(entry: str) -> str:
+    if entry not in ("imagenet", "random") and "/" not in entry:
+        raise ValueError(
+            f'weights "{entry}" unknown – accepted are "imagenet", "random", '
+            'or a folder with a "/" in it'
+        )
+    return entry
 
 
 class Suite(Table):
-    """A suite for one profile, every mistake found."""
+    """A suite for one profile."""
 
-    name: str = Field(min_length=1, max_length=60)
-    architectures: list[Annotated[ArchitectureEntry, BeforeValidator(_named)]] = Field(min_length=1)
-    strategies: list[Annotated[StrategyEntry, BeforeValidator(_kind_or_name)]] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
-    weights: list[Annotated[str, BeforeValidator(_weights_source)]] = Field(
-        ["imagenet"], min_length=1
+    name: str = Field(min_length=1, max_length=60, description="names the folder of its runs")
+    architectures: list[ArchitectureEntry] = Field(
+        min_length=1, description="names, or tables with exact `weights`"
     )
-    metric: Metric = "top1"
-    target: float = Field(0.9, gt=0, le=1)
-    tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
-    margin: float = Field(0.005, ge=0, lt=1)
-    keep_weights: KeepWeights = "winner"
+    strategies: list[StrategyEntry] = Field(
+        min_length=1, description="names, or tables with recipe keys of their own"
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
+        [0], min_length=1, description="every cell is trained once per seed"
+    )
+    weights: list[Annotated[str, BeforeValidator(_weights_source)]] = Field(
+        ["imagenet"],
+        min_length=1,
+        description='preference list: `"imagenet"`, `"random"`, or a folder (with a `/`) of '
+        "`<architecture>.safetensors` or `.pth`",
+    )
+    metric: Metric = Field(
+        "top1", description='`"balanced_accuracy"` suits classes of unequal size'
+    )
+    target: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="the training time until val first reaches this score is recorded",
+    )
+    tie_break: list[TieBreak] = Field(
+        ["train_seconds", "peak_memory_bytes"],
+        min_length=1,
+        description="decides among tied cells; also `total_parameters`, `latency_seconds`",
+    )
+    margin: float = Field(
+        0.005,
+        ge=0,
+        lt=1,
+        description="smaller differences of the val score (0.005 is half a percentage point) "
+        "count as ties, however certain",
+    )
+    keep_weights: KeepWeights = Field(
+        "winner",
+        description='trained weights that stay in the run folder: of the `"winner"`, of `"all"` '
+        'cells, or `"none"`; until every cell is ok, `"winner"` keeps those of the best val seed '
+        "of each architecture and strategy",
+    )
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
     compare: CompareTable = CompareTable()
 
     @property
-    def needs_weights(self) -> bool:
-        """Whether any strategy starts from given weights."""
-        return any(STRATEGIES[entry.resolved_kind()].uses_weights for entry in self.strategies)
-
-
-def architecture_label(entry: ArchitectureEntry) -> str:
-    """`resnet50`, or `resnet50:IMAGENET1K_V2` where the suite names exact weights.
-
-    Of a folder of weights only the last name is shown: records hold no paths.
-    """
-    return entry.name if entry.weights is None else f"{entry.name}:{Path(entry.weights).name}"
+    def asked(self) -> list[tuple[str, str, int]]:
+        """Architecture label, strategy name and seed of every cell, in order."""
+        strategies = [entry.name for entry in self.strategies]
+        return list(product(labels_of(self), strategies, self.seeds))
 
 
 def labels_of(suite: Suite) -> dict[str, ArchitectureEntry]:
     """Each architecture under a name that is unique in the suite."""
-    return {architecture_label(entry): entry for entry in suite.architectures}
+    return {entry.label: entry for entry in suite.architectures}
 
 
-KEYS: Mapping[str, Collection[str]] = {
-    "": [*Suite.model_fields, "on"],
-    "recipe": RecipeTable.model_fields,
-    "dataset": DatasetTable.model_fields,
-    "architectures": ArchitectureEntry.model_fields,
-    "strategies": StrategyEntry.model_fields,
-    "compare": CompareTable.model_fields,
-    "compare.thresholds": Threshold.model_fields,
-}
-"""The keys that each table of the file may have."""
-
-
-# ---- from the file to a suite ---------------------------------------------------------------
-
-
-class SuiteFile(NamedTuple):
-    """A suite file whose two profiles were both checked."""
-
-    place: str
-    profiles: Mapping[Profile, Suite]
-
-
-def read_suite(path: Path, dataset: str | None = None) -> SuiteFile:
-    """The suite file, with `dataset` in place of its whole [dataset] table if given.
-
-    Raises SuiteError with every mistake of the file.
-    """
-    return check(parse(path), str(path), dataset)
-
-
-def parse(path: Path) -> dict[str, Any]:
-    """The file as TOML; a UTF-8 byte order mark is accepted. Raises SuiteError."""
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise SuiteError(str(path), [Problem("", _missing_file(path))]) from None
-    except IsADirectoryError:
-        raise SuiteError(str(path), [Problem("", "is a folder, not a suite file")]) from None
-    except OSError as error:
-        raise SuiteError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError as error:
-        text = f"not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
-        raise SuiteError(str(path), [Problem("", text)]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(str(path), [_syntax_problem(str(error))]) from None
-
-
-def _missing_file(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path("suites")
-    known = sorted(str(found) for found in folder.glob("*.toml"))
-    near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5) or known[:3]
-    hint = " – did you mean " + " or ".join(near) + "?" if near else ""
-    return f"no such file{hint}"
-
-
-def _syntax_problem(message: str) -> Problem:
-    found = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message)
-    return Problem(found[2], lower(found[1])) if found else Problem("", lower(message))
-
-
-def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:
-    """Both profiles of a parsed suite. Raises SuiteError with the mistakes of both."""
-    base = {key: value for key, value in raw.items() if key != "on"}
-    on_cpu, problems = _on_cpu(raw.get("on", {}))
-    if dataset is not None:
-        base["dataset"] = {"source": dataset}
-        on_cpu.pop("dataset", None)
-    gpu, gpu_problems = _validated(base)
-    cpu, cpu_problems = _validated(merge(base, on_cpu))
-    problems += gpu_problems
-    problems += [
-        Problem(_place_in(on_cpu, problem.key), problem.text)
-        for problem in cpu_problems
-        if problem not in gpu_problems
+def without_paths(suite: Suite, dataset: str, weights: Sequence[str]) -> Suite:
+    """The suite as a record may hold it, with these names in place of this machine's paths."""
+    architectures = [
+        entry.model_copy(update={"weights": entry.weights and Path(entry.weights).name})
+        for entry in suite.architectures
     ]
-    if problems or gpu is None or cpu is None:
-        raise SuiteError(place, problems)
-    return SuiteFile(place, {"gpu": gpu, "cpu": cpu})
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: tables key by key, everything else (lists too) replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        inner = merged.get(key)
-        both_tables = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(inner, value) if both_tables else value  # type: ignore[arg-type]
-    return merged
-
-
-def _on_cpu(on: object) -> tuple[dict[str, Any], list[Problem]]:
-    if not isinstance(on, dict):
-        return {}, [Problem("on", "must be a table: [on.cpu]")]
-    problems = [Problem(f"on.{key}", unknown(key, ["cpu"])) for key in on if key != "cpu"]
-    cpu = on.get("cpu", {})
-    if not isinstance(cpu, dict):
-        return {}, [*problems, Problem("on.cpu", "must be a table: [on.cpu]")]
-    if "name" in cpu:
-        problems.append(Problem("on.cpu.name", "a suite has one name: leave it out here"))
-    return dict(cpu), problems
-
-
-def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
-    """`key` under on.cpu if that is where the suite says it."""
-    table: object = on_cpu
-    for part in key.split("."):
-        name = part.split("[")[0]
-        if not isinstance(table, Mapping) or name not in table:
-            return key
-        table = table[name]
-    return f"on.cpu.{key}"
-
-
-def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
-    try:
-        suite = Suite.model_validate(table)
-    except ValidationError as error:
-        return None, [problem_of(details, KEYS) for details in error.errors()]
-    return suite, cross_checks(suite)
-
-
-# ---- what only the whole suite can tell -----------------------------------------------------
-
-
-def cross_checks(suite: Suite) -> list[Problem]:
-    """Mistakes that no single key shows."""
-    problems = [
-        *_repeated("architectures", [architecture_label(entry) for entry in suite.architectures]),
-        *_repeated("strategies", [entry.name for entry in suite.strategies]),
-        *_repeated("seeds", [str(seed) for seed in suite.seeds]),
-        *_repeated("weights", suite.weights),
-    ]
-    for index, strategy in enumerate(suite.strategies):
-        problems += _strategy_problems(suite, f"strategies[{index}]", strategy)
-    count = len(suite.architectures) * len(suite.strategies) * len(suite.seeds)
-    if count > MAX_CELLS:
-        problems.append(Problem("", f"asks for {count:,} cells; at most {MAX_CELLS:,} are run"))
-    return list(dict.fromkeys(problems))
-
-
-def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    return [Problem(key, f'"{name}" is there more than once') for name in twice]
-
-
-def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> list[Problem]:
-    said = {**suite.recipe.said(), **strategy.said()}
-    values = {**RECIPE_DEFAULTS, **said}
-
-    def place_of(key: str) -> str:
-        return f"{place}.{key}" if key in strategy.said() else f"recipe.{key}"
-
-    problems = []
-    kind = strategy.resolved_kind()
-    for key, kinds in ONLY_OF.items():
-        if key in strategy.said() and kind not in kinds:
-            problems.append(Problem(f"{place}.{key}", f"means nothing to {kind}: leave it out"))
-    if values["views"] > 1 and values["augment"] == "none":
-        text = 'more than one view needs augment = "standard": plain crops are all the same'
-        problems.append(Problem(place_of("views"), text))
-    if kind == "two_phase":
-        try:
-            head_epochs_of(values["epochs"], values.get("head_epochs"))
-        except ValueError as error:
-            key = "head_epochs" if "head_epochs" in said else "epochs"
-            problems.append(Problem(place_of(key), str(error)))
-    for entry in suite.architectures:
-        architecture = ARCHITECTURES[entry.name]
-        size, stages = values.get("image_size"), values.get("stages") or 1
-        if size is not None and (near := nearest_size(architecture, size)) != size:
-            problems.append(Problem(place_of("image_size"), size_text(entry.name, size, near)))
-        if kind == "partial" and stages > len(architecture.stages):
-            text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
-            problems.append(Problem(place_of("stages"), text))
-    return problems
+    return suite.model_copy(
+        update={
+            "architectures": architectures,
+            "weights": list(weights),
+            "dataset": suite.dataset.model_copy(update={"source": dataset}),
+        }
+    )

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +32,7 @@ from bench.record import (
     Throughput,
     Weights,
 )
+from bench.suite import ArchitectureEntry, StrategyEntry, Suite
 
 CPU = Machine(
     device="cpu", gpu_name=None, gpu_memory_bytes=None, gpu_count=0, compute_capability=None,
@@ -102,12 +104,23 @@ def data(classes: Sequence[str] = tuple("0123456789")) -> Data:
     )  # fmt: skip
 
 
+def kind(strategy: str) -> Kind:
+    """Of a strategy; one made up by a test is of the kind fine_tuning."""
+    return STRATEGIES[strategy][0] if strategy in STRATEGIES else "fine_tuning"
+
+
+def entry(label: str) -> ArchitectureEntry:
+    """The architecture of a label, in a suite."""
+    name, _, weights = label.partition(":")
+    return ArchitectureEntry(name=name, weights=weights or None)
+
+
 def cell(architecture: str, strategy: str, seed: int, source: str = "random") -> Cell:
     """A cell of the made-up suite; an unknown strategy is of the kind fine_tuning."""
-    kind = STRATEGIES[strategy][0] if strategy in STRATEGIES else "fine_tuning"
+    kind_ = kind(strategy)
     recipe = Recipe(
-        epochs=10, head_epochs=5 if kind == "two_phase" else None,
-        stages=1 if kind == "partial" else None, batch_size=32, lr=1e-3, backbone_lr_scale=0.3,
+        epochs=10, head_epochs=5 if kind_ == "two_phase" else None,
+        stages=1 if kind_ == "partial" else None, batch_size=32, lr=1e-3, backbone_lr_scale=0.3,
         weight_decay=0.05, warmup_epochs=1.0, label_smoothing=0.1, augment="standard", flip=False,
         views=1, precise_bn=True, checkpoint="last", precision="auto",
     )  # fmt: skip
@@ -118,8 +131,8 @@ def cell(architecture: str, strategy: str, seed: int, source: str = "random") ->
     scratch = Weights(source="scratch", name="scratch")
     return Cell(
         architecture=architecture.partition(":")[0], architecture_label=architecture,
-        weights=scratch if kind == "from_scratch" else weights[source], strategy=strategy,
-        kind=kind, recipe=recipe, image_size=48, data=data(), seed=seed,
+        weights=scratch if kind_ == "from_scratch" else weights[source], strategy=strategy,
+        kind=kind_, recipe=recipe, image_size=48, data=data(), seed=seed,
     )  # fmt: skip
 
 
@@ -232,7 +245,7 @@ def run(
     seeds: Sequence[int] = (0,),
     machine: Machine = CPU,
     source: str = "random",
-    **suite: object,
+    **suite: Any,
 ) -> Run:
     """run.json of a finished run that asked for every combination."""
     asked = [cell(a, s, seed, source) for a in architectures for s in strategies for seed in seeds]
@@ -242,14 +255,13 @@ def run(
     )  # fmt: skip
     return Run(
         suite_name="capstone",
-        suite={
-            "name": "capstone",
-            "architectures": [{"name": name, "weights": None} for name in architectures],
-            "strategies": [{"name": name} for name in strategies],
-            "seeds": list(seeds), "metric": "top1", "target": 0.9,
-            "tie_break": ["train_seconds", "peak_memory_bytes"],
+        suite=Suite(
+            name="capstone",
+            architectures=[entry(name) for name in architectures],
+            strategies=[StrategyEntry(name=name, kind=kind(name)) for name in strategies],
+            seeds=list(seeds),
             **suite,
-        },
+        ),
         profile="gpu" if machine.device == "cuda" else "cpu",
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),
         duplicates={"train/test": 0}, source=Source(wanted=(source,), used=source),
@@ -257,6 +269,11 @@ def run(
         cells=tuple(identity.cell_id(one) for one in asked), status="finished",
         started_at="2026-11-02T09:50:00Z", finished_at="2026-11-02T10:00:00Z", wall_seconds=512.0,
     )  # fmt: skip
+
+
+def suite_of(run_: Run, **changes: Any) -> Suite:
+    """The suite of a run with other values for some keys, checked."""
+    return Suite.model_validate({**run_.suite.model_dump(), **changes})
 
 
 def drawn(run_: Run, strategies: Sequence[str], source: str = "random") -> list[Result]:
@@ -268,7 +285,7 @@ def drawn(run_: Run, strategies: Sequence[str], source: str = "random") -> list[
         base = skill + draw.normal(0, 0.01)
         for strategy in strategies:
             _, gain, cost, share = STRATEGIES.get(strategy, ("fine_tuning", 0.0, 0.8, 0.7))
-            for seed in run_.suite["seeds"]:
+            for seed in run_.suite.seeds:
                 top1 = float(np.clip(base + gain + draw.normal(0, 0.012), 0.05, 0.99))
                 found.append(
                     result(

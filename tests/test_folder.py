@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from bench import folder as store
 from bench import identity
 from bench.errors import FolderError
 from bench.identity import cell_id
-from bench.record import SCHEMA_VERSION, Result
+from bench.record import SCHEMA_VERSION, Result, Run
 from tests import records
 
 
@@ -237,6 +238,74 @@ def test_runs_of_the_third_schema_do_not_know_which_processor_it_was() -> None:
     assert re.fullmatch("[0-9a-f]{12}", ok.keys.numerics or "")
     assert ok.keys.performance is None
     assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
+
+
+FOURTH = Path(__file__).parent / "schema4"
+"""A run folder as it was written when run.json held the suite without types."""
+
+
+def test_the_suite_of_the_fourth_schema_is_typed() -> None:
+    run = store.read_run(FOURTH)
+    assert run.schema_version == SCHEMA_VERSION
+    assert [entry.label for entry in run.suite.architectures] == ["mobilenet_v3_small"]
+    assert [entry.kind for entry in run.suite.strategies] == ["feature_extraction", "from_scratch"]
+    assert run.suite.strategies[1].lr == 1e30
+    assert run.suite.keep_weights == "winner"
+    ok, diverged = store.read_records(FOURTH)
+    assert isinstance(ok, Result)
+    assert ok.keys.performance == "23931ea8c54b"
+    assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
+
+
+def test_a_label_of_the_fourth_schema_becomes_a_name_and_its_weights() -> None:
+    old = json.loads((FOURTH / "run.json").read_text())
+    old["suite"]["architectures"] = ["vgg16", "resnet50:IMAGENET1K_V2"]
+    suite = Run.model_validate(store.upgraded(old, FOURTH)).suite
+    assert [(entry.name, entry.weights) for entry in suite.architectures] == [
+        ("vgg16", None),
+        ("resnet50", "IMAGENET1K_V2"),
+    ]
+    assert [entry.label for entry in suite.architectures] == ["vgg16", "resnet50:IMAGENET1K_V2"]
+
+
+def test_runs_from_before_weights_were_kept_say_that_none_were() -> None:
+    assert store.read_run(OLD).suite.keep_weights == "none"
+    assert store.read_run(OLD).suite.margin == 0.005
+
+
+def edited(content: dict[str, Any], **changes: object) -> dict[str, Any]:
+    return {**content, "suite": {**content["suite"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"seeds": [0, 1]}, "cells are not those of its suite"),
+        ({"seeds": None}, "suite.seeds"),
+        ({"metric": "top3"}, "suite.metric"),
+        ({"tie_break": ["price"]}, "suite.tie_break"),
+        ({"strategies": ["x"]}, "suite.strategies"),
+        ({"architectures": [{"name": "vgg16"}]}, "cells are not those of its suite"),
+        ({"compare": {"visible_drop": "much"}}, "suite.compare.visible_drop"),
+        ({"sedes": [0]}, "suite.sedes"),
+    ],
+)
+def test_an_edited_suite_is_refused_where_it_is_read(
+    tmp_path: Path, changes: dict[str, object], text: str
+) -> None:
+    store.write_run(tmp_path, store.read_run(FOURTH))
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(edited(json.loads(path.read_text()), **changes)))
+    with pytest.raises(FolderError, match=text):
+        store.read_run(tmp_path)
+
+
+def test_a_suite_says_in_run_json_only_what_is_set(tmp_path: Path) -> None:
+    store.write_run(tmp_path, store.read_run(FOURTH))
+    suite = json.loads((tmp_path / "run.json").read_text())["suite"]
+    assert suite["architectures"] == [{"name": "mobilenet_v3_small"}]
+    assert suite["recipe"].keys() == {"epochs", "batch_size", "image_size", "precision"}
+    assert store.read_run(tmp_path) == store.read_run(FOURTH)
 
 
 @pytest.mark.parametrize("damage", [{"cost": None}, {"cell": {}}, {"schema_version": 0}])

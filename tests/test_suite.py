@@ -5,20 +5,21 @@ from typing import Any
 
 import pytest
 
-from bench import expand, suite
+from bench import expand, suite_file
 from bench.errors import SuiteError
 from bench.expand import Facts
 from bench.record import Cell, Weights
 from bench.strategies import STRATEGIES
+from bench.suite import DatasetTable
 from tests import records
 
 MINIMAL = 'name = "x"\narchitectures = ["resnet18"]\nstrategies = ["partial"]\n'
 
 
-def read(tmp_path: Path, text: str, dataset: str | None = None) -> suite.SuiteFile:
+def read(tmp_path: Path, text: str, dataset: str | None = None) -> suite_file.SuiteFile:
     path = tmp_path / "x.toml"
     path.write_text(text, encoding="utf-8")
-    return suite.read_suite(path, dataset)
+    return suite_file.read_suite(path, dataset)
 
 
 def problems(tmp_path: Path, text: str) -> dict[str, str]:
@@ -102,7 +103,7 @@ def test_a_dataset_on_the_command_line_takes_the_place_of_both_tables(tmp_path: 
         + '[dataset]\nsource = "a/"\ntrain_per_class = 3\n[on.cpu.dataset]\nval_per_class = 4\n'
     )
     for profile in read(tmp_path, text, dataset="mine").profiles.values():
-        assert profile.dataset == suite.DatasetTable(source="mine")
+        assert profile.dataset == DatasetTable(source="mine")
 
 
 def test_photographs_are_mirrored_and_digits_are_not(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_photographs_are_mirrored_and_digits_are_not(tmp_path: Path) -> None:
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
-    assert suite.read_suite(path).profiles["gpu"].name == "x"
+    assert suite_file.read_suite(path).profiles["gpu"].name == "x"
 
 
 def test_exact_weights_give_a_label_of_their_own(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_exact_weights_give_a_label_of_their_own(tmp_path: Path) -> None:
 
 def test_from_scratch_needs_no_weights(tmp_path: Path) -> None:
     text = MINIMAL.replace("partial", "from_scratch")
-    assert not read(tmp_path, text).profiles["gpu"].needs_weights
+    assert not expand.needs_weights(read(tmp_path, text).profiles["gpu"])
     (cell,) = cells(tmp_path, text, "resnet18")
     assert cell.weights.source == "scratch"
 
@@ -149,7 +150,7 @@ def test_what_is_kept_of_a_run_is_not_part_of_any_cell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("suites").glob("*.toml")), ids=str)
 def test_every_ready_suite_is_without_mistakes(path: Path) -> None:
-    assert suite.read_suite(path).profiles.keys() == {"gpu", "cpu"}
+    assert suite_file.read_suite(path).profiles.keys() == {"gpu", "cpu"}
 
 
 # ---- mistakes -------------------------------------------------------------------------------
@@ -245,21 +246,21 @@ def test_a_mistake_in_both_profiles_is_said_once(tmp_path: Path) -> None:
 def test_a_missing_file_names_the_one_that_was_meant(tmp_path: Path) -> None:
     (tmp_path / "capstone.toml").write_text(MINIMAL)
     with pytest.raises(SuiteError, match=r"capstone\.toml"):
-        suite.read_suite(tmp_path / "capston.toml")
+        suite_file.read_suite(tmp_path / "capston.toml")
 
 
 def test_a_folder_and_another_encoding_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="is a folder"):
-        suite.read_suite(tmp_path)
+        suite_file.read_suite(tmp_path)
     path = tmp_path / "x.toml"
     path.write_bytes(MINIMAL.encode("utf-16"))
     with pytest.raises(SuiteError, match=r"not UTF-8 text \(byte 0xff at offset 0\)"):
-        suite.read_suite(path)
+        suite_file.read_suite(path)
 
 
 def test_merge_leaves_its_arguments_alone() -> None:
     base: dict[str, Any] = {"a": {"x": 1, "y": [1]}, "b": 2}
-    assert suite.merge(base, {"a": {"y": [3]}}) == {"a": {"x": 1, "y": [3]}, "b": 2}
+    assert suite_file.merge(base, {"a": {"y": [3]}}) == {"a": {"x": 1, "y": [3]}, "b": 2}
     assert base == {"a": {"x": 1, "y": [1]}, "b": 2}
 
 
@@ -327,7 +328,7 @@ def test_mistakes_in_the_thresholds_are_said(
 
 
 def test_the_regression_suite_is_the_same_task_on_every_machine() -> None:
-    file = suite.read_suite(Path(__file__).parent.parent / "suites" / "regression.toml")
+    file = suite_file.read_suite(Path(__file__).parent.parent / "suites" / "regression.toml")
     assert file.profiles["gpu"] == file.profiles["cpu"]
     made = file.profiles["cpu"]
     assert made.weights == ["random"]

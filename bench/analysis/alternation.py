@@ -26,7 +26,7 @@ from bench.analysis.matching import cell_verdict, count_verdict, matched
 from bench.analysis.paired import Floats
 from bench.analysis.turns import Turn
 from bench.analysis.verdict import CELL, MEMORY, SECONDS, Comparison, Mean, Verdict
-from bench.thresholds import CompareTable, Judged
+from bench.suite import CompareTable, Judged
 
 ALL_CELLS = "all cells"
 """Stands for a cell in the verdict on what all have in common."""

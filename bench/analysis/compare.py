@@ -34,7 +34,7 @@ from bench.analysis.point import past_run_of
 from bench.analysis.stats import weights
 from bench.analysis.verdict import ACCURACY, Comparison, Verdict
 from bench.predictions import unpack_column
-from bench.thresholds import CompareTable
+from bench.suite import CompareTable
 
 MOST = 3
 """Facts that changed, to be named one by one."""

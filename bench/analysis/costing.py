@@ -13,7 +13,7 @@ from bench.analysis.matching import Pair
 from bench.analysis.paired import Floats
 from bench.analysis.point import distinct, is_same
 from bench.analysis.verdict import MEMORY, SECONDS, Elsewhere, Shift, Verdict
-from bench.thresholds import CompareTable, Judged
+from bench.suite import CompareTable, Judged
 
 
 class Judging(NamedTuple):

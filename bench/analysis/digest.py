@@ -105,12 +105,12 @@ def digest_of(run: Run, records: Sequence[Result | Failure]) -> Digest:
     """The digest of a run. Raises ValueError where its records contradict it or themselves."""
     cells = grouped(run, records, missing_cells(run, records))
     check_one_task(cells.values())
-    metric: Metric = run.suite["metric"]
+    metric: Metric = run.suite.metric
     first = next((one for one in records if isinstance(one, Result)), None)
     packed = first.quality.test.predictions if first else None
     labels_N = unpack_column("labels", packed.labels, packed.num_images) if packed else NO_LABELS
     rows = [
-        _row(names, _task(run, of_row), run.suite["seeds"], of_row, labels_N, metric)
+        _row(names, _task(run, of_row), run.suite.seeds, of_row, labels_N, metric)
         for names, of_row in cells.items()
     ]
     task, conditions = (_shared([getattr(row, name) for row in rows]) for name in FACTS)
@@ -121,8 +121,8 @@ def digest_of(run: Run, records: Sequence[Result | Failure]) -> Digest:
         status=run.status,
         device=run.machine.device,
         metric=metric,
-        margin=run.suite.get("margin", 0.005),
-        compare=run.suite.get("compare", {}),
+        margin=run.suite.margin,
+        compare=run.suite.compare.model_dump(),
         labels=pack_column(labels_N),
         num_images=len(labels_N),
         task=task,

@@ -6,11 +6,10 @@ Runs merge where the tasks of their cells agree but for the seed. What the suite
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.analysis.machines import compared_facts, reference
 from bench.analysis.rows import missing_cells, results
-from bench.analysis.summary import MARGIN
 from bench.errors import NotOneTask
 from bench.identity import cell_identity
 from bench.record import Failure, Result, Run, Source
@@ -41,11 +40,8 @@ class Merged(NamedTuple):
     repeated: tuple[Repeated, ...]
 
 
-NOT_COMPARED = ("seeds", "weights", "keep_weights", "compare")
+NOT_COMPARED = {"seeds", "weights", "keep_weights", "compare"}
 """Keys of the suite that leave a cell's task as it is."""
-
-LATER_KEYS: Mapping[str, Any] = {"margin": MARGIN}
-"""Keys that older runs do not have, and what their absence means."""
 
 
 def merge(parts: Sequence[Part]) -> Merged:
@@ -60,9 +56,9 @@ def merge(parts: Sequence[Part]) -> Merged:
     for one, other in combinations(parts, 2):
         if problems := [*run_differences(one, other), *cell_differences(one, other)]:
             raise NotOneTask(one.name, other.name, problems)
-    seeds = sorted({seed for part in parts for seed in part.run.suite["seeds"]})
+    seeds = sorted({seed for part in parts for seed in part.run.suite.seeds})
     ids = {asked: cell_id for part in parts for asked, cell_id in _cell_ids(part).items()}
-    strategies = [entry["name"] for entry in first.run.suite["strategies"]]
+    strategies = [entry.name for entry in first.run.suite.strategies]
     order = product(first.run.preprocessing, strategies, seeds)
     cells = tuple(ids[asked] for asked in order if asked in ids)
     counted, repeated = _counted(parts)
@@ -112,7 +108,7 @@ def _as_one(runs: Sequence[Run], seeds: Sequence[int], cells: tuple[str, ...]) -
     ends = [run.finished_at for run in runs]
     return first.model_copy(
         update={
-            "suite": {**first.suite, "seeds": list(seeds)},
+            "suite": first.suite.model_copy(update={"seeds": list(seeds)}),
             "cells": cells,
             "status": open_runs[0] if open_runs else "finished",
             "data_notes": tuple(dict.fromkeys(chain(*(run.data_notes for run in runs)))),
@@ -151,14 +147,13 @@ def run_differences(first: Part, other: Part) -> list[str]:
 
 def run_task(run: Run) -> dict[str, object]:
     """By dotted path, all of a run that every one of its cells shares."""
-    suite = {**LATER_KEYS, **run.suite}
     return {
         "protocol_version": run.protocol_version,
         "data.content_sha256": run.data.content_sha256,
         "data.split_sha256": run.data.split_sha256,
         **_flat("data.classes", run.data.classes),
         "weights used": run.source.used,
-        **_flat("suite", {key: suite[key] for key in suite if key not in NOT_COMPARED}),
+        **_flat("suite", run.suite.model_dump(exclude=NOT_COMPARED)),
         **_flat("preprocessing", {k: v.model_dump() for k, v in run.preprocessing.items()}),
     }
 

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain, product
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, get_args
 
 from bench.analysis.machines import reference
 from bench.analysis.stats import Interval, Spread, spread, wilson
 from bench.identity import slug
 from bench.record import Failure, Machine, Memory, Metric, Result, Run, Scores
+from bench.suite import TieBreak
 
 
 class Score(NamedTuple):
@@ -67,7 +68,7 @@ class Missing(NamedTuple):
 Cells = Mapping[tuple[str, str], Sequence[Result | Failure | None]]
 """By architecture and strategy, in the order of the suite; None where there is no record."""
 
-TIE_BREAKS = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
+TIE_BREAKS = get_args(TieBreak)
 """What a suite may prefer; the lower the better, unknown last."""
 
 LOWERED_BY_REUSE = ("train_seconds", "peak_memory_bytes")
@@ -121,9 +122,8 @@ def missing_cells(run: Run, records: Sequence[Result | Failure]) -> tuple[Missin
             "move their folders out of cells/"
         )
     done = {(r.cell.architecture_label, r.cell.strategy, r.cell.seed) for r in records}
-    strategies = [entry["name"] for entry in run.suite["strategies"]]
     open_cells: dict[str, list[tuple[str, str, int]]] = {}
-    for asked in product(run.preprocessing, strategies, run.suite["seeds"]):
+    for asked in run.suite.asked:
         if asked not in done:
             label, strategy, seed = asked
             open_cells.setdefault(slug(f"{label}-{strategy}-s{seed}"), []).append(asked)

@@ -13,7 +13,6 @@ from bench.analysis.machines import machine_of
 from bench.analysis.paired import Contrasts, Difference, Outcomes
 from bench.analysis.power import Settling
 from bench.analysis.rows import (
-    TIE_BREAKS,
     Missing,
     Row,
     best,
@@ -81,19 +80,15 @@ class Summary(NamedTuple):
         return tuple(sorted(self.rows, key=lambda row: (not row.complete, -val_mean(row))))
 
 
-MARGIN = 0.005
-"""Practical margin of runs whose suite has no such key."""
-
-
 def summarise(run: Run, records: Sequence[Result | Failure]) -> Summary:
     """The summary of a run folder, finished or not.
 
-    Raises ValueError if a record belongs to no cell of the run or is there twice, if records are
-    of different tasks, or if a tie-break is unknown.
+    Raises ValueError if a record belongs to no cell of the run or is there twice, or if records are
+    of different tasks.
     """
-    metric: Metric = run.suite["metric"]
-    tie_break = _checked(run.suite["tie_break"])
-    margin: float = run.suite.get("margin", MARGIN)
+    metric = run.suite.metric
+    tie_break = tuple(run.suite.tie_break)
+    margin = run.suite.margin
     missing = missing_cells(run, records)
     cells = grouped(run, records, missing)
     check_one_task(cells.values())
@@ -193,10 +188,3 @@ def _best_by(
     for row in rows:
         groups.setdefault(name_of(row), []).extend([row] if row.complete else [])
     return {name: best(group, tie_break) for name, group in groups.items()}
-
-
-def _checked(tie_break: Sequence[str]) -> tuple[str, ...]:
-    unknown = [name for name in tie_break if name not in TIE_BREAKS]
-    if unknown:
-        raise ValueError(f"tie_break: unknown {unknown} - accepted are {', '.join(TIE_BREAKS)}")
-    return tuple(tie_break)

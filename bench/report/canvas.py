@@ -91,7 +91,7 @@ def basis(run: Run, summary: Summary) -> str:
             f"{short(run.suite_name)}, {units.setting(run)}",
             f"{short(run.data.name)}: {run.data.num_train:,} train, {run.data.num_val:,} val, "
             f"{run.data.num_test:,} test images",
-            units.plural(len(run.suite["seeds"]), "seed"),
+            units.plural(len(run.suite.seeds), "seed"),
         )
     )
     machines = "\nCosts: of the cells on this machine." if summary.mixed_machines else ""
@@ -103,7 +103,7 @@ def no_room(run: Run, summary: Summary) -> str:
     """Which rows a plot of the summary shows, and why; empty where it has all of the run."""
     counts = {
         "architectures": (len({r.architecture for r in summary.rows}), len(run.preprocessing)),
-        "strategies": (len({r.strategy for r in summary.rows}), len(run.suite["strategies"])),
+        "strategies": (len({r.strategy for r in summary.rows}), len(run.suite.strategies)),
     }
     parts = [f"{n} of {total} {what}" for what, (n, total) in counts.items() if n < total]
     chosen = "those with the best val scores and what is recommended"

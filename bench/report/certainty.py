@@ -11,7 +11,7 @@ from bench.report.findings import Text, lowest, points
 
 def rule(run: Run, summary: Summary) -> Text:
     """How the choice was made."""
-    seeds = len(run.suite["seeds"])
+    seeds = len(run.suite.seeds)
     order = lowest(summary, ())
     sentences = [
         f"The leader has the highest mean val {units.METRICS[summary.metric]} over "

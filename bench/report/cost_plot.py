@@ -86,7 +86,7 @@ def against_cost(run: Run, found: Sequence[Result], summary: Summary, cost: Cost
 
 
 def _range_legend(run: Run) -> str:
-    several = len(run.suite["seeds"]) > 1
+    several = len(run.suite.seeds) > 1
     return "Points: means over seeds. Lines: range over seeds." if several else "A point per cell."
 
 

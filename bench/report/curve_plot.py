@@ -28,7 +28,7 @@ def learning_curves(run: Run, found: Sequence[Result], summary: Summary) -> Figu
         axes[1, column].xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     axes[0, 0].set_ylabel(f"val {units.METRICS[summary.metric]} (%)")
     axes[1, 0].set_ylabel("train loss (nats)")
-    several = len(run.suite["seeds"]) > 1
+    several = len(run.suite.seeds) > 1
     phased = any(len({point.phase for point in result.curve}) > 1 for result in found)
     lines = "Thick lines: means over seeds. Thin lines: seeds." if several else "One line per cell."
     canvas.caption(

@@ -74,7 +74,7 @@ def _over(row: Row) -> list[str]:
 
 def of_certainty(run: Run, summary: Summary) -> list[Fact]:
     """How much stands behind the choice, and how small a difference could have been seen."""
-    data, seeds = run.data, len(run.suite["seeds"])
+    data, seeds = run.data, len(run.suite.seeds)
     found = [
         Fact(
             "Images",

@@ -223,7 +223,7 @@ def missing_files(run: Run) -> list[Text]:
 
 def one_seed(run: Run, summary: Summary) -> Text:
     """That luck was not measured; empty with more seeds, or nothing to compare."""
-    if len(run.suite["seeds"]) > 1 or not summary.comparisons:
+    if len(run.suite.seeds) > 1 or not summary.comparisons:
         return ()
     return (
         "One seed: how much a training varies is unknown, so a winner or a tie may be the luck of "

@@ -36,7 +36,7 @@ def unmeasured(run: Run, records: Sequence[Result | Failure]) -> list[str]:
         f"{quantity}: unknown in {count:,} of {len(results(records)):,} ok cells"
         for quantity, count in unknown(results(records))
     ]
-    if len(run.suite["seeds"]) == 1:
+    if len(run.suite.seeds) == 1:
         lines.append("Spread over seeds: one seed only")
     return [*lines, "Spread over other splits and other data sets: one split of one data set only"]
 

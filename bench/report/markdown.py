@@ -176,7 +176,7 @@ def scores(run: Run, summary: Summary) -> list[str]:
     what = units.METRICS[summary.metric]
     on_gpu = run.machine.device == "cuda"
     memory = "allocated on the GPU" if on_gpu else "resident above the cell's start"
-    several = "mean ± standard deviation over seeds" if len(run.suite["seeds"]) > 1 else "one seed"
+    several = "mean ± standard deviation over seeds" if len(run.suite.seeds) > 1 else "one seed"
     legend = (
         f"Val and Test: {what} in percent, {several}; 95 %: Wilson interval of the mean. Train s: "
         f"as if the cell ran alone. Memory: peak {memory}, largest over seeds. Trainable: share of "

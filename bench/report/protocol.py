@@ -21,7 +21,7 @@ def protocol(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
         ("Data", data(run)),
         ("Identical images on both sides", duplicates(run)),
         *(("Note", note) for note in run.data_notes),
-        ("Seeds", f"{', '.join(map(str, run.suite['seeds']))}; every cell sees the same split"),
+        ("Seeds", f"{', '.join(map(str, run.suite.seeds))}; every cell sees the same split"),
         *recipes(cells),
         (
             "Weights asked for, by preference",

@@ -41,7 +41,7 @@ def by_strategy(run: Run, found: Sequence[Result], summary: Summary) -> Figure:
 
 
 def _score_legend(run: Run, summary: Summary) -> str:
-    several = len(run.suite["seeds"]) > 1
+    several = len(run.suite.seeds) > 1
     seeds = "Bar and number: mean over seeds. Dots: seeds. " if several else ""
     line = f"Line: 95 % Wilson interval{' of the mean' if several else ''}. "
     best = "winner" if summary.winner else "best"

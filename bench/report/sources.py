@@ -24,6 +24,6 @@ def notes(parts: Sequence[Part], merged: Merged) -> list[str]:
 
 
 def _told(part: Part) -> str:
-    seeds = ", ".join(map(str, part.run.suite["seeds"]))
-    word = "seed" if len(part.run.suite["seeds"]) == 1 else "seeds"
+    seeds = ", ".join(map(str, part.run.suite.seeds))
+    word = "seed" if len(part.run.suite.seeds) == 1 else "seeds"
     return f"{one_line(part.name)} ({word} {seeds}; {units.device(part.run.machine)})"

@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.split import Split, duplicates, make_split, rows
 from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
 from bench.errors import Problem, Stopped, SuiteError
-from bench.expand import Facts, cells, size_problems
+from bench.expand import Facts, cells, needs_weights, size_problems
 from bench.folder import (
     Damaged,
     check_usable,
@@ -36,7 +36,7 @@ from bench.running.findings import Hardware, Prepared, Speed, Wanted
 from bench.running.job import Job, now
 from bench.running.local import Listener, run_cells
 from bench.running.resume import go_on
-from bench.suite import Suite, labels_of
+from bench.suite import Suite, labels_of, without_paths
 from bench.training.context import Context
 
 
@@ -141,7 +141,7 @@ def cache_bytes(assignment: Assignment) -> int:
 def wanted_weights(suite: Suite, *, offline: bool, pinned_source: str | None) -> Wanted:
     """What the suite asks of the weights."""
     requests = {label: (entry.name, entry.weights) for label, entry in labels_of(suite).items()}
-    return Wanted(requests, suite.weights, pinned_source, suite.needs_weights, offline)
+    return Wanted(requests, suite.weights, pinned_source, needs_weights(suite), offline)
 
 
 def fetch_weights(wanted: Wanted) -> Prepared:
@@ -218,7 +218,7 @@ def new_run(assignment: Assignment) -> Run:
     suite, images, prepared = assignment.suite, assignment.images, assignment.prepared
     return Run(
         suite_name=suite.name,
-        suite=public_suite(suite, images.dataset.name, prepared.source.wanted),
+        suite=without_paths(suite, images.dataset.name, prepared.source.wanted),
         profile=assignment.hardware.device.profile,
         machine=assignment.hardware.machine,
         data=images.data,
@@ -230,15 +230,6 @@ def new_run(assignment: Assignment) -> Run:
         status="running",
         started_at=now(),
     )
-
-
-def public_suite(suite: Suite, dataset_name: str, wanted: Sequence[str]) -> dict[str, Any]:
-    """The suite as a record may hold it: no path of this machine."""
-    table = suite.model_dump(mode="json", exclude_none=True)
-    table["dataset"]["source"] = dataset_name
-    table["weights"] = list(wanted)
-    table["architectures"] = list(labels_of(suite))
-    return table
 
 
 def write_split(folder: Path, images: Images) -> None:

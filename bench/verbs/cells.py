@@ -66,15 +66,10 @@ def listed(ids: Sequence[str]) -> str:
 
 def not_kept(folder: Path, run: Run, cell_id: str) -> list[str]:
     """Why there are no weights of a cell, and what to do."""
-    setting = run.suite.get("keep_weights")
     kept = [one for one in run.cells if weights_path(folder, one).is_file()]
-    said = (
-        "before there was the setting keep_weights"
-        if setting is None
-        else (f'with keep_weights = "{setting}"')
-    )
     return [
-        f"{folder}: the weights of {cell_id} were not kept (it was run {said})",
+        f"{folder}: the weights of {cell_id} were not kept (the suite has "
+        f'keep_weights = "{run.suite.keep_weights}")',
         f"kept are those of: {listed(kept)}",
         'set keep_weights = "winner" or "all" in the suite, and run it into a new folder',
     ]

@@ -65,7 +65,7 @@ def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[st
     if is_settled(run, records):
         lacking = wanted - there
         return [f"the trained weights of {named(lacking)} were not kept"] if lacking else []
-    if there and run.suite["keep_weights"] == "winner":
+    if there and run.suite.keep_weights == "winner":
         return [f"the trained weights of {named(there)} stay until every cell is ok"]
     return []
 
@@ -80,7 +80,7 @@ def lasting(run: Run, records: Sequence[Record]) -> set[str]:
 
     While a cell is not ok, the same command tries it again, and another may be chosen then.
     """
-    match run.suite["keep_weights"]:
+    match run.suite.keep_weights:
         case "none":
             return set()
         case "winner" if is_settled(run, records):

@@ -59,7 +59,7 @@ def history(
 
 def suite_name(suite: str) -> str:
     """The name that a suite file gives, or what was given. Raises SuiteError."""
-    from bench.suite import read_suite
+    from bench.suite_file import read_suite
 
     path = Path(suite)
     if path.suffix != ".toml" and not path.is_file():

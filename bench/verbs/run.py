@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.data.stored import Making
     from bench.running.findings import Hardware
     from bench.running.sitting import Assignment
-    from bench.suite import SuiteFile
+    from bench.suite_file import SuiteFile
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
 ) -> None:
     """Train and compare every combination of a suite, and write the report."""
     from bench.running import sitting
-    from bench.suite import read_suite
+    from bench.suite_file import read_suite
 
     file = read_suite(suite, dataset)
     if folder is not None:

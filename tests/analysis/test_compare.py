@@ -406,7 +406,7 @@ def test_what_all_cells_lose_is_laid_on_the_code_or_the_machine(
 
 def test_thresholds_of_the_suite_are_the_candidates() -> None:
     compare_ = {"thresholds": [{"metric": "train_seconds", "cells": "vit*/*", "floor": 0.3}]}
-    suite = {**sides.asked().suite, "compare": compare_}
+    suite = records.suite_of(sides.asked(), compare=compare_)
     for cell, words in ((4, set()), (0, {"regressed"})):
         found = compare(BASE, digested(20, sides.slower(1.15), cells=[cell], suite=suite), PAST)
         assert {word for _, _, word in told(found)} == words
@@ -415,7 +415,7 @@ def test_thresholds_of_the_suite_are_the_candidates() -> None:
 def test_a_threshold_that_fits_no_cell_is_said() -> None:
     patterns = ("vitb16/*", "vit*/*", "vitb16/*", "resnet18/other")
     thresholds = [{"metric": "accuracy", "cells": cells, "floor": 0.3} for cells in patterns]
-    suite = {**sides.asked().suite, "compare": {"thresholds": thresholds}}
+    suite = records.suite_of(sides.asked(), compare={"thresholds": thresholds})
     assert compare(BASE, digested(20, suite=suite), PAST).notes == (
         "thresholds: no cell is called vitb16/*",
         "thresholds: no cell is called resnet18/other",

@@ -55,7 +55,7 @@ def test_a_time_that_was_edited_is_refused(part: str) -> None:
         sides.digested(0, change, cells=[2])
 
 
-@pytest.mark.parametrize("folder", ["schema1", "schema2"])
+@pytest.mark.parametrize("folder", ["schema1", "schema2", "schema3", "schema4"])
 def test_times_of_records_of_older_benches_add_up(folder: str) -> None:
     place = Path(__file__).parents[1] / folder
     found = digest_of(read_run(place), read_records(place))

@@ -20,7 +20,8 @@ from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.record import Cell, Latency
 from bench.running import preflight, sitting
-from bench.suite import Suite, check
+from bench.suite import Suite
+from bench.suite_file import check
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
 from bench.training.shared import Shared

@@ -221,7 +221,7 @@ def test_the_same_command_with_another_setting_settles_what_is_there(
     done = bench(here, "run", suite(here, "winner"), "--out", "changed")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert files(here.folder / "changed") == files(runs["winner"])
-    assert command.run_of(here.folder / "changed").suite["keep_weights"] == "winner"
+    assert command.run_of(here.folder / "changed").suite.keep_weights == "winner"
 
     done = bench(here, "run", suite(here, "none"), "--out", "changed")
     assert done.returncode == 0, done.stderr

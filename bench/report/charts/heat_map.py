@@ -40,7 +40,7 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
         "heat-map",
         f"{wording.metric(summary, 'val').capitalize()} by architecture and strategy, in percent",
         wording.sentences(
-            f"Val score, {wording.seeds(len(run.suite['seeds']))}, of {run.data.num_val:,} images.",
+            f"Val score, {wording.seeds(len(run.suite.seeds))}, of {run.data.num_val:,} images.",
             "◤ best of its row, ◥ best of its column. Framed: recommended; underlined: tied with "
             "the best.",
             "No colour: not every seed is ok." if any(not r.complete for r in shown.rows) else "",

@@ -63,7 +63,7 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
         return None
     drawn = {(panel.strategy, curves.architecture) for panel in panels for curves in panel.curves}
     missing = [row for row in shown.rows if (row.strategy, row.architecture) not in drawn]
-    several = len(run.suite["seeds"]) > 1
+    several = len(run.suite.seeds) > 1
     return finished(
         "learning-curves",
         "Learning curves by strategy",

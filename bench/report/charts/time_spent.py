@@ -51,7 +51,7 @@ def chart(run: Run, records: Sequence[Result | Failure], summary: Summary) -> Ch
         "time-spent",
         "Where the seconds went",
         wording.sentences(
-            f"Wall time of one cell as if it ran alone, {wording.seeds(len(run.suite['seeds']))}. "
+            f"Wall time of one cell as if it ran alone, {wording.seeds(len(run.suite.seeds))}. "
             f"{whiskers}data: decode and cache; warmup: capture and compile.",
             wording.machine(run, records, summary),
             shown.note,

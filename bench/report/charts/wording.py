@@ -37,7 +37,7 @@ def machine(run: Run, records: Sequence[Result | Failure], summary: Summary) -> 
 
 def spread(run: Run) -> str:
     """What the thin lines of a score are."""
-    if len(run.suite["seeds"]) > 1:
+    if len(run.suite.seeds) > 1:
         return "Marks are means over seeds, thin lines the range over seeds."
     return "One seed: thin lines are 95 % Wilson intervals over the val images."
 

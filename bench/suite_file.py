@@ -1,0 +1,286 @@
+"""Suite files: TOML in, a checked suite for each profile out, with every mistake listed at once."""
+
+import difflib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from bench.architectures import ARCHITECTURES, nearest_size
+from bench.errors import Problem, SuiteError, lower, size_text, unknown
+from bench.record import Profile
+from bench.strategies import head_epochs_of
+from bench.suite import (
+    ONLY_OF,
+    RECIPE_DEFAULTS,
+    ArchitectureEntry,
+    CompareTable,
+    DatasetTable,
+    RecipeTable,
+    StrategyEntry,
+    Suite,
+    Threshold,
+)
+
+MAX_CELLS = 10_000
+
+KNOWN = list(ARCHITECTURES)
+
+KEYS: Mapping[str, Collection[str]] = {
+    "": [*Suite.model_fields, "on"],
+    "recipe": RecipeTable.model_fields,
+    "dataset": DatasetTable.model_fields,
+    "architectures": ArchitectureEntry.model_fields,
+    "strategies": StrategyEntry.model_fields,
+    "compare": CompareTable.model_fields,
+    "compare.thresholds": Threshold.model_fields,
+}
+"""The keys that each table of the file may have."""
+
+
+# ---- from the file to a suite ---------------------------------------------------------------
+
+
+class SuiteFile(NamedTuple):
+    """A suite file whose two profiles were both checked."""
+
+    place: str
+    profiles: Mapping[Profile, Suite]
+
+
+def read_suite(path: Path, dataset: str | None = None) -> SuiteFile:
+    """The suite file, with `dataset` in place of its whole [dataset] table if given.
+
+    Raises SuiteError with every mistake of the file.
+    """
+    return check(parse(path), str(path), dataset)
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """The file as TOML; a UTF-8 byte order mark is accepted. Raises SuiteError."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise SuiteError(str(path), [Problem("", _missing_file(path))]) from None
+    except IsADirectoryError:
+        raise SuiteError(str(path), [Problem("", "is a folder, not a suite file")]) from None
+    except OSError as error:
+        raise SuiteError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        text = f"not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
+        raise SuiteError(str(path), [Problem("", text)]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(str(path), [_syntax_problem(str(error))]) from None
+
+
+def _missing_file(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path("suites")
+    known = sorted(str(found) for found in folder.glob("*.toml"))
+    near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5) or known[:3]
+    hint = " – did you mean " + " or ".join(near) + "?" if near else ""
+    return f"no such file{hint}"
+
+
+def _syntax_problem(message: str) -> Problem:
+    found = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message)
+    return Problem(found[2], lower(found[1])) if found else Problem("", lower(message))
+
+
+def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:
+    """Both profiles of a parsed suite. Raises SuiteError with the mistakes of both."""
+    base = {key: value for key, value in raw.items() if key != "on"}
+    on_cpu, problems = _on_cpu(raw.get("on", {}))
+    if dataset is not None:
+        base["dataset"] = {"source": dataset}
+        on_cpu.pop("dataset", None)
+    gpu, gpu_problems = _validated(base)
+    cpu, cpu_problems = _validated(merge(base, on_cpu))
+    problems += gpu_problems
+    problems += [
+        Problem(_place_in(on_cpu, problem.key), problem.text)
+        for problem in cpu_problems
+        if problem not in gpu_problems
+    ]
+    if problems or gpu is None or cpu is None:
+        raise SuiteError(place, problems)
+    return SuiteFile(place, {"gpu": gpu, "cpu": cpu})
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: tables key by key, everything else (lists too) replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both_tables = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(inner, value) if both_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def _on_cpu(on: object) -> tuple[dict[str, Any], list[Problem]]:
+    if not isinstance(on, dict):
+        return {}, [Problem("on", "must be a table: [on.cpu]")]
+    problems = [Problem(f"on.{key}", unknown(key, ["cpu"])) for key in on if key != "cpu"]
+    cpu = on.get("cpu", {})
+    if not isinstance(cpu, dict):
+        return {}, [*problems, Problem("on.cpu", "must be a table: [on.cpu]")]
+    if "name" in cpu:
+        problems.append(Problem("on.cpu.name", "a suite has one name: leave it out here"))
+    return dict(cpu), problems
+
+
+def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
+    """`key` under on.cpu if that is where the suite says it."""
+    table: object = on_cpu
+    for part in key.split("."):
+        name = part.split("[")[0]
+        if not isinstance(table, Mapping) or name not in table:
+            return key
+        table = table[name]
+    return f"on.cpu.{key}"
+
+
+def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
+    unknown_names = _unknown_architectures(table.get("architectures"))
+    try:
+        suite = Suite.model_validate(table)
+    except ValidationError as error:
+        return None, unknown_names + [problem_of(details, KEYS) for details in error.errors()]
+    return suite, unknown_names or cross_checks(suite)
+
+
+def _unknown_architectures(entries: object) -> list[Problem]:
+    """Looked up before the rest is checked, so that all mistakes are said at once."""
+    if not isinstance(entries, list):
+        return []
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
+    return [
+        Problem(f"architectures[{i}].name", f'architecture "{name}" {unknown(name, KNOWN)}')
+        for i, name in enumerate(names)
+        if isinstance(name, str) and name not in ARCHITECTURES
+    ]
+
+
+# ---- pydantic's findings in our words -------------------------------------------------------
+
+WORDING: Mapping[str, str] = {
+    "missing": "required, but not there",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text in quotes",
+    "list_type": "must be a list: [...]",
+    "model_type": "must be a name or a table",
+    "model_attributes_type": "must be a table",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+}
+"""Our words for pydantic's error types; anything not here keeps pydantic's."""
+
+
+def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Problem:
+    """A mistake that pydantic found, in our words; `keys` are the accepted ones of each table."""
+    key = _dotted(details["loc"])
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            table = key.rpartition(".")[0].split("[")[0]
+            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], keys[table])}")
+        case "literal_error":
+            accepted = [part.strip().strip("'") for part in _listed(context["expected"])]
+            got = _shown(details["input"])
+            return Problem(key, f"{got} {unknown(details['input'], accepted)}")
+        case "value_error":
+            return Problem(key, str(context["error"]))
+        case "model_type" if key.endswith(("recipe", "dataset", "compare")):
+            return Problem(key, f"must be a table (got {_shown(details['input'])})")
+        case kind:
+            text = WORDING.get(kind, lower(details["msg"])).format(**context)
+            got = "" if kind == "missing" else f" (got {_shown(details['input'])})"
+            return Problem(key, text + got)
+
+
+def _dotted(loc: Sequence[int | str]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return "".join(parts).removeprefix(".")
+
+
+def _listed(expected: str) -> list[str]:
+    return expected.replace(" or ", ", ").split(", ")
+
+
+def _nearest_key(key: str, accepted: Collection[str]) -> str:
+    near = difflib.get_close_matches(key, accepted, n=1)
+    return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+# ---- what only the whole suite can tell -----------------------------------------------------
+
+
+def cross_checks(suite: Suite) -> list[Problem]:
+    """Mistakes that no single key shows."""
+    problems = [
+        *_repeated("architectures", [entry.label for entry in suite.architectures]),
+        *_repeated("strategies", [entry.name for entry in suite.strategies]),
+        *_repeated("seeds", [str(seed) for seed in suite.seeds]),
+        *_repeated("weights", suite.weights),
+    ]
+    for index, strategy in enumerate(suite.strategies):
+        problems += _strategy_problems(suite, f"strategies[{index}]", strategy)
+    count = len(suite.architectures) * len(suite.strategies) * len(suite.seeds)
+    if count > MAX_CELLS:
+        problems.append(Problem("", f"asks for {count:,} cells; at most {MAX_CELLS:,} are run"))
+    return list(dict.fromkeys(problems))
+
+
+def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return [Problem(key, f'"{name}" is there more than once') for name in twice]
+
+
+def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> list[Problem]:
+    said = {**suite.recipe.said(), **strategy.said()}
+    values = {**RECIPE_DEFAULTS, **said}
+
+    def place_of(key: str) -> str:
+        return f"{place}.{key}" if key in strategy.said() else f"recipe.{key}"
+
+    problems = []
+    kind = strategy.kind
+    for key, kinds in ONLY_OF.items():
+        if key in strategy.said() and kind not in kinds:
+            problems.append(Problem(f"{place}.{key}", f"means nothing to {kind}: leave it out"))
+    if values["views"] > 1 and values["augment"] == "none":
+        text = 'more than one view needs augment = "standard": plain crops are all the same'
+        problems.append(Problem(place_of("views"), text))
+    if kind == "two_phase":
+        try:
+            head_epochs_of(values["epochs"], values.get("head_epochs"))
+        except ValueError as error:
+            key = "head_epochs" if "head_epochs" in said else "epochs"
+            problems.append(Problem(place_of(key), str(error)))
+    for entry in suite.architectures:
+        architecture = ARCHITECTURES[entry.name]
+        size, stages = values.get("image_size"), values.get("stages") or 1
+        if size is not None and (near := nearest_size(architecture, size)) != size:
+            problems.append(Problem(place_of("image_size"), size_text(entry.name, size, near)))
+        if kind == "partial" and stages > len(architecture.stages):
+            text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
+            problems.append(Problem(place_of("stages"), text))
+    return problems
