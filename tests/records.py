@@ -32,7 +32,7 @@ from bench.record import (
     Throughput,
     Weights,
 )
-from bench.suite import ArchitectureEntry, StrategyEntry, Suite
+from bench.suite import ArchitectureEntry, Suite
 
 CPU = Machine(
     device="cpu", gpu_name=None, gpu_memory_bytes=None, gpu_count=0, compute_capability=None,
@@ -245,7 +245,7 @@ def run(
     seeds: Sequence[int] = (0,),
     machine: Machine = CPU,
     source: str = "random",
-    **suite: Any,
+    **suite: object,
 ) -> Run:
     """run.json of a finished run that asked for every combination."""
     asked = [cell(a, s, seed, source) for a in architectures for s in strategies for seed in seeds]
@@ -255,12 +255,14 @@ def run(
     )  # fmt: skip
     return Run(
         suite_name="capstone",
-        suite=Suite(
-            name="capstone",
-            architectures=[entry(name) for name in architectures],
-            strategies=[StrategyEntry(name=name, kind=kind(name)) for name in strategies],
-            seeds=list(seeds),
-            **suite,
+        suite=Suite.model_validate(
+            {
+                "name": "capstone",
+                "architectures": [entry(name) for name in architectures],
+                "strategies": [{"name": name, "kind": kind(name)} for name in strategies],
+                "seeds": list(seeds),
+                **suite,
+            }
         ),
         profile="gpu" if machine.device == "cuda" else "cpu",
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import product
 from math import fsum, isclose
 from typing import NamedTuple
 
@@ -58,9 +57,8 @@ def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
             "move what is not of this run out of cells/"
         )
     done = {(r.cell.architecture_label, r.cell.strategy, r.cell.seed) for r in records}
-    strategies = [entry["name"] for entry in run.suite["strategies"]]
     open_cells: dict[str, list[tuple[str, str, int]]] = {}
-    for asked in product(run.preprocessing, strategies, run.suite["seeds"]):
+    for asked in run.suite.asked:
         if asked not in done:
             label, strategy, seed = asked
             open_cells.setdefault(slug(f"{label}-{strategy}-s{seed}"), []).append(asked)

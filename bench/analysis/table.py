@@ -90,9 +90,6 @@ COLUMNS: Mapping[str, Column] = {
 """The named columns. Beside them stand all scalar fields of a record by their dotted path
 (`SCALARS`), and what prepares the images of a cell (`preprocessing.*`)."""
 
-MARGIN = 0.005
-"""Practical margin of runs whose suite has no such key."""
-
 
 class Header(Value):
     """What a comparison or a history must know of a run as a whole."""
@@ -227,7 +224,7 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     by_id = {record.cell_id: record for record in records}
     ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
     check_one_task(ordered.values())
-    metric: Metric = run.suite["metric"]
+    metric: Metric = run.suite.metric
     ok = [one for one in ordered.values() if isinstance(one, Result)]
     labels_N, right = test_images(ok, metric)
     found = [ordered.get(cell_id) for cell_id in run.cells]
@@ -261,8 +258,8 @@ def _header(run: Run, records: Sequence[Record], metric: Metric) -> Header:
         status=run.status,
         device=run.machine.device,
         metric=metric,
-        margin=run.suite.get("margin", MARGIN),
-        compare=run.suite.get("compare", {}),
+        margin=run.suite.margin,
+        compare=run.suite.compare.model_dump(),
         calibration=next((s.start for s in reversed(run.sittings) if s.start is not None), None),
         unstable=unstable(run),
         information=_information(run, records),

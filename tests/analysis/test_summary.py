@@ -187,11 +187,6 @@ def test_the_second_tie_break_settles_what_the_first_leaves_equal() -> None:
     assert chosen(told)[2] == "mobilenet_v3_small · partial"
 
 
-def test_an_unknown_tie_break_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"'speed'.*latency_seconds"):
-        summarise(run(["a"], ["partial"], tie_break=["speed"]), [])
-
-
 def test_without_a_complete_row_nothing_wins() -> None:
     asked = run(["a", "b"], ["partial"])
     told = summarise(asked, [failure(cell("a", "partial", 0))])
