@@ -8,8 +8,8 @@ who they are.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -162,3 +162,72 @@ def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
     return Keys(
         task=digest(cell_identity(cell)), numerics=key("numerics"), performance=key("performance")
     )
+
+
+# ---- in which fields two things differ ------------------------------------------------------
+
+ABSENT = object()
+"""Stands for the value of a field that one side does not have."""
+
+
+class Difference(NamedTuple):
+    """A field whose value is not the same on both sides; as text `recipe.epochs: 10 and 3`."""
+
+    path: str
+    before: object
+    after: object
+
+    def __str__(self) -> str:
+        before, after = (self._shown(value) for value in (self.before, self.after))
+        return f"{self.path.removeprefix('cell.')}: {before} and {after}"
+
+    def _shown(self, value: object) -> str:
+        if value is ABSENT:  # a task leaves out what is at its default
+            return "the default" if BUCKETS.get(self.path) == "task" else "absent"
+        return shown(value)
+
+    @property
+    def on_both_sides(self) -> bool:
+        """Whether both sides have the field: files of an older bench have fewer."""
+        return ABSENT not in (self.before, self.after)
+
+
+def differences(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    buckets: Collection[Bucket] | None = None,
+    unknown_differs: bool = False,
+) -> tuple[Difference, ...]:
+    """The fields, by dotted path, in which two mappings of facts differ; the device first.
+
+    With `buckets`, only fields of these. With `unknown_differs`, what is null or absent on both
+    sides counts as a difference: unknown never equals unknown.
+    """
+    paths = sorted(before.keys() | after.keys(), key=lambda path: (path != "machine.device", path))
+    found = (Difference(path, before.get(path, ABSENT), after.get(path, ABSENT)) for path in paths)
+    return tuple(
+        one
+        for one in found
+        if buckets is None or BUCKETS.get(one.path) in buckets
+        if one.before != one.after or (unknown_differs and one.before is None)
+    )
+
+
+def shown(value: object) -> str:
+    """A value for a message: a commit by its first 12 digits, anything else long cut off."""
+    if value is None:
+        return "unknown"
+    text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", str(value))
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def flat(path: str, value: object) -> dict[str, object]:
+    """The leaves of nested tables and lists by dotted path, as in `suite.strategies[1].lr`."""
+    if isinstance(value, Mapping):
+        inner = {f"{path}.{key}": inside for key, inside in value.items()}
+    elif isinstance(value, list | tuple):
+        inner = {f"{path}[{index}]": inside for index, inside in enumerate(value)}
+    else:
+        return {path: value}
+    return {key: leaf for name, inside in inner.items() for key, leaf in flat(name, inside).items()}

@@ -1,5 +1,8 @@
 """Identities and keys: what changes them, what does not, and that no field was forgotten."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from pydantic import BaseModel
 
@@ -132,3 +135,52 @@ def test_a_replayed_step_and_streamed_images_change_the_speed_alone(
 def test_a_record_survives_the_round_trip_through_json() -> None:
     for record in (records.result(CELL), records.failure(CELL)):
         assert RECORD.validate_json(record.model_dump_json()) == record
+
+
+# ---- in which fields two things differ ------------------------------------------------------
+
+
+def texts(before: Mapping[str, object], after: Mapping[str, object], **how: Any) -> list[str]:
+    return [str(one) for one in identity.differences(before, after, **how)]
+
+
+def test_differences_name_the_fields_of_either_side_the_device_first() -> None:
+    before = {"machine.torch": "2.1", "machine.device": "cpu", "cell.seed": 0, "x": 1}
+    after = {"machine.torch": "2.2", "machine.device": "cuda", "cell.seed": 0, "y": 2}
+    found = identity.differences(before, after)
+    assert [one.path for one in found] == ["machine.device", "machine.torch", "x", "y"]
+    assert [one.on_both_sides for one in found] == [True, True, False, False]
+    assert [str(one) for one in found[2:]] == ["x: 1 and absent", "y: absent and 2"]
+
+
+def test_what_a_task_leaves_out_is_at_its_default() -> None:
+    assert texts({"cell.image_size": 64}, {}) == ["image_size: 64 and the default"]
+
+
+def test_differences_can_be_asked_of_some_buckets_only() -> None:
+    before = {"machine.torch": "2.1", "machine.ecc": True, "machine.os": "a"}
+    after = {"machine.torch": "2.2", "machine.ecc": False, "machine.os": "b"}
+    assert texts(before, after, buckets=["numerics"]) == ["machine.torch: 2.1 and 2.2"]
+    assert len(texts(before, after, buckets=["numerics", "performance"])) == 2
+    assert len(texts(before, after)) == 3
+
+
+def test_unknown_equals_unknown_only_where_that_is_asked() -> None:
+    unknown, known = {"machine.ecc": None}, {"machine.ecc": True}
+    assert texts(unknown, unknown) == []
+    assert texts(unknown, unknown, unknown_differs=True) == ["machine.ecc: unknown and unknown"]
+    assert texts(known, known, unknown_differs=True) == []
+    assert texts(unknown, known) == ["machine.ecc: unknown and True"]
+
+
+def test_long_values_are_cut_and_commits_by_twelve_digits() -> None:
+    assert identity.shown("5c4886908584029761b579af026dcfb627c84070+dirty") == "5c4886908584+dirty"
+    assert identity.shown("x" * 41) == "x" * 39 + "…"
+
+
+def test_nested_tables_lie_flat_by_dotted_path() -> None:
+    assert identity.flat("suite", {"seeds": [0, 7], "recipe": {"lr": 0.1}}) == {
+        "suite.seeds[0]": 0,
+        "suite.seeds[1]": 7,
+        "suite.recipe.lr": 0.1,
+    }
