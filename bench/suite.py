@@ -236,15 +236,14 @@ class CompareTable(Table):
         0.03,
         gt=0,
         le=1,
-        description="largest drop in accuracy that may go unseen: where images and seeds cannot "
-        "show one of this size, the cell is not judged",
+        description="accuracy is inconclusive where a drop this large could have gone unseen",
     )
     equivalence: float = Field(
         0.01,
         gt=0,
         lt=1,
-        description="accuracies that are surely closer than this count as equal, where the "
-        "arithmetic differs",
+        description="between runs with other arithmetic (versions, precision, threads, device), "
+        "accuracy must be the same to within this; to within half of it from 5,000 images",
     )
     thresholds: list[Threshold] = Field([], description="see below")
 

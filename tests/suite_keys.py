@@ -1,0 +1,89 @@
+"""The table of keys in suites/README.md, made from the schema.
+
+`python -m tests.suite_keys` writes it anew.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from bench.suite import RECIPE_DEFAULTS, CompareTable, DatasetTable, RecipeTable, Suite, Threshold
+
+README = Path(__file__).parents[1] / "suites" / "README.md"
+BEGIN, END = "<!-- keys: made by `python -m tests.suite_keys` -->\n", "<!-- end of keys -->\n"
+
+TABLES: Mapping[str, type[BaseModel]] = {
+    "dataset": DatasetTable,
+    "recipe": RecipeTable,
+    "compare": CompareTable,
+    "compare.thresholds[]": Threshold,
+}
+"""The tables of the file below its top."""
+
+FOUND_LATER: Mapping[str, str] = {
+    "dataset.train_per_class": "digits 30; folders 60 % of all",
+    "dataset.val_per_class": "digits 50; folders 20 % of all",
+    "recipe.head_epochs": "half of `epochs`",
+    "recipe.stages": "`1`",
+    "recipe.image_size": "the weights' own",
+    "recipe.lr": "the strategy's",
+    "recipe.backbone_lr_scale": "the strategy's",
+    "recipe.flip": "photographs `true`, digits `false`",
+}
+"""Defaults that depend on the strategy, the weights or the images."""
+
+
+def key_table() -> str:
+    """Every key of a suite with its default and meaning, as Markdown."""
+    lines = [("key", "default", "meaning"), ("---", "---", "---"), *rows()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """One row per key, the top of the file first."""
+    for key, field in Suite.model_fields.items():
+        if key not in TABLES:
+            yield f"`{key}`", default(key, field), field.description or ""
+    for table, model in TABLES.items():
+        for key, field in model.model_fields.items():
+            if f"{table}.{key}[]" not in TABLES:
+                path = f"{table}.{key}"
+                yield f"`{path}`", default(path, field), field.description or ""
+
+
+def default(path: str, field: FieldInfo) -> str:
+    """The default as the file would say it."""
+    if path in FOUND_LATER:
+        return FOUND_LATER[path]
+    if field.is_required():
+        return "required"
+    value = (
+        RECIPE_DEFAULTS[path.removeprefix("recipe.")] if field.default is None else field.default
+    )
+    return f"`{toml(value)}`"
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
+    return str(value)
+
+
+def between(text: str) -> tuple[str, str, str]:
+    """The README before its table of keys, that table, and what follows it."""
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    return before, table, after
+
+
+if __name__ == "__main__":
+    before, _, after = between(README.read_text("utf-8"))
+    README.write_text(before + BEGIN + key_table() + END + after, encoding="utf-8")
