@@ -1,23 +1,36 @@
-"""Derived data on disk, which may be deleted at any time: it is made again when it is wanted.
+"""Arrays on disk that can be made again, and so may be deleted at any time.
 
-Entries lie under <cache>/<kind>/<key>/, appear by one rename, are made by one process at a time
-and verified whenever they are read. Nothing here is an error to the user: where an entry cannot
-be had, the caller gets none, with a line that says why, and does without.
+An entry is a folder <cache>/<kind>/<key>/ of .npy files with their checksums in entry.json. One
+process at a time makes it under another name and renames it into place; whoever opens it verifies
+it once. Trouble here is no error to the user: the caller gets no entry and a line that says why,
+and does without.
 """
 
 import errno
+import hashlib
+import json
+import mmap
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
-from bench.entry import Contents, Damaged, Entry, read, reason, seal
+from bench.measure.hardware import usable_cores
+
+FORMAT = 2
+"""Of an entry's folder; part of every key, so that versions of bench pass over each other's."""
+
+RECORD = "entry.json"
+BLOCK_BYTES = 4 << 20
 
 WAIT_SECONDS = 900.0
 UNUSED_SECONDS = 30 * 24 * 3600.0
@@ -30,17 +43,26 @@ PART = ".part"
 NO_ROOM = (OSError, NotImplementedError)
 """What a folder raises that cannot be written; the latter where the disk has no locks."""
 
-Make = Callable[[Mapping[str, Path]], Mapping[str, Contents]]
-"""From an empty folder for each key to what was written into it."""
+MALFORMED = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading an entry raises that is not as it was written."""
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Make = Callable[[Mapping[str, Path]], None]
+"""Writes the .npy files of each key into its empty folder."""
 
 Tell = Callable[[str], None]
 """Hears what is going on, while it does."""
 
 
-class Provided(NamedTuple):
-    """Entries by key, the keys of those that were made just now, and lines to say."""
+class Damaged(Exception):
+    """An entry is not what was written; the text says how."""
 
-    entries: Mapping[str, Entry]  # without those that could be neither found nor made
+
+class Provided(NamedTuple):
+    """Folders of entries by key, the keys of those made just now, and lines to say."""
+
+    folders: Mapping[str, Path]  # without those that could be neither found nor made
     made: frozenset[str]
     notes: tuple[str, ...]
 
@@ -53,23 +75,82 @@ def root() -> Path:
     return Path(caches if os.path.isabs(caches) else os.path.expanduser("~/.cache")) / "bench"
 
 
-def find(kind: str, key: str) -> Entry | None:
-    """The entry, all of it checked, and marked as used; None if there is none. Raises Damaged."""
-    folder = root() / kind / key
-    if not os.path.lexists(folder):
-        return None
-    entry = read(folder)
-    entry.check()
-    with suppress(OSError):  # of another user, or on a disk that is not to be written
-        os.utime(folder)
-    return entry
-
-
-# ---- making ---------------------------------------------------------------------------------
+def key_of(facts: Mapping[str, Any]) -> str:
+    """64 hex digits that differ where the facts do; the facts are plain JSON."""
+    text = json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def silent(text: str) -> None:
     """Tell nobody."""
+
+
+def reason(error: BaseException) -> str:
+    """The cause in plain words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+def find(kind: str, key: str) -> Arrays | None:
+    """The arrays of an entry, which is marked as used; None if there is none. Raises Damaged."""
+    folder = root() / kind / key
+    if not os.path.lexists(folder):
+        return None
+    arrays = load(folder)
+    with suppress(OSError):  # another user's, or a read-only disk
+        os.utime(folder)
+    return arrays
+
+
+def load(folder: Path) -> Arrays:
+    """The arrays of an entry by name, verified and mapped into memory. Raises Damaged.
+
+    They stay readable when their files are deleted. Bench never changes a file in place; should
+    somebody cut one short from now on, reading the missing part kills the process with SIGBUS,
+    which the run reports as the crash of a worker.
+    """
+    name, arrays = RECORD, {}
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if record["key"] != folder.name:
+            raise Damaged("its folder was renamed")
+        for name, expected in record["sums"].items():
+            if checksum(folder / name) != expected:
+                raise Damaged(f"{name} has changed")
+            arrays[Path(name).stem] = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+    except MALFORMED as error:
+        raise Damaged(f"{name}: {reason(error)}") from error
+    return arrays
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 over the SHA-256 of every block, so that all cores share the work.
+
+    Read, not mapped: a bad sector is an OSError then, and not a SIGBUS.
+    """
+
+    def of_block(start: int) -> bytes:
+        return hashlib.sha256(os.pread(file.fileno(), BLOCK_BYTES, start)).digest()
+
+    with path.open("rb") as file, ThreadPoolExecutor(usable_cores()) as pool:
+        starts = range(0, path.stat().st_size, BLOCK_BYTES)
+        return hashlib.sha256(b"".join(pool.map(of_block, starts))).hexdigest()
+
+
+def unmap_pages(array: Array) -> None:
+    """Count what was read of a mapped array no longer as this process's memory.
+
+    The peak memory of a cell on a CPU is that of its process. The pages stay in the page cache.
+    """
+    if isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
+# ---- making ---------------------------------------------------------------------------------
 
 
 def provide(
@@ -81,12 +162,12 @@ def provide(
 ) -> Provided:
     """The entries that are wanted: found, or made in one go by `make`.
 
-    `wanted` holds the key of each and its size on disk in bytes, about. Where another process
-    makes one of them, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises
-    passes, but for OSError, which means that the disk did not take its files.
+    `wanted` holds the key of each and its approximate size in bytes. Where another process is
+    making one, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises passes,
+    except OSError, which means that the disk did not take its files.
     """
     found, damaged = _find(kind, wanted)
-    made: dict[str, Entry] = {}
+    made: dict[str, Path] = {}
     notes = []
     if missing := _without(wanted, found):
         try:
@@ -105,48 +186,56 @@ def provide(
     return Provided(found | made, frozenset(made), tuple(notes))
 
 
-def _find(kind: str, keys: Iterable[str]) -> tuple[dict[str, Entry], dict[str, str]]:
+def _find(kind: str, keys: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
     """The entries that are there, and what is wrong with those that are damaged."""
     found, damaged = {}, {}
     for key in keys:
         try:
-            if entry := find(kind, key):
-                found[key] = entry
+            if find(kind, key) is not None:
+                found[key] = root() / kind / key
         except Damaged as damage:
             damaged[key] = str(damage)
     return found, damaged
 
 
-def _without(wanted: Mapping[str, int], found: Mapping[str, Entry]) -> dict[str, int]:
+def _without(wanted: Mapping[str, int], found: Mapping[str, Path]) -> dict[str, int]:
     return {key: size for key, size in wanted.items() if key not in found}
 
 
-def _make(folder: Path, wanted: Mapping[str, int], make: Make) -> dict[str, Entry]:
+def _make(folder: Path, wanted: Mapping[str, int], make: Make) -> dict[str, Path]:
     """New entries in place of whatever is there. The keys must be locked. Raises OSError."""
     need, free = sum(wanted.values()), shutil.disk_usage(folder).free
     if need + SPARE_BYTES > free:
-        text = f"they need {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        text = f"it needs {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, text)
     parts = {key: folder / f"{key}{PART}" for key in wanted}
     try:
         for part in parts.values():
             remove(part)
             part.mkdir()
-        for key, contents in make(parts).items():
-            seal(parts[key], key, contents)
-        return {key: _publish(part, folder / key) for key, part in parts.items()}
+        make(parts)
+        for key, part in parts.items():
+            _seal(part, key)
+        for key, part in parts.items():
+            remove(folder / key)
+            part.rename(folder / key)
     finally:
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)
+    return {key: folder / key for key in wanted}
 
 
-def _publish(part: Path, folder: Path) -> Entry:
-    remove(folder)
-    part.rename(folder)
-    try:
-        return read(folder)
-    except Damaged as damage:
-        raise OSError(errno.EIO, str(damage)) from damage
+def _seal(folder: Path, key: str) -> None:
+    """Write entry.json, and wait for the disk, which is to be quiet while cells are timed."""
+    paths = sorted(folder.iterdir())
+    record = {"key": key, "sums": {path.name: checksum(path) for path in paths}}
+    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    for path in (*paths, folder / RECORD, folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -172,7 +261,7 @@ def _wait_for(lock: FileLock, patience: float) -> None:
         lock.acquire(timeout=patience)
     except Timeout:
         since = f" has been making the same for {patience / 60:.0f} minutes"
-        text = "another run" + (since if patience else " makes the same just now")
+        text = "another run" + (since if patience else " is making the same")
         raise OSError(errno.EBUSY, text) from None
 
 

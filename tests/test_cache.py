@@ -1,6 +1,5 @@
 """The cache against accidents: damage, other versions, kills, two processes, full disks."""
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -12,15 +11,15 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
-from bench import cache, entry
-from bench.cache import Provided
-from bench.entry import Contents, Damaged, Entry
+from bench import cache
+from bench.cache import Damaged, Provided
 
-KEY, OTHER = entry.key_of({"number": 1}), entry.key_of({"number": 2})
-DATA = bytes(range(256)) * 16
+KEY, OTHER, THIRD = (cache.key_of({"number": number}) for number in (1, 2, 3))
+DATA = np.arange(512, dtype=np.int64).reshape(2, 256)
 ROOT = Path(__file__).parent.parent
 
 
@@ -37,27 +36,28 @@ class Maker:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def __call__(self, folders: Mapping[str, Path]) -> dict[str, Contents]:
+    def __call__(self, folders: Mapping[str, Path]) -> None:
         self.calls.append(sorted(folders))
         for folder in folders.values():
-            (folder / "data").write_bytes(DATA)
-            (folder / "more").write_bytes(b"")
-        return {key: Contents({"data": 1000}) for key in folders}
+            np.save(folder / "data.npy", DATA)
+            np.save(folder / "none.npy", DATA[:0])
 
 
 def provide(make: cache.Make | None = None, *keys: str) -> Provided:
-    return cache.provide("things", dict.fromkeys(keys or (KEY,), len(DATA)), make or Maker())
+    return cache.provide("things", dict.fromkeys(keys or (KEY,), DATA.nbytes), make or Maker())
 
 
-def content(entry: Entry) -> bytes:
-    return entry.content("data")
+def same(folder: Path) -> bool:
+    """Whether the arrays are those that were saved."""
+    arrays = cache.load(folder)
+    return np.array_equal(arrays["data"], DATA) and arrays["none"].shape == (0, 256)
 
 
 def made_again(make: Maker) -> str:
     """The one line that is said of an entry that is no longer what it was."""
     provided = provide(make)
     assert provided.made == {KEY}
-    assert content(provided.entries[KEY]) == DATA
+    assert same(provided.folders[KEY])
     assert provide(make).made == frozenset()
     (note,) = provided.notes
     return note
@@ -73,32 +73,29 @@ def test_an_entry_is_made_once_and_then_found(home: Path) -> None:
     assert first.made == {KEY}
     assert not second.made
     assert first.notes == second.notes == ()
-    assert first.entries == second.entries
-    entry = second.entries[KEY]
-    assert content(entry) == DATA
-    assert [len(entry.files[name].sums) for name in ("data", "more")] == [5, 0]
+    assert first.folders == second.folders == {KEY: home / "things" / KEY}
+    assert same(second.folders[KEY])
     assert {path.name for path in (home / "things").iterdir()} == {KEY, f"{KEY}.lock"}
 
 
 def test_only_what_is_missing_is_made_and_in_one_go() -> None:
     make = Maker()
     provide(make, KEY)
-    third = entry.key_of({"number": 3})
-    provided = provide(make, KEY, OTHER, third)
-    assert make.calls == [[KEY], sorted([OTHER, third])]
-    assert provided.entries.keys() == {KEY, OTHER, third}
-    assert provided.made == {OTHER, third}
+    provided = provide(make, KEY, OTHER, THIRD)
+    assert make.calls == [[KEY], sorted([OTHER, THIRD])]
+    assert provided.folders.keys() == {KEY, OTHER, THIRD}
+    assert provided.made == {OTHER, THIRD}
 
 
 def test_keys_differ_where_a_fact_does() -> None:
     facts = ({"a": 1, "b": 2}, {"a": 2, "b": 1}, {"a": "1", "b": 2}, {"a": 1}, {"a": [1], "b": 2})
-    assert len({entry.key_of(one) for one in facts}) == len(facts)
-    assert entry.key_of({"a": 1, "b": 2}) == entry.key_of({"b": 2, "a": 1})
+    assert len({cache.key_of(one) for one in facts}) == len(facts)
+    assert cache.key_of({"a": 1, "b": 2}) == cache.key_of({"b": 2, "a": 1})
 
 
 def test_what_is_no_mishap_of_the_disk_passes_and_leaves_nothing(home: Path) -> None:
-    def refuse(folders: Mapping[str, Path]) -> dict[str, Contents]:
-        (folders[KEY] / "data").write_bytes(DATA)
+    def refuse(folders: Mapping[str, Path]) -> None:
+        np.save(folders[KEY] / "data.npy", DATA)
         raise ValueError("a broken image")
 
     with pytest.raises(ValueError, match="a broken image"):
@@ -133,46 +130,41 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_flipped_bit_is_noticed_and_the_entry_made_again(home: Path) -> None:
+@pytest.mark.parametrize("at", [7, 3500, -1])
+def test_a_flipped_bit_is_noticed_and_the_entry_made_again(home: Path, at: int) -> None:
     make = Maker()
     provide(make)
-    flip(home / "things" / KEY / "data", 3500)
-    text = "cached things were damaged, made again: data has changed 3000 bytes from its start"
-    assert made_again(make).startswith(text)
+    flip(home / "things" / KEY / "data.npy", at)
+    assert made_again(make) == "cached things were damaged, made again: data.npy has changed"
 
 
-def test_a_flipped_bit_is_noticed_while_reading(home: Path) -> None:
-    entry = provide().entries[KEY]
-    chunks = entry.open("data")
-    flip(home / "things" / KEY / "data", 3500)
-    assert chunks.read(2) == DATA[2000:3000]
-    with pytest.raises(Damaged, match="data has changed 3000 bytes from its start"):
-        chunks.read(3)
-    chunks.close()
+@pytest.mark.parametrize("block_bytes", [1, 1000, 4096 + 128, 1 << 20])
+def test_every_block_counts(home: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "BLOCK_BYTES", block_bytes)
+    folder = provide().folders[KEY]
+    for at in (0, 999, 1000, 2222, 4223):
+        flip(folder / "data.npy", at)
+        with pytest.raises(Damaged, match=r"data\.npy has changed"):
+            cache.load(folder)
+        flip(folder / "data.npy", at)
+    assert same(folder)
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000])
 def test_a_file_of_another_size_is_noticed(home: Path, size: int) -> None:
     make = Maker()
     provide(make)
-    os.truncate(home / "things" / KEY / "data", size)
-    assert f"data has {size} bytes instead of 4096" in made_again(make)
-
-
-def test_a_file_that_shrinks_while_it_is_read_is_noticed(home: Path) -> None:
-    chunks = provide().entries[KEY].open("data")
-    os.truncate(home / "things" / KEY / "data", 3500)
-    with pytest.raises(Damaged):
-        chunks.read(3)
-    with pytest.raises(Damaged):
-        chunks.read(4)
-    chunks.close()
+    os.truncate(home / "things" / KEY / "data.npy", size)
+    assert "data.npy has changed" in made_again(make)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '{"format": 1}', "\udcff", "[" * 100_000],
-    ids=["empty", "cut", "list", "null", "object", "no entry", "no UTF-8", "deep"],
+    [
+        *("", "{", "[]", "null", "{}", f'{{"key": "{KEY}"}}', f'{{"key": "{KEY}", "sums": []}}'),
+        *("\udcff", "[" * 100_000),
+    ],
+    ids=["empty", "cut", "list", "null", "object", "no sums", "list of sums", "no UTF-8", "deep"],
 )
 def test_an_entry_json_that_cannot_be_read_is_noticed(home: Path, text: str) -> None:
     make = Maker()
@@ -183,39 +175,39 @@ def test_an_entry_json_that_cannot_be_read_is_noticed(home: Path, text: str) -> 
 
 
 def test_no_byte_of_entry_json_can_change_unnoticed(home: Path) -> None:
-    provide()
-    path = home / "things" / KEY / "entry.json"
+    folder = provide().folders[KEY]
+    path = folder / "entry.json"
     whole = path.read_bytes()
-    read = entry.read(path.parent)
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         try:
-            assert entry.read(path.parent) == read  # a space that became another, say
+            assert same(folder)  # a space that became another, say
         except Damaged:
             continue
-
-
-def test_an_entry_of_another_format_is_made_again(home: Path) -> None:
-    make = Maker()
-    provide(make)
-    path = home / "things" / KEY / "entry.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
-    assert "of format 2, where 1 is known" in made_again(make)
 
 
 def test_an_entry_under_the_name_of_another_is_made_again(home: Path) -> None:
     make = Maker()
     provide(make, OTHER)
     (home / "things" / OTHER).rename(home / "things" / KEY)
-    assert made_again(make).endswith("renamed")
+    assert made_again(make).endswith("its folder was renamed")
 
 
-@pytest.mark.parametrize("name", ["data", "entry.json"])
+@pytest.mark.parametrize("name", ["data.npy", "entry.json"])
 def test_a_file_that_is_gone_is_noticed(home: Path, name: str) -> None:
     make = Maker()
     provide(make)
     (home / "things" / KEY / name).unlink()
-    assert "No such file" in made_again(make)
+    assert made_again(make).endswith(f"{name}: No such file or directory")
+
+
+def test_a_file_that_holds_no_array_is_noticed(home: Path) -> None:
+    def write(folders: Mapping[str, Path]) -> None:
+        (folders[KEY] / "data.npy").write_bytes(b"no array")
+
+    folder = provide(write).folders[KEY]
+    with pytest.raises(Damaged, match=r"data\.npy: "):
+        cache.load(folder)
 
 
 def test_a_file_in_the_place_of_an_entry_makes_way(home: Path) -> None:
@@ -224,30 +216,44 @@ def test_a_file_in_the_place_of_an_entry_makes_way(home: Path) -> None:
     assert "Not a directory" in made_again(Maker())
 
 
-def test_an_entry_that_is_deleted_while_in_use_is_damaged_and_then_made_again(home: Path) -> None:
-    entry = provide().entries[KEY]
+def test_a_deleted_entry_stays_readable_where_it_is_open_and_is_made_again(home: Path) -> None:
+    folder = provide().folders[KEY]
+    arrays = cache.load(folder)
     shutil.rmtree(home)
+    assert np.array_equal(arrays["data"], DATA)
     with pytest.raises(Damaged, match="No such file"):
-        entry.open("data")
+        cache.load(folder)
     assert provide().notes == ()
+
+
+def test_arrays_cannot_be_changed(home: Path) -> None:
+    array = cache.load(provide().folders[KEY])["data"]
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+
+
+def test_unmapped_pages_are_read_again(home: Path) -> None:
+    array = cache.load(provide().folders[KEY])["data"]
+    for _ in range(2):
+        assert np.array_equal(array, DATA)
+        cache.unmap_pages(array)
 
 
 # ---- kills and other processes --------------------------------------------------------------
 
 
-def slow(folders: Mapping[str, Path]) -> dict[str, Contents]:
+def slow(folders: Mapping[str, Path]) -> None:
     """Make it, and say so, but take some time."""
-    contents = Maker()(folders)
+    Maker()(folders)
     with (cache.root() / "calls").open("a") as file:
         file.write("made\n")
     time.sleep(1)
-    return contents
 
 
-def provide_slowly(answers: "multiprocessing.SimpleQueue[tuple[int, bytes, list[str]]]") -> None:
+def provide_slowly(answers: "multiprocessing.SimpleQueue[tuple[int, bool, list[str]]]") -> None:
     told: list[str] = []
     provided = cache.provide("things", {KEY: 1}, slow, told.append)
-    answers.put((len(provided.made), content(provided.entries[KEY]), told))
+    answers.put((len(provided.made), same(provided.folders[KEY]), told))
 
 
 def in_process(queue: object) -> multiprocessing.process.BaseProcess:
@@ -264,8 +270,8 @@ def test_of_two_processes_one_makes_it_and_the_other_waits_and_says_so(home: Pat
         process.join()
     assert (home / "calls").read_text() == "made\n"
     assert answers == [
-        (0, DATA, ["waiting for another run that makes the same things"]),
-        (1, DATA, []),
+        (0, True, ["waiting for another run that makes the same things"]),
+        (1, True, []),
     ]
 
 
@@ -281,7 +287,7 @@ def test_what_a_killed_process_left_is_removed_and_made(home: Path) -> None:
     (part / "stale").write_text("of another try")
     provided = provide()
     assert provided.made == {KEY}
-    assert "stale" not in provided.entries[KEY].files
+    assert not (provided.folders[KEY] / "stale").exists()
     assert not part.exists()
 
 
@@ -293,7 +299,7 @@ def test_waiting_has_an_end_and_then_the_cache_is_bypassed(
     make = Maker()
     with held(home / "things" / f"{KEY}.lock"):
         provided = provide(make)
-    assert (provided.entries, make.calls) == ({}, [])
+    assert (provided.folders, make.calls) == ({}, [])
     (note,) = provided.notes
     assert "another run has been making the same" in note
 
@@ -321,7 +327,7 @@ class held:  # noqa: N801
 
 def assert_bypassed(make: Maker, why: str) -> None:
     provided = provide(make)
-    assert (provided.entries, provided.made) == ({}, frozenset())
+    assert (provided.folders, provided.made) == ({}, frozenset())
     (note,) = provided.notes
     assert note.startswith(f"the cache in {cache.root()} is not used for things: ")
     assert why in note
@@ -355,16 +361,16 @@ def test_entries_in_a_folder_that_cannot_be_written_are_used(nobody: Path) -> No
     for folder in (nobody / "things" / KEY, nobody / "things", nobody):
         folder.chmod(0o500)
     provided = provide()
-    assert provided.entries.keys() == {KEY}
+    assert provided.folders.keys() == {KEY}
     assert provided.notes == ()
 
 
 def test_an_entry_that_may_not_be_read_is_bypassed(nobody: Path) -> None:
     provide()
-    (nobody / "things" / KEY / "data").chmod(0)
+    (nobody / "things" / KEY / "data.npy").chmod(0)
     (nobody / "things").chmod(0o500)
     provided = provide()
-    assert provided.entries == {}
+    assert provided.folders == {}
     assert [note.partition(":")[0] for note in provided.notes] == [
         f"the cache in {nobody} is not used for things",
         "cached things were damaged, not used",
@@ -389,7 +395,7 @@ def test_too_little_room_is_noticed_before_anything_is_made(home: Path) -> None:
     provided = cache.provide("things", {KEY: 10**18}, make)
     assert make.calls == []
     (note,) = provided.notes
-    assert "they need 1000000000.0 GB" in note
+    assert "it needs 1000000000.0 GB" in note
 
 
 def test_a_disk_that_is_full_in_the_middle_is_bypassed_and_left_clean(home: Path) -> None:
@@ -399,7 +405,7 @@ import resource, sys
 from tests import test_cache as t
 from bench import cache
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-t.assert_bypassed(t.Maker(), "File too large")
+t.assert_bypassed(t.Maker(), "written")
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
@@ -422,7 +428,7 @@ def aged(home: Path) -> Path:
 
 
 def test_making_removes_what_was_not_used_for_a_month(aged: Path) -> None:
-    provide(Maker(), entry.key_of({"number": 3}))
+    provide(Maker(), THIRD)
     assert not aged.exists()
 
 

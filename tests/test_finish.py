@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bench.data import sources
+from bench.data.decoded import Making
 from bench.data.split import make_split
-from bench.data.stored import Making
 from bench.folder import read_thumbnails, weights_path, write_record, write_run
 from bench.record import Failure, Result, Run
 from bench.running.sitting import Images

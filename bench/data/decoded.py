@@ -1,58 +1,267 @@
-"""The one pass over the files of a data set that decodes every image, for all rules at once.
+"""Every image decoded once, resized and kept in the cache as the square centre of the result.
 
-It is also the check of the images: what cannot be decoded is named, all of it together.
+Evaluation crops and the larger squares of training are both cut from it. A crop lies where it
+lay in the resized picture: the crop of a crop may be off by a pixel, so a square knows the size of
+the picture around it. Without torch.
 """
 
+import io
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+import PIL
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from bench import cache
-from bench.data.dataset import Dataset
-from bench.data.sources import check_images, load_libraries, open_all
-from bench.data.squares import square_of
-from bench.data.stored import KIND, SIZES, SQUARES, Making, Resize, key, size_bytes
-from bench.entry import Contents
+from bench.cache import Damaged, Tell, silent
+from bench.data.dataset import Dataset, digest_lines
+from bench.data.sources import (
+    check_images,
+    large_pictures_allowed,
+    load_libraries,
+    open_all,
+    open_image,
+)
+from bench.errors import DataError
 from bench.measure import card, nvml
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
+from bench.record import ImageCache, Preprocessing
+
+KIND = "images"
+SQUARES = "squares"  # uint8 [N, 3, size, size]
+SIZES = "sizes"  # int32 [N, 2], height and width of each resized picture around its square
+
+PIXELS_VERSION = 1
+"""Raised whenever the same file and rule come to other pixels."""
 
 TELL_SECONDS = 0.5
+IMAGES_AT_A_TIME = 8
+"""That a thread copies in one go: few enough for all to be busy, too many to pay for the call."""
 
 
-Tell = Callable[[str | int], None]
-"""Hears lines to say, and now and then the number of images that are decoded."""
+# ---- squares --------------------------------------------------------------------------------
 
 
-def make(dataset: Dataset, resizes: Collection[Resize], device: Device, tell: Tell) -> Making:
+class Resize(NamedTuple):
+    """How a picture becomes a square: its shorter side is resized to `size`, its centre taken."""
+
+    size: int
+    interpolation: str
+    antialias: bool
+
+
+class Square(NamedTuple):
+    """The centre of a resized picture, which was so high and wide."""
+
+    pixels: NDArray[np.uint8]  # [3, size, size]
+    height: int
+    width: int
+
+    def centre(self, size: int) -> NDArray[np.uint8]:
+        """The centre of the picture, no larger than the square, [3, size, size]."""
+        own = self.pixels.shape[-1]
+        top = margin(self.height, size) - margin(self.height, own)
+        left = margin(self.width, size) - margin(self.width, own)
+        return self.pixels[:, top : top + size, left : left + size]
+
+
+def resize_of(preprocessing: Preprocessing) -> Resize:
+    """The part of an evaluation pipeline that squares depend on."""
+    pipeline = preprocessing
+    return Resize(pipeline.resize_size, pipeline.interpolation, pipeline.antialias)
+
+
+def margin(length: int, size: int) -> int:
+    """Pixels before a centre crop, rounded as torchvision's `center_crop` does."""
+    return round((length - size) / 2)
+
+
+def resized(picture: Image.Image, size: int, interpolation: str) -> Image.Image:
+    """The picture, its shorter side of this size: what torchvision's `resize` makes of it.
+
+    Pillow always smooths, as all presets ask.
+    """
+    width, height = picture.size
+    longer = int(size * max(width, height) / min(width, height))
+    shape = (size, longer) if width <= height else (longer, size)
+    return picture.resize(shape, Image.Resampling[interpolation.upper()])
+
+
+def square_of(picture: Image.Image, resize: Resize) -> Square:
+    """The square of an RGB picture."""
+    picture = resized(picture, resize.size, resize.interpolation)
+    top, left = margin(picture.height, resize.size), margin(picture.width, resize.size)
+    rows = np.asarray(picture.crop((left, top, left + resize.size, top + resize.size)))
+    return Square(rows.transpose(2, 0, 1), picture.height, picture.width)
+
+
+class Squares:
+    """The squares of a data set under one rule, by the numbers of its items.
+
+    They come from the cache; where `folder` is None or damaged, which `tell` hears of, images are
+    decoded at every read: slower, and the same bytes.
+    """
+
+    def __init__(
+        self, dataset: Dataset, resize: Resize, folder: Path | None, tell: Tell = silent
+    ) -> None:
+        self.resize = resize
+        self.cached = False
+        self._dataset = dataset
+        self._pool = ThreadPoolExecutor(usable_cores())
+        if folder is None:
+            return
+        try:
+            arrays = cache.load(folder)
+            self._squares_NCHW, self._sizes_N2 = arrays[SQUARES], arrays[SIZES].tolist()
+            self.cached = True
+        except Damaged as damage:
+            tell(f"cached images are decoded from their files instead: {damage}")
+
+    def centres(self, items: Sequence[int], size: int) -> NDArray[np.uint8]:
+        """Centres of the items, [items, 3, size, size].
+
+        Raises DataError for an image that must be decoded and cannot be.
+        """
+        found = np.empty((len(items), 3, size, size), np.uint8)
+
+        def put(start: int) -> None:
+            end = min(start + IMAGES_AT_A_TIME, len(items))
+            for position in range(start, end):
+                found[position] = self._square(items[position]).centre(size)
+
+        with large_pictures_allowed():
+            for _ in self._pool.map(put, range(0, len(items), IMAGES_AT_A_TIME)):
+                pass  # raises what the thread raised
+        if self.cached:
+            cache.unmap_pages(self._squares_NCHW)
+        return found
+
+    def _square(self, item: int) -> Square:
+        if self.cached:
+            return Square(self._squares_NCHW[item], *self._sizes_N2[item])
+        return square_of(open_image(self._dataset, self._dataset.items[item]), self.resize)
+
+
+# ---- in the cache ---------------------------------------------------------------------------
+
+
+class Share(NamedTuple):
+    """Work done once before the cells, and how many of them use it."""
+
+    seconds: float
+    joules: float | None
+    sharers: int
+
+
+class Stored(NamedTuple):
+    """The squares of a rule in the cache, and what making them took; nothing if they were there."""
+
+    folder: Path
+    shares: tuple[Share, ...]
+
+    @property
+    def how(self) -> ImageCache:
+        """Whether this run made them."""
+        return "cold" if self.shares else "warm"
+
+
+class Making(NamedTuple):
+    """What came of the pass over the images."""
+
+    folders: Mapping[Resize, Path]  # without those that could be neither found nor made
+    opening_seconds: float  # reading and decoding the files, for all rules that were made
+    resizing_seconds: Mapping[Resize, float]  # resizing, writing, checksums, for each of them
+    joules: float | None
+    notes: tuple[str, ...]
+
+
+def key(dataset: Dataset, resize: Resize) -> str:
+    """The key of an entry: whatever its bytes depend on."""
+    facts = {
+        "images": digest_lines(item.sha256 for item in dataset.items),
+        "resize": resize,
+        "pixels": PIXELS_VERSION,
+        "pillow": PIL.__version__,
+    }
+    return cache.key_of(facts)
+
+
+def size_bytes(dataset: Dataset, resize: Resize) -> int:
+    """Approximate size of an entry on disk."""
+    return len(dataset.items) * 3 * resize.size**2
+
+
+def missing_bytes(dataset: Dataset, resizes: set[Resize]) -> int:
+    """What the cache will grow by; entries that are there are taken to be sound."""
+    folder = cache.root() / KIND
+    return sum(
+        size_bytes(dataset, resize)
+        for resize in resizes
+        if not os.path.lexists(folder / key(dataset, resize) / cache.RECORD)
+    )
+
+
+def stored(made: Making, uses: Mapping[Resize, int]) -> dict[Resize, Stored]:
+    """The squares and their cost, given how many cells of the run use each rule."""
+    cold = {resize: uses.get(resize, 0) for resize in made.resizing_seconds}
+    total = made.opening_seconds + sum(made.resizing_seconds.values())
+
+    def share(seconds: float, sharers: int) -> Share:
+        joules = None if made.joules is None else made.joules * seconds / total
+        return Share(seconds, joules, max(1, sharers))
+
+    found = {resize: Stored(folder, ()) for resize, folder in made.folders.items()}
+    for resize, sharers in cold.items():
+        opening = share(made.opening_seconds, sum(cold.values()))
+        resizing = share(made.resizing_seconds[resize], sharers)
+        found[resize] = Stored(made.folders[resize], (opening, resizing))
+    return found
+
+
+# ---- decoding -------------------------------------------------------------------------------
+
+
+def make(
+    dataset: Dataset, resizes: Collection[Resize], device: Device, tell: Callable[[str | int], None]
+) -> Making:
     """The squares of all rules, found in the cache or made; energy is what the device counts.
 
+    One pass over the files serves all rules, and is the check of the images as well. `tell` hears
+    lines to say, and now and then the number of images that are decoded.
     Raises DataError with every image that cannot be decoded.
     """
     by_key = {key(dataset, resize): resize for resize in resizes}
     sizes = {name: size_bytes(dataset, resize) for name, resize in by_key.items()}
     work = Pass(dataset, by_key, device, tell)
     provided = cache.provide(KIND, sizes, work.run, tell)
-    if not provided.entries:  # so nobody has decoded them all, neither this run nor one before it
+    if not provided.folders:  # so nobody has decoded them all, neither this run nor one before it
         check_images(dataset, usable_cores())
-    entries = {by_key[name]: entry for name, entry in provided.entries.items()}
+    folders = {by_key[name]: folder for name, folder in provided.folders.items()}
     if not provided.made:
-        return Making(entries, 0.0, {}, None, provided.notes)
+        return Making(folders, 0.0, {}, None, provided.notes)
     opening, resizing = work.seconds()
-    return Making(entries, opening, resizing, work.joules(), provided.notes)
+    return Making(folders, opening, resizing, work.joules(), provided.notes)
 
 
 class Pass:
     """One pass over the files, and what it took."""
 
     def __init__(
-        self, dataset: Dataset, by_key: Mapping[str, Resize], device: Device, tell: Tell
+        self,
+        dataset: Dataset,
+        by_key: Mapping[str, Resize],
+        device: Device,
+        tell: Callable[[int], None],
     ) -> None:
         self._resizing: dict[Resize, float] = {}  # seconds of each rule
         self._dataset, self._by_key, self._tell = dataset, by_key, tell
@@ -60,26 +269,26 @@ class Pass:
         self._started = self._ended = 0.0
         self._joules: float | None = None
 
-    def run(self, folders: Mapping[str, Path]) -> dict[str, Contents]:
+    def run(self, folders: Mapping[str, Path]) -> None:
         """Write the squares of each key into its folder. Raises DataError and OSError."""
         load_libraries(self._dataset)
         self._started, self._joules = time.perf_counter(), self._counter()
         threads, num_images = usable_cores(), len(self._dataset.items)
         with ExitStack() as stack:
-            writers = {
-                name: stack.enter_context(closing(Writer(folder, self._by_key[name], num_images)))
+            writers = [
+                stack.enter_context(closing(Writer(folder, self._by_key[name], num_images)))
                 for name, folder in folders.items()
-            }
+            ]
 
             def write(number: int, picture: Image.Image) -> None:
-                for writer in writers.values():
+                for writer in writers:
                     writer.write(number, picture)
 
             open_all(self._dataset, threads, write, now_and_then(self._tell))
-        for name, writer in writers.items():
-            self._resizing[self._by_key[name]] = writer.seconds / threads
+            for writer in writers:
+                writer.write_sizes()
+        self._resizing = {writer.resize: writer.seconds / threads for writer in writers}
         self._ended = time.perf_counter()
-        return {name: writer.contents() for name, writer in writers.items()}
 
     def seconds(self) -> tuple[float, dict[Resize, float]]:
         """What opening the files took, and each rule for itself, until now.
@@ -104,32 +313,39 @@ class Pass:
 
 
 class Writer:
-    """Writes the squares of one rule, by any thread."""
+    """Writes the squares of one rule, by any thread.
+
+    A map of the file would be simpler, and a full disk would end the process by SIGBUS.
+    """
 
     def __init__(self, folder: Path, resize: Resize, num_images: int) -> None:
+        self.resize = resize
         self.seconds = 0.0  # of all threads together
-        self._folder, self._resize = folder, resize
+        self._folder = folder
         self._sizes_N2 = np.zeros((num_images, 2), np.int32)
-        self._file = (folder / SQUARES).open("wb", buffering=0)
+        self._file = (folder / f"{SQUARES}.npy").open("wb", buffering=0)
+        shape = (num_images, 3, resize.size, resize.size)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._start = self._file.tell()
         self._lock = threading.Lock()
 
     def write(self, number: int, picture: Image.Image) -> None:
         """The square of one image. Raises OSError."""
         started = time.perf_counter()
-        square = square_of(picture, self._resize)
+        square = square_of(picture, self.resize)
         self._sizes_N2[number] = square.height, square.width
         left = memoryview(square.pixels.tobytes())
-        start = number * len(left)
+        start = self._start + number * len(left)
         while left:  # a disk that fills up takes a part before it refuses
             num_written = os.pwrite(self._file.fileno(), left, start)
             left, start = left[num_written:], start + num_written
         with self._lock:
             self.seconds += time.perf_counter() - started
 
-    def contents(self) -> Contents:
-        """Write the sizes, and say what is there. Raises OSError."""
-        (self._folder / SIZES).write_bytes(self._sizes_N2.tobytes())
-        return Contents({SQUARES: 3 * self._resize.size**2})
+    def write_sizes(self) -> None:
+        """The sizes of all pictures. Raises OSError."""
+        np.save(self._folder / f"{SIZES}.npy", self._sizes_N2)
 
     def close(self) -> None:
         """Close the file. Raises OSError."""
@@ -147,3 +363,62 @@ def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
             tell(number)
 
     return count
+
+
+# ---- thumbnails -----------------------------------------------------------------------------
+
+SIDE = 64
+QUALITY = 85
+
+
+class Thumbnails(NamedTuple):
+    """JPEGs by the number of the item, and a line for each image that could not be read."""
+
+    jpegs: dict[int, bytes]
+    problems: list[str]
+
+
+def thumbnails(
+    dataset: Dataset, items: Iterable[int], folders: Mapping[Resize, Path]
+) -> Thumbnails:
+    """Small pictures of these items for a person to look at: the centre that networks see.
+
+    `folders` hold the data set in the cache: decoding a thousand large photographs again would
+    take minutes.
+    """
+    wanted = list(items)
+    squares_NCHW = smallest(folders) if wanted else None
+
+    def one(item: int) -> bytes | list[str]:
+        if squares_NCHW is not None:
+            rows = np.ascontiguousarray(squares_NCHW[item].transpose(1, 2, 0))
+            return jpeg(Image.fromarray(rows))
+        try:
+            return jpeg(open_image(dataset, dataset.items[item]))
+        except DataError as error:
+            return error.problems
+
+    with large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
+        found = dict(zip(wanted, pool.map(one, wanted), strict=True))
+    jpegs = {item: made for item, made in found.items() if isinstance(made, bytes)}
+    problems = [line for made in found.values() if isinstance(made, list) for line in made]
+    return Thumbnails(jpegs, problems)
+
+
+def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:
+    """The squares of one rule that need the least reading and are not too small, if any."""
+    if not folders:
+        return None
+    resize = min(folders, key=lambda rule: (rule.size < SIDE, abs(rule.size - SIDE)))
+    try:
+        return cache.load(folders[resize])[SQUARES]
+    except Damaged:
+        return None
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """The centre of an RGB picture, SIDE pixels square."""
+    small = ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.BICUBIC)
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=QUALITY)
+    return data.getvalue()

@@ -1,7 +1,5 @@
-"""Images as bytes, and the arithmetic that makes them a network's input.
+"""Images as bytes on the device, and the arithmetic that makes them a network's input.
 
-Resizing is torchvision's own, on Pillow pictures, so that an evaluation crop holds the very
-bytes that `weights.transforms()` would make; only the steps after the bytes run in batches.
 Names end in N images of a part, B images of a batch, C channels, H, W pixels.
 """
 
@@ -11,10 +9,12 @@ from functools import cache
 from typing import Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as transforms
+
+from bench.data.decoded import Squares
+
+BLOCK_BYTES = 64 << 20
+"""Of images that are on their way to the device at a time."""
 
 
 class Pixels(Protocol):
@@ -38,10 +38,28 @@ class Images:
     labels_N: Tensor  # int64, on the device
 
 
-def resized(picture: Image.Image, size: int, interpolation: str) -> Image.Image:
-    """The picture, its shorter side of this size; Pillow always smooths, as all presets ask."""
-    image: Image.Image = transforms.resize(picture, [size], InterpolationMode(interpolation))
-    return image
+class Streamed:
+    """Centres of the squares of a part, read batch by batch: pixels."""
+
+    def __init__(self, squares: Squares, items: Sequence[int], size: int) -> None:
+        self._squares, self._items, self._size = squares, items, size
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, indices_B: Tensor, /) -> Tensor:
+        items = [self._items[index] for index in indices_B.tolist()]
+        return torch.from_numpy(self._squares.centres(items, self._size)).to(indices_B.device)
+
+
+def resident(squares: Squares, items: Sequence[int], size: int, device: torch.device) -> Tensor:
+    """The same on the device, to stay there; the host holds one block of it at a time."""
+    whole = torch.empty((len(items), 3, size, size), dtype=torch.uint8, device=device)
+    block = max(1, BLOCK_BYTES // (3 * size**2))
+    for start in range(0, len(items), block):
+        chosen = items[start : start + block]
+        whole[start : start + len(chosen)] = torch.from_numpy(squares.centres(chosen, size))
+    return whole
 
 
 def to_unit(bytes_BCHW: Tensor) -> Tensor:

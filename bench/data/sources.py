@@ -1,6 +1,6 @@
 """Where images come from: one row per source, and the three things that are done with any.
 
-Scanning lists and hashes, opening gives one picture, or every picture once. A source
+Scanning lists and hashes; opening gives one picture, or every picture once. A source
 other than "digits" is a folder, relative to the current directory; a folder that is itself
 called digits is reached as "./digits".
 """
@@ -13,81 +13,17 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bench.data.colour import upright_rgb
 from bench.data.dataset import Dataset, Item, shortened
-from bench.data.digits import load as load_digits
-from bench.data.digits import open_digit, scan_digits
 from bench.data.folder import scan_folder
 from bench.errors import DataError
-
-__all__ = [
-    "SOURCES",
-    "DataError",
-    "Dataset",
-    "Item",
-    "Source",
-    "check_images",
-    "load_libraries",
-    "open_all",
-    "open_image",
-    "open_path",
-    "scan",
-    "source_of",
-]
-
-DAMAGE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders raise on damaged files, found by damaging files of each format."""
-
-
-def open_file(source: str, item: Item) -> Image.Image:
-    """One picture of a folder, upright RGB.
-
-    Raises DataError if the file cannot be read or decoded, or is not the one that was scanned.
-    """
-    return open_path(f"{source}/{item.key}", item.sha256)
-
-
-def open_path(path: str, sha256: str | None = None) -> Image.Image:
-    """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
-    content = b""
-    try:
-        content = Path(path).read_bytes()
-        if sha256 in (None, hashlib.sha256(content).hexdigest()):
-            with Image.open(io.BytesIO(content)) as picture:
-                return upright_rgb(picture)
-    except DAMAGE as error:
-        raise DataError([f"{path}: {damage(content, error)}"]) from error
-    raise DataError([f"{path}: changed while bench was running: start again"])
-
-
-def damage(content: bytes, error: BaseException) -> str:
-    """Why a picture could not be read, for the one who has to mend it."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read ({error.strerror})"
-    if not content:
-        return "is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
-        text = content[:256].lstrip().startswith(b"<")
-        return "is a web page or other text, no image" if text else "is no image that Pillow knows"
-    return f"cannot be decoded ({error})"
 
 
 class Source(NamedTuple):
@@ -99,26 +35,6 @@ class Source(NamedTuple):
     load_libraries: Callable[[], object]
     train_per_class: int | None  # defaults of the split; None: the rule of bench.data.split
     val_per_class: int | None
-
-
-SOURCES: Mapping[str, Source] = {
-    "digits": Source(
-        "1,797 handwritten digits, part of scikit-learn, no download",
-        scan_digits,
-        open_digit,
-        load_digits,
-        train_per_class=30,
-        val_per_class=50,
-    ),
-    "folder": Source(
-        "your own images: a folder for each class, or train, val and test with such folders",
-        scan_folder,
-        open_file,
-        Image.init,
-        train_per_class=None,
-        val_per_class=None,
-    ),
-}
 
 
 def source_of(source: str) -> Source:
@@ -188,3 +104,157 @@ def large_pictures_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
+
+
+# ---- digits ---------------------------------------------------------------------------------
+
+
+class Digits(NamedTuple):
+    """scikit-learn's handwritten digits: uint8 [N, 8, 8], and the digit that each shows.
+
+    Source: E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: tuple[int, ...]
+
+
+@cache
+def load_digits() -> Digits:
+    """All digits; the original 17 grey levels 0..16 are spread over 0..255."""
+    from sklearn import datasets  # slow to import, and only needed here
+
+    bunch = datasets.load_digits()
+    pixels = np.rint(bunch.images * 255 / 16).astype(np.uint8)
+    return Digits(pixels, tuple(int(label) for label in bunch.target))
+
+
+def scan_digits(source: str) -> Dataset:
+    """The digits as a data set, in scikit-learn's order, without an official split."""
+    digits = load_digits()
+    items = tuple(
+        Item(f"{index:04d}", label, hashlib.sha256(image.tobytes()).hexdigest(), None)
+        for index, (image, label) in enumerate(zip(digits.pixels, digits.labels, strict=True))
+    )
+    classes = tuple(str(digit) for digit in range(10))
+    return Dataset("digits", source, classes, items, photographs=False, notes=())
+
+
+def open_digit(source: str, item: Item) -> Image.Image:
+    """One digit, RGB, 8 x 8."""
+    return Image.fromarray(load_digits().pixels[int(item.key)]).convert("RGB")
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+DAMAGE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's decoders raise on damaged files, found by damaging files of each format."""
+
+
+def open_file(source: str, item: Item) -> Image.Image:
+    """One picture of a folder, upright RGB.
+
+    Raises DataError if the file cannot be read or decoded, or is not the one that was scanned.
+    """
+    return open_path(f"{source}/{item.key}", item.sha256)
+
+
+def open_path(path: str, sha256: str | None = None) -> Image.Image:
+    """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
+    content = b""
+    try:
+        content = Path(path).read_bytes()
+        if sha256 in (None, hashlib.sha256(content).hexdigest()):
+            with Image.open(io.BytesIO(content)) as picture:
+                return upright_rgb(picture)
+    except DAMAGE as error:
+        raise DataError([f"{path}: {damage(content, error)}"]) from error
+    raise DataError([f"{path}: changed while bench was running: start again"])
+
+
+def damage(content: bytes, error: BaseException) -> str:
+    """Why a picture could not be read, for whoever has to repair it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    if not content:
+        return "is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        text = content[:256].lstrip().startswith(b"<")
+        return "is a web page or other text, not an image" if text else "is no image Pillow knows"
+    return f"cannot be decoded ({error})"
+
+
+Values = NDArray[Any]  # [H, W], in the type that the file stores
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """The picture as it is meant to be seen, mode RGB; ValueError if its values have no scale.
+
+    The first frame, with the EXIF orientation applied, 16-bit grey scaled (Pillow would clip it to
+    white) and transparency laid over white (most transparent pictures are dark on nothing and
+    would vanish over black). Pillow converts CMYK, palettes and grey. No colour profiles.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        return grey(from_16_bit(np.asarray(picture)))
+    if picture.mode == "F":
+        return grey(from_unit_range(np.asarray(picture)))
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def grey(values: Values) -> Image.Image:
+    """An RGB picture of grey values 0..255."""
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+
+
+def from_16_bit(values: Values) -> Values:
+    """Whole numbers 0..65535 scaled to 0..255; ValueError outside, where the scale is unknown."""
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit values beyond 16 bits have no known scale: convert it to 8 bits")
+    return (values.astype(np.int64) + 128) // 257
+
+
+def from_unit_range(values: Values) -> Values:
+    """Fractions 0..1 scaled to 0..255; ValueError outside, where the scale is unknown."""
+    if not (values.min() >= 0 and values.max() <= 1):  # so that NaN is refused too
+        raise ValueError("decimal values outside 0..1 have no known scale: convert it to 8 bits")
+    scaled: Values = np.rint(values * 255)
+    return scaled
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+SOURCES: Mapping[str, Source] = {
+    "digits": Source(
+        "1,797 handwritten digits, part of scikit-learn, no download",
+        scan_digits,
+        open_digit,
+        load_digits,
+        train_per_class=30,
+        val_per_class=50,
+    ),
+    "folder": Source(
+        "your own images: a folder for each class, or train, val and test with such folders",
+        scan_folder,
+        open_file,
+        Image.init,
+        train_per_class=None,
+        val_per_class=None,
+    ),
+}

@@ -9,8 +9,7 @@ import traceback
 
 from torch import nn
 
-from bench.cache import SPARE_BYTES, Tell
-from bench.entry import reason
+from bench.cache import SPARE_BYTES, Tell, reason
 from bench.folder import disk_errors, read_record, remove_weights, weights_path, whole
 from bench.identity import cell_id
 from bench.record import Cell, Quality, Result

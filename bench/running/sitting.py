@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from bench.data import sources
 from bench.data.dataset import Dataset
+from bench.data.decoded import Making, Resize, missing_bytes, resize_of, stored
 from bench.data.split import Split, duplicates, make_split, rows
-from bench.data.stored import Making, Resize, missing_bytes, resize_of, stored
 from bench.errors import Problem, Stopped, SuiteError
 from bench.expand import Facts, cells, needs_weights, size_problems
 from bench.folder import (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.data.listing import list_tree
+from bench.data.folder import list_tree
 from bench.data.split import Row
 from bench.record import Part
 from bench.serving.findings import Images

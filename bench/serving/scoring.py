@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.data.decoded import resize_of, square_of
 from bench.data.images import normalise
 from bench.data.sources import large_pictures_allowed
-from bench.data.squares import square_of
-from bench.data.stored import resize_of
 from bench.errors import DataError
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores

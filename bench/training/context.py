@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.dataset import Dataset
+from bench.data.decoded import Resize, Stored
 from bench.data.split import Split
-from bench.data.stored import Resize, Stored
 from bench.measure.device import Device
 
 

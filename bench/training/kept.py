@@ -4,7 +4,6 @@ They are used again only where everything is the same that a feature could depen
 their split, weights, preprocessing, views, arithmetic, and the machine so far as it changes them.
 """
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
@@ -12,13 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import cache, identity
-from bench.cache import Tell
-from bench.data.stored import PIXELS_VERSION
-from bench.entry import Contents, Damaged, Entry, key_of, reason
+from bench.cache import Damaged, Tell, key_of
+from bench.data.decoded import PIXELS_VERSION
 from bench.measure import hardware
 from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.placement import Placement
@@ -63,40 +60,27 @@ def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
     )
 
 
-def load(name: str, device: torch.device, tell: Tell) -> Features | None:
+def load(name: str, device: torch.device) -> Features | None:
     """The features of that name; None where none are kept that can be used."""
     try:
-        entry = cache.find(KIND, name)
-        if entry is None:
-            return None
-        arrays = [_array(entry, part) for part in PARTS]
+        arrays = cache.find(KIND, name)
     except Damaged:
         return None  # `save` says so
-    except (EOFError, LookupError, ValueError) as error:
-        tell(f"kept features cannot be read and are computed again: {reason(error)}")
+    if arrays is None:
         return None
-    train_VN, val_N, test_N = (torch.from_numpy(array).to(device) for array in arrays)
+    # Copied: what is on the disk may be cut short at any time.
+    copies = [np.array(arrays[part]) for part in PARTS]
+    train_VN, val_N, test_N = (torch.from_numpy(copy).to(device) for copy in copies)
     return Features(train_VN, val_N, test_N, how="reused")
-
-
-def _array(entry: Entry, part: str) -> NDArray[np.float32]:
-    """One part, from the very bytes that were verified: the file may change at any time.
-
-    Raises Damaged, and what numpy raises of a file that holds no array.
-    """
-    content = io.BytesIO(entry.content(f"{part}.npy"))
-    array: NDArray[np.float32] = np.load(content, allow_pickle=False)
-    return array
 
 
 def save(name: str, features: Features, tell: Tell) -> None:
     """Keep features for later runs; where the disk or another run stands in the way, say so."""
     arrays = {part: value.cpu().numpy() for part, value in zip(PARTS, features[:3], strict=True)}
 
-    def write(folders: Mapping[str, Path]) -> Mapping[str, Contents]:
+    def write(folders: Mapping[str, Path]) -> None:
         for part, array in arrays.items():
             np.save(folders[name] / f"{part}.npy", array)
-        return {name: Contents()}
 
     size = sum(array.nbytes for array in arrays.values())
     # Their own run has them already: it does not wait for another that keeps the same.

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from bench.cache import Tell
-from bench.data.images import Images, Pixels
-from bench.data.squares import Centres, Squares, resident
-from bench.data.stored import resize_of
+from bench.data.decoded import Squares, resize_of
+from bench.data.images import Images, Pixels, Streamed, resident
 from bench.measure.hardware import free_memory_bytes
 from bench.record import Preprocessing
 from bench.training.context import Context
@@ -31,7 +30,7 @@ def load(context: Context, preprocessing: Preprocessing, *, augmented: bool, tel
     stays = fits(need, free_bytes(torch.device(str(context.device))))
     resize = resize_of(preprocessing)
     stored = context.images.get(resize)
-    squares = Squares(context.dataset, resize, stored.entry if stored else None, tell)
+    squares = Squares(context.dataset, resize, stored.folder if stored else None, tell)
 
     def images(items: Sequence[int]) -> Images:
         labels = [context.dataset.items[item].label for item in items]
@@ -39,8 +38,8 @@ def load(context: Context, preprocessing: Preprocessing, *, augmented: bool, tel
         return Images(centres(context, squares, items, crop, stays=stays), None, labels_N)
 
     train, val, test = map(images, parts)
-    found = stored.how if stored else "bypassed"
-    return Parts(train, val, test, stays, found, squares, stored.shares if stored else ())
+    how = stored.how if stored and squares.cached else "bypassed"
+    return Parts(train, val, test, stays, how, squares, stored.shares if stored else ())
 
 
 def load_squares(context: Context, parts: Parts) -> Pixels:
@@ -56,7 +55,7 @@ def centres(
     """The centres of some images."""
     if stays:
         return resident(squares, items, size, torch.device(str(context.device)))
-    return Centres(squares, items, size)
+    return Streamed(squares, items, size)
 
 
 def fits(need_bytes: int, free_bytes: int) -> bool:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from bench.cache import Tell, silent
+from bench.data.decoded import resize_of
 from bench.data.images import Images, Pixels
 from bench.data.sources import load_libraries
-from bench.data.stored import resize_of
 from bench.measure.meters import Clock, latency
 from bench.models import build, weights
 from bench.models.build import Network
@@ -145,7 +145,7 @@ class Shared:
 
         def make(clock: Clock) -> Features:
             with clock.part("data"):
-                found = kept.load(name, place.device, self._tell_of)
+                found = kept.load(name, place.device)
             return found or self._features(cell, parts, state, clock)
 
         piece = self._once(key, make)

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.decoded import Share, Squares
 from bench.data.images import Images
-from bench.data.squares import Squares
-from bench.data.stored import Share
 from bench.record import ImageCache, Preprocessing, Recipe
 from bench.training.feeds import AugmentedImages, Batch, Feed, PlainImages, eval_batch
 
@@ -20,14 +19,9 @@ class Parts(NamedTuple):
     val: Images
     test: Images
     resident: bool  # on the device; else gathered from disk, batch by batch
-    found: ImageCache  # before any of them was read
+    how: ImageCache  # whether the cache has them
     squares: Squares | None = None  # what they are cut from; None for pixels without files
     shares: tuple[Share, ...] = ()  # of the pass that decoded them before the cells
-
-    @property
-    def how(self) -> ImageCache:
-        """Whether the cache served them so far: damage in it may come to light in any epoch."""
-        return "bypassed" if self.squares and self.squares.damage else self.found
 
 
 class Exam(NamedTuple):

@@ -11,7 +11,7 @@ from bench.predictions import confident_mistakes
 from bench.record import Failure, Result, Run
 
 if TYPE_CHECKING:
-    from bench.data.stored import Making
+    from bench.data.decoded import Making
     from bench.running.sitting import Images
 
 Record = Result | Failure
@@ -38,10 +38,10 @@ def finish(folder: Path, run: Run, images: "Images", made: "Making") -> list[str
 def picture(folder: Path, records: Iterable[Record], images: "Images", made: "Making") -> list[str]:
     """Thumbnails of the test images that cells were most sure of and wrong about."""
     from bench.data.dataset import shortened
-    from bench.data.thumbnails import thumbnails
+    from bench.data.decoded import thumbnails
 
     items = {index: images.split.test[index] for index in mistakes(records)}
-    found = thumbnails(images.dataset, items.values(), made.entries)
+    found = thumbnails(images.dataset, items.values(), made.folders)
     shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
     write_thumbnails(folder, shown)
     return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)

@@ -96,7 +96,7 @@ def files_of(arguments: Sequence[str]) -> Found:
 
     Raises InputError where there is no image among them.
     """
-    from bench.data.listing import list_tree
+    from bench.data.folder import list_tree
 
     paths: list[str] = []
     problems: list[tuple[str, str]] = []

@@ -15,7 +15,7 @@ from bench.verbs.report import write_report
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.data.stored import Making
+    from bench.data.decoded import Making
     from bench.running.findings import Hardware
     from bench.running.sitting import Assignment
     from bench.suite_file import SuiteFile

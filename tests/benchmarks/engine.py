@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import expand
-from bench.data.decoded import make
-from bench.data.stored import resize_of, stored
+from bench.data.decoded import make, resize_of, stored
 from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.record import Cell, Latency

@@ -41,7 +41,7 @@ from PIL import Image
 
 from bench import cli
 from bench.architectures import ARCHITECTURES
-from bench.data.images import resized
+from bench.data.decoded import resized
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock

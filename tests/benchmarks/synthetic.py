@@ -127,7 +127,7 @@ def parts_of(size: Size, device: Device) -> Parts:
         val=images(size.num_val, squares=False),
         test=images(size.num_test, squares=False),
         resident=True,
-        found="cold",
+        how="cold",
     )
 
 

@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench import cache as caches
 from bench.data.dataset import Dataset
-from bench.data.decoded import make, now_and_then
+from bench.data.decoded import (
+    Making,
+    Resize,
+    Share,
+    key,
+    make,
+    missing_bytes,
+    now_and_then,
+    stored,
+)
 from bench.data.sources import scan
-from bench.data.stored import Making, Resize, Share, key, missing_bytes, stored
-from bench.entry import Entry
 from bench.errors import DataError
 from bench.measure.device import Device
 
@@ -77,7 +85,7 @@ def test_every_file_is_opened_once_for_all_rules(pictures: Path, opened: list[st
     dataset = scan(str(pictures))
     assert sorted(opened) == [f"{number}.png" for number in range(8)]
     opened.clear()
-    assert made(dataset, A, B, C).entries.keys() == {A, B, C}
+    assert made(dataset, A, B, C).folders.keys() == {A, B, C}
     assert sorted(opened) == [f"{number}.png" for number in range(8)]
 
 
@@ -89,17 +97,17 @@ def test_what_the_cache_has_is_not_made_again(pictures: Path, opened: list[str])
     opened.clear()
     warm = made(dataset, A)
     assert opened == []
-    assert warm == Making(cold.entries, 0.0, {}, None, ())
+    assert warm == Making(cold.folders, 0.0, {}, None, ())
     both = made(dataset, A, B)
     assert both.resizing_seconds.keys() == {B}
-    assert both.entries.keys() == {A, B}
+    assert both.folders.keys() == {A, B}
 
 
 def test_an_entry_holds_each_image_once(pictures: Path) -> None:
-    entry = made(scan(str(pictures)), C).entries[C]
-    assert {name: file.size for name, file in entry.files.items()} == {
-        "squares.u8": 8 * 3 * 11 * 11,
-        "sizes.i4": 8 * 2 * 4,
+    arrays = caches.load(made(scan(str(pictures)), C).folders[C])
+    assert {name: (str(array.dtype), array.shape) for name, array in arrays.items()} == {
+        "squares": ("uint8", (8, 3, 11, 11)),
+        "sizes": ("int32", (8, 2)),
     }
 
 
@@ -111,7 +119,7 @@ def spoil(pictures: Path) -> None:
 def assert_both_are_named(caught: pytest.ExceptionInfo[DataError]) -> None:
     first, second, advice = caught.value.problems
     assert first.endswith("even/2.png: is empty (0 bytes)")
-    assert second.endswith("odd/5.png: is a web page or other text, no image")
+    assert second.endswith("odd/5.png: is a web page or other text, not an image")
     assert advice == "replace these files or take them out"
 
 
@@ -128,7 +136,7 @@ def test_images_that_cannot_be_decoded_are_all_named_and_nothing_stays(
 def test_they_are_named_where_there_is_no_cache_too(pictures: Path, cache: Path) -> None:
     cache.write_text("no folder")
     whole = made(scan(str(pictures)), A)
-    assert (whole.entries, whole.resizing_seconds) == ({}, {})
+    assert (whole.folders, whole.resizing_seconds) == ({}, {})
     assert len(whole.notes) == 1
     spoil(pictures)
     with pytest.raises(DataError) as caught:
@@ -144,7 +152,7 @@ from bench.data.sources import scan
 from tests.data import test_decoded as t
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 making = t.made(scan({str(pictures)!r}), t.A)
-assert making.entries == {{}}, making
+assert making.folders == {{}}, making
 assert "File too large" in making.notes[0], making
 """
     done = subprocess.run(
@@ -159,7 +167,7 @@ def test_two_processes_at_once_make_it_once_and_both_have_it(pictures: Path) -> 
 from bench.data.sources import scan
 from tests.data import test_decoded as t
 making = t.made(scan({str(pictures)!r}), t.A, t.C)
-making.entries[t.A].check()
+t.caches.load(making.folders[t.A])
 print(len(making.resizing_seconds))
 """
     command = [sys.executable, "-c", code]
@@ -201,12 +209,8 @@ def test_a_cache_that_cannot_be_looked_at_has_nothing(
     assert missing_bytes(scan(str(pictures)), {A}) == 8 * 3 * 8 * 8
 
 
-def entry(name: str) -> Entry:
-    return Entry(Path(name), {})
-
-
 def test_opening_is_shared_by_all_rules_that_were_made_and_resizing_by_the_users_of_each() -> None:
-    making = Making({A: entry("a"), B: entry("b"), C: entry("c")}, 6.0, {A: 3.0, C: 1.0}, 20.0, ())
+    making = Making({A: Path("a"), B: Path("b"), C: Path("c")}, 6.0, {A: 3.0, C: 1.0}, 20.0, ())
     found = stored(making, {A: 2, B: 5, C: 4})
     assert found[A].shares == (Share(6.0, 12.0, 6), Share(3.0, 6.0, 2))
     assert found[C].shares == (Share(6.0, 12.0, 6), Share(1.0, 2.0, 4))
@@ -222,7 +226,7 @@ def test_opening_is_shared_by_all_rules_that_were_made_and_resizing_by_the_users
 
 
 def test_unknown_energy_stays_unknown() -> None:
-    found = stored(Making({A: entry("a")}, 1.0, {A: 1.0}, None, ()), {A: 3})
+    found = stored(Making({A: Path("a")}, 1.0, {A: 1.0}, None, ()), {A: 3})
     assert {share.joules for share in found[A].shares} == {None}
 
 

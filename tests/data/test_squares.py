@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -15,15 +16,13 @@ from torchvision.models import (
     ResNet50_Weights,
     WeightsEnum,
 )
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from bench.data.dataset import Dataset
-from bench.data.decoded import make
-from bench.data.images import normalise
+from bench.data.decoded import Resize, Squares, make, margin, resized, square_of
+from bench.data.images import Streamed, normalise, resident
 from bench.data.sources import open_image, scan
-from bench.data.squares import Centres, Squares, gathered, margin, resident, square_of
-from bench.data.stored import Resize
-from bench.entry import Entry
 from bench.errors import DataError
 from bench.measure.device import Device
 
@@ -53,13 +52,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return scan(str(root))
 
 
-def kept(dataset: Dataset, resize: Resize) -> Entry:
+def kept(dataset: Dataset, resize: Resize) -> Path:
     """The squares in the cache."""
-    return make(dataset, [resize], Device("cpu", None), lambda text: None).entries[resize]
+    return make(dataset, [resize], Device("cpu", None), lambda text: None).folders[resize]
 
 
 def everything(squares: Squares, dataset: Dataset, size: int) -> torch.Tensor:
-    return gathered(squares, range(len(dataset.items)), size)
+    return torch.from_numpy(squares.centres(range(len(dataset.items)), size))
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -75,7 +74,7 @@ def test_normalised_crops_are_the_bits_of_the_weights_own_transforms(
     found = normalise(crops_NCHW, preset.mean, preset.std)
     assert found.dtype == torch.float32
     assert found.equal(expected)
-    assert squares.damage is None
+    assert squares.cached is cached
 
 
 def test_centres_are_torchvisions_for_every_parity_of_sizes() -> None:
@@ -91,6 +90,18 @@ def test_centres_are_torchvisions_for_every_parity_of_sizes() -> None:
                 for crop in range(1, size + 1):
                     expected = np.asarray(transforms.center_crop(around, [crop]))
                     assert np.array_equal(square.centre(crop).transpose(1, 2, 0), expected)
+
+
+@pytest.mark.parametrize("interpolation", list(InterpolationMode)[:1] + list(InterpolationMode)[2:])
+def test_resizing_is_torchvisions(interpolation: InterpolationMode) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 70, 3), dtype=np.uint8)
+    for width, height in [(13, 13), (13, 57), (57, 13), (64, 63), (63, 64), (1, 70), (70, 1)]:
+        picture = Image.fromarray(noise[:height, :width])
+        for size in (5, 13, 63, 64):
+            expected = transforms.resize(picture, [size], interpolation)
+            found = resized(picture, size, interpolation.value)
+            assert found.size == expected.size
+            assert found.tobytes() == expected.tobytes()
 
 
 def test_a_crop_of_the_square_alone_would_be_off_by_a_pixel() -> None:
@@ -112,18 +123,18 @@ def test_squares_are_the_centre_of_the_resized_picture(pictures: Dataset) -> Non
 
 def test_images_come_in_the_order_of_the_items() -> None:
     squares = Squares(scan("digits"), SMALL, None)
-    forward, backward = (gathered(squares, way, 9) for way in ([5, 17, 400], [400, 17, 5]))
-    assert forward.equal(backward.flip(0))
+    forward, backward = (squares.centres(way, 9) for way in ([5, 17, 400], [400, 17, 5]))
+    assert np.array_equal(forward, backward[::-1])
 
 
 @pytest.mark.parametrize("block_bytes", [1, 3 * 12 * 12 * 2, 1 << 20])
 def test_resident_images_are_those_gathered_batch_by_batch(
     pictures: Dataset, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.data.squares.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("bench.data.images.BLOCK_BYTES", block_bytes)
     squares, items = Squares(pictures, SMALL, kept(pictures, SMALL)), [4, 0, 2]
     crops_NCHW = resident(squares, items, 9, CPU)
-    streamed = Centres(squares, items, 9)
+    streamed = Streamed(squares, items, 9)
     assert len(streamed) == len(crops_NCHW) == 3
     for indices in ([0, 1, 2], [2, 2, 0], [1], []):
         indices_B = torch.tensor(indices, dtype=torch.int64)
@@ -144,7 +155,7 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
     dataset = scan(str(tmp_path))
     (tmp_path / "b" / "1.png").unlink()
     with pytest.raises(DataError, match=r"b/1\.png: cannot be read"):
-        gathered(Squares(dataset, SMALL, None), [0, 1], 9)
+        Squares(dataset, SMALL, None).centres([0, 1], 9)
 
 
 # ---- damage ---------------------------------------------------------------------------------
@@ -152,7 +163,7 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[3 * 12 * 12 * 3 + 7] ^= 1  # of the fourth square
+    content[-7] ^= 1
     path.write_bytes(content)
 
 
@@ -161,36 +172,44 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [flip, cut, Path.unlink])
-@pytest.mark.parametrize("while_open", [True, False])
+@pytest.mark.parametrize("name", ["squares", "sizes"])
 def test_damaged_squares_are_decoded_anew_and_it_is_said_once(
-    pictures: Dataset,
-    spoil: Callable[[Path], None],
-    while_open: bool,
+    pictures: Dataset, spoil: Callable[[Path], None], name: str
 ) -> None:
     said: list[str] = []
-    entry = kept(pictures, SMALL)
+    folder = kept(pictures, SMALL)
     expected = everything(Squares(pictures, SMALL, None), pictures, 9)
-    squares = Squares(pictures, SMALL, entry, said.append) if while_open else None
-    spoil(entry.folder / "squares.u8")
-    squares = squares or Squares(pictures, SMALL, entry, said.append)
+    spoil(folder / f"{name}.npy")
+    squares = Squares(pictures, SMALL, folder, said.append)
     for _ in range(2):
         assert everything(squares, pictures, 9).equal(expected)
-    if spoil is Path.unlink and while_open:  # what is open stays until it is closed
-        assert squares.damage is None
-        return
-    assert squares.damage is not None
-    assert "squares.u8" in squares.damage
-    assert len(said) == 1
+    assert not squares.cached
+    (line,) = said
+    assert f"{name}.npy" in line
 
 
-def test_damaged_sizes_are_noticed(pictures: Dataset) -> None:
-    entry = kept(pictures, SMALL)
-    path = entry.folder / "sizes.i4"
-    path.write_bytes(bytes(len(path.read_bytes())))
-    squares = Squares(pictures, SMALL, entry)
-    assert squares.damage is not None
+def test_squares_that_are_deleted_while_they_are_open_are_no_loss(pictures: Dataset) -> None:
+    said: list[str] = []
+    folder = kept(pictures, SMALL)
     expected = everything(Squares(pictures, SMALL, None), pictures, 9)
+    squares = Squares(pictures, SMALL, folder, said.append)
+    shutil.rmtree(folder)
     assert everything(squares, pictures, 9).equal(expected)
+    assert (squares.cached, said) == (True, [])
+
+
+def test_what_was_read_does_not_count_as_memory_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    digits, resize = scan("digits"), Resize(112, "bilinear", True)  # 68 MB
+    squares = Squares(digits, resize, kept(digits, resize))
+    batches = [list(range(start, start + 100)) for start in range(0, 1700, 100)]
+    squares.centres(batches[0], 112)
+    before = psutil.Process().memory_info().rss
+    for batch in batches:
+        squares.centres(batch, 112)
+    assert psutil.Process().memory_info().rss - before < 20e6
 
 
 def test_squares_come_from_the_cache_and_not_from_the_files(tmp_path: Path) -> None:
@@ -200,5 +219,5 @@ def test_squares_come_from_the_cache_and_not_from_the_files(tmp_path: Path) -> N
     dataset = scan(str(tmp_path))
     squares = Squares(dataset, SMALL, kept(dataset, SMALL))
     shutil.rmtree(tmp_path)
-    crops_NCHW = gathered(squares, [0, 1], 9)
-    assert crops_NCHW.float().mean((1, 2, 3)).tolist() == [0, 255]
+    crops_NCHW = squares.centres([0, 1], 9)
+    assert crops_NCHW.mean((1, 2, 3)).tolist() == [0, 255]

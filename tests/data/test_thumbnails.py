@@ -10,8 +10,7 @@ from PIL import Image
 
 from bench.data import decoded, sources
 from bench.data.dataset import Dataset
-from bench.data.stored import SQUARES, Making, Resize
-from bench.data.thumbnails import thumbnails
+from bench.data.decoded import Making, Resize, thumbnails
 from bench.measure.device import Device
 
 SIZE = (90, 60)
@@ -59,8 +58,8 @@ def centre(shift: int) -> NDArray[np.float64]:
 @pytest.mark.usefixtures("cache_home")
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_thumbnail_is_the_upright_centre_of_its_image(pictures: Dataset, cached: bool) -> None:
-    entries = made(pictures).entries if cached else {}
-    found = thumbnails(pictures, [4, 0, 3], entries)
+    folders = made(pictures).folders if cached else {}
+    found = thumbnails(pictures, [4, 0, 3], folders)
     assert found.problems == []
     assert found.jpegs.keys() == {4, 0, 3}
     for item, jpeg in found.jpegs.items():
@@ -74,26 +73,26 @@ def test_a_thumbnail_is_the_upright_centre_of_its_image(pictures: Dataset, cache
 def test_what_the_cache_holds_needs_no_file_and_no_larger_square_than_it_must(
     pictures: Dataset, tmp_path: Path
 ) -> None:
-    entries = made(pictures).entries
-    for resize, entry in entries.items():
+    folders = made(pictures).folders
+    for resize, folder in folders.items():
         if resize.size != 72:
-            (entry.folder / SQUARES).write_bytes(b"")
+            (folder / "squares.npy").write_bytes(b"")
     for path in (tmp_path / "pictures").rglob("*.*"):
         path.unlink()
-    assert thumbnails(pictures, range(5), entries).jpegs.keys() == set(range(5))
+    assert thumbnails(pictures, range(5), folders).jpegs.keys() == set(range(5))
 
 
 @pytest.mark.usefixtures("cache_home")
 def test_what_is_damaged_in_the_cache_is_decoded_again(pictures: Dataset) -> None:
-    entries = made(pictures).entries
+    folders = made(pictures).folders
     sound = thumbnails(pictures, [2], {}).jpegs
-    for entry in entries.values():
-        path = entry.folder / SQUARES
+    for folder in folders.values():
+        path = folder / "squares.npy"
         path.write_bytes(b"\x80" * path.stat().st_size)
-    assert thumbnails(pictures, [2], entries).jpegs == sound
-    for entry in entries.values():
-        (entry.folder / SQUARES).unlink()
-    assert thumbnails(pictures, [2], entries).jpegs == sound
+    assert thumbnails(pictures, [2], folders).jpegs == sound
+    for folder in folders.values():
+        (folder / "squares.npy").unlink()
+    assert thumbnails(pictures, [2], folders).jpegs == sound
 
 
 def test_an_image_that_cannot_be_read_again_is_named_and_costs_no_other(

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Dataset
-from bench.data.digits import scan_digits
 from bench.data.images import Images
+from bench.data.sources import scan_digits
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.record import Cell, Data, EpochPoint, Kind, Latency, Preprocessing, Recipe, Weights

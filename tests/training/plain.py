@@ -20,8 +20,7 @@ from torch.nn import functional
 from torchvision import models
 from torchvision.transforms import v2
 
-from bench.data.digits import scan_digits
-from bench.data.sources import open_image
+from bench.data.sources import open_image, scan_digits
 from bench.data.split import Split
 from bench.record import Cell
 from bench.training.seeds import derived_seed

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import predictions
-from bench.data.digits import scan_digits
+from bench.data.sources import scan_digits
 from bench.data.split import Split
 from bench.record import Cell, EpochPoint, Kind, Scores
 from bench.strategies import STRATEGIES, PhasePlan, Rule

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import cache
-from bench.data.stored import PIXELS_VERSION
-from bench.entry import Contents
+from bench.data.decoded import PIXELS_VERSION
 from bench.measure import hardware
 from bench.record import Cell, Kind, Preprocessing
 from bench.training import kept
@@ -48,20 +46,18 @@ def save(features: Features) -> list[str]:
     return said
 
 
-def load() -> tuple[Features | None, list[str]]:
-    """The kept features, and what is said."""
-    said: list[str] = []
-    return kept.load(NAME, cells.CPU, said.append), said
+def load() -> Features | None:
+    return kept.load(NAME, cells.CPU)
 
 
 def test_kept_features_come_back_bit_for_bit_and_say_so() -> None:
-    assert load() == (None, [])
+    assert load() is None
     features = made()
     assert save(features) == []
-    found, said = load()
+    found = load()
     assert found is not None
     assert all(one.equal(other) for one, other in zip(found[:3], features[:3], strict=True))
-    assert (found.how, said) == ("reused", [])
+    assert found.how == "reused"
 
 
 def test_features_that_are_kept_already_are_left_alone(home: Path) -> None:
@@ -81,41 +77,20 @@ def test_damaged_features_are_not_used_and_kept_anew_with_one_line(home: Path, f
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
-    assert load() == (None, [])
+    assert load() is None
     (line,) = save(made())
     assert line.startswith("cached features were damaged, made again: ")
-    assert load()[0] is not None
+    assert load() is not None
 
 
-def test_features_that_are_damaged_right_after_the_check_are_not_used(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(made())
-    path, mark = home / "features" / NAME / "train.npy", os.utime
-
-    def spoil(folder: Path) -> None:  # called once all of an entry has been checked
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 64
-        path.write_bytes(content)
-        mark(folder)
-
-    monkeypatch.setattr(os, "utime", spoil)
-    assert load() == (None, [])
-    assert b"NUMPY" in path.read_bytes(), "what was damaged is an array still"
-
-
-@pytest.mark.parametrize(
-    ("file", "content"), [("train.npy", b"no array"), ("train.npy", b""), ("other.npy", b"none")]
-)
-def test_features_of_another_make_are_not_used_and_that_is_said(file: str, content: bytes) -> None:
-    def write(folders: Any) -> Any:
-        (folders[NAME] / file).write_bytes(content)
-        return {NAME: Contents()}
-
-    cache.provide(kept.KIND, {NAME: 8}, write)
-    found, (line,) = load()
-    assert found is None
-    assert line.startswith("kept features cannot be read and are computed again: ")
+def test_features_outlive_the_deletion_of_their_files(home: Path) -> None:
+    features = made()
+    save(features)
+    found = load()
+    for path in home.glob("features/*/*.npy"):
+        os.truncate(path, 0)
+    assert found is not None
+    assert found.train_VN.equal(features.train_VN)
 
 
 def test_features_that_another_run_is_keeping_are_not_waited_for(home: Path) -> None:
@@ -131,13 +106,13 @@ def test_features_that_another_run_is_keeping_are_not_waited_for(home: Path) -> 
         assert other.stdout.readline() == b"held\n"
         (line,) = save(made())
         other.communicate()
-    assert line.endswith("is not used for features: another run makes the same just now")
-    assert load() == (None, [])
+    assert line.endswith("is not used for features: another run is making the same")
+    assert load() is None
 
 
 def test_a_disk_that_takes_nothing_costs_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", "/dev/null/cache")
-    assert load() == (None, [])
+    assert load() is None
     (line,) = save(made())
     assert line == "the cache in /dev/null/cache is not used for features: Not a directory"
 

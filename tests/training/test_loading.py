@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from bench.cache import Tell, silent
-from bench.data.decoded import make
+from bench.data.decoded import make, resize_of, stored
 from bench.data.images import Pixels
-from bench.data.stored import resize_of, stored
 from bench.measure.device import Device
 from bench.record import Cell, Quality
 from bench.training.context import Context
@@ -137,17 +136,16 @@ def test_a_flipped_bit_is_said_and_is_no_wrong_number(
 ) -> None:
     monkeypatch.setattr("bench.training.loading.RESIDENT_SHARE", share)
     expected, said = loaded(cached), list[str]()
-    (entry,) = (one.entry for one in cached.images.values())
-    path = entry.folder / "squares.u8"
+    (folder,) = (one.folder for one in cached.images.values())
+    path = folder / "squares.npy"
     content = bytearray(path.read_bytes())
-    first = cached.split.val[0] * entry.files["squares.u8"].chunk_bytes
-    content[first + 5] ^= 4
+    content[len(content) // 2] ^= 4
     path.write_bytes(content)
     found = loaded(cached, said.append)
     assert_same_bytes(found, expected)
     assert found.how == "bypassed"
     assert len(said) == 1
-    assert "squares.u8 has changed" in said[0]
+    assert "squares.npy has changed" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bench import predictions
-from bench.data.digits import scan_digits
+from bench.data.sources import scan_digits
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.measure.meters import Clock
