@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import identity
-from bench.analysis.bits import pack_bits
 from bench.analysis.stats import weights
 from bench.identity import slug
 from bench.predictions import Unpacked, unpack
-from bench.record import Cell, Failure, Metric, Result, Run, Scores, Seconds
+from bench.record import Cell, Failure, Metric, Part, Result, Run, Scores, Seconds
 
 Record = Result | Failure
 
@@ -106,23 +105,31 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def test_images(ok: Sequence[Result], metric: Metric) -> tuple[NDArray[np.uint16], dict[str, str]]:
-    """True classes of the test images, and the packed bits of what each cell got right."""
-    labels_N: NDArray[np.uint16] = np.zeros(0, np.uint16)
+class Images(NamedTuple):
+    """The images of one part: true classes, and which of them each ok cell got right."""
+
+    labels_N: NDArray[np.int64]
+    right: dict[str, NDArray[np.bool_]]
+
+
+def images(ok: Sequence[Result], part: Part) -> Images:
+    """Raise Contradiction where predictions are damaged, or cells saw different images."""
+    labels_N: NDArray[np.int64] = np.zeros(0, np.int64)
     right = {}
     for place, one in enumerate(ok):
-        test, _ = (_whole(one, part) for part in ("test", "val"))
+        found = _whole(one, part)
         if place == 0:
-            labels_N = test.labels_N.astype(np.uint16)
-        if not np.array_equal(test.labels_N, labels_N):
-            raise Contradiction(one.cell_id, "was scored on other test images than the rest")
-        _check_score(one, test.correct_N, labels_N, metric)
-        _check_seconds(one)
-        right[one.cell_id] = pack_bits(test.correct_N)
-    return labels_N, right
+            labels_N = found.labels_N
+        if not np.array_equal(found.labels_N, labels_N):
+            counts = f"{len(labels_N):,} and {len(found.labels_N):,}"
+            how = "true classes differ" if len(found.labels_N) == len(labels_N) else counts
+            text = f"was scored on other {part} images than {ok[0].cell_id} ({how})"
+            raise Contradiction(one.cell_id, text)
+        right[one.cell_id] = found.correct_N
+    return Images(labels_N, right)
 
 
-def _whole(one: Result, part: str) -> Unpacked:
+def _whole(one: Result, part: Part) -> Unpacked:
     """The predictions of one part, with every column readable and every class known."""
     scores: Scores = getattr(one.quality, part)
     num_classes = len(one.cell.data.classes)
@@ -137,12 +144,10 @@ def _whole(one: Result, part: str) -> Unpacked:
     return found
 
 
-def _check_score(
-    one: Result, right_N: NDArray[np.bool_], labels_N: NDArray[np.uint16], metric: Metric
-) -> None:
-    """Raise Contradiction where a score is not that of its predictions: somebody edited one."""
+def check_score(one: Result, test: Images, metric: Metric) -> None:
+    """Raise Contradiction where a test score is not that of its predictions."""
     score = score_of(one.quality.test, metric)
-    found = float(np.mean(right_N * weights(labels_N, metric)))
+    found = float(np.mean(test.right[one.cell_id] * weights(test.labels_N, metric)))
     if abs(found - score) > 1e-6:
         raise Contradiction(
             one.cell_id,
@@ -151,7 +156,7 @@ def _check_score(
         )
 
 
-def _check_seconds(one: Result) -> None:
+def check_seconds(one: Result) -> None:
     """Raise Contradiction where the wall time is not the sum of its parts."""
     spent = one.cost.attributed
     found = fsum(getattr(spent, part) for part in Seconds.model_fields if part != "wall")

@@ -1,49 +1,49 @@
-"""Differences of rows that were scored on the same val images, image by image.
+"""Which rows are truly behind the best: differences on the same val images, image by image.
 
-Two things make a difference uncertain: which images happened to be drawn, and which seeds. The
-images pair, so that what is hard for all rows cancels out; the seeds do not. The larger of the two
-standard errors counts: either one alone raises false alarms where the other dominates.
+Two things make a difference uncertain: which images happened to be drawn, and which seeds. Images
+pair, so what is hard for all rows cancels out; seeds do not. The larger of the two standard errors
+counts: either one alone raises false alarms where the other dominates.
+
+The best of many equal rows is ahead by luck, and the more rows, the more luck. So a row is behind
+only where its distance from the leader exceeds the largest distance that any two of so many equal
+rows would have in 95 of 100 suites: max-T, like multiple comparisons with the best (Hsu 1984,
+Annals of Statistics 12, 1136-1144), but with a leader chosen by the same data. Rows that are behind
+are left out and the rest are compared again (step-down: Romano and Wolf 2005, Journal of the
+American Statistical Association 100, 94-108). tests/analysis/test_error_rates.py simulates how
+often this errs.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.rows import score_of
-from bench.analysis.seeds import seed_variances
-from bench.analysis.stats import spread, weights
-from bench.predictions import unpack_column
-from bench.record import Metric, Result
+from bench.analysis.stats import ROUNDING, seed_variances, spread
+from bench.analysis.stats import Floats as Floats
+from bench.analysis.stats import holm as holm
 
-# Dimensions: R rows, N val images, K some of the rows.
-Floats = NDArray[np.float64]
+# Dimensions: R rows, N val images, K some of the rows, P pairs of rows.
 
 BLOCK = 256
 """Rows whose images are held as floating-point numbers at once."""
 
 
 class Difference(NamedTuple):
-    """Of the mean scores of two rows on the same val images, a minus b, from -1 to 1.
-
-    `se` is the larger of its parts; `se_seeds` is None where no row has a second seed.
-    """
+    """Mean score of one row minus that of another, on the same val images: -1 to 1."""
 
     mean: float
-    se: float
+    se: float  # standard error: the larger of the next two
     se_items: float
-    se_seeds: float | None
+    se_seeds: float | None  # None where no row has a second seed
     num_images: int
     num_seeds: tuple[int, int]
 
 
 class Outcomes(NamedTuple):
-    """What came out for each row on each val image, and what varies with the seed.
-
-    The leader comes first.
-    """
+    """What each row got right, and how much it varies with the seed. The leader comes first."""
 
     hits_RN: NDArray[np.unsignedinteger]  # seeds that were right
     weights_N: Floats  # of an image in the score; their mean is 1
@@ -54,24 +54,23 @@ class Outcomes(NamedTuple):
 
     @property
     def num_images(self) -> int:
-        """N."""
         return len(self.weights_N)
 
     def deviations(self, rows: slice | NDArray[np.intp]) -> Floats:
         """Each image's part in the error of these rows' means, [K, N].
 
-        Their products add up to the covariances of the means over draws of the images. Images
-        are weighted about the weighted mean, as for any ratio of sums.
+        Their products sum to the covariances of the means over draws of the images. Weights are
+        about the weighted mean, as for any ratio of sums.
         """
         shares_KN = self.hits_RN[rows] / self.num_seeds_R[rows, None]
-        # Not a matrix product: it rounds rows by their place, and like rows must stay alike.
+        # No matrix product: its rounding depends on the place, and equal rows must stay equal.
         centres_K = (shares_KN * self.weights_N).sum(axis=1) / self.num_images
         scale = np.sqrt(self.num_images * max(self.num_images - 1, 1))
         return np.asarray((shares_KN - centres_K[:, None]) * (self.weights_N / scale))
 
 
 class Contrasts(NamedTuple):
-    """One row minus another, often the leader minus each: arrays of what `Difference` holds."""
+    """Differences of many pairs of rows, often the leader minus each: see `Difference`."""
 
     means_R: Floats
     items_R: Floats
@@ -80,49 +79,29 @@ class Contrasts(NamedTuple):
 
     @property
     def errors_R(self) -> Floats:
-        """Standard errors."""
         return np.fmax(self.items_R, self.seeds_R)
 
     @property
     def p_values_R(self) -> Floats:
-        """Two-sided."""
         return np.asarray(2 * self._tails_R)
 
     @property
     def z_R(self) -> Floats:
-        """The normal deviates, from 0 up, that are as improbable as the t statistics."""
+        """Normal deviates, from 0 up, as improbable as the t statistics."""
         return np.asarray(-special.ndtri(self._tails_R))
 
     @property
     def _tails_R(self) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             t_R = np.where(self.means_R == 0, 0.0, np.abs(self.means_R) / self.errors_R)
-        # One image, or none with a spread, tells nothing.
+        # One image, or images that never vary, tell nothing.
         return np.asarray(np.where(self.freedoms_R > 0, special.stdtr(self.freedoms_R, -t_R), 0.5))
-
-
-def outcomes(rows: Sequence[Sequence[Result]], metric: Metric) -> Outcomes:
-    """The outcomes of rows given by their ok records, the leader's first.
-
-    Raises ValueError where the records were not scored on the same val images in one order, or
-    their predictions are damaged.
-    """
-    first = rows[0][0]
-    labels_N = _column(first, "labels")
-    counts = [len(results) for results in rows]
-    hits_RN = np.zeros((len(rows), len(labels_N)), np.min_scalar_type(max(counts)))
-    for row, results in enumerate(rows):
-        for result in results:
-            _check_images(first, result, labels_N)
-            hits_RN[row] += _column(result, "classes") == labels_N
-    scores = [[score_of(one.quality.val, metric) for one in results] for results in rows]
-    return with_seeds(hits_RN, weights(labels_N, metric), scores)
 
 
 def with_seeds(
     hits_RN: NDArray[np.unsignedinteger], weights_N: Floats, scores: Sequence[Sequence[float]]
 ) -> Outcomes:
-    """The outcomes by the scores of each row's seeds."""
+    """Outcomes from what each row got right and the score of each of its seeds."""
     spreads = [spread(of_row) for of_row in scores]
     seeds = seed_variances(spreads)
     return Outcomes(
@@ -135,31 +114,8 @@ def with_seeds(
     )
 
 
-def _column(result: Result, name: Literal["labels", "classes"]) -> NDArray[np.integer]:
-    packed = result.quality.val.predictions
-    try:
-        return unpack_column(name, getattr(packed, name), packed.num_images)
-    except ValueError as error:
-        raise ValueError(f"{result.cell_id}: {error}") from error
-
-
-def _check_images(first: Result, other: Result, labels_N: NDArray[np.integer]) -> None:
-    one, two = first.quality.val.predictions, other.quality.val.predictions
-    if one.num_images != two.num_images:
-        how = f"{one.num_images:,} and {two.num_images:,}"
-    # Another version of zlib may write the same labels as another text.
-    elif one.labels != two.labels and (_column(other, "labels") != labels_N).any():
-        how = "true classes differ"
-    else:
-        return
-    raise ValueError(
-        f"{first.cell_id} and {other.cell_id} were scored on different val images ({how}): "
-        "only records of one task can be compared"
-    )
-
-
 def contrasts(found: Outcomes) -> Contrasts:
-    """The leader, which is the first row, minus each row, itself included."""
+    """The leader minus each row, itself included."""
     rows_R = np.arange(len(found.hits_RN))
     return between(found, np.zeros_like(rows_R), rows_R)
 
@@ -185,9 +141,9 @@ def between(found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.int
 def _seed_freedoms(
     found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.intp]
 ) -> Floats:
-    """Degrees of freedom of the sum of two rows' seed variances, [P].
+    """Degrees of freedom of the sum of two rows' seed variances, [P]; at most those of all rows.
 
-    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28. There are never more than all rows have.
+    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
     """
     variances_R, freedoms_R = found.seed_variances_R, found.freedoms_R
     squares_R = variances_R**2 / freedoms_R
@@ -198,7 +154,6 @@ def _seed_freedoms(
 
 
 def difference(found: Outcomes, behind: Contrasts, row: int) -> Difference:
-    """One entry of the contrasts."""
     items, seeds = float(behind.items_R[row]), float(behind.seeds_R[row])
     known = not np.isnan(seeds)
     return Difference(
@@ -211,13 +166,162 @@ def difference(found: Outcomes, behind: Contrasts, row: int) -> Difference:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values: at most alpha of them is a false alarm in any of the comparisons.
+# ---- who is tied with the leader --------------------------------------------------------------
 
-    Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+ALPHA = 0.05
+"""In at most this share of suites, the tied set lacks one of the truly best rows."""
+
+DRAWS = 4000
+SIMULATED = 150
+"""The largest distance of more rows than this is bounded (Bonferroni), not simulated."""
+
+
+class Tied(NamedTuple):
+    """Rows that cannot be told from the leader, itself included. Limits are normal deviates."""
+
+    rows_R: NDArray[np.bool_]
+    first_limit: float  # for all rows
+    last_limit: float  # for those left at the end: what a row close to the leader must exceed
+
+
+def simultaneous(found: Outcomes, behind: Contrasts, margin: float) -> Tied:
+    """The tied set. Rows within `margin` are tied even where the difference is significant."""
+    near_R = behind.means_R < margin - ROUNDING
+    rows_R = np.ones(len(near_R), dtype=np.bool_)
+    first = last = limit(found, rows_R)
+    while True:
+        left_R = rows_R & (near_R | (behind.z_R <= last))
+        if (left_R == rows_R).all():
+            return Tied(rows_R, first, last)
+        rows_R = left_R
+        if rows_R.sum() > 1:
+            last = limit(found, rows_R)
+
+
+def limit(found: Outcomes, rows_R: NDArray[np.bool_]) -> float:
+    """The distance that equal rows exceed in 5 of 100 suites."""
+    count = int(rows_R.sum())
+    if count < 2:
+        return -float(special.ndtri(ALPHA / 2))
+    if count > SIMULATED:
+        return -float(special.ndtri(ALPHA / (count * (count - 1))))
+    rows_K = np.flatnonzero(rows_R)
+    deviations_KN = found.deviations(rows_K)
+    covariance_KK = deviations_KN @ deviations_KN.T
+    covariance_KK += np.diag(np.nan_to_num(found.seed_variances_R[rows_K]))
+    return float(np.quantile(largest_distances(covariance_KK), 1 - ALPHA, method="higher"))
+
+
+def largest_distances(covariance_KK: Floats, draws: int = DRAWS) -> Floats:
+    """The largest standardised distance in each draw of correlated normal means, [draws]."""
+    count = len(covariance_KK)
+    # Rows with the same predictions make the matrix singular.
+    jitter = 1e-10 * covariance_KK.trace() / count + np.finfo(np.float64).tiny
+    root_KK = np.linalg.cholesky(covariance_KK + jitter * np.eye(count))
+    means_KB = root_KK @ np.random.default_rng(0).standard_normal((count, draws))
+    variances_K = covariance_KK.diagonal()
+    squares_KK = variances_K[:, None] + variances_K - 2 * covariance_KK
+    same_KK = squares_KK <= 1e-9 * variances_K.max()
+    inverse_KK = np.where(same_KK, 0.0, 1 / np.sqrt(np.where(same_KK, 1.0, squares_KK)))
+    largest_B = np.zeros(draws)
+    for row in range(count - 1):
+        distances = np.abs(means_KB[row] - means_KB[row + 1 :]) * inverse_KK[row, row + 1 :, None]
+        np.maximum(largest_B, distances.max(axis=0), out=largest_B)
+    return largest_B
+
+
+# ---- what could be seen, and what would settle a tie ---------------------------------------------
+
+POWER = 0.8
+"""A difference is visible if it would be found in this share of suites."""
+
+Z_POWER = float(special.ndtri(POWER))
+
+REACH = 1000.0
+"""More than so many times the seeds or images that there are is out of reach."""
+
+
+class Settling(NamedTuple):
+    """What would tell a tied row from the leader, if the difference seen is the true one.
+
+    None where that would not help: the difference is within the margin, the other source of error
+    is too large, or more than `REACH` times as much is needed. With one seed, `more_seeds` is
+    unknown.
     """
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+
+    more_seeds: int | None  # for each row, on the same images
+    val_images: int | None  # in all, with the same seeds
+
+
+def visible_difference(
+    behind: Contrasts, tied_R: NDArray[np.bool_], limit: float, margin: float
+) -> float | None:
+    """The smallest true difference from the leader that is found in 80 of 100 suites.
+
+    Median over the tied rows and the first that is not: rows far behind err on other images, so
+    their distance is less certain and beside the point. None where none of these varies.
+    """
+    errors_R = behind.errors_R
+    near_R = tied_R | (np.cumsum(~tied_R) == 1)
+    compared_R = near_R & (errors_R > 0) & (behind.freedoms_R > 0)  # not the leader with itself
+    if not compared_R.any():
+        return None
+    limits_R = on_t_scale(limit, behind.freedoms_R)
+    needed_R = np.maximum((limits_R + Z_POWER) * errors_R, margin + Z_POWER * errors_R)
+    return float(np.median(needed_R[compared_R]))
+
+
+def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
+    """A normal deviate as the t statistic that is as improbable."""
+    return np.asarray(special.stdtrit(np.maximum(freedoms_R, 1), special.ndtr(limit)))
+
+
+def settling(found: Outcomes, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
+    """What would tell this row from the leader."""
+    mean = float(behind.means_R[row])
+    if mean <= margin + ROUNDING:
+        return Settling(None, None)
+    t_limit = float(on_t_scale(limit, behind.freedoms_R[row : row + 1])[0])
+    # The difference must be both significant and no less than the margin.
+    needed = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER) ** 2
+    items = float(behind.items_R[row]) ** 2
+    if np.isnan(behind.seeds_R[row]):
+        return Settling(None, _within_reach(found.num_images, items / needed))
+    seeds = float(behind.seeds_R[row]) ** 2
+    chance = chance_variance(found, 0) + chance_variance(found, row)
+    num_seeds = int(found.num_seeds_R[[0, row]].min())
+    in_all = _within_reach(num_seeds, _more_seeds(items, seeds, chance, needed))
+    return Settling(
+        more_seeds=None if in_all is None else in_all - num_seeds,
+        val_images=_within_reach(found.num_images, _more_images(items, seeds, chance, needed)),
+    )
+
+
+def _within_reach(now: int, factor: float) -> int | None:
+    return None if factor > REACH else max(now + 1, math.ceil(now * factor))
+
+
+def chance_variance(found: Outcomes, row: int) -> float:
+    """The part of a mean's variance that comes from images that change with the seed."""
+    seeds = found.num_seeds_R[row]
+    if seeds < 2:
+        return 0.0
+    shares_N = found.hits_RN[row] / seeds
+    varying_N = shares_N * (1 - shares_N) / (seeds - 1) * found.weights_N**2
+    return float(varying_N.mean() / found.num_images)
+
+
+def _more_seeds(items: float, seeds: float, chance: float, needed: float) -> float:
+    # More seeds reduce all chance, and leave what is different by nature between the images.
+    by_nature = max(0.0, items - chance)
+    if by_nature >= needed:
+        return math.inf
+    return max(chance / (needed - by_nature), seeds / needed)
+
+
+def _more_images(items: float, seeds: float, chance: float, needed: float) -> float:
+    # More images reduce all but the luck of a whole training.
+    of_training = max(0.0, seeds - chance)
+    if of_training >= needed:
+        return math.inf
+    return max(items / needed, min(chance, seeds) / (needed - of_training))

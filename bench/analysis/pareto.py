@@ -1,7 +1,7 @@
 """The rows worth a choice: no other is as good in everything and truly better in something.
 
-What is measured is noisy, so a row falls off the front only where another is, beyond noise, better
-in something and worse in nothing. A hair's breadth keeps no row on the front and throws none off.
+Measurements are noisy, so a row falls off the front only where another is, beyond noise, better in
+something and worse in nothing.
 """
 
 from collections.abc import Sequence
@@ -9,57 +9,60 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.paired import BLOCK, Floats, Outcomes
-from bench.analysis.power import on_t_scale
-from bench.analysis.rows import ROUNDING, Row, comparable_cost
+from bench.analysis.paired import BLOCK, Outcomes, on_t_scale
+from bench.analysis.stats import ROUNDING, Floats
 
 Mask = NDArray[np.bool_]
 
 COSTS = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
 
 NOISE = np.array([0.05, 0.02, 0.0, 0.05])
-"""Relative noise of each cost between two measurements of the same."""
+"""Relative noise of each cost between two measurements of one cell."""
 
 LEAST = np.array([0.0, 16 * 2**20, 0.0, 0.0])
-"""A difference below this is noise whatever the cost, in the cost's unit."""
+"""Any smaller difference is noise, in the cost's unit."""
 
 
-def front(rows: Sequence[Row], found: Outcomes, limit: float, margin: float) -> tuple[Row, ...]:
-    """The noise-aware Pareto front of complete rows, which come by val, in their order.
+Costs = Sequence[Sequence[float | None]]
+"""Of each row, in the order of COSTS; None where unknown."""
 
-    Val scores differ beyond noise where they are `limit` standard errors apart, and no less than
-    `margin`. Of a row with an unknown cost it cannot be said that another is worse in nothing, nor
-    that it is: it is on the front and leaves no other out. A cost that no row has does not count.
-    "Beyond noise" is not transitive, so a row is left out only for one that is on the front.
+
+def front(costs: Costs, found: Outcomes, limit: float, margin: float) -> list[int]:
+    """Places of the rows on the noise-aware Pareto front; rows come by val, best first.
+
+    Val scores differ beyond noise where they are at least `limit` standard errors and `margin`
+    apart. A row with an unknown cost is on the front and leaves no other out: it can be neither
+    shown to be dominated nor to dominate. A cost that no row has does not count. "Beyond noise" is
+    not transitive, so a row is left out only for one that is on the front.
     """
+    num_rows = len(costs)
     freedoms = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
     limits = (limit, float(on_t_scale(limit, freedoms)[0]))
-    costs_RV = costs(rows)
+    costs_RV = known_or_infinite(costs)
     known_R = np.isfinite(costs_RV).all(axis=1)
     places_K = np.flatnonzero(known_R)
     candidates_S = places_K[undominated(found.means_R[known_R], costs_RV[known_R])]
-    dominated_SR = np.zeros((len(candidates_S), len(rows)), dtype=np.bool_)
+    dominated_SR = np.zeros((len(candidates_S), num_rows), dtype=np.bool_)
     for start in range(0, len(candidates_S), BLOCK):
         some_S = candidates_S[start : start + BLOCK]
-        for other in range(0, len(rows), BLOCK):
-            block = np.arange(other, min(other + BLOCK, len(rows)))
+        for other in range(0, num_rows, BLOCK):
+            block = np.arange(other, min(other + BLOCK, num_rows))
             dominated_SR[start : start + BLOCK, block] = _dominates(
                 some_S, block, costs_RV, found, limits, margin
             )
     dominated_SR[:, ~known_R] = False
-    return tuple(rows[row] for row in _kept(dominated_SR, candidates_S, found.means_R))
+    return _kept(dominated_SR, candidates_S, found.means_R)
 
 
-def costs(rows: Sequence[Row]) -> Floats:
-    """Costs of the rows, [R, V]; infinite where unknown, zero where none of them has that cost."""
-    known = [[comparable_cost(row, name) for name in COSTS] for row in rows]
-    costs_RV = np.array([[np.inf if cost is None else cost for cost in row] for row in known])
+def known_or_infinite(costs: Costs) -> Floats:
+    """Costs [R, V]: infinite where unknown, zero where no row has that cost."""
+    costs_RV = np.array([[np.inf if cost is None else cost for cost in row] for row in costs])
     costs_RV[:, np.isinf(costs_RV).all(axis=0)] = 0.0
     return costs_RV
 
 
 def undominated(means_R: Floats, costs_RV: Floats) -> Mask:
-    """The plain Pareto front: no other row is at least as good in all and better in one."""
+    """The Pareto front without noise."""
     values_RV = np.column_stack([-means_R, costs_RV])
     on_R = np.zeros(len(values_RV), dtype=np.bool_)
     kept_KV = np.empty_like(values_RV)
@@ -75,7 +78,7 @@ def undominated(means_R: Floats, costs_RV: Floats) -> Mask:
 
 
 def above(more_SV: Floats, less_RV: Floats) -> Mask:
-    """Which costs of S rows are above those of R rows beyond noise, [S, R, V]."""
+    """Which costs of S rows exceed those of R rows beyond noise, [S, R, V]."""
     noise_RV = np.maximum(less_RV * (1 + NOISE), less_RV + LEAST)
     return np.asarray(more_SV[:, None] > noise_RV)
 
@@ -85,7 +88,7 @@ def _dominates(
     others_R: NDArray[np.intp],
     costs_RV: Floats,
     found: Outcomes,
-    limits: tuple[float, float],  # in standard errors: where images, and where seeds dominate
+    limits: tuple[float, float],  # in standard errors: where images dominate, and where seeds do
     margin: float,
 ) -> Mask:
     dearer_SR = above(costs_RV[some_S], costs_RV[others_R]).any(axis=2)
@@ -106,7 +109,7 @@ def _noise(
     found: Outcomes,
     limits: tuple[float, float],
 ) -> Floats:
-    """Distance up to which two val scores are not told apart, [S, R]."""
+    """Distance up to which two val scores cannot be told apart, [S, R]."""
     one_SN, other_RN = found.deviations(some_S), found.deviations(others_R)
     squares_S, squares_R = (one_SN**2).sum(axis=1), (other_RN**2).sum(axis=1)
     items_SR = squares_S[:, None] + squares_R - 2 * one_SN @ other_RN.T

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from bench import identity
-from bench.analysis.bits import unpack_bits
+from bench.analysis.bits import pack_bits, unpack_bits
 from bench.analysis.consistency import (
     Contradiction,
+    Images,
+    Missing,
     check_one_task,
+    check_score,
+    check_seconds,
+    images,
     missing_cells,
     score_of,
-    test_images,
 )
 from bench.analysis.stability import unstable
 from bench.errors import FolderError
@@ -173,6 +177,8 @@ class RunTable(Snapshot):
 
     run: Run
     records: Mapping[str, Record]  # by cell id, in the order of the suite
+    missing: tuple[Missing, ...]
+    val: Images
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -220,33 +226,39 @@ def read(folder: Path) -> RunTable:
 
 def table(run: Run, records: Sequence[Record]) -> RunTable:
     """The table of a run. Raises ValueError where its records contradict it or themselves."""
-    missing = {cell.cell_id: cell for cell in missing_cells(run, records)}
+    missing = missing_cells(run, records)
     by_id = {record.cell_id: record for record in records}
     ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
     check_one_task(ordered.values())
     metric: Metric = run.suite.metric
     ok = [one for one in ordered.values() if isinstance(one, Result)]
-    labels_N, right = test_images(ok, metric)
+    test = images(ok, "test")
+    for one in ok:
+        check_score(one, test, metric)
+        check_seconds(one)
     found = [ordered.get(cell_id) for cell_id in run.cells]
     columns = _fields(found, (*SCALARS, *LISTS))
     columns["cell_id"] = list(run.cells)
-    for place, cell_id in enumerate(run.cells):
-        if (cell := missing.get(cell_id)) is not None:
-            columns["status"][place] = "missing"
-            columns["cell.architecture_label"][place] = cell.architecture
-            columns["cell.strategy"][place] = cell.strategy
-            columns["cell.seed"][place] = cell.seed
+    places = {cell_id: place for place, cell_id in enumerate(run.cells)}
+    for cell in missing:
+        place = places[cell.cell_id]
+        columns["status"][place] = "missing"
+        columns["cell.architecture_label"][place] = cell.architecture
+        columns["cell.strategy"][place] = cell.strategy
+        columns["cell.seed"][place] = cell.seed
     columns |= _preprocessing(run, found)
     columns |= {name: columns[c.path] for name, c in COLUMNS.items() if c.path in columns}
     columns |= _derived(run, found, metric, columns)
     return RunTable(
         header=_header(run, records, metric),
         columns=columns,
-        labels=pack_column(labels_N),
-        num_images=len(labels_N),
-        right=right,
+        labels=pack_column(test.labels_N),
+        num_images=len(test.labels_N),
+        right={cell_id: pack_bits(right_N) for cell_id, right_N in test.right.items()},
         run=run,
         records=ordered,
+        missing=missing,
+        val=images(ok, "val"),
     )
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.budget import Budget, best_within, cheapest_within
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.choice import Budget, Summary, best_within, cheapest_within
+from bench.analysis.summary import summarise
 from bench.record import Failure, Result
 from tests import records
 from tests.records import cell, failure, result, run

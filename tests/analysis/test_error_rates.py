@@ -10,9 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.analysis.paired import contrasts
-from bench.analysis.power import settling, visible_difference
-from bench.analysis.tied import simultaneous
+from bench.analysis.paired import contrasts, settling, simultaneous, visible_difference
 from tests.analysis import suites
 
 MARGIN = 0.005

@@ -1,7 +1,5 @@
 """Differences against scipy's paired and unpaired t tests, sklearn and the bootstrap."""
 
-import base64
-import zlib
 from itertools import combinations
 
 import numpy as np
@@ -11,10 +9,11 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from bench.analysis import paired
-from bench.analysis.paired import Contrasts, Outcomes, contrasts, holm, outcomes
-from bench.record import Result
+from bench.analysis.choice import outcomes, rows_of
+from bench.analysis.paired import Contrasts, Outcomes, contrasts, holm
+from bench.analysis.table import table
 from tests.analysis import suites
-from tests.records import answered, cell
+from tests.records import answered, cell, run
 
 Hits = NDArray[np.bool_]
 
@@ -31,11 +30,18 @@ def compared(hits_RSN: Hits) -> tuple[Outcomes, Contrasts]:
     return found, contrasts(found)
 
 
-def records(hits_RSN: Hits, labels_N: NDArray[np.int64] | None = None) -> list[list[Result]]:
-    return [
-        [answered(cell(f"a{r}", "partial", s), right, labels_N) for s, right in enumerate(row)]
-        for r, row in enumerate(hits_RSN)
+def recorded(
+    hits_RSN: Hits, metric: str = "top1", labels_N: NDArray[np.int64] | None = None
+) -> Outcomes:
+    """The same from the table of a run with a row for each."""
+    names, seeds = [f"a{row}" for row in range(len(hits_RSN))], range(hits_RSN.shape[1])
+    found = [
+        answered(cell(name, "partial", seed), hits_RSN[row, seed], labels_N)
+        for row, name in enumerate(names)
+        for seed in seeds
     ]
+    one = table(run(names, ["partial"], seeds, metric=metric), found)
+    return outcomes(one, rows_of(one))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,7 +136,7 @@ def test_more_rows_than_a_block_give_the_same(monkeypatch: pytest.MonkeyPatch) -
 
 def test_records_give_the_outcomes_that_they_were_packed_from() -> None:
     hits_RSN = drawn(6, images=130)
-    found, expected = outcomes(records(hits_RSN), "top1"), suites.outcomes(hits_RSN)
+    found, expected = recorded(hits_RSN), suites.outcomes(hits_RSN)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
@@ -147,7 +153,7 @@ def unequal(seed: int, images: int = 600) -> tuple[NDArray[np.int64], Hits]:
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_balanced_accuracy_weighs_images_as_sklearn_weighs_classes() -> None:
     labels_N, hits_RSN = unequal(1)
-    found = outcomes(records(hits_RSN, labels_N), "balanced_accuracy")
+    found = recorded(hits_RSN, "balanced_accuracy", labels_N)
     for row in range(2):
         predicted_N = np.where(hits_RSN[row, 0], labels_N, (labels_N + 1) % 10)
         expected = balanced_accuracy_score(labels_N, predicted_N)
@@ -157,7 +163,7 @@ def test_balanced_accuracy_weighs_images_as_sklearn_weighs_classes() -> None:
 
 def test_the_error_of_a_difference_in_balanced_accuracy_is_the_bootstraps() -> None:
     labels_N, hits_RSN = unequal(2)
-    behind = contrasts(outcomes(records(hits_RSN, labels_N), "balanced_accuracy"))
+    behind = contrasts(recorded(hits_RSN, "balanced_accuracy", labels_N))
     draw, differences = np.random.default_rng(3), []
     for _ in range(2000):
         again_N = draw.integers(len(labels_N), size=len(labels_N))
@@ -166,40 +172,6 @@ def test_the_error_of_a_difference_in_balanced_accuracy_is_the_bootstraps() -> N
         ]
         differences.append(np.mean(recalls[0]) - np.mean(recalls[1]))
     assert behind.items_R[1] == pytest.approx(np.std(differences), rel=0.1)
-
-
-def test_val_images_that_differ_in_number_or_label_are_refused_and_named() -> None:
-    one, other = records(drawn(7, rows=2, seeds=1, images=40))
-    fewer = answered(cell("fewer", "partial", 0), np.ones(30))
-    with pytest.raises(ValueError, match=r"fewer-partial.*40 and 30"):
-        outcomes([one, other, [fewer]], "top1")
-    relabelled = answered(cell("new", "partial", 0), np.ones(40), np.arange(40) % 9)
-    with pytest.raises(ValueError, match=r"a0-partial.*new-partial.*true classes differ"):
-        outcomes([one, [relabelled]], "top1")
-
-
-def test_the_same_labels_packed_in_another_way_are_the_same() -> None:
-    (one,), (other,) = records(drawn(8, rows=2, seeds=1, images=40))
-    packed = other.quality.val.predictions
-    raw = zlib.decompress(base64.b64decode(packed.labels))
-    stored = packed.model_copy(update={"labels": base64.b64encode(zlib.compress(raw, 0)).decode()})
-    assert stored.labels != packed.labels
-    val = other.quality.val.model_copy(update={"predictions": stored})
-    quality = other.quality.model_copy(update={"val": val})
-    again = other.model_copy(update={"quality": quality})
-    np.testing.assert_array_equal(
-        outcomes([[one], [again]], "top1").hits_RN, outcomes([[one], [other]], "top1").hits_RN
-    )
-
-
-def test_damaged_predictions_are_named() -> None:
-    (one,), (other,) = records(drawn(9, rows=2, seeds=1, images=40))
-    packed = other.quality.val.predictions.model_copy(update={"classes": "AAAA"})
-    val = other.quality.val.model_copy(update={"predictions": packed})
-    quality = other.quality.model_copy(update={"val": val})
-    damaged = other.model_copy(update={"quality": quality})
-    with pytest.raises(ValueError, match=r"a1-partial-s0-.*damaged"):
-        outcomes([[one], [damaged]], "top1")
 
 
 # ---- Holm -----------------------------------------------------------------------------------

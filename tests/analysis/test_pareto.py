@@ -8,41 +8,26 @@ from numpy.typing import NDArray
 
 from bench.analysis import pareto
 from bench.analysis.paired import Outcomes
-from bench.analysis.pareto import COSTS, front, undominated
-from bench.analysis.rows import Row, Score
-from bench.analysis.stats import Interval, spread
+from bench.analysis.pareto import COSTS, front, known_or_infinite, undominated
 from tests.analysis import suites
 
 MEBIBYTE = 2**20
 
 
-def row(name: str, scores: Sequence[float], costs: Sequence[float | None]) -> Row:
-    """A complete row of these costs, in the order of COSTS."""
-    seconds, memory, parameters, latency = costs
-    return Row(
-        architecture=name, strategy="partial", statuses=("ok",) * len(scores),
-        val=Score(spread(scores), Interval(0, 1), 400), test=None,
-        train_seconds=None if seconds is None else spread([seconds]), wall_seconds=None,
-        peak_memory_bytes=None if memory is None else int(memory),
-        total_parameters=None if parameters is None else int(parameters),
-        trainable_share=None, forward_macs=None, latency_seconds=latency, features_reused=False,
-    )  # fmt: skip
-
-
 Table = NDArray[np.float64]
 
 
-def made(hits_RSN: NDArray[np.bool_], costs_RV: Table) -> tuple[list[Row], Outcomes]:
-    """Rows by val, best first."""
+Costs = list[list[float | None]]
+
+
+def made(hits_RSN: NDArray[np.bool_], costs_RV: Table) -> tuple[Costs, Outcomes]:
+    """Costs and outcomes of rows by val, best first."""
     order = np.argsort(-hits_RSN.mean(axis=(1, 2)), kind="stable")
-    rows = [
-        row(str(i), hits_RSN[i].mean(axis=1).tolist(), list(map(float, costs_RV[i]))) for i in order
-    ]
-    return rows, suites.outcomes(hits_RSN[order])
+    return costs_RV[order].tolist(), suites.outcomes(hits_RSN[order])
 
 
-def names(rows: Sequence[Row]) -> set[str]:
-    return {one.architecture for one in rows}
+def names(places: Sequence[int]) -> set[str]:
+    return {"abcd"[place] for place in places}
 
 
 def random_suite(seed: int, rows: int = 12) -> tuple[NDArray[np.bool_], Table]:
@@ -60,12 +45,11 @@ def beyond_noise(one: float, other: float, cost: str) -> bool:
     return one / other > (1 if cost == "total_parameters" else 1.05)
 
 
-def dominates(one: Row, other: Row, ahead: float, error: float, limit: float) -> bool:
+def dominates(one: Table, other: Table, ahead: float, error: float, limit: float) -> bool:
     """The definition, one pair at a time; `ahead` is the val score of `one` over the other's."""
     told = abs(ahead) > limit * error and abs(ahead) >= 0.005 - 1e-9
     better, worse = told and ahead > 0, told and ahead < 0
-    for cost in COSTS:
-        mine, yours = pareto.costs([one, other])[:, COSTS.index(cost)]
+    for cost, mine, yours in zip(COSTS, one, other, strict=True):
         better |= beyond_noise(yours, mine, cost)
         worse |= beyond_noise(mine, yours, cost)
     return better and not worse
@@ -76,23 +60,22 @@ def test_a_row_is_off_the_front_where_one_on_it_dominates_it_and_only_there(
     seed: int,
 ) -> None:
     hits_RSN, costs_RV = random_suite(seed)
-    rows, found = made(hits_RSN, costs_RV)
-    kept = names(front(rows, found, 2.5, 0.005))
-    shares = {str(i): hits_RSN[i, 0].astype(float) for i in range(len(rows))}
+    costs, found = made(hits_RSN, costs_RV)
+    on = front(costs, found, 2.5, 0.005)
 
-    def beats(one: Row, other: Row) -> bool:
-        by_image = shares[one.architecture] - shares[other.architecture]
-        error = by_image.std(ddof=1) / np.sqrt(len(by_image))
-        return dominates(one, other, float(by_image.mean()), float(error), 2.5)
+    def beats(one: int, other: int) -> bool:
+        by_image = found.hits_RN[one].astype(float) - found.hits_RN[other]
+        error = float(by_image.std(ddof=1) / np.sqrt(len(by_image)))
+        mine, yours = known_or_infinite([costs[one], costs[other]])
+        return dominates(mine, yours, float(by_image.mean()), error, 2.5)
 
-    off = [one for one in rows if one.architecture not in kept]
-    on = [one for one in rows if one.architecture in kept]
+    off = sorted({*range(len(costs))} - {*on})
     assert on
     assert off, "else this tests nothing"
     for one in off:
-        assert any(beats(other, one) for other in on), one.architecture
+        assert any(beats(other, one) for other in on), one
     for one in on:
-        assert not any(beats(other, one) for other in on), one.architecture
+        assert not any(beats(other, one) for other in on), one
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -115,11 +98,7 @@ def four(changes: Sequence[Sequence[float | None]], wrong: Sequence[int]) -> set
     for index, count in enumerate(wrong):
         hits_RSN[index, 0, start : start + count] = False
         start += count
-    rows = [
-        row("abcd"[i], [1 - count / 1000], costs)
-        for i, (costs, count) in enumerate(zip(changes, wrong, strict=True))
-    ]
-    return names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.005))
+    return names(front(changes, suites.outcomes(hits_RSN), 2.0, 0.005))
 
 
 M = 100.0 * MEBIBYTE
@@ -139,17 +118,16 @@ def test_a_certain_difference_within_the_margin_is_none() -> None:
     hits_RSN = np.ones((2, 1, 20_000), dtype=bool)
     hits_RSN[1, 0, :80] = False
     costs: list[Sequence[float | None]] = [(90.0, M, 5, 1.0), (10.0, M, 5, 1.0)]
-    rows = [row("ab"[i], [hits_RSN[i].mean()], costs[i]) for i in range(2)]
-    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"b"}
-    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.003)) == {"a", "b"}
+    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"b"}
+    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.003)) == {"a", "b"}
 
 
 def test_few_seeds_must_be_further_apart_where_whole_trainings_are_lucky() -> None:
     counts = np.array([[700, 760, 805], [610, 655, 720]])  # t = 2.1 with 4 degrees of freedom
     hits_RSN = np.arange(1000) < counts[:, :, None]
-    rows = [row("ab"[i], list(counts[i] / 1000), [10.0, M, 5, 1.0]) for i in range(2)]
-    assert names(front(rows, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"a", "b"}
-    assert names(front(rows, suites.outcomes(hits_RSN), 1.5, 0.005)) == {"a"}
+    costs = [[10.0, M, 5, 1.0]] * 2
+    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"a", "b"}
+    assert names(front(costs, suites.outcomes(hits_RSN), 1.5, 0.005)) == {"a"}
 
 
 def test_rows_alike_in_everything_are_all_on_the_front() -> None:
@@ -189,7 +167,7 @@ def test_in_a_circle_of_near_equals_somebody_stays() -> None:
 
 
 def test_rows_in_several_blocks_give_the_same_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, found = made(*random_suite(99, rows=40))
-    whole = front(rows, found, 2.5, 0.005)
+    costs, found = made(*random_suite(99, rows=40))
+    whole = front(costs, found, 2.5, 0.005)
     monkeypatch.setattr(pareto, "BLOCK", 7)
-    assert front(rows, found, 2.5, 0.005) == whole
+    assert front(costs, found, 2.5, 0.005) == whole

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.paired import Contrasts, contrasts
-from bench.analysis.power import Settling, chance_variance, settling, visible_difference
+from bench.analysis.paired import (
+    Contrasts,
+    Settling,
+    chance_variance,
+    contrasts,
+    settling,
+    visible_difference,
+)
 from tests.analysis import suites
 
 LIMIT, MARGIN = 2.5, 0.005

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.analysis.seeds import seed_variances
-from bench.analysis.stats import Spread, spread
+from bench.analysis.stats import Spread, seed_variances, spread
 
 
 def test_variances_that_differ_no_more_than_by_chance_are_pooled() -> None:

@@ -1,5 +1,7 @@
 """A run as one table: a row per cell with units, and nothing in it that contradicts itself."""
 
+import base64
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +163,24 @@ def test_a_class_that_the_data_does_not_have_is_refused(part: str) -> None:
         tabled(with_predictions(part, **packed))
 
 
-def test_other_test_images_are_refused() -> None:
-    labels = records.answers(np.zeros(1000, int), np.ones(1000)).predictions.labels
-    with pytest.raises(Contradiction, match="other test images"):
-        tabled(with_predictions("test", labels=labels))
+@pytest.mark.parametrize(("part", "count"), [("val", 400), ("test", 1000)])
+def test_other_images_are_refused(part: str, count: int) -> None:
+    labels = records.answers(np.zeros(count, int), np.ones(count)).predictions.labels
+    with pytest.raises(Contradiction, match=rf"other {part} images .*true classes differ"):
+        tabled(with_predictions(part, labels=labels))
+    fewer = records.answers(np.zeros(30, int), np.ones(30)).predictions.model_dump()
+    with pytest.raises(Contradiction, match=rf"other {part} images than .*{count:,} and 30"):
+        tabled(with_predictions(part, **fewer))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_the_same_labels_packed_in_another_way_are_the_same(part: str) -> None:
+    one = records.result(records.cell("a", "partial", 0))
+    packed = getattr(one.quality, part).predictions.labels
+    stored = base64.b64encode(zlib.compress(zlib.decompress(base64.b64decode(packed)), 0)).decode()
+    assert stored != packed
+    found = tabled(with_predictions(part, labels=stored))
+    assert (found.labels, found.right) == (tabled().labels, tabled().right)
 
 
 def test_records_of_another_run_and_two_of_one_cell_are_refused() -> None:

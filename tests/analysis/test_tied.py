@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis import tied
-from bench.analysis.paired import Contrasts, contrasts
-from bench.analysis.tied import largest_distances, limit, simultaneous
+from bench.analysis import paired
+from bench.analysis.paired import (
+    Contrasts,
+    contrasts,
+    largest_distances,
+    limit,
+    simultaneous,
+)
 from tests.analysis import suites
 
 
@@ -61,7 +66,7 @@ def test_the_bound_for_many_rows_is_above_what_is_simulated_but_not_by_much(
     found, _ = suites.drawn(np.random.default_rng(6), [0.0] * 40, 500, 2)
     every = np.ones(40, dtype=bool)
     simulated = limit(found, every)
-    monkeypatch.setattr(tied, "SIMULATED", 39)
+    monkeypatch.setattr(paired, "SIMULATED", 39)
     assert simulated < limit(found, every) < 1.1 * simulated
 
 

@@ -1,0 +1,377 @@
+"""From a run's table to a choice: which row leads, which are tied with it, and which to take.
+
+A row is one architecture under one strategy, all its seeds together. Val chooses; test is carried
+along and never read by a choice. Rows that cannot be told from the best are tied with it, and among
+those the tie-break that the suite declared picks the recommendation.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from bench.analysis import pareto
+from bench.analysis.consistency import Missing
+from bench.analysis.paired import (
+    Contrasts,
+    Difference,
+    Outcomes,
+    Settling,
+    Tied,
+    contrasts,
+    difference,
+    settling,
+    simultaneous,
+    visible_difference,
+    with_seeds,
+)
+from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, weights, wilson
+from bench.analysis.table import RunTable
+from bench.record import Failure, Metric
+from bench.suite import TieBreak
+
+# ---- rows -----------------------------------------------------------------------------------
+
+
+class Score(NamedTuple):
+    """The run's metric on one part over seeds; `interval` is Wilson's, 95 %, of the mean.
+
+    The interval counts each image once, however many seeds scored it. For balanced accuracy,
+    which is no proportion of the images, it is approximate.
+    """
+
+    seeds: Spread
+    interval: Interval
+    num_images: int
+
+
+class Row(NamedTuple):
+    """One architecture under one strategy: means over its ok cells, None where there is none.
+
+    Costs compare on one machine only, so they are of the cells on the reference machine, that of
+    most ok cells. Parameters and MACs are the same everywhere.
+    """
+
+    architecture: str  # the label
+    strategy: str
+    statuses: tuple[str, ...]  # one per seed that the suite asks for; see the table's `status`
+    val: Score | None
+    test: Score | None
+    train_seconds: Spread | None  # attributed, like wall_seconds
+    wall_seconds: Spread | None
+    peak_memory_bytes: int | None  # the largest over seeds
+    total_parameters: int | None
+    trainable_share: float | None
+    forward_macs: int | None
+    latency_seconds: float | None  # median at batch 1
+    features_reused: bool  # of an earlier run, in at least one seed: see `comparable_cost`
+    ok: tuple[str, ...] = ()  # ids of its ok cells
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed is ok: only then may the row win."""
+        return self.val is not None and set(self.statuses) == {"ok"}
+
+    @property
+    def name(self) -> str:
+        return f"{self.architecture} · {self.strategy}"
+
+
+def rows_of(table: RunTable) -> tuple[Row, ...]:
+    """The rows of a run, in the order of the suite."""
+    return tuple(_row(table, *names, places) for names, places in table.rows.items())
+
+
+def _row(table: RunTable, architecture: str, strategy: str, places: Sequence[int]) -> Row:
+    columns = table.columns
+    ok = [place for place in places if columns["status"][place] == "ok"]
+    here = [place for place in ok if columns["on_reference"][place]]
+
+    def of(name: str, at: Sequence[int]) -> list[Any]:
+        return [columns[name][place] for place in at]
+
+    def first(name: str, at: Sequence[int]) -> Any:
+        return next((value for value in of(name, at) if value is not None), None)
+
+    peaks = of("peak_memory_bytes", here)
+    return Row(
+        architecture=architecture,
+        strategy=strategy,
+        statuses=tuple(of("status", places)),
+        val=_score(of("val_score", ok), first("quality.val.num_images", ok)),
+        test=_score(of("test_score", ok), first("quality.test.num_images", ok)),
+        train_seconds=spread(of("train_seconds", here)) if here else None,
+        wall_seconds=spread(of("wall_seconds", here)) if here else None,
+        peak_memory_bytes=max(peaks) if peaks and None not in peaks else None,
+        total_parameters=first("total_parameters", ok),
+        trainable_share=first("trainable_share", ok),
+        forward_macs=first("forward_macs", ok[:1]),
+        latency_seconds=first("latency_seconds", here),
+        features_reused="reused" in of("features", here),
+        ok=tuple(of("cell_id", ok)),
+    )
+
+
+def _score(scores: Sequence[float], num_images: int) -> Score | None:
+    if not scores:
+        return None
+    seeds = spread(scores)
+    return Score(seeds, wilson(seeds.mean, num_images), num_images)
+
+
+def status_counts(row: Row) -> str:
+    """Seeds of a row in words: `3/3`, or `2/3 (1 diverged)`."""
+    counts = Counter(status for status in row.statuses if status != "ok")
+    text = f"{row.statuses.count('ok')}/{len(row.statuses)}"
+    return text + (f" ({', '.join(f'{n} {s}' for s, n in counts.items())})" if counts else "")
+
+
+# ---- preferences ----------------------------------------------------------------------------
+
+TIE_BREAKS: tuple[TieBreak, ...] = get_args(TieBreak)
+"""What a suite may prefer: the lower the better, unknown last."""
+
+LOWERED_BY_REUSE = ("train_seconds", "peak_memory_bytes")
+"""Costs that leave out work where the features of an earlier run were used."""
+
+
+def val_mean(row: Row) -> float:
+    """Mean val score; below every score where there is none."""
+    return -1.0 if row.val is None else row.val.seeds.mean
+
+
+def comparable_cost(row: Row, name: str) -> float | None:
+    """A cost by its name in TIE_BREAKS; None where it is unknown or leaves out work."""
+    if row.features_reused and name in LOWERED_BY_REUSE:
+        return None
+    if name == "train_seconds":
+        return None if row.train_seconds is None else row.train_seconds.mean
+    cost: float | None = getattr(row, name)
+    return cost
+
+
+def preference(row: Row, tie_break: Sequence[str]) -> tuple[tuple[bool, float], ...]:
+    """What the tie-break sorts by: the lower the better, unknown costs last."""
+    costs = (comparable_cost(row, name) for name in tie_break)
+    return tuple((cost is None, cost or 0.0) for cost in costs)
+
+
+def best(complete: Iterable[Row], tie_break: Sequence[str]) -> Row | None:
+    """The row with the highest mean val score; the tie-break settles equal means."""
+    rows = sorted(complete, key=lambda row: preference(row, tie_break))
+    return max(rows, key=val_mean, default=None)
+
+
+def preferred(tied: Iterable[Row], tie_break: Sequence[str]) -> Row | None:
+    """The row that the tie-break puts first; val settles what it leaves equal."""
+    return min(tied, key=lambda row: (*preference(row, tie_break), -val_mean(row)), default=None)
+
+
+def within(rows: Iterable[Row], leader: Row, share: float) -> list[Row]:
+    """Complete rows whose mean val score is at most `share` below the leader's."""
+    lowest = val_mean(leader) - share - ROUNDING
+    return [row for row in rows if row.complete and val_mean(row) >= lowest]
+
+
+# ---- the choice -----------------------------------------------------------------------------
+
+
+class Comparison(NamedTuple):
+    """One complete row against the leader on val.
+
+    The p values are two-sided and take the leader as given; Holm's adjustment is over all
+    comparisons of the summary. Ties come from the stricter simultaneous comparison, which
+    allows for the choice of the leader.
+    """
+
+    row: Row
+    behind: Difference  # leader minus row
+    p_value: float
+    p_adjusted: float
+    tied: bool
+    settling: Settling | None  # of tied rows only
+
+
+class Summary(NamedTuple):
+    """Rows in the order of the suite, and what was chosen among them on val."""
+
+    metric: Metric
+    tie_break: tuple[str, ...]
+    margin: float  # practical: a smaller difference counts as a tie
+    rows: tuple[Row, ...]
+    leader: Row | None  # highest mean val score of the complete rows
+    tied: tuple[Row, ...]  # the leader first, then by val; empty without a leader
+    winner: Row | None  # the leader, where nothing is tied with it
+    recommended: Row | None  # of the tied, by the tie-break
+    chosen: str | None  # cell_id of the recommended row's seed with the best val score
+    cheapest: Row | None  # by the tie-break, of rows whose mean val is within the margin
+    comparisons: tuple[Comparison, ...]  # complete rows but the leader, by val, best first
+    front: tuple[Row, ...]  # noise-aware: val score, train time, memory, parameters, latency
+    visible_difference: float | None  # a share; see `bench.analysis.paired`
+    best_by_strategy: Mapping[str, Row | None]
+    best_by_architecture: Mapping[str, Row | None]
+    failures: tuple[Failure, ...]
+    missing: tuple[Missing, ...]
+    mixed_machines: bool  # ok cells ran on more than one machine, or with other threads
+
+    @property
+    def disqualified(self) -> tuple[Row, ...]:
+        """Rows with a seed that is not ok."""
+        return tuple(row for row in self.rows if not row.complete)
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """Rows by mean val score, best first; disqualified rows last."""
+        return tuple(sorted(self.rows, key=lambda row: (not row.complete, -val_mean(row))))
+
+
+def summarise(table: RunTable) -> Summary:
+    """The choice of a run, finished or not."""
+    tie_break = tuple(table.run.suite.tie_break)
+    metric, margin = table.header.metric, table.header.margin
+    rows = rows_of(table)
+    leader = best((row for row in rows if row.complete), tie_break)
+    judged = NOTHING if leader is None else _judged(table, rows, leader)
+    recommended = preferred(judged.tied, tie_break)
+    machines = {key for key in table.columns["machine_key"] if key is not None}
+    return Summary(
+        metric=metric,
+        tie_break=tie_break,
+        margin=margin,
+        rows=rows,
+        leader=leader,
+        tied=judged.tied,
+        winner=leader if len(judged.tied) == 1 else None,
+        recommended=recommended,
+        chosen=None if recommended is None else _best_seed(table, recommended),
+        cheapest=None if leader is None else preferred(within(rows, leader, margin), tie_break),
+        comparisons=judged.comparisons,
+        front=judged.front,
+        visible_difference=judged.visible_difference,
+        best_by_strategy=_best_by(lambda row: row.strategy, rows, tie_break),
+        best_by_architecture=_best_by(lambda row: row.architecture, rows, tie_break),
+        failures=tuple(one for one in table.records.values() if isinstance(one, Failure)),
+        missing=table.missing,
+        mixed_machines=len(machines) > 1,
+    )
+
+
+class Judged(NamedTuple):
+    """What the val images and seeds say of the complete rows."""
+
+    tied: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    front: tuple[Row, ...]
+    visible_difference: float | None
+
+
+NOTHING = Judged((), (), (), None)
+
+
+def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
+    margin = table.header.margin
+    others = [row for row in rows if row.complete and row is not leader]
+    complete = [leader, *sorted(others, key=val_mean, reverse=True)]
+    found = outcomes(table, complete)
+    behind = contrasts(found)
+    told = simultaneous(found, behind, margin)
+    comparisons = _comparisons(complete, found, behind, told, margin)
+    on_front = pareto.front(_costs(complete), found, told.last_limit, margin)
+    return Judged(
+        tied=(leader, *(one.row for one in comparisons if one.tied)),
+        comparisons=comparisons,
+        front=tuple(complete[place] for place in on_front),
+        visible_difference=visible_difference(behind, told.rows_R, told.last_limit, margin),
+    )
+
+
+def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
+    """What rows got right on val, the leader first."""
+    val = table.val
+    most = max(len(row.ok) for row in rows)
+    hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
+    for place, row in enumerate(rows):
+        for cell_id in row.ok:
+            hits_RN[place] += val.right[cell_id]
+    score = dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
+    scores = [[score[cell_id] for cell_id in row.ok] for row in rows]
+    return with_seeds(hits_RN, weights(val.labels_N, table.header.metric), scores)
+
+
+def _comparisons(
+    complete: Sequence[Row], found: Outcomes, behind: Contrasts, told: Tied, margin: float
+) -> tuple[Comparison, ...]:
+    """Each complete row but the leader, which is the first."""
+    p_values = behind.p_values_R.tolist()
+    adjusted = [1.0, *holm(p_values[1:])]
+    return tuple(
+        Comparison(
+            row=row,
+            behind=difference(found, behind, place),
+            p_value=p_values[place],
+            p_adjusted=adjusted[place],
+            tied=bool(told.rows_R[place]),
+            settling=settling(found, behind, place, told.last_limit, margin)
+            if told.rows_R[place]
+            else None,
+        )
+        for place, row in enumerate(complete[1:], start=1)
+    )
+
+
+def _costs(rows: Sequence[Row]) -> list[list[float | None]]:
+    return [[comparable_cost(row, name) for name in pareto.COSTS] for row in rows]
+
+
+def _best_seed(table: RunTable, row: Row) -> str:
+    """The cell with the best val score, the earlier seed of equal ones."""
+    score = dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
+    return max(row.ok, key=lambda cell_id: score[cell_id])
+
+
+def _best_by(
+    name_of: Callable[[Row], str], rows: Iterable[Row], tie_break: Sequence[str]
+) -> dict[str, Row | None]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(name_of(row), []).extend([row] if row.complete else [])
+    return {name: best(group, tie_break) for name, group in groups.items()}
+
+
+# ---- what one can afford --------------------------------------------------------------------
+
+
+class Budget(NamedTuple):
+    """What a row may cost at most; None is no limit."""
+
+    max_seconds: float | None = None  # of training, attributed, mean over seeds
+    max_memory_bytes: float | None = None
+    max_parameters: float | None = None  # trained or not
+    max_latency_seconds: float | None = None  # of one image
+
+
+LIMITED = TIE_BREAKS
+"""The cost that each field of a budget limits, in their order."""
+
+
+def best_within(summary: Summary, budget: Budget) -> Row | None:
+    """The best val score of the complete rows within the budget."""
+    affordable = [row for row in summary.rows if row.complete and fits(row, budget)]
+    return best(affordable, summary.tie_break)
+
+
+def fits(row: Row, budget: Budget) -> bool:
+    """Whether each limited cost of the row is known and within its limit."""
+    for name, limit in zip(LIMITED, budget, strict=True):
+        cost = comparable_cost(row, name)
+        if limit is not None and (cost is None or cost > limit):
+            return False
+    return True
+
+
+def cheapest_within(summary: Summary, share: float) -> Row | None:
+    """What the tie-break prefers among rows whose mean val is within `share` of the leader's."""
+    if summary.leader is None:
+        return None
+    return preferred(within(summary.rows, summary.leader, share), summary.tie_break)
