@@ -152,9 +152,11 @@ def _named(entry: object) -> object:
 class ArchitectureEntry(Table):
     """One architecture; exact `weights` never fall back. A name alone will do."""
 
-    name: str = Field(min_length=1, description="see `bench list architectures`")
+    name: str = Field(min_length=1, description="one that `bench list architectures` shows")
     weights: str | None = Field(
-        None, description="exact weights for this architecture, which never fall back"
+        None,
+        description="a member of torchvision's enum, such as `IMAGENET1K_V2`, or a folder; never "
+        "replaced by others",
     )
 
     _name_alone = model_validator(mode="before")(_named)
@@ -184,8 +186,8 @@ def _named_kind(entry: object) -> object:
 class StrategyEntry(RecipeTable):
     """One strategy, and what of the recipe is its own. A name that is a kind will do."""
 
-    name: str = Field(min_length=1, max_length=60, description="shown in every table")
-    kind: Kind = Field(description="one of the strategies below; may be left out where `name` is")
+    name: str = Field(min_length=1, max_length=60, description="a strategy, or a name of your own")
+    kind: Kind = Field(description="one of the strategies below; required with a name of your own")
 
     _name_alone = model_validator(mode="before")(_named_kind)
 
@@ -279,7 +281,7 @@ class Suite(Table):
         min_length=1, description="names, or tables with exact `weights`"
     )
     strategies: list[StrategyEntry] = Field(
-        min_length=1, description="names, or tables with recipe keys of their own"
+        min_length=1, description="names, or tables, which may hold any recipe key as well"
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
         [0], min_length=1, description="every cell is trained once per seed"

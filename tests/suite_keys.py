@@ -9,12 +9,23 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bench.suite import RECIPE_DEFAULTS, CompareTable, DatasetTable, RecipeTable, Suite, Threshold
+from bench.suite import (
+    RECIPE_DEFAULTS,
+    ArchitectureEntry,
+    CompareTable,
+    DatasetTable,
+    RecipeTable,
+    StrategyEntry,
+    Suite,
+    Threshold,
+)
 
 README = Path(__file__).parents[1] / "suites" / "README.md"
 BEGIN, END = "<!-- keys: made by `python -m tests.suite_keys` -->\n", "<!-- end of keys -->\n"
 
 TABLES: Mapping[str, type[BaseModel]] = {
+    "architectures[]": ArchitectureEntry,
+    "strategies[]": StrategyEntry,
     "dataset": DatasetTable,
     "recipe": RecipeTable,
     "compare": CompareTable,
@@ -23,6 +34,8 @@ TABLES: Mapping[str, type[BaseModel]] = {
 """The tables of the file below its top."""
 
 FOUND_LATER: Mapping[str, str] = {
+    "architectures[].weights": "as `weights` says",
+    "strategies[].kind": "the `name`",
     "dataset.train_per_class": "digits 30; folders 60 % of all",
     "dataset.val_per_class": "digits 50; folders 20 % of all",
     "recipe.head_epochs": "half of `epochs`",
@@ -48,8 +61,9 @@ def rows() -> Iterator[tuple[str, str, str]]:
             yield f"`{key}`", default(key, field), field.description or ""
     for table, model in TABLES.items():
         for key, field in model.model_fields.items():
-            if f"{table}.{key}[]" not in TABLES:
-                path = f"{table}.{key}"
+            path = f"{table}.{key}"
+            inherited = model is StrategyEntry and key in RecipeTable.model_fields
+            if f"{path}[]" not in TABLES and not inherited:
                 yield f"`{path}`", default(path, field), field.description or ""
 
 
@@ -59,10 +73,8 @@ def default(path: str, field: FieldInfo) -> str:
         return FOUND_LATER[path]
     if field.is_required():
         return "required"
-    value = (
-        RECIPE_DEFAULTS[path.removeprefix("recipe.")] if field.default is None else field.default
-    )
-    return f"`{toml(value)}`"
+    unsaid = RECIPE_DEFAULTS.get(path.removeprefix("recipe."))
+    return f"`{toml(unsaid if field.default is None else field.default)}`"
 
 
 def toml(value: object) -> str:

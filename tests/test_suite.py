@@ -148,11 +148,6 @@ def test_what_is_kept_of_a_run_is_not_part_of_any_cell(tmp_path: Path) -> None:
     assert read(tmp_path, MINIMAL).profiles["gpu"].keep_weights == "winner"
 
 
-@pytest.mark.parametrize("path", sorted(Path("suites").glob("*.toml")), ids=str)
-def test_every_ready_suite_is_without_mistakes(path: Path) -> None:
-    assert suite_file.read_suite(path).profiles.keys() == {"gpu", "cpu"}
-
-
 # ---- mistakes -------------------------------------------------------------------------------
 
 
