@@ -1,7 +1,7 @@
-"""Packing of the per-image outcome of one part, small enough to stand in every record.
+"""Packing of per-image outcomes, small enough to stand in every record and baseline.
 
-Each column is a row of little-endian unsigned 16-bit integers, deflated and written in base64.
-Class ids come back exactly, confidences to within 1 / 131070.
+A column is a row of little-endian unsigned 16-bit integers, or of bits, deflated and written in
+base64. Class ids come back exactly, confidences to within 1 / 131070.
 """
 
 import base64
@@ -37,11 +37,11 @@ class Unpacked(NamedTuple):
 def pack(labels_N: ArrayLike, predicted_N: ArrayLike, confidences_N: ArrayLike) -> Predictions:
     """Pack true classes, predicted classes and the confidence in the latter, each [N].
 
-    Raises ValueError if the lengths differ, a class id is no integer in 0..65535, or a
+    Raises ValueError if the lengths differ, a class id is not an integer in 0..65535, or a
     confidence lies outside 0..1 by more than rounding (NaN included).
     """
-    labels = class_ids("labels", labels_N)
-    predicted = class_ids("predicted", predicted_N)
+    labels = _class_ids("labels", labels_N)
+    predicted = _class_ids("predicted", predicted_N)
     confidences = np.asarray(confidences_N, dtype=np.float64)
     if not labels.shape == predicted.shape == confidences.shape or labels.ndim != 1:
         shapes = f"{labels.shape}, {predicted.shape} and {confidences.shape}"
@@ -58,7 +58,7 @@ def pack(labels_N: ArrayLike, predicted_N: ArrayLike, confidences_N: ArrayLike) 
 
 
 def unpack(predictions: Predictions) -> Unpacked:
-    """The three columns of packed predictions; ValueError where one of them is damaged."""
+    """The three columns of packed predictions. Raises ValueError where one is damaged."""
     num_images = predictions.num_images
     return Unpacked(
         labels_N=unpack_column("labels", predictions.labels, num_images).astype(np.int64),
@@ -68,9 +68,9 @@ def unpack(predictions: Predictions) -> Unpacked:
 
 
 def confident_mistakes(predictions: Predictions, limit: int = MISTAKES) -> list[int]:
-    """Indices of at most `limit` wrong images, the most confident first, equal ones by index.
+    """Indices of at most `limit` wrong images, the most confident first, ties by index.
 
-    ValueError where the predictions are damaged.
+    Raises ValueError where the predictions are damaged.
     """
     unpacked = unpack(predictions)
     mistakes = np.flatnonzero(~unpacked.correct_N)
@@ -78,8 +78,7 @@ def confident_mistakes(predictions: Predictions, limit: int = MISTAKES) -> list[
     return [int(index) for index in mistakes[order[:limit]]]
 
 
-def class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
-    """Class ids as int64, [N]; ValueError if one is no integer in 0..65535."""
+def _class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
     ids = np.asarray(values_N)
     if ids.size == 0:
         return ids.astype(np.int64)
@@ -88,19 +87,51 @@ def class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
     return ids.astype(np.int64)
 
 
+# ---- one column -----------------------------------------------------------------------------
+
+
 def pack_column(values_N: NDArray[np.generic]) -> str:
-    """One column of whole numbers as text."""
-    return base64.b64encode(zlib.compress(values_N.astype("<u2").tobytes(), 9)).decode("ascii")
+    """One column of integers in 0..65535 as text."""
+    return _deflated(values_N.astype("<u2").tobytes())
 
 
 def unpack_column(column: str, text: str, num_images: int) -> NDArray[np.uint16]:
-    """One column from its text, [num_images]."""
-    try:
-        # The size is bounded, so that a forged record cannot swell in memory.
-        inflate = zlib.decompressobj()
-        data = inflate.decompress(base64.b64decode(text, validate=True), 2 * num_images + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"predictions.{column}: damaged ({error})") from error
-    if len(data) != 2 * num_images:
-        raise ValueError(f"predictions.{column}: expected {num_images} values, got another number")
+    """One column from its text, [num_images]. Raises ValueError where it is damaged."""
+    data = _inflated(f"predictions.{column}", text, 2 * num_images)
     return np.frombuffer(data, dtype="<u2").astype(np.uint16)
+
+
+def pack_bits(correct_N: NDArray[np.bool_]) -> str:
+    """Which images were right, one bit each, as text."""
+    return _deflated(np.packbits(correct_N).tobytes())
+
+
+def unpack_bits(text: str, num_images: int) -> NDArray[np.bool_]:
+    """Which images were right, [num_images]. Raises ValueError where the text is damaged."""
+    data = _inflated("packed bits", text, (num_images + 7) // 8)
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=num_images).astype(np.bool_)
+
+
+def same_bits(one: str, other: str, num_images: int) -> bool:
+    """Whether the same images were right. Raises ValueError where a text is damaged.
+
+    Different versions of zlib may write the same bits differently.
+    """
+    return one == other or np.array_equal(
+        unpack_bits(one, num_images), unpack_bits(other, num_images)
+    )
+
+
+def _deflated(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def _inflated(name: str, text: str, num_bytes: int) -> bytes:
+    try:
+        # The size is bounded, so that a forged record cannot fill the memory.
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), num_bytes + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"{name}: damaged ({error})") from error
+    if len(data) != num_bytes:
+        raise ValueError(f"{name}: damaged (another number of images than expected)")
+    return data

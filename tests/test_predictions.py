@@ -97,3 +97,22 @@ def test_a_column_of_the_wrong_length_is_an_error() -> None:
     for num_images in (1, 3):
         with pytest.raises(ValueError, match=r"predictions\.labels"):
             predictions.unpack(packed.model_copy(update={"num_images": num_images}))
+
+
+def test_bits_come_back_and_damaged_ones_do_not() -> None:
+    draw = np.random.default_rng(0)
+    for count in (1, 7, 8, 1000):
+        right_N = draw.random(count) < 0.8
+        assert (predictions.unpack_bits(predictions.pack_bits(right_N), count) == right_N).all()
+    for text in ("", "%%%", "AAAA", predictions.pack_bits(np.ones(900, dtype=bool))):
+        with pytest.raises(ValueError, match="packed bits"):
+            predictions.unpack_bits(text, 1000)
+
+
+def test_the_same_bits_in_another_text_are_the_same() -> None:
+    right_N = np.random.default_rng(0).random(500) < 0.9
+    text = predictions.pack_bits(right_N)
+    plain = base64.b64encode(zlib.compress(np.packbits(right_N).tobytes(), 0)).decode()
+    assert text != plain
+    assert predictions.same_bits(text, plain, 500)
+    assert not predictions.same_bits(text, predictions.pack_bits(~right_N), 500)

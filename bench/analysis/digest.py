@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import identity
-from bench.analysis.bits import pack_bits
 from bench.analysis.information import information_of
 from bench.analysis.rows import grouped, missing_cells, peak_memory_bytes, score_of
 from bench.analysis.stability import unstable
 from bench.analysis.stats import weights
 from bench.analysis.task import check_one_task
 from bench.identity import cell_identity, key_facts
-from bench.predictions import pack_column, unpack_column
+from bench.predictions import pack_bits, pack_column, unpack_column
 from bench.record import Calibration, Cost, Failure, Metric, Result, Run, Seconds, Value
 
 Facts = dict[str, Any]
@@ -34,7 +33,7 @@ class SeedDigest(Value):
     seed: int
     status: str  # of the record, or "missing"
     score: float | None = None  # of the run's metric, on test
-    right: str | None = None  # a bit for each test image, packed: see `bench.analysis.bits`
+    right: str | None = None  # a bit for each test image, packed: see `bench.predictions`
     train_seconds: float | None = None  # attributed; null where `costs_are_whole` is not so
     peak_memory_bytes: int | None = None  # likewise
     images_per_second: float | None = None  # in training, where all epochs train all parameters

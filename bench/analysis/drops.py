@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.bits import same_bits, unpack_bits
 from bench.analysis.digest import RowDigest
 from bench.analysis.fallen import LUCK, Fallen, fallen
 from bench.analysis.paired import Contrasts, Floats, Outcomes, between, holm, with_seeds
 from bench.analysis.power import Z_POWER
 from bench.analysis.rows import ROUNDING
 from bench.analysis.verdict import Word
+from bench.predictions import same_bits, unpack_bits
 
 ALPHA = 0.045
 """So that of suites without a change less than 5 % raise an alarm: variances are but estimated."""

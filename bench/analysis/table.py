@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from bench import identity
-from bench.analysis.bits import pack_bits, unpack_bits
 from bench.analysis.consistency import (
     Contradiction,
     Images,
@@ -33,7 +32,14 @@ from bench.analysis.stability import unstable
 from bench.errors import FolderError
 from bench.folder import cell_folder, read_records, read_run
 from bench.identity import BUCKETS, OF_GPU, leaves
-from bench.predictions import Unpacked, pack_column, unpack, unpack_column
+from bench.predictions import (
+    Unpacked,
+    pack_bits,
+    pack_column,
+    unpack,
+    unpack_bits,
+    unpack_column,
+)
 from bench.record import (
     PROTOCOL_VERSION,
     Calibration,

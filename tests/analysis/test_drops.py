@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.bits import pack_bits
 from bench.analysis.digest import RowDigest, SeedDigest
 from bench.analysis.drops import ALPHA, Drop, Pair, equivalence_p, judge, outcomes, weigh
 from bench.analysis.verdict import Word
+from bench.predictions import pack_bits
 
 N = 2000
 
