@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from bench import identity
+from bench import identity, predictions
 from bench.analysis.consistency import (
     Contradiction,
     Images,
@@ -32,14 +32,6 @@ from bench.analysis.stability import unstable
 from bench.errors import FolderError
 from bench.folder import cell_folder, read_records, read_run
 from bench.identity import BUCKETS, OF_GPU, leaves
-from bench.predictions import (
-    Unpacked,
-    pack_bits,
-    pack_column,
-    unpack,
-    unpack_bits,
-    unpack_column,
-)
 from bench.record import (
     PROTOCOL_VERSION,
     Calibration,
@@ -147,11 +139,11 @@ class Snapshot:
     @cached_property
     def labels_N(self) -> NDArray[np.uint16]:
         """True classes of the test images. Raises ValueError where they are damaged."""
-        return unpack_column("labels", self.labels, self.num_images)
+        return predictions.unpack_column("labels", self.labels, self.num_images)
 
     def right_N(self, cell_id: str) -> NDArray[np.bool_]:
         """Test images that an ok cell got right. Raises ValueError where the bits are damaged."""
-        return unpack_bits(self.right[cell_id], self.num_images)
+        return predictions.unpack_bits(self.right[cell_id], self.num_images)
 
     def task(self, place: int) -> Facts:
         """What the cell in this place asks for, without its seed; {} where that is unknown.
@@ -206,10 +198,10 @@ class RunTable(Snapshot):
             raise KeyError(f"{cell_id} is {record.status}")
         return record
 
-    def outcome(self, cell_id: str, part: Literal["val", "test"]) -> Unpacked:
+    def outcome(self, cell_id: str, part: Literal["val", "test"]) -> predictions.Unpacked:
         """True class, predicted class and confidence of each image of an ok cell."""
         scores: Scores = getattr(self.result(cell_id).quality, part)
-        return unpack(scores.predictions)
+        return predictions.unpack(scores.predictions)
 
 
 # ---- making one -----------------------------------------------------------------------------
@@ -258,9 +250,9 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     return RunTable(
         header=_header(run, records, metric),
         columns=columns,
-        labels=pack_column(test.labels_N),
+        labels=predictions.pack_column(test.labels_N),
         num_images=len(test.labels_N),
-        right={cell_id: pack_bits(right_N) for cell_id, right_N in test.right.items()},
+        right={cell_id: predictions.pack_bits(right_N) for cell_id, right_N in test.right.items()},
         run=run,
         records=ordered,
         missing=missing,
