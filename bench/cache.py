@@ -41,10 +41,10 @@ PART = ".part"
 """Ends the name of a folder in the making."""
 
 NO_ROOM = (OSError, NotImplementedError)
-"""What a folder raises that cannot be written; the latter where the disk has no locks."""
+"""Raised by a folder that cannot be written, a lock that stays taken, a disk without locks."""
 
 MALFORMED = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What reading an entry raises that is not as it was written."""
+"""What reading a damaged entry raises."""
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -52,7 +52,7 @@ Make = Callable[[Mapping[str, Path]], None]
 """Writes the .npy files of each key into its empty folder."""
 
 Tell = Callable[[str], None]
-"""Hears what is going on, while it does."""
+"""Takes a line for the user."""
 
 
 class Damaged(Exception):
@@ -76,13 +76,13 @@ def root() -> Path:
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
-    """64 hex digits that differ where the facts do; the facts are plain JSON."""
+    """64 hex digits of the facts, which are plain JSON."""
     text = json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def silent(text: str) -> None:
-    """Tell nobody."""
+    pass
 
 
 def reason(error: BaseException) -> str:
@@ -142,9 +142,9 @@ def checksum(path: Path) -> str:
 
 
 def unmap_pages(array: Array) -> None:
-    """Count what was read of a mapped array no longer as this process's memory.
+    """Stop counting what was read of a mapped array as memory of this process.
 
-    The peak memory of a cell on a CPU is that of its process. The pages stay in the page cache.
+    A cell's peak memory on a CPU is that of its process. The pages stay in the page cache.
     """
     if isinstance(array.base, mmap.mmap):
         array.base.madvise(mmap.MADV_DONTNEED)
@@ -166,20 +166,22 @@ def provide(
     making one, it is waited for, at most so long (None: WAIT_SECONDS). What `make` raises passes,
     except OSError, which means that the disk did not take its files.
     """
+    patience = WAIT_SECONDS if wait_seconds is None else wait_seconds
     found, damaged = _find(kind, wanted)
     made: dict[str, Path] = {}
     notes = []
-    if missing := _without(wanted, found):
+    if missing := wanted.keys() - found:
         try:
             prune()
-            patience = WAIT_SECONDS if wait_seconds is None else wait_seconds
             with _locked(kind, missing, tell, patience):
                 others, damaged = _find(kind, missing)  # made while this process waited
                 found |= others
-                if missing := _without(missing, others):
-                    made = _make(root() / kind, missing, make)
+                if left := {key: wanted[key] for key in missing - others.keys()}:
+                    made = _make(root() / kind, left, make)
         except NO_ROOM as error:
-            notes = [f"the cache in {root()} is not used for {kind}: {reason(error)}"]
+            busy = f"another run is making the same (waited {patience:.0f} s)"
+            why = busy if isinstance(error, Timeout) else reason(error)
+            notes = [f"the cache in {root()} is not used for {kind}: {why}"]
     for key, why in damaged.items():
         end = "made again" if key in made else "not used"
         notes.append(f"cached {kind} were damaged, {end}: {why}")
@@ -198,12 +200,8 @@ def _find(kind: str, keys: Iterable[str]) -> tuple[dict[str, Path], dict[str, st
     return found, damaged
 
 
-def _without(wanted: Mapping[str, int], found: Mapping[str, Path]) -> dict[str, int]:
-    return {key: size for key, size in wanted.items() if key not in found}
-
-
 def _make(folder: Path, wanted: Mapping[str, int], make: Make) -> dict[str, Path]:
-    """New entries in place of whatever is there. The keys must be locked. Raises OSError."""
+    """New entries in place of whatever is there; the keys must be locked. Raises OSError."""
     need, free = sum(wanted.values()), shutil.disk_usage(folder).free
     if need + SPARE_BYTES > free:
         text = f"it needs {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
@@ -226,7 +224,7 @@ def _make(folder: Path, wanted: Mapping[str, int], make: Make) -> dict[str, Path
 
 
 def _seal(folder: Path, key: str) -> None:
-    """Write entry.json, and wait for the disk, which is to be quiet while cells are timed."""
+    """Write entry.json, and wait for the disk: it must be quiet while cells are timed."""
     paths = sorted(folder.iterdir())
     record = {"key": key, "sums": {path.name: checksum(path) for path in paths}}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -239,8 +237,8 @@ def _seal(folder: Path, key: str) -> None:
 
 
 @contextmanager
-def _locked(kind: str, keys: Mapping[str, int], tell: Tell, patience: float) -> Iterator[None]:
-    """Hold the locks of all keys, always taken in the same order. Raises OSError."""
+def _locked(kind: str, keys: Iterable[str], tell: Tell, patience: float) -> Iterator[None]:
+    """Hold the locks of all keys, always taken in the same order. Raises OSError and Timeout."""
     folder = root() / kind
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -249,20 +247,10 @@ def _locked(kind: str, keys: Mapping[str, int], tell: Tell, patience: float) -> 
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                if patience:
-                    tell(f"waiting for another run that makes the same {kind}")
-                _wait_for(lock, patience)
+                tell(f"waiting for another run that makes the same {kind}")
+                lock.acquire(timeout=patience)
             stack.callback(lock.release)
         yield
-
-
-def _wait_for(lock: FileLock, patience: float) -> None:
-    try:
-        lock.acquire(timeout=patience)
-    except Timeout:
-        since = f" has been making the same for {patience / 60:.0f} minutes"
-        text = "another run" + (since if patience else " is making the same")
-        raise OSError(errno.EBUSY, text) from None
 
 
 def _lock(folder: Path, key: str) -> FileLock:
@@ -276,7 +264,7 @@ def prune() -> None:
     """Remove what no run used for 30 days and what killed runs left, unless it is being made."""
     for folder in root().glob("*/*"):
         name = re.fullmatch(rf"([0-9a-f]{{64}})({re.escape(PART)})?", folder.name)
-        with suppress(*NO_ROOM, Timeout):
+        with suppress(*NO_ROOM):
             if name and (name[2] or time.time() - folder.stat().st_mtime > UNUSED_SECONDS):
                 with _lock(folder.parent, name[1]).acquire(timeout=0):
                     remove(folder)

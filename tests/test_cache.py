@@ -301,7 +301,7 @@ def test_waiting_has_an_end_and_then_the_cache_is_bypassed(
         provided = provide(make)
     assert (provided.folders, make.calls) == ({}, [])
     (note,) = provided.notes
-    assert "another run has been making the same" in note
+    assert "another run is making the same" in note
 
 
 class held:  # noqa: N801

@@ -1,9 +1,9 @@
 """Standard training augmentation of a whole batch in one pass on the device.
 
 RandomResizedCrop and horizontal flip are one bilinear sampling of the square images, then
-brightness, contrast and saturation change, each image by its own factors, always in this order.
-The random numbers of an epoch are drawn at once on the CPU: the same on every device, and
-nothing in the training step waits for them.
+brightness, contrast and saturation change, in this order, by factors of each image's own.
+The random numbers of an epoch are drawn at once on the CPU: they are the same for every device,
+and no training step waits for them.
 
 Names end in N images of an epoch, B images of a batch, P parameters, C channels, H, W pixels.
 """
@@ -27,7 +27,7 @@ ATTEMPTS = 10
 """Crops tried for each image before the whole square is taken, as torchvision does."""
 
 FLIP_PROBABILITY = 0.5
-"""Of a mirrored image, where mirroring keeps the class."""
+"""For photographs; a mirrored digit may be another one."""
 
 
 def draw(generator: torch.Generator, num_images: int, flip_probability: float) -> Tensor:
@@ -63,7 +63,6 @@ def draw_crops(generator: torch.Generator, num_images: int) -> Tensor:
 
 
 def uniform(generator: torch.Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    """Uniform random numbers, float32, on the CPU."""
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 

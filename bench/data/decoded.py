@@ -9,7 +9,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -22,14 +22,8 @@ from PIL import Image, ImageOps
 
 from bench import cache
 from bench.cache import Damaged, Tell, silent
+from bench.data import sources
 from bench.data.dataset import Dataset, digest_lines
-from bench.data.sources import (
-    check_images,
-    large_pictures_allowed,
-    load_libraries,
-    open_all,
-    open_image,
-)
 from bench.errors import DataError
 from bench.measure import card, nvml
 from bench.measure.device import Device
@@ -45,7 +39,10 @@ PIXELS_VERSION = 1
 
 TELL_SECONDS = 0.5
 IMAGES_AT_A_TIME = 8
-"""That a thread copies in one go: few enough for all to be busy, too many to pay for the call."""
+"""Images a thread copies in one go: the call costs little, and every thread has work."""
+
+SIDE = 64
+"""Of a thumbnail, in pixels."""
 
 
 # ---- squares --------------------------------------------------------------------------------
@@ -60,14 +57,14 @@ class Resize(NamedTuple):
 
 
 class Square(NamedTuple):
-    """The centre of a resized picture, which was so high and wide."""
+    """The centre of a resized picture, and the size of that picture."""
 
     pixels: NDArray[np.uint8]  # [3, size, size]
     height: int
     width: int
 
     def centre(self, size: int) -> NDArray[np.uint8]:
-        """The centre of the picture, no larger than the square, [3, size, size]."""
+        """A smaller centre of the same picture, [3, size, size]."""
         own = self.pixels.shape[-1]
         top = margin(self.height, size) - margin(self.height, own)
         left = margin(self.width, size) - margin(self.width, own)
@@ -75,9 +72,7 @@ class Square(NamedTuple):
 
 
 def resize_of(preprocessing: Preprocessing) -> Resize:
-    """The part of an evaluation pipeline that squares depend on."""
-    pipeline = preprocessing
-    return Resize(pipeline.resize_size, pipeline.interpolation, pipeline.antialias)
+    return Resize(preprocessing.resize_size, preprocessing.interpolation, preprocessing.antialias)
 
 
 def margin(length: int, size: int) -> int:
@@ -97,7 +92,6 @@ def resized(picture: Image.Image, size: int, interpolation: str) -> Image.Image:
 
 
 def square_of(picture: Image.Image, resize: Resize) -> Square:
-    """The square of an RGB picture."""
     picture = resized(picture, resize.size, resize.interpolation)
     top, left = margin(picture.height, resize.size), margin(picture.width, resize.size)
     rows = np.asarray(picture.crop((left, top, left + resize.size, top + resize.size)))
@@ -105,10 +99,10 @@ def square_of(picture: Image.Image, resize: Resize) -> Square:
 
 
 class Squares:
-    """The squares of a data set under one rule, by the numbers of its items.
+    """The squares of a data set under one rule, by item number.
 
-    They come from the cache; where `folder` is None or damaged, which `tell` hears of, images are
-    decoded at every read: slower, and the same bytes.
+    Without a folder in the cache, or where `tell` hears that it is damaged, every read decodes the
+    images again: slower, and the same bytes.
     """
 
     def __init__(
@@ -128,10 +122,7 @@ class Squares:
             tell(f"cached images are decoded from their files instead: {damage}")
 
     def centres(self, items: Sequence[int], size: int) -> NDArray[np.uint8]:
-        """Centres of the items, [items, 3, size, size].
-
-        Raises DataError for an image that must be decoded and cannot be.
-        """
+        """Centres of the items, [items, 3, size, size]. Raises DataError where decoding fails."""
         found = np.empty((len(items), 3, size, size), np.uint8)
 
         def put(start: int) -> None:
@@ -139,7 +130,7 @@ class Squares:
             for position in range(start, end):
                 found[position] = self._square(items[position]).centre(size)
 
-        with large_pictures_allowed():
+        with sources.large_pictures_allowed():
             for _ in self._pool.map(put, range(0, len(items), IMAGES_AT_A_TIME)):
                 pass  # raises what the thread raised
         if self.cached:
@@ -149,7 +140,7 @@ class Squares:
     def _square(self, item: int) -> Square:
         if self.cached:
             return Square(self._squares_NCHW[item], *self._sizes_N2[item])
-        return square_of(open_image(self._dataset, self._dataset.items[item]), self.resize)
+        return square_of(sources.open_image(self._dataset, self._dataset.items[item]), self.resize)
 
 
 # ---- in the cache ---------------------------------------------------------------------------
@@ -176,17 +167,17 @@ class Stored(NamedTuple):
 
 
 class Making(NamedTuple):
-    """What came of the pass over the images."""
+    """What decoding the images gave, and what it took."""
 
     folders: Mapping[Resize, Path]  # without those that could be neither found nor made
-    opening_seconds: float  # reading and decoding the files, for all rules that were made
-    resizing_seconds: Mapping[Resize, float]  # resizing, writing, checksums, for each of them
+    opening_seconds: float  # reading, decoding, checksums: for all rules that were made
+    resizing_seconds: Mapping[Resize, float]  # resizing and writing, for each of them
     joules: float | None
     notes: tuple[str, ...]
 
 
 def key(dataset: Dataset, resize: Resize) -> str:
-    """The key of an entry: whatever its bytes depend on."""
+    """The key of an entry: everything its bytes depend on."""
     facts = {
         "images": digest_lines(item.sha256 for item in dataset.items),
         "resize": resize,
@@ -202,7 +193,7 @@ def size_bytes(dataset: Dataset, resize: Resize) -> int:
 
 
 def missing_bytes(dataset: Dataset, resizes: set[Resize]) -> int:
-    """What the cache will grow by; entries that are there are taken to be sound."""
+    """What the cache will grow by; entries that exist are taken to be intact."""
     folder = cache.root() / KIND
     return sum(
         size_bytes(dataset, resize)
@@ -242,69 +233,46 @@ def make(
     """
     by_key = {key(dataset, resize): resize for resize in resizes}
     sizes = {name: size_bytes(dataset, resize) for name, resize in by_key.items()}
-    work = Pass(dataset, by_key, device, tell)
-    provided = cache.provide(KIND, sizes, work.run, tell)
-    if not provided.folders:  # so nobody has decoded them all, neither this run nor one before it
-        check_images(dataset, usable_cores())
-    folders = {by_key[name]: folder for name, folder in provided.folders.items()}
-    if not provided.made:
-        return Making(folders, 0.0, {}, None, provided.notes)
-    opening, resizing = work.seconds()
-    return Making(folders, opening, resizing, work.joules(), provided.notes)
+    meter, threads, writers = Meter(device), usable_cores(), list[Writer]()
 
-
-class Pass:
-    """One pass over the files, and what it took."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        by_key: Mapping[str, Resize],
-        device: Device,
-        tell: Callable[[int], None],
-    ) -> None:
-        self._resizing: dict[Resize, float] = {}  # seconds of each rule
-        self._dataset, self._by_key, self._tell = dataset, by_key, tell
-        self._gpu = None if device.index is None else card.handle(device.index)
-        self._started = self._ended = 0.0
-        self._joules: float | None = None
-
-    def run(self, folders: Mapping[str, Path]) -> None:
-        """Write the squares of each key into its folder. Raises DataError and OSError."""
-        load_libraries(self._dataset)
-        self._started, self._joules = time.perf_counter(), self._counter()
-        threads, num_images = usable_cores(), len(self._dataset.items)
+    def decode(folders: Mapping[str, Path]) -> None:
+        sources.load_libraries(dataset)
+        meter.start()
         with ExitStack() as stack:
-            writers = [
-                stack.enter_context(closing(Writer(folder, self._by_key[name], num_images)))
-                for name, folder in folders.items()
-            ]
+            for name, folder in folders.items():
+                writer = Writer(folder, by_key[name], len(dataset.items))
+                writers.append(stack.enter_context(closing(writer)))
 
             def write(number: int, picture: Image.Image) -> None:
                 for writer in writers:
                     writer.write(number, picture)
 
-            open_all(self._dataset, threads, write, now_and_then(self._tell))
-            for writer in writers:
-                writer.write_sizes()
-        self._resizing = {writer.resize: writer.seconds / threads for writer in writers}
-        self._ended = time.perf_counter()
+            sources.open_all(dataset, threads, write, now_and_then(tell))
 
-    def seconds(self) -> tuple[float, dict[Resize, float]]:
-        """What opening the files took, and each rule for itself, until now.
+    provided = cache.provide(KIND, sizes, decode, tell)
+    folders = {by_key[name]: folder for name, folder in provided.folders.items()}
+    if not folders:  # so nobody has decoded them all, neither this run nor one before it
+        sources.check_images(dataset, threads)
+    if not provided.made:
+        return Making(folders, 0.0, {}, None, provided.notes)
+    resizing = {writer.resize: writer.seconds / threads for writer in writers}
+    opening = max(0.0, meter.seconds() - sum(resizing.values()))
+    return Making(folders, opening, resizing, meter.joules(), provided.notes)
 
-        What came after the pass, checksums and waiting for the disk, is the rules' by their bytes.
-        """
-        opening = max(0.0, self._ended - self._started - sum(self._resizing.values()))
-        sealing = time.perf_counter() - self._ended
-        pixels = sum(resize.size**2 for resize in self._resizing)
-        return opening, {
-            resize: seconds + sealing * resize.size**2 / pixels
-            for resize, seconds in self._resizing.items()
-        }
+
+class Meter:
+    """Time, and the energy that an idle GPU draws meanwhile; None where nothing counts it."""
+
+    def __init__(self, device: Device) -> None:
+        self._gpu = None if device.index is None else card.handle(device.index)
+
+    def start(self) -> None:
+        self._started, self._joules = time.perf_counter(), self._counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
 
     def joules(self) -> float | None:
-        """Drawn since the start by the GPU, which idles; None where nothing counts."""
         now = self._counter()
         return None if now is None or self._joules is None else now - self._joules
 
@@ -313,47 +281,41 @@ class Pass:
 
 
 class Writer:
-    """Writes the squares of one rule, by any thread.
+    """Writes the squares of one rule, from any thread.
 
-    A map of the file would be simpler, and a full disk would end the process by SIGBUS.
+    Not through a memory map: on a full disk that ends the process by SIGBUS.
     """
 
     def __init__(self, folder: Path, resize: Resize, num_images: int) -> None:
         self.resize = resize
         self.seconds = 0.0  # of all threads together
-        self._folder = folder
+        self._folder, self._lock = folder, threading.Lock()
         self._sizes_N2 = np.zeros((num_images, 2), np.int32)
-        self._file = (folder / f"{SQUARES}.npy").open("wb", buffering=0)
+        self._file = (folder / f"{SQUARES}.npy").open("wb")
         shape = (num_images, 3, resize.size, resize.size)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
         self._start = self._file.tell()
-        self._lock = threading.Lock()
 
     def write(self, number: int, picture: Image.Image) -> None:
         """The square of one image. Raises OSError."""
         started = time.perf_counter()
         square = square_of(picture, self.resize)
         self._sizes_N2[number] = square.height, square.width
-        left = memoryview(square.pixels.tobytes())
-        start = self._start + number * len(left)
-        while left:  # a disk that fills up takes a part before it refuses
-            num_written = os.pwrite(self._file.fileno(), left, start)
-            left, start = left[num_written:], start + num_written
+        content = square.pixels.tobytes()
         with self._lock:
+            self._file.seek(self._start + number * len(content))
+            self._file.write(content)
             self.seconds += time.perf_counter() - started
 
-    def write_sizes(self) -> None:
-        """The sizes of all pictures. Raises OSError."""
-        np.save(self._folder / f"{SIZES}.npy", self._sizes_N2)
-
     def close(self) -> None:
-        """Close the file. Raises OSError."""
+        """Write the sizes as well. Raises OSError."""
         self._file.close()
+        np.save(self._folder / f"{SIZES}.npy", self._sizes_N2)
 
 
 def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
-    """Passes on a number if the last was passed on some time ago."""
+    """Passes on a number every TELL_SECONDS."""
     last = time.monotonic()
 
     def count(number: int) -> None:
@@ -367,46 +329,42 @@ def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
 
 # ---- thumbnails -----------------------------------------------------------------------------
 
-SIDE = 64
-QUALITY = 85
-
 
 class Thumbnails(NamedTuple):
-    """JPEGs by the number of the item, and a line for each image that could not be read."""
+    """JPEGs by item number, and a line for each image that could not be read."""
 
     jpegs: dict[int, bytes]
     problems: list[str]
 
 
 def thumbnails(
-    dataset: Dataset, items: Iterable[int], folders: Mapping[Resize, Path]
+    dataset: Dataset, items: Sequence[int], folders: Mapping[Resize, Path]
 ) -> Thumbnails:
-    """Small pictures of these items for a person to look at: the centre that networks see.
+    """Small pictures of some items for a person to look at: the centre that networks see.
 
-    `folders` hold the data set in the cache: decoding a thousand large photographs again would
-    take minutes.
+    Taken from the cache where `folders` has them: decoding a thousand large photographs again
+    would take minutes.
     """
-    wanted = list(items)
-    squares_NCHW = smallest(folders) if wanted else None
+    squares_NCHW = smallest(folders) if items else None
 
-    def one(item: int) -> bytes | list[str]:
+    def one(item: int) -> bytes | DataError:
         if squares_NCHW is not None:
             rows = np.ascontiguousarray(squares_NCHW[item].transpose(1, 2, 0))
             return jpeg(Image.fromarray(rows))
         try:
-            return jpeg(open_image(dataset, dataset.items[item]))
+            return jpeg(sources.open_image(dataset, dataset.items[item]))
         except DataError as error:
-            return error.problems
+            return error
 
-    with large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
-        found = dict(zip(wanted, pool.map(one, wanted), strict=True))
+    with sources.large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
+        found = dict(zip(items, pool.map(one, items), strict=True))
     jpegs = {item: made for item, made in found.items() if isinstance(made, bytes)}
-    problems = [line for made in found.values() if isinstance(made, list) for line in made]
-    return Thumbnails(jpegs, problems)
+    errors = [made for made in found.values() if isinstance(made, DataError)]
+    return Thumbnails(jpegs, [problem for error in errors for problem in error.problems])
 
 
 def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:
-    """The squares of one rule that need the least reading and are not too small, if any."""
+    """The squares that need the least reading and are not smaller than a thumbnail, if any."""
     if not folders:
         return None
     resize = min(folders, key=lambda rule: (rule.size < SIDE, abs(rule.size - SIDE)))
@@ -418,7 +376,7 @@ def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:
 
 def jpeg(picture: Image.Image) -> bytes:
     """The centre of an RGB picture, SIDE pixels square."""
-    small = ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.BICUBIC)
     data = io.BytesIO()
-    small.save(data, "JPEG", quality=QUALITY)
+    small = ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.BICUBIC)
+    small.save(data, "JPEG", quality=85)
     return data.getvalue()

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -17,17 +18,16 @@ from bench.data.dataset import Dataset, Item, shortened
 from bench.errors import DataError
 from bench.record import Part
 
-JPEG_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif"}
-TIFF_ENDINGS = {".tif", ".tiff"}
-NETPBM_ENDINGS = {".ppm", ".pgm", ".pbm", ".pnm"}
-OTHER_ENDINGS = {".png", ".webp", ".gif", ".bmp", ".dib", ".avif", ".jp2", ".tga"}
-IMAGE_ENDINGS = frozenset(JPEG_ENDINGS | TIFF_ENDINGS | NETPBM_ENDINGS | OTHER_ENDINGS)
-UNREADABLE_ENDINGS = frozenset({".heic", ".heif"})
+IMAGE_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".avif", ".jp2"),
+    *(".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+UNREADABLE_ENDINGS = {".heic", ".heif"}
 """Photographs that Pillow cannot read: leaving them out in silence would change the data set."""
 
-JUNK_NAMES = frozenset(
-    {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"}
-)
+JUNK_NAMES = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r")
+}
 
 Kind = Literal[
     "folder", "image", "other", "junk", "loop", "unreadable", "unnamed", "outside", "nowhere"
@@ -52,65 +52,52 @@ LAYOUT = (
 
 
 class Listing(NamedTuple):
-    """Sorted keys of what was found, and counts of what was passed over."""
+    """Sorted keys of what was found."""
 
-    folders: tuple[str, ...]
-    images: tuple[str, ...]
-    others: tuple[str, ...]  # files that are no images, or none that can be read
-    junk: int
-    loops: int
-    problems: tuple[str, ...]  # each begins with a key
+    folders: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()  # files that are not images, or that Pillow cannot read
+    junk: tuple[str, ...] = ()  # what file managers leave behind
+    loops: tuple[str, ...] = ()  # links back to a folder above them
+    problems: tuple[str, ...] = ()  # a line each, which begins with the key
 
 
-class Branch(NamedTuple):
-    """A folder whose folders are the classes: the root, or one official part."""
+class Place(NamedTuple):
+    """A folder of one part: the one that holds the class folders, or one of those."""
 
-    part: Part | None
+    part: Part | None  # None where the data set has no official split
     key: str  # path below the root, "" for the root itself
     listing: Listing
 
-
-class ClassFolder(NamedTuple):
-    """Everything below the folder of one class."""
-
-    part: Part | None
-    name: str
-    key: str
-    listing: Listing
-
-
-class Layout(NamedTuple):
-    """The branches of a root, and what lies below the folders beside them."""
-
-    branches: list[Branch]
-    beside: dict[str, Listing]
+    @property
+    def name(self) -> str:
+        """The class; in composed letters, as the same name may be stored decomposed."""
+        return unicodedata.normalize("NFC", PurePosixPath(self.key).name)
 
 
 def scan_folder(source: str) -> Dataset:
     """The data set in a folder; DataError with every mistake in its layout and its files."""
     root = existing_folder(source)
     top = list_folder(root, "")
-    layout = layout_of(root, top)
+    branches, beside = layout_of(root, top)
     folders = [
-        ClassFolder(branch.part, class_name(key), key, list_tree(root, key))
-        for branch in layout.branches
+        Place(branch.part, key, list_tree(root, key))
+        for branch in branches
         for key in branch.listing.folders
     ]
-    parts = [branch.listing for branch in layout.branches if branch.key]
-    listings = [top, *parts, *layout.beside.values(), *(f.listing for f in folders)]
-    problems = [*part_problems(source, layout), *class_problems(source, layout.branches, folders)]
-    problems += [f"{source}/{line}" for listing in listings for line in listing.problems]
+    parts = [branch.listing for branch in branches if branch.key]
+    everything = merged([top, *parts, *beside.values(), *(f.listing for f in folders)])
+    problems = [
+        *part_problems(source, branches, beside),
+        *class_problems(source, branches, folders),
+        *(f"{source}/{line}" for line in everything.problems),
+    ]
     if problems:
         raise DataError(shortened(problems))
     classes = tuple(sorted({folder.name for folder in folders}))
     items = hashed_items(source, classes, folders)
-    outside = sum(len(listing.images) for listing in (top, *parts))
-    return Dataset(root.resolve().name, source, classes, items, True, notes(listings, outside))
-
-
-def class_name(key: str) -> str:
-    """Name of a class folder; composed letters, as the same name may be stored decomposed."""
-    return unicodedata.normalize("NFC", PurePosixPath(key).name)
+    left_out = notes(everything, sum(len(listing.images) for listing in (top, *parts)))
+    return Dataset(root.resolve().name, source, classes, items, True, left_out)
 
 
 def existing_folder(source: str) -> Path:
@@ -128,23 +115,26 @@ def existing_folder(source: str) -> Path:
     raise DataError([f'{source}: no such folder{meant} (or "digits", which needs no folder)'])
 
 
-def layout_of(root: Path, top: Listing) -> Layout:
-    """Parts where one of them holds folders of its own, or nothing else is there; else classes.
+def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]]:
+    """The folders that hold class folders, and what lies below the folders beside them.
 
-    The names alone do not decide: "train" may be a class, between "bus" and "tram".
+    Those are parts where one of them holds folders of its own, or nothing else is there; else the
+    root. The names alone do not decide: "train" may be a class, between "bus" and "tram".
     """
     inner = {key: list_folder(root, key) for key in top.folders if key.lower() in PART_NAMES}
     beside = [key for key in top.folders if key not in inner]
     if not inner or (beside and not any(listing.folders for listing in inner.values())):
-        return Layout([Branch(None, "", top)], {})
-    branches = [Branch(PART_NAMES[key.lower()], key, listing) for key, listing in inner.items()]
-    return Layout(branches, {key: list_tree(root, key) for key in beside})
+        return [Place(None, "", top)], {}
+    branches = [Place(PART_NAMES[key.lower()], key, listing) for key, listing in inner.items()]
+    return branches, {key: list_tree(root, key) for key in beside}
 
 
-def part_problems(source: str, layout: Layout) -> list[str]:
+def part_problems(
+    source: str, branches: Sequence[Place], beside: Mapping[str, Listing]
+) -> list[str]:
     """Parts that are missing or there twice, and images beside the parts."""
     names: dict[Part | None, list[str]] = {}
-    for branch in layout.branches:
+    for branch in branches:
         names.setdefault(branch.part, []).append(f"{branch.key}/")
     problems = [
         f"{source}: {' and '.join(keys)} are both {part}: keep one"
@@ -152,18 +142,16 @@ def part_problems(source: str, layout: Layout) -> list[str]:
         if len(keys) > 1
     ]
     if not {None, "train"} & names.keys():
-        found = " and ".join(key for keys in names.values() for key in keys)
+        found = " and ".join(chain(*names.values()))
         problems.append(f"{source}: {found} without train/: add it")
     return problems + [
         f"{source}/{key}: {images(listing)} beside the parts: move them into one, or out"
-        for key, listing in layout.beside.items()
+        for key, listing in beside.items()
         if listing.images
     ]
 
 
-def class_problems(
-    source: str, branches: Sequence[Branch], folders: Sequence[ClassFolder]
-) -> list[str]:
+def class_problems(source: str, branches: Sequence[Place], folders: Sequence[Place]) -> list[str]:
     """Missing, empty, single and contradictory classes."""
     problems = [
         f"{source}/{folder.key}: no images in this class folder ({holding(folder.listing)})"
@@ -185,8 +173,7 @@ def class_problems(
     return problems
 
 
-def too_few_classes(source: str, where: str, branch: Branch, folders: Sequence[ClassFolder]) -> str:
-    """What was found instead of class folders, and what is expected."""
+def too_few_classes(source: str, where: str, branch: Place, folders: Sequence[Place]) -> str:
     expected = LAYOUT.format(source=source)
     own = [folder for folder in folders if folder.part == branch.part]
     if not own:
@@ -204,7 +191,6 @@ def holding(listing: Listing) -> str:
 
 
 def images(listing: Listing) -> str:
-    """How many images a folder holds, in words."""
     number = len(listing.images)
     return "1 image" if number == 1 else f"{number} images"
 
@@ -215,24 +201,19 @@ def endings(keys: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
 
 
-def notes(listings: Sequence[Listing], outside: int) -> tuple[str, ...]:
+def notes(listing: Listing, outside: int) -> tuple[str, ...]:
     """What was left out, counted."""
-    others = [key for listing in listings for key in listing.others]
-    junk = sum(listing.junk for listing in listings)
-    loops = sum(listing.loops for listing in listings)
-    kinds = ", ".join(f"{ending} {number}" for ending, number in endings(others))
+    kinds = ", ".join(f"{ending} {number}" for ending, number in endings(listing.others))
     counted = (
-        (junk, "files or folders that file managers leave were ignored"),
-        (len(others), f"files that are not images were ignored ({kinds})"),
+        (len(listing.junk), "files or folders that file managers leave were ignored"),
+        (len(listing.others), f"files that are not images were ignored ({kinds})"),
         (outside, "images outside the class folders were ignored"),
-        (loops, "links that lead back to a folder above them were ignored"),
+        (len(listing.loops), "links that lead back to a folder above them were ignored"),
     )
     return tuple(f"{text}: {number}" for number, text in counted if number)
 
 
-def hashed_items(
-    source: str, classes: Sequence[str], folders: Sequence[ClassFolder]
-) -> tuple[Item, ...]:
+def hashed_items(source: str, classes: Sequence[str], folders: Sequence[Place]) -> tuple[Item, ...]:
     """Every image with its label and hash, in the order of the keys; DataError for unreadable."""
     found = sorted((key, folder) for folder in folders for key in folder.listing.images)
     labels = {name: label for label, name in enumerate(classes)}
@@ -248,7 +229,7 @@ def hashed_items(
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(hashed, [key for key, _ in found]))
     if problems:
-        raise DataError([*shortened(sorted(problems)), "mend these files or take them out"])
+        raise DataError([*shortened(sorted(problems)), "repair these files or take them out"])
     return tuple(
         Item(key, labels[folder.name], sha256, folder.part)
         for (key, folder), sha256 in zip(found, hashes, strict=True)
@@ -264,7 +245,7 @@ def list_folder(root: Path, key: str) -> Listing:
     try:
         entries = sorted(os.scandir(root / key), key=lambda entry: entry.name)
     except OSError as error:
-        return Listing((), (), (), 0, 0, (f"{key}: cannot be listed ({error.strerror})",))
+        return Listing(problems=(f"{key}: cannot be listed ({error.strerror})",))
     for entry in entries:
         inner = f"{key}/{entry.name}" if key else entry.name
         found[kind_of(root, inner, entry)].append(inner)
@@ -273,14 +254,9 @@ def list_folder(root: Path, key: str) -> Listing:
     ]
     if number := len(found["unreadable"]):
         problems.append(f"{key}: {number} HEIC images cannot be read: convert them to JPEG")
-    return Listing(
-        tuple(found["folder"]),
-        tuple(found["image"]),
-        (*found["other"], *found["unreadable"]),
-        len(found["junk"]),
-        len(found["loop"]),
-        tuple(problems),
-    )
+    others = found["other"] + found["unreadable"]
+    kinds = (found["folder"], found["image"], others, found["junk"], found["loop"], problems)
+    return Listing(*map(tuple, kinds))
 
 
 def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
@@ -321,16 +297,9 @@ def list_tree(root: Path, key: str) -> Listing:
     listings = [list_folder(root, key)]
     for listing in listings:  # grows while it is walked, so that every folder is reached
         listings += [list_folder(root, folder) for folder in listing.folders]
-    return merged(listings)
+    return merged(listings)._replace(folders=())
 
 
 def merged(listings: Sequence[Listing]) -> Listing:
-    """Several listings as one without folders."""
-    return Listing(
-        (),
-        tuple(sorted(key for listing in listings for key in listing.images)),
-        tuple(sorted(key for listing in listings for key in listing.others)),
-        sum(listing.junk for listing in listings),
-        sum(listing.loops for listing in listings),
-        tuple(line for listing in listings for line in listing.problems),
-    )
+    """Several listings as one."""
+    return Listing(*(tuple(sorted(chain(*keys))) for keys in zip(*listings, strict=True)))

@@ -14,19 +14,18 @@ from torch import Tensor
 from bench.data.decoded import Squares
 
 BLOCK_BYTES = 64 << 20
-"""Of images that are on their way to the device at a time."""
+"""Of images on their way to the device at a time."""
 
 
 class Pixels(Protocol):
-    """Square RGB images, uint8, of which a batch is taken by its indices; a tensor is one."""
+    """Square RGB images, such as a tensor: pixels[indices_B] is a batch, uint8 [B, C, H, W].
 
-    def __len__(self) -> int:
-        """How many images there are."""
-        ...
+    The batch is on the device of the indices.
+    """
 
-    def __getitem__(self, indices_B: Tensor, /) -> Tensor:
-        """The images of a batch, uint8 [B, C, H, W], on the device of the indices."""
-        ...
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices_B: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Streamed:
 
 
 def resident(squares: Squares, items: Sequence[int], size: int, device: torch.device) -> Tensor:
-    """The same on the device, to stay there; the host holds one block of it at a time."""
+    """The same, all on the device; the host holds one block at a time."""
     whole = torch.empty((len(items), 3, size, size), dtype=torch.uint8, device=device)
     block = max(1, BLOCK_BYTES // (3 * size**2))
     for start in range(0, len(items), block):
@@ -63,12 +62,10 @@ def resident(squares: Squares, items: Sequence[int], size: int, device: torch.de
 
 
 def to_unit(bytes_BCHW: Tensor) -> Tensor:
-    """Bytes 0..255 as float32 0..1."""
     return bytes_BCHW.to(torch.float32).div_(255)
 
 
 def standardise(unit_BCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Images in 0..1 less each channel's mean, over its standard deviation; a new tensor."""
     device = unit_BCHW.device
     return unit_BCHW.sub(per_channel(tuple(mean), device)).div_(per_channel(tuple(std), device))
 
@@ -80,5 +77,5 @@ def normalise(bytes_BCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -
 
 @cache
 def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """One value per channel. Kept, as copying it to a GPU for each batch would stall the queue."""
+    """Cached: copying it to a GPU for each batch would stall the queue."""
     return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)

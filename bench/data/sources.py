@@ -1,15 +1,12 @@
-"""Where images come from: one row per source, and the three things that are done with any.
+"""Where images come from: scikit-learn's digits, or a folder of the user's.
 
-Scanning lists and hashes; opening gives one picture, or every picture once. A source
-other than "digits" is a folder, relative to the current directory; a folder that is itself
-called digits is reached as "./digits".
+Any source but "digits" is a path, relative to the current directory; a folder called digits is
+reached as "./digits".
 """
 
 import hashlib
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,8 +24,6 @@ from bench.errors import DataError
 
 
 class Source(NamedTuple):
-    """What the sources differ in."""
-
     summary: str
     scan: Callable[[str], Dataset]
     open: Callable[[str, Item], Image.Image]
@@ -53,7 +48,7 @@ def open_image(dataset: Dataset, item: Item) -> Image.Image:
 
 
 def load_libraries(dataset: Dataset) -> None:
-    """Load what opening images needs, so that nothing that is timed or metered pays for it.
+    """Load what opening images needs before anything is timed or metered.
 
     scikit-learn, which holds the digits, takes a second and 110 MiB.
     """
@@ -68,8 +63,8 @@ def open_all(
 ) -> None:
     """Open every image once and hand it to `use`, in any thread, with its number.
 
-    `count` hears how many are done. What `use` raises passes at once; DataError names, at the
-    end, all images that cannot be decoded.
+    `count` hears how many are done. What `use` raises passes at once. DataError comes at the end
+    and names every image that cannot be decoded.
     """
 
     def problems_of(number: int) -> list[str]:
@@ -121,7 +116,7 @@ class Digits(NamedTuple):
 
 @cache
 def load_digits() -> Digits:
-    """All digits; the original 17 grey levels 0..16 are spread over 0..255."""
+    """All digits, their 17 grey levels 0..16 spread over 0..255."""
     from sklearn import datasets  # slow to import, and only needed here
 
     bunch = datasets.load_digits()
@@ -130,7 +125,7 @@ def load_digits() -> Digits:
 
 
 def scan_digits(source: str) -> Dataset:
-    """The digits as a data set, in scikit-learn's order, without an official split."""
+    """In scikit-learn's order, without an official split."""
     digits = load_digits()
     items = tuple(
         Item(f"{index:04d}", label, hashlib.sha256(image.tobytes()).hexdigest(), None)
@@ -141,34 +136,13 @@ def scan_digits(source: str) -> Dataset:
 
 
 def open_digit(source: str, item: Item) -> Image.Image:
-    """One digit, RGB, 8 x 8."""
     return Image.fromarray(load_digits().pixels[int(item.key)]).convert("RGB")
 
 
 # ---- files ----------------------------------------------------------------------------------
 
-DAMAGE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow's decoders raise on damaged files, found by damaging files of each format."""
-
 
 def open_file(source: str, item: Item) -> Image.Image:
-    """One picture of a folder, upright RGB.
-
-    Raises DataError if the file cannot be read or decoded, or is not the one that was scanned.
-    """
     return open_path(f"{source}/{item.key}", item.sha256)
 
 
@@ -180,13 +154,12 @@ def open_path(path: str, sha256: str | None = None) -> Image.Image:
         if sha256 in (None, hashlib.sha256(content).hexdigest()):
             with Image.open(io.BytesIO(content)) as picture:
                 return upright_rgb(picture)
-    except DAMAGE as error:
+    except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
         raise DataError([f"{path}: {damage(content, error)}"]) from error
     raise DataError([f"{path}: changed while bench was running: start again"])
 
 
 def damage(content: bytes, error: BaseException) -> str:
-    """Why a picture could not be read, for whoever has to repair it."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
     if not content:
@@ -195,9 +168,6 @@ def damage(content: bytes, error: BaseException) -> str:
         text = content[:256].lstrip().startswith(b"<")
         return "is a web page or other text, not an image" if text else "is no image Pillow knows"
     return f"cannot be decoded ({error})"
-
-
-Values = NDArray[Any]  # [H, W], in the type that the file stores
 
 
 def upright_rgb(picture: Image.Image) -> Image.Image:
@@ -209,33 +179,21 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
-        return grey(from_16_bit(np.asarray(picture)))
+        return from_grey(np.asarray(picture), 65535)
     if picture.mode == "F":
-        return grey(from_unit_range(np.asarray(picture)))
+        return from_grey(np.asarray(picture), 1)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return picture.convert("RGB")
 
 
-def grey(values: Values) -> Image.Image:
-    """An RGB picture of grey values 0..255."""
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
-
-
-def from_16_bit(values: Values) -> Values:
-    """Whole numbers 0..65535 scaled to 0..255; ValueError outside, where the scale is unknown."""
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("32-bit values beyond 16 bits have no known scale: convert it to 8 bits")
-    return (values.astype(np.int64) + 128) // 257
-
-
-def from_unit_range(values: Values) -> Values:
-    """Fractions 0..1 scaled to 0..255; ValueError outside, where the scale is unknown."""
-    if not (values.min() >= 0 and values.max() <= 1):  # so that NaN is refused too
-        raise ValueError("decimal values outside 0..1 have no known scale: convert it to 8 bits")
-    scaled: Values = np.rint(values * 255)
-    return scaled
+def from_grey(values_HW: NDArray[Any], white: int) -> Image.Image:
+    """RGB of grey values 0..white; ValueError outside, where the scale is unknown."""
+    if not (values_HW.min() >= 0 and values_HW.max() <= white):  # so that NaN is refused too
+        raise ValueError(f"values outside 0..{white} have no known scale: convert it to 8 bits")
+    bytes_HW = np.rint(values_HW * np.float32(255) / white).astype(np.uint8)
+    return Image.fromarray(bytes_HW).convert("RGB")
 
 
 # ---- the table ------------------------------------------------------------------------------

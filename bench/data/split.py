@@ -9,7 +9,7 @@ is official). Cut parts stand to the train that remains as 20 to 60: each takes 
 images where val and test are both cut, a quarter where one is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import combinations, count
 from typing import NamedTuple
 
@@ -70,9 +70,10 @@ def make_split(
                 parts[part] += images
     if problems:
         raise DataError([HEADING, *shortened(problems), ADVICE])
-    chosen = {part: tuple(sorted(images)) for part, images in parts.items()}
-    lines = ("\0".join(row) for row in rows_of(dataset, chosen))
-    return Split(chosen["train"], chosen["val"], chosen["test"], digest_lines(lines))
+    train, val, test = (tuple(sorted(parts[part])) for part in PARTS)
+    split = Split(train, val, test, "")
+    lines = ("\0".join(row) for row in rows(dataset, split))
+    return split._replace(sha256=digest_lines(lines))
 
 
 HEADING = "too few images for the split (class: images, needed):"
@@ -160,15 +161,10 @@ def too_small(
 
 def rows(dataset: Dataset, split: Split) -> list[Row]:
     """The lines of split.csv: train, val, test, each in the order of its indices."""
-    return rows_of(dataset, {"train": split.train, "val": split.val, "test": split.test})
-
-
-def rows_of(dataset: Dataset, chosen: Mapping[Part, Sequence[int]]) -> list[Row]:
-    """One row for each chosen image, part by part."""
     return [
         Row(item.key, dataset.classes[item.label], part, item.sha256)
-        for part in PARTS
-        for item in (dataset.items[index] for index in chosen[part])
+        for part, indices in zip(PARTS, split[:3], strict=True)
+        for item in (dataset.items[index] for index in indices)
     ]
 
 
@@ -178,7 +174,8 @@ def duplicates(dataset: Dataset, split: Split) -> dict[str, int]:
     Pairs of parts without such images are left out. Only identical bytes are found.
     """
     hashes = {
-        part: [dataset.items[index].sha256 for index in getattr(split, part)] for part in PARTS
+        part: [dataset.items[index].sha256 for index in indices]
+        for part, indices in zip(PARTS, split[:3], strict=True)
     }
     found: dict[str, int] = {}
     for first, second in combinations(PARTS, 2):

@@ -84,5 +84,5 @@ def save(name: str, features: Features, tell: Tell) -> None:
 
     size = sum(array.nbytes for array in arrays.values())
     # Their own run has them already: it does not wait for another that keeps the same.
-    for note in cache.provide(KIND, {name: size}, write, tell, wait_seconds=0).notes:
+    for note in cache.provide(KIND, {name: size}, write, wait_seconds=0).notes:
         tell(note)

@@ -41,7 +41,7 @@ def picture(folder: Path, records: Iterable[Record], images: "Images", made: "Ma
     from bench.data.decoded import thumbnails
 
     items = {index: images.split.test[index] for index in mistakes(records)}
-    found = thumbnails(images.dataset, items.values(), made.folders)
+    found = thumbnails(images.dataset, list(items.values()), made.folders)
     shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
     write_thumbnails(folder, shown)
     return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)
