@@ -315,7 +315,7 @@ def test_runs_of_different_tasks_are_refused_by_field_and_nothing_is_written(
     lines = said.err.splitlines()
     assert lines[0] == "error[E-INPUT] nothing was reported"
     assert lines[1].strip() == "one and two are not runs of one task:"
-    assert "suite.metric is top1 in one, balanced_accuracy in two" in lines[2]
+    assert "suite.metric: top1 and balanced_accuracy" in lines[2]
     assert not (tmp_path / "both").exists()
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bench import identity
 from bench.analysis.stats import weights
-from bench.identity import slug
 from bench.predictions import Unpacked, unpack
 from bench.record import Cell, Failure, Metric, Part, Result, Run, Scores, Seconds
 
@@ -42,7 +41,6 @@ class Missing(NamedTuple):
 def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
     """Cells of the run without a record, in the order of the suite.
 
-    A cell id is a hash and cannot be read back, so each id is matched through its readable part.
     Raises ValueError if a record belongs to no cell of the run, or a cell has two.
     """
     recorded = Counter(record.cell_id for record in records)
@@ -55,17 +53,8 @@ def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
             f"{count} to no cell of this run, such as {min(unknown)}: "
             "move what is not of this run out of cells/"
         )
-    done = {(r.cell.architecture_label, r.cell.strategy, r.cell.seed) for r in records}
-    open_cells: dict[str, list[tuple[str, str, int]]] = {}
-    for asked in run.suite.asked:
-        if asked not in done:
-            label, strategy, seed = asked
-            open_cells.setdefault(slug(f"{label}-{strategy}-s{seed}"), []).append(asked)
-    return tuple(
-        Missing(cell_id, *open_cells[cell_id.rpartition("-")[0]].pop(0))
-        for cell_id in run.cells
-        if cell_id not in recorded
-    )
+    cells = zip(run.cells, run.suite.asked, strict=True)
+    return tuple(Missing(cell_id, *asked) for cell_id, asked in cells if cell_id not in recorded)
 
 
 SHARED = ("data", "metric")
@@ -88,21 +77,14 @@ def check_one_task(records: Iterable[Record]) -> None:
 def _check(one: Record, other: Record, fields: Sequence[str]) -> None:
     if all(getattr(one.cell, name) == getattr(other.cell, name) for name in fields):
         return
-    # Only now, for it is slow: what merely informs, like a name of the data, may differ.
-    task, others = identity.cell_identity(one.cell), identity.cell_identity(other.cell)
-    differing = [
-        f"{path.removeprefix('cell.')} is {_short(task.get(path))} and {_short(others.get(path))}"
-        for path in sorted((task.keys() | others.keys()) - {"protocol"})
-        if task.get(path) != others.get(path) and path.split(".")[1] in fields
-    ]
+    # Only now, for it is slow: what is information, like a name of the data, may differ.
+    found = identity.differences(
+        identity.cell_identity(one.cell), identity.cell_identity(other.cell)
+    )
+    differing = [str(field) for field in found if field.path.split(".")[1] in fields]
     if differing:
         text = f"is not of the same task as {one.cell_id}: {'; '.join(differing)}"
         raise Contradiction(other.cell_id, text)
-
-
-def _short(value: object) -> str:
-    text = "the default" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 class Images(NamedTuple):

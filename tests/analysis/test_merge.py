@@ -148,10 +148,10 @@ def test_what_no_run_has_stays_missing_and_what_one_has_fills_the_gap() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"name": "other"}, "suite.name is capstone in a, other in b"),
-        ({"margin": 0.01}, "suite.margin is 0.005 in a, 0.01 in b"),
-        ({"tie_break": ["latency_seconds"]}, "suite.tie_break[0] is train_seconds in a, latency"),
-        ({"recipe": {"epochs": 20}}, "suite.recipe.epochs is not there in a, 20 in b"),
+        ({"name": "other"}, "suite.name: capstone and other"),
+        ({"margin": 0.01}, "suite.margin: 0.005 and 0.01"),
+        ({"tie_break": ["latency_seconds"]}, "suite.tie_break[0]: train_seconds and latency"),
+        ({"recipe": {"epochs": 20}}, "suite.recipe.epochs: absent and 20"),
     ],
 )
 def test_another_suite_is_refused_by_its_field(changes: dict[str, object], field: str) -> None:
@@ -171,15 +171,15 @@ def test_what_leaves_the_task_as_it_is_may_differ(changes: dict[str, object]) ->
 @pytest.mark.parametrize(
     ("update", "field"),
     [
-        ({"protocol_version": 99}, "protocol_version is 1 in a, 99 in b"),
-        ({"source": Source(wanted=("x/",), used="x/")}, "weights used is random in a, x/"),
+        ({"protocol_version": 99}, "protocol_version: 1 and 99"),
+        ({"source": Source(wanted=("x/",), used="x/")}, "source.used: random and x/"),
         (
             {"data": records.data().model_copy(update={"split_sha256": "e" * 64})},
-            f"data.split_sha256 is {'d' * 39}… in a, {'e' * 39}… in b",
+            f"data.split_sha256: {'d' * 39}… and {'e' * 39}…",
         ),
         (
             {"data": records.data("abcdefghij")},
-            "data.classes[0] is 0 in a, a in b",
+            "data.classes[0]: 0 and a",
         ),
     ],
 )
@@ -204,15 +204,13 @@ def changed(one: Part, **recipe: object) -> Part:
 
 def test_cells_of_another_task_are_refused_though_their_suites_say_the_same() -> None:
     problems = refused(part("a", [0]), changed(part("b", [1]), lr=0.5))
-    assert "vit_b_16 · two_phase: recipe.lr is 0.001 in a, 0.5 in b" in problems
+    assert "vit_b_16 · two_phase: recipe.lr: 0.001 and 0.5" in problems
     assert len(problems) == 4
 
 
 def test_a_difference_shows_between_the_second_and_third_where_the_first_has_no_records() -> None:
     empty = part("a", [0])._replace(records=[])
-    with pytest.raises(
-        NotOneTask, match=r"(?s)b and c are not .*recipe\.lr is 0\.001 in b, 0\.5 in c"
-    ):
+    with pytest.raises(NotOneTask, match=r"(?s)b and c are not .*recipe\.lr: 0\.001 and 0\.5"):
         merge([empty, part("b", [1]), changed(part("c", [2]), lr=0.5)])
 
 

@@ -375,7 +375,7 @@ def test_records_of_two_tasks_are_refused_by_what_differs() -> None:
     data = other.cell.data.model_copy(update={"split_sha256": "e" * 64})
     other = other.model_copy(update={"cell": other.cell.model_copy(update={"data": data})})
     with pytest.raises(
-        ValueError, match=r"not of the same task as .*: data\.split_sha256 is d+… and e+…"
+        ValueError, match=r"not of the same task as .*: data\.split_sha256: d+… and e+…"
     ):
         summarise(asked, [result(cell("a", "partial", 0)), other])
 

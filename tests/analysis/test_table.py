@@ -232,10 +232,10 @@ def test_what_may_differ_does() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (data(split_sha256="e" * 64), r"data\.split_sha256 is d+… and e+…"),
+        (data(split_sha256="e" * 64), r"data\.split_sha256: d+… and e+…"),
         (data(content_sha256="e" * 64), r"data\.content_sha256"),
-        (data(classes=("cat", "dog")), r"data\.classes is .*'0'.* and \('cat', 'dog'\)"),
-        ({"metric": "balanced_accuracy"}, r"metric is the default and balanced_accuracy"),
+        (data(classes=("cat", "dog")), r"data\.classes: .*'0'.* and \('cat', 'dog'\)"),
+        ({"metric": "balanced_accuracy"}, r"metric: the default and balanced_accuracy"),
     ],
 )
 def test_all_cells_share_images_and_metric(changed: dict[str, Any], said: str) -> None:
@@ -249,7 +249,7 @@ def test_all_cells_share_images_and_metric(changed: dict[str, Any], said: str) -
 def test_the_seeds_of_a_row_share_all_the_rest_and_every_difference_is_named() -> None:
     recipe = of().cell.recipe.model_copy(update={"epochs": 20, "lr": 0.5})
     other = of(seed=1, recipe=recipe, image_size=224)
-    with pytest.raises(Contradiction, match=r"image_size is 48 and 224; .*epochs is 10 and 20.*lr"):
+    with pytest.raises(Contradiction, match=r"image_size: 48 and 224; .*epochs: 10 and 20.*lr"):
         check_one_task([of(), other])
 
 
