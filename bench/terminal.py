@@ -17,7 +17,7 @@ from rich.text import Text
 from bench.errors import Stopped
 from bench.identity import cell_id
 from bench.record import Cell
-from bench.running.events import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
+from bench.running.pool import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
 BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))

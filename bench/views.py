@@ -20,8 +20,9 @@ from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
 from bench.record import Failure, MissingWeights, Result, Run, Source
 from bench.report import calibration, execution, findings, units
-from bench.running import plan as plans
-from bench.running.sitting import Assignment, Todo, cache_bytes
+from bench.running.answers import Plan, Survey
+from bench.running.plan import disk_bytes, work
+from bench.running.session import Todo
 from bench.strategies import STRATEGIES
 from bench.suite import labels_of
 from bench.terminal import clock_text, plain
@@ -145,45 +146,53 @@ def _listed(values: Sequence[float]) -> str:
 # ---- run ------------------------------------------------------------------------------------
 
 
-def plan(assignment: Assignment, seconds: float, weights_bytes: int) -> RenderableType:
+def dry_run(survey: Survey) -> RenderableType:
     """The matrix of a dry run, with predicted time, downloads and disk."""
-    suite = assignment.suite
-    amounts = plans.work(assignment.cells, assignment.macs)
-    share: dict[tuple[str, str], float] = {}
-    for cell, amount in zip(assignment.cells, amounts, strict=True):
-        key = (cell.architecture_label, cell.strategy)
-        share[key] = share.get(key, 0.0) + amount / sum(amounts)
-    names = [entry.name for entry in suite.strategies]
+    plan = survey.plan
+    names = [entry.name for entry in plan.suite.strategies]
+    labels, num_seeds = labels_of(plan.suite), len(plan.suite.seeds)
     matrix = table("share of the work", *names, numbers=names)
-    for label in labels_of(suite):
-        add(matrix, label, *(f"{share[label, name]:.1%}" for name in names))
-    downloads = assignment.prepared.downloads
-    megabytes = sum(size for _, size in downloads)
-    files = units.plural(len(downloads), "file")
-    downloads_text = f"{megabytes:.0f} MB in {files}" if downloads else "none"
+    shares = shares_of_work(plan)
+    for label in labels:
+        add(matrix, label, *(f"{shares[label, name]:.1%}" for name in names))
     lines = [
-        f"{units.plural(len(assignment.cells), 'cell')}: "
-        f"{units.plural(len(labels_of(suite)), 'architecture')} x {strategies_text(names)} x "
-        f"{units.plural(len(suite.seeds), 'seed')}",
-        images_line(assignment),
-        *source_lines(assignment.prepared.source),
-        f"predicted time  about {clock_text(seconds)}",
-        f"downloads       {downloads_text}",
-        f"disk            {disk_text(assignment, weights_bytes)}",
+        f"{units.plural(len(plan.cells), 'cell')}: {units.plural(len(labels), 'architecture')} x "
+        f"{strategies_text(names)} x {units.plural(num_seeds, 'seed')}",
+        images_line(plan),
+        *source_lines(plan.chosen.source),
+        f"predicted time  about {clock_text(survey.seconds)}",
+        f"downloads       {downloads_text(plan)}",
+        f"disk            {disk_text(plan, survey.weights_bytes)}",
     ]
-    if cached := cache_bytes(assignment):
-        lines.append(
-            f"cache           about {cached / 1e6:.0f} MB of decoded images, {cache.root()}"
-        )
+    if cached := plan.cache_bytes:
+        megabytes = f"about {cached / 1e6:.0f} MB of decoded images"
+        lines.append(f"cache           {megabytes}, {cache.root()}")
     return Group(matrix, Text(), *prose(lines))
 
 
-def disk_text(assignment: Assignment, weights_bytes: int) -> str:
+def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
+    """Of the whole run, by architecture label and strategy."""
+    amounts = work(plan.cells, plan.macs)
+    shares: dict[tuple[str, str], float] = {}
+    for cell, amount in zip(plan.cells, amounts, strict=True):
+        key = (cell.architecture_label, cell.strategy)
+        shares[key] = shares.get(key, 0.0) + amount / sum(amounts)
+    return shares
+
+
+def downloads_text(plan: Plan) -> str:
+    """Size and number of the weights files that are to be fetched."""
+    files = plan.chosen.downloads
+    megabytes = sum(size for _, size in files)
+    return f"{megabytes:.0f} MB in {units.plural(len(files), 'file')}" if files else "none"
+
+
+def disk_text(plan: Plan, weights_bytes: int) -> str:
     """What the run folder will take, with trained weights that are kept at least for a while."""
-    total = (plans.disk_bytes(assignment.cells) + weights_bytes) / 1e6
+    total = (disk_bytes(plan.cells) + weights_bytes) / 1e6
     if not weights_bytes:
         return f"about {total:.0f} MB"
-    after = " (after the run: one cell's)" if assignment.suite.keep_weights == "winner" else ""
+    after = " (after the run: one cell's)" if plan.suite.keep_weights == "winner" else ""
     return f"about {total:.0f} MB, {weights_bytes / 1e6:.0f} MB of it trained weights{after}"
 
 
@@ -192,9 +201,9 @@ def strategies_text(names: Sequence[str]) -> str:
     return "1 strategy" if len(names) == 1 else f"{len(names)} strategies"
 
 
-def start(assignment: Assignment, run: Run, todo: Todo) -> RenderableType:
+def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
     """What is about to run."""
-    lines = [images_line(assignment), *source_lines(run.source)]
+    lines = [images_line(plan), *source_lines(run.source)]
     if todo.done:
         rest = "" if todo.left else "; nothing is left to train"
         lines.append(f"going on: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
@@ -209,9 +218,9 @@ def start(assignment: Assignment, run: Run, todo: Todo) -> RenderableType:
     return Group(*prose(lines), Text())
 
 
-def images_line(assignment: Assignment) -> str:
+def images_line(plan: Plan) -> str:
     """Data set and split in one line."""
-    data, notes = assignment.images.data, assignment.images.dataset.notes
+    data, notes = plan.images.data, plan.images.dataset.notes
     counts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
     noted = f" ({'; '.join(notes)})" if notes else ""
     return f"images: {data.name}, {len(data.classes)} classes, {counts}{noted}"

@@ -61,7 +61,7 @@ def test_a_key_that_would_be_null_names_what_is_unknown(fact: dict[str, None], t
 def test_unknown_facts_are_gathered_by_their_reason() -> None:
     values = {"machine.a": None, "machine.b": 1, "machine.c": None, "d": None}
     found = doctor.unknown(values, {"a": "no driver", "c": "no driver"})
-    assert found == {"no driver": ["a", "c"], "it is not to be had here": ["d"]}
+    assert found == {"no driver": ["a", "c"], "not available on this machine": ["d"]}
 
 
 def test_a_folder_is_told_with_what_lies_in_it(tmp_path: Path) -> None:
@@ -80,4 +80,4 @@ def test_on_a_gpu_every_fact_is_told_or_has_its_reason(tmp_path: Path) -> None:
     done = bench(here, "doctor", "--device", "cuda", COLUMNS="400")
     assert (done.returncode, done.stderr) == (0, "")
     assert "copy to the GPU" in done.stdout
-    assert "it is not to be had here" not in done.stdout
+    assert "not available on this machine" not in done.stdout

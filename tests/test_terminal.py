@@ -10,7 +10,7 @@ from rich.text import Text
 from bench import terminal
 from bench.identity import cell_id
 from bench.record import EpochPoint
-from bench.running.events import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
+from bench.running.pool import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
 from bench.terminal import PlainDisplay, Tally
 from tests import records
 

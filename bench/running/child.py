@@ -1,8 +1,8 @@
-"""Child processes that have torch: forked from a server that imported it, and never by us.
+"""Functions run in child processes that have torch, which the main process never imports.
 
-The main process must stay without torch, so what runs in a child is named by text,
-"package.module:function", and imported there. The server imports torch once and never touches
-CUDA, so each child starts in a fraction of a second and may still use the GPU.
+A function is named by text, "package.module:function", and imported in the child. Children are
+forked from a server that imported torch and never touched CUDA, so each starts in a fraction of a
+second and may still use the GPU.
 """
 
 import importlib
@@ -12,28 +12,79 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 from bench.errors import BenchError
 
 WARM = ["bench.running.worker"]
-"""Modules whose imports children need."""
+"""Modules that the server imports before it forks."""
+
+Listener = Callable[[Any], None]
+Answer = tuple[Literal["told", "value", "mistake", "bug", "died"], Any]
 
 
 class ChildCrashed(RuntimeError):
-    """A child ended without an answer, or raised what no user's mistake explains."""
+    """A child ended without an answer, or raised what is no mistake of the user's."""
+
+    def __init__(self, function: str, how: str, exitcode: int | None, log: str = "") -> None:
+        super().__init__(f"{function} {how}\n{log}".rstrip())
+        self.how, self.exitcode = how, exitcode
 
 
-class Child(NamedTuple):
-    """A running child and the pipe that its messages come through."""
+def call(function: str, *arguments: object, listen: Listener | None = None) -> Any:
+    """The value of "module:function" in a child.
 
-    process: BaseProcess
-    messages: Connection
+    With `listen`, the function gets one more argument to tell with: what it tells is heard here.
+    Raises the BenchError that the function raised, and ChildCrashed where it raised anything else
+    or its process died. Where nobody waits any longer, as when a signal stops the command, the
+    child is killed.
+    """
+    chosen = context()
+    receiver, sender = chosen.Pipe(duplex=False)
+    process = chosen.Process(  # type: ignore[attr-defined]
+        target=_run, args=(sender, function, arguments, listen is not None), daemon=True
+    )
+    process.start()
+    sender.close()  # so that the pipe ends when the child does
+    try:
+        outcome, value = _answer(receiver, listen)
+    except BaseException:
+        process.kill()
+        with suppress(Exception):  # what it had told before that
+            _answer(receiver, listen)
+        raise
+    finally:
+        process.join()
+        receiver.close()
+    match outcome:
+        case "value":
+            return value
+        case "mistake":
+            raise value
+        case "bug":
+            error, log = value
+            raise ChildCrashed(function, f"raised {error}", process.exitcode, log)
+        case _:
+            raise ChildCrashed(function, exit_text(process.exitcode), process.exitcode)
+
+
+def _answer(receiver: Connection, listen: Listener | None) -> Answer:
+    """The last message of a child; those before it are heard."""
+    while True:
+        try:
+            outcome, value = receiver.recv()
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
+            return "died", None
+        if outcome != "told" or listen is None:
+            return outcome, value
+        listen(value)
+
+
+# ---- starting -------------------------------------------------------------------------------
 
 
 def context() -> BaseContext:
@@ -61,75 +112,35 @@ def no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start(function: str, *arguments: object) -> Child:
-    """Run "module:function" with a sender and the arguments in a child."""
-    chosen = context()
-    receiver, sender = chosen.Pipe(duplex=False)
-    process = chosen.Process(  # type: ignore[attr-defined]
-        target=_run, args=(sender, function, arguments), daemon=True
-    )
-    process.start()
-    sender.close()  # so that the pipe ends when the child does
-    return Child(process, receiver)
+def exit_text(exitcode: int | None) -> str:
+    """How a process ended, in words: the signal by its name."""
+    if exitcode is None:
+        return "still running"
+    if exitcode < 0:
+        return f"was killed by {signal.Signals(-exitcode).name}"
+    return f"ended with exit code {exitcode}"
 
 
-def call(function: str, *arguments: object, listen: Callable[[Any], None] | None = None) -> Any:
-    """The value of "module:function" in a child.
-
-    With `listen`, the function gets one more argument, to tell with: what it tells is heard here.
-    Raises the BenchError that the child raised, and ChildCrashed where it raised anything else or
-    ended without an answer.
-    """
-    child = start("bench.running.child:answer", function, arguments, listen is not None)
-    try:
-        outcome, value = child.messages.recv()
-        while listen is not None and outcome == "told":
-            listen(value)
-            outcome, value = child.messages.recv()
-    except (EOFError, OSError):  # OSError: it ended in the middle of its answer
-        child.process.join()
-        raise ChildCrashed(f"{function}: {exit_text(child.process.exitcode)}") from None
-    except BaseException:  # nobody waits any longer, as when a signal stops the command
-        child.process.kill()
-        child.process.join()
-        raise
-    finally:
-        child.messages.close()
-    child.process.join()
-    if outcome == "mistake":
-        raise value
-    if outcome == "bug":
-        raise ChildCrashed(f"{function} failed in a child process:\n{value}")
-    return value
+# ---- in the child ---------------------------------------------------------------------------
 
 
-def answer(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
-    """Send ("value", ...), ("mistake", error) for a user's mistake, or ("bug", traceback).
-
-    Before that, ("told", ...) for what a function that tells has told.
-    """
-    message: tuple[str, object]
-    try:
-        if tells:
-            arguments = (*arguments, lambda told: sender.send(("told", told)))
-        message = ("value", _found(function)(*arguments))
-    except BenchError as error:
-        message = ("mistake", error)
-    except Exception:  # told to the main process, which ends with it
-        message = ("bug", traceback.format_exc())
-    sender.send(message)
-
-
-def _run(sender: Connection, function: str, arguments: tuple[object, ...]) -> None:
+def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where children are not forked, see no_interrupt
     _end_with_parent()
-    _found(function)(sender, *arguments)
+    if tells:
+        arguments = (*arguments, lambda told: sender.send(("told", told)))
+    sender.send(_outcome(function, arguments))
 
 
-def _found(function: str) -> Callable[..., Any]:
+def _outcome(function: str, arguments: tuple[object, ...]) -> Answer:
     module, name = function.split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    try:
+        return "value", getattr(importlib.import_module(module), name)(*arguments)
+    except BenchError as error:
+        return "mistake", error
+    except Exception as error:  # told to the main process, which ends with it
+        text = (str(error).strip().splitlines() or [""])[0]
+        return "bug", (f"{type(error).__name__}: {text}", traceback.format_exc())
 
 
 def _end_with_parent() -> None:
@@ -142,12 +153,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def exit_text(exitcode: int | None) -> str:
-    """How a process ended, in words: the signal by its name."""
-    if exitcode is None:
-        return "still running"
-    if exitcode < 0:
-        return f"was killed by {signal.Signals(-exitcode).name}"
-    return f"ended with exit code {exitcode}"

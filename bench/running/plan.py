@@ -6,12 +6,9 @@ from typing import NamedTuple
 
 from bench.predictions import MISTAKES
 from bench.record import Cell, Kind
-from bench.running.findings import Speed
+from bench.running.answers import Sizes, Speed
 from bench.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
 from bench.suite import KeepWeights
-
-Sizes = tuple[str, int]
-"""Architecture and image size: what the cost of one image depends on."""
 
 DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
 """Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long

@@ -2,82 +2,103 @@
 
 import faulthandler
 import os
+import shutil
 import sys
 import time
 import traceback
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import FolderError
-from bench.folder import cell_folder, disk_errors, write_record
+import torch
+from torch import nn
+
+from bench.cache import SPARE_BYTES, Tell, reason
+from bench.errors import DataError, WeightsError
+from bench.folder import (
+    cell_folder,
+    disk_errors,
+    read_record,
+    remove_weights,
+    weights_path,
+    whole,
+    write_record,
+)
 from bench.identity import cell_id, keys
-from bench.record import Cell, EpochPoint, Failure, Result
-from bench.running.events import CellEnded, CellStarted, EpochEnded, Noted
-from bench.running.failure import cause_of
-from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job, failure, provenance, summary
-from bench.running.keeping import Keeper
+from bench.record import Cell, EpochPoint, Failure, Quality, Result
 from bench.running.plan import group
-from bench.training.cell import Outcome, run_cell
+from bench.running.pool import (
+    MEMORY_EXIT,
+    POISONED_EXIT,
+    Cause,
+    CellEnded,
+    CellStarted,
+    EpochEnded,
+    Event,
+    Job,
+    Noted,
+    failure,
+    provenance,
+    summary,
+)
+from bench.training.cell import Keep, Outcome, run_cell
+from bench.training.fit import Diverged
 from bench.training.placement import prepare_device
 from bench.training.shared import Shared
+from bench.training.trained import save, trained_bytes
 
 EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}
 """Exit codes by the kinds of failure that several seeds together may have, and each alone not."""
 
+Listen = Callable[[Event], None]
 
-def main(sender: Connection, job: Job, cells: tuple[Cell, ...]) -> None:
-    """Run the cells in order; stop where the disk does not take a record."""
+
+def main(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
+    """Run the cells in order. Raises FolderError where the disk does not take a record."""
+    log_to(log_of(job, cells[0]))
+    faulthandler.enable()
     try:
-        log_to(log_of(job, cells[0]))
-        faulthandler.enable()
-        prepare_device(job.context.device)
-        label = cells[0].architecture_label
+        run_all(job, cells, listen)
+    except Exception:
+        traceback.print_exc()  # into the log
+        raise
 
-        def tell(text: str) -> None:
-            sender.send(Noted(text))
 
-        def tell_of(text: str) -> None:
-            tell(f"{label}: {text}")
-
-        shared = Shared(job.context, cells, tell)
-        keeper = Keeper(job, shared, tell_of)
-        for index, cell in enumerate(cells):
-            sender.send(CellStarted(cell_id(cell)))
-            log_to(log_of(job, cell))
-            record = attempt(cell, shared, job, sender, keeper)
-            code = exit_code(record, cell, shared)
-            if code and len(group(cells[index:], cell)) > 1:
-                os._exit(code)  # without a record: its seeds are run once more
-            shared.release(cell)
-            write_record(job.folder, record)
-            if isinstance(record, Result):
-                keeper.drop_beaten_by(record)
-            sender.send(CellEnded(record.cell_id, record.status, summary(record)))
-            if record.kind == "cuda":
-                os._exit(POISONED_EXIT)
-    except FolderError as error:
-        sender.send(error)
+def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
+    """Run the cells in order, or leave by an exit code of `EXITS`."""
+    prepare_device(job.context.device)
+    label = cells[0].architecture_label
+    shared = Shared(job.context, cells, lambda text: listen(Noted(text)))
+    keeper = Keeper(job, shared, lambda text: listen(Noted(f"{label}: {text}")))
+    for index, cell in enumerate(cells):
+        listen(CellStarted(cell_id(cell)))
+        log_to(log_of(job, cell))
+        record = attempt(cell, shared, job, listen, keeper)
+        code = exit_code(record, cell, shared)
+        if code and len(group(cells[index:], cell)) > 1:
+            os._exit(code)  # without a record: its seeds are run once more
+        shared.release(cell)
+        write_record(job.folder, record)
+        if isinstance(record, Result):
+            keeper.drop_beaten_by(record)
+        listen(CellEnded(record.cell_id, record.status, summary(record)))
+        if record.kind == "cuda":
+            os._exit(POISONED_EXIT)
 
 
 def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | None:
-    """By which a worker ends whose seeds may have failed together and not alone; None otherwise."""
+    """The exit code if the cell's seeds may have failed only because they ran together."""
     is_own = shared.has_heads(cell) and record.kind != "cuda"
     return None if is_own else EXITS.get(record.kind or "")
 
 
-def log_of(job: Job, cell: Cell) -> Path:
-    """Where what happens during one cell is written."""
-    return cell_folder(job.folder, cell_id(cell)) / "log.txt"
-
-
 def attempt(
-    cell: Cell, shared: Shared, job: Job, sender: Connection, keeper: Keeper
+    cell: Cell, shared: Shared, job: Job, listen: Listen, keeper: "Keeper"
 ) -> Result | Failure:
     """The record of one cell, whatever happens to it short of the end of the process."""
     started = time.perf_counter()
 
     def report(point: EpochPoint, images_per_second: float) -> None:
-        sender.send(EpochEnded(cell_id(cell), point, images_per_second))
+        listen(EpochEnded(cell_id(cell), point, images_per_second))
 
     try:
         return result(cell, run_cell(cell, shared, report, keeper.of(cell)), job)
@@ -103,8 +124,16 @@ def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
     )
 
 
+# ---- the log --------------------------------------------------------------------------------
+
+
+def log_of(job: Job, cell: Cell) -> Path:
+    """Where what happens during one cell is written."""
+    return cell_folder(job.folder, cell_id(cell)) / "log.txt"
+
+
 def log_to(path: Path) -> None:
-    """From now on, what this process and its native code print lands at the end of the file.
+    """From now on, append what this process and its native code print to the file.
 
     Raises FolderError.
     """
@@ -115,3 +144,111 @@ def log_to(path: Path) -> None:
         with path.open("a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+
+
+# ---- why a cell failed ----------------------------------------------------------------------
+
+HOST_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "Cannot allocate memory")
+POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
+"""After any of these the CUDA context of the process may be unusable."""
+
+
+def cause_of(error: Exception) -> Cause:
+    """What an exception that ended a cell says about it."""
+    reason = first_line(error)
+    match error:
+        case Diverged():
+            return Cause("diverged", "training", reason)
+        case DataError():
+            return Cause("failed", "data", reason)
+        case WeightsError():
+            return Cause("failed", "weights", reason)
+        case torch.OutOfMemoryError():
+            return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
+        case RuntimeError() if "ALLOC_FAILED" in str(error):  # of cuBLAS or cuDNN
+            return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
+        case MemoryError():
+            return Cause("failed", "oom_host", "out of memory")
+        case RuntimeError() if any(mark in str(error) for mark in HOST_MEMORY):
+            return Cause("failed", "oom_host", f"out of memory: {reason}")
+        case RuntimeError() if any(mark in str(error) for mark in POISONED):
+            return Cause("failed", "cuda", reason)
+    return Cause("failed", "training", f"{type(error).__name__}: {reason}")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+# ---- trained weights ------------------------------------------------------------------------
+
+
+class Keeper:
+    """Keeps the weights of one worker's cells as the suite asks; says once where it cannot.
+
+    A file is on the disk before the record is: a cell with a record is never run again, so weights
+    that came later could be lost for good. That they cannot be kept costs no cell its record.
+    """
+
+    def __init__(self, job: Job, shared: Shared, tell: Tell) -> None:
+        self._job, self._shared, self._tell = job, shared, tell
+        self._told = False
+
+    def of(self, cell: Cell) -> Keep:
+        """What is to be done with the network of a cell."""
+
+        def keep(quality: Quality, module: nn.Module) -> None:
+            try:
+                if self._wants(cell, quality):
+                    self._write(cell, module)
+            except Exception as error:  # whatever it is, the cell was scored
+                traceback.print_exc()
+                if not self._told:
+                    name, why = f"{cell.strategy} s{cell.seed}", reason(error).splitlines()[0]
+                    self._tell(f"the weights of {name} are not kept: {why}")
+                self._told = True
+
+        return keep
+
+    def drop_beaten_by(self, record: Result) -> None:
+        """Take away the weights of the seeds that this one beats; its record is on the disk.
+
+        Raises FolderError.
+        """
+        if self._job.keep_weights == "winner" and self._wants(record.cell, record.quality):
+            with disk_errors(self._job.folder):
+                for seed in self._job.seeds:
+                    if seed != record.cell.seed:
+                        other = cell_id(with_seed(record.cell, seed))
+                        remove_weights(self._job.folder, other)
+
+    def _wants(self, cell: Cell, quality: Quality) -> bool:
+        if self._job.keep_weights != "winner":
+            return self._job.keep_weights == "all"
+        scores = {}
+        for seed in self._job.seeds:
+            known = quality if seed == cell.seed else self._recorded(with_seed(cell, seed))
+            if known is not None:
+                scores[seed] = getattr(known.val, cell.metric)
+        return max(scores, key=scores.__getitem__) == cell.seed  # of equals the first
+
+    def _recorded(self, cell: Cell) -> Quality | None:
+        record = read_record(self._job.folder, cell_id(cell))
+        return record.quality if isinstance(record, Result) else None
+
+    def _write(self, cell: Cell, module: nn.Module) -> None:
+        path = weights_path(self._job.folder, cell_id(cell))
+        need = trained_bytes(cell, self._shared.outline(cell))
+        free = shutil.disk_usage(self._job.folder).free
+        if need + SPARE_BYTES > free:  # records and the report come first
+            need, free, spare = (round(size / 1e6) for size in (need, free, SPARE_BYTES))
+            raise OSError(f"they need {need} MB; {free} MB are free, {spare} of them for records")
+        with whole(path) as temporary:
+            save(temporary, cell, self._shared, module)
+
+
+def with_seed(cell: Cell, seed: int) -> Cell:
+    """The same cell with another seed."""
+    return cell.model_copy(update={"seed": seed})

@@ -15,7 +15,7 @@ from bench.verbs.consoles import out
 from bench.verbs.options import Device
 
 if TYPE_CHECKING:
-    from bench.running.findings import Examination
+    from bench.running.answers import Examination
 
 
 def doctor(
@@ -26,7 +26,7 @@ def doctor(
     from bench.running import child
 
     with status(out, "looking at the machine"):
-        found: Examination = child.call("bench.running.examination:examine", device)
+        found: Examination = child.call("bench.running.examine:examine", device)
     who = f"bench {__version__} on {found.device}: {units.device(found.machine)}"
     out.print(Text(plain(who), style="bold"))
     for title, made in pages(found).items():
@@ -86,7 +86,7 @@ def unknown(values: Mapping[str, Any], missing: Mapping[str, str]) -> dict[str, 
     for path, value in values.items():
         if value is None:
             name = path.rpartition(".")[2]
-            found.setdefault(missing.get(name, "it is not to be had here"), []).append(name)
+            found.setdefault(missing.get(name, "not available on this machine"), []).append(name)
     return found
 
 

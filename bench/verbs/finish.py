@@ -12,7 +12,7 @@ from bench.record import Failure, Result, Run
 
 if TYPE_CHECKING:
     from bench.data.decoded import Making
-    from bench.running.sitting import Images
+    from bench.running.answers import Images
 
 Record = Result | Failure
 

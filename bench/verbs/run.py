@@ -1,24 +1,23 @@
 """`bench run`: train and compare every combination of a suite."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from bench.errors import Exit
+from bench.errors import Exit, Stopped
 from bench.terminal import plain, status, telling
 from bench.verbs.consoles import err, out
 from bench.verbs.options import Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.data.decoded import Making
-    from bench.running.findings import Hardware
-    from bench.running.sitting import Assignment
-    from bench.suite_file import SuiteFile
+    from bench.record import Run
+    from bench.running.answers import Hardware, Plan, Request
+
+RESULTS = Path("results")
 
 
 def run(
@@ -43,85 +42,68 @@ def run(
     ] = False,
 ) -> None:
     """Train and compare every combination of a suite, and write the report."""
-    from bench.running import sitting
+    from bench import views
+    from bench.folder import check_usable, new_folder
+    from bench.running import session
+    from bench.running.answers import Request
     from bench.suite_file import read_suite
 
     file = read_suite(suite, dataset)
-    if folder is not None:
-        sitting.earlier_run(folder)
-    with status(out, "looking at the device"):
-        hardware = sitting.find_hardware(device)
-    first_line(file, hardware)
+    earlier = None if folder is None else session.earlier_run(folder)
+    pinned = earlier.source.used if earlier else None
+    request = Request(file, device, offline, pinned, reuse_features)
     if dry_run:
-        show_plan(file, hardware, offline=offline)
-    else:
-        train(file, hardware, folder, offline=offline, reuse_features=reuse_features)
+        out.print(views.dry_run(found_out("survey", request)))
+        return
+    if folder is None:
+        check_usable(new_folder(RESULTS, "any"))  # before what takes long
+    plan: Plan = found_out("prepare", request)
+    train(plan, folder or new_folder(RESULTS, plan.suite.name), earlier)
 
 
-def first_line(file: "SuiteFile", hardware: "Hardware") -> None:
+def found_out(function: str, request: "Request") -> Any:
+    """The answer of a function of `prepare`, which has torch; its progress is shown."""
+    from bench.running import child
+    from bench.running.answers import Hardware
+
+    with telling(out, "looking at the device") as show:
+
+        def hear(told: str | Hardware) -> None:
+            if isinstance(told, Hardware):
+                out.print(Text(plain(first_line(request, told)), style="bold"))
+            else:
+                show(told)
+
+        return child.call(f"bench.running.prepare:{function}", request, listen=hear)
+
+
+def first_line(request: "Request", hardware: "Hardware") -> str:
     """Name the suite, the profile and the device."""
     from bench.report import units
 
-    device = hardware.device
-    name = file.profiles[device.profile].name
-    machine = units.device(hardware.machine)
-    out.print(Text(f"bench {name} · {device.profile.upper()} profile · {machine}", style="bold"))
+    profile = hardware.device.profile
+    name, machine = request.file.profiles[profile].name, units.device(hardware.machine)
+    return f"bench {name} · {profile.upper()} profile · {machine}"
 
 
-def show_plan(file: "SuiteFile", hardware: "Hardware", *, offline: bool) -> None:
-    """The matrix, with predicted time, downloads and disk."""
+def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
+    """Run what has no good record yet and write the report. Exits."""
     from bench import views
-    from bench.running import sitting
-
-    suite = file.profiles[hardware.device.profile]
-    with status(out, "looking at the images"):
-        images = sitting.open_images(suite)
-        decoding_seconds = sitting.check_images(images)
-    with status(out, "looking for weights"):
-        wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=None)
-        prepared = sitting.survey_weights(wanted)
-        assignment = sitting.assign(suite, file.place, hardware, images, prepared)
-    with status(out, "trying a few steps of each architecture"):
-        seconds = sitting.predicted_seconds(assignment, decoding_seconds)
-    out.print(views.plan(assignment, seconds, sitting.weights_bytes(assignment)))
-
-
-def train(
-    file: "SuiteFile",
-    hardware: "Hardware",
-    asked: Path | None,
-    *,
-    offline: bool,
-    reuse_features: bool,
-) -> None:
-    """Find everything out, run what has no good record yet, write the report. Exits."""
-    from bench import views
-    from bench.errors import Stopped
-    from bench.folder import locked, new_folder, read_run
-    from bench.running import sitting
+    from bench.folder import locked
+    from bench.running import session
     from bench.verbs.finish import finish
 
-    suite = file.profiles[hardware.device.profile]
-    folder = new_folder(Path("results"), suite.name) if asked is None else asked
-    earlier = sitting.earlier_run(folder)
-    with status(out, "looking at the images"):
-        images = sitting.open_images(suite)
-    pinned = earlier.source.used if earlier else None
-    wanted = sitting.wanted_weights(suite, offline=offline, pinned_source=pinned)
-    with status(out, "looking for weights"):
-        prepared = sitting.fetch_weights(wanted)
-        assignment = sitting.assign(suite, file.place, hardware, images, prepared)
-        assignment = assignment._replace(reuse_features=reuse_features)
-    sitting.begin(assignment, earlier)  # refuses another task before the folder is touched
-    made = decode(assignment, out)
+    run = session.begin(plan, earlier)  # refuses another task before the folder is touched
+    made = decode(plan)
     with locked(folder):
+        session.check_unchanged(folder, earlier)
         try:
-            train_in(folder, assignment, made, out)
+            trained = train_in(folder, run, plan, made)
         except Stopped:
             err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
             raise
         with status(out, "gathering thumbnails"):
-            notes = finish(folder, read_run(folder), images, made)
+            notes = finish(folder, trained, plan.images, made)
         for note in notes:
             out.print(Text(plain(note)))
         finished, records = write_report(folder)
@@ -130,33 +112,33 @@ def train(
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
-def decode(assignment: "Assignment", console: "Console") -> "Making":
+def decode(plan: "Plan") -> "Making":
     """Every image decoded into the cache, with a line for whatever is worth one."""
-    from bench.running import sitting
+    from bench.running import session
 
-    total = len(assignment.images.dataset.items)
-    with telling(console, "decoding the images") as show:
+    total = len(plan.images.dataset.items)
+    with telling(out, "decoding the images") as show:
 
         def hear(told: str | int) -> None:
             if isinstance(told, int):
                 show(f"decoding the images: {told:,} of {total:,}")
             else:
-                console.print(Text(plain(told)))
+                out.print(Text(plain(told)))
 
-        made = sitting.decode_images(assignment, hear)
+        made = session.decode_images(plan, hear)
     for note in made.notes:
-        console.print(Text(plain(note)))
+        out.print(Text(plain(note)))
     return made
 
 
-def train_in(folder: Path, assignment: "Assignment", made: "Making", console: "Console") -> None:
+def train_in(folder: Path, run: "Run", plan: "Plan", made: "Making") -> "Run":
     """Run the cells that have no good record in a locked folder."""
     from bench import terminal, views
-    from bench.running import plan, sitting
+    from bench.running import session
+    from bench.running.plan import work
 
-    started = sitting.begin(assignment, sitting.earlier_run(folder))
-    todo = sitting.todo(folder, assignment)
-    console.print(views.start(assignment, started, todo))
-    work = terminal.work_of(todo.done, todo.left, plan.work(todo.left, assignment.macs))
-    with terminal.display(console, work) as display:
-        sitting.train(folder, started, assignment, made, todo.left, display)
+    todo = session.todo(folder, plan.cells)
+    out.print(views.start(plan, run, todo))
+    amounts = terminal.work_of(todo.done, todo.left, work(todo.left, plan.macs))
+    with terminal.display(out, amounts) as display:
+        return session.train(folder, run, plan, made, todo.left, display)

@@ -18,9 +18,10 @@ from bench.data.decoded import make, resize_of, stored
 from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.record import Cell, Latency
-from bench.running import preflight, sitting
+from bench.running import prepare
+from bench.running.answers import Request
 from bench.suite import Suite
-from bench.suite_file import check
+from bench.suite_file import SuiteFile, check
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
 from bench.training.shared import Shared
@@ -47,12 +48,12 @@ def suite_of(table: Mapping[str, Any], device: Device) -> Suite:
 
 def assemble(suite: Suite, device: Device) -> tuple[Context, list[Cell]]:
     """Scan and split the images, find the weights, resolve the cells."""
-    images = sitting.open_images(suite)
-    wanted = sitting.wanted_weights(suite, offline=True, pinned_source=None)
-    prepared = preflight.fetch_weights(wanted)
+    images = prepare.open_images(suite)
+    request = Request(SuiteFile("benchmark", {}), str(device), offline=True)
+    chosen = prepare.fetch_weights(suite, request)
     photographs = images.dataset.photographs
-    facts = expand.Facts(images.data, photographs, prepared.weights, prepared.native_size)
-    context = Context(device, images.dataset, images.split, prepared.files, prepared.pipelines)
+    facts = expand.Facts(images.data, photographs, chosen.weights, chosen.native_size)
+    context = Context(device, images.dataset, images.split, chosen.files, chosen.pipelines)
     return context, expand.cells(suite, facts)
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench.identity import cell_id
 from bench.record import Cell
 from bench.running import plan
-from bench.running.findings import Speed
+from bench.running.answers import Speed
 from bench.running.plan import Visits
 from tests import records
 

@@ -12,9 +12,9 @@ from torch import nn
 from bench.folder import read_record
 from bench.identity import cell_id
 from bench.record import Cell, Source
-from bench.running import child, local
-from bench.running.events import Event, GroupRetried
-from bench.running.job import MEMORY_EXIT, POISONED_EXIT, Job
+from bench.running import child, pool
+from bench.running.child import ChildCrashed
+from bench.running.pool import MEMORY_EXIT, POISONED_EXIT, Event, GroupRetried, Job
 from tests import records
 from tests.training import cells
 
@@ -67,7 +67,7 @@ def run(
 ) -> tuple[list[str | None], list[GroupRetried]]:
     """How each cell failed, None for those that were scored; and which groups were divided."""
     heard: list[Event] = []
-    local.run_cells(asked, job(folder, most, error), heard.append)
+    pool.run_cells(asked, job(folder, most, error), heard.append)
     found = [read_record(folder, cell_id(one)) for one in asked]
     divided = [event for event in heard if isinstance(event, GroupRetried)]
     return [one.kind for one in found if one and one.provenance.commit == "planted"], divided
@@ -86,13 +86,15 @@ def test_a_worker_whose_seeds_fail_together_leaves_without_a_record(
     error: Exception, code: int, text: str, tmp_path: Path
 ) -> None:
     told: list[Event] = []
-    left = local.run_worker([*SEEDS, PARTIAL], job(tmp_path, 1, error), told.append)
+    left = pool.run_worker([*SEEDS, PARTIAL], job(tmp_path, 1, error), told.append)
     assert left == [[SEEDS[0]], [SEEDS[1]], [PARTIAL]]
     assert told[-1] == GroupRetried(f"{SMALL} · feature_extraction", 2, text)
     assert not any(read_record(tmp_path, cell_id(seed)) for seed in SEEDS)
-    worker = child.start("bench.running.worker:main", job(tmp_path, 1, error), tuple(SEEDS))
-    worker.process.join()
-    assert worker.process.exitcode == code
+    with pytest.raises(ChildCrashed) as crash:
+        child.call(
+            "bench.running.worker:main", job(tmp_path, 1, error), tuple(SEEDS), listen=told.append
+        )
+    assert crash.value.exitcode == code
 
 
 def test_seeds_that_have_no_memory_together_are_scored_alone(tmp_path: Path) -> None:

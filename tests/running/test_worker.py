@@ -1,6 +1,5 @@
 """A cell that goes wrong becomes a record, whatever it was that went wrong."""
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,8 @@ from bench.errors import DataError, WeightsError
 from bench.measure.device import Device
 from bench.record import Failure, Source
 from bench.running import worker
-from bench.running.failure import cause_of
-from bench.running.job import Job
-from bench.running.keeping import Keeper
+from bench.running.pool import Job
+from bench.running.worker import Keeper, cause_of
 from bench.training.context import Context
 from bench.training.fit import Diverged
 from bench.training.shared import Shared
@@ -32,14 +30,13 @@ def test_a_picture_that_is_gone_since_the_check_fails_the_cell_and_names_it(
     context = Context(Device("cpu", None), dataset, split, files, pipelines)
     (pictures / "cat" / "0.png").unlink()
 
-    receiver, sender = multiprocessing.Pipe(duplex=False)
     job = Job(
         tmp_path / "out", context, records.CPU, None, Source(wanted=("random",), used="random")
     )
     shared = Shared(context, (cell,))
-    record = worker.attempt(cell, shared, job, sender, Keeper(job, shared, lambda text: None))
-    sender.close()
-    receiver.close()
+    record = worker.attempt(
+        cell, shared, job, lambda event: None, Keeper(job, shared, lambda text: None)
+    )
 
     assert isinstance(record, Failure)
     assert (record.status, record.kind) == ("failed", "data")

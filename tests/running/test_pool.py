@@ -8,10 +8,20 @@ from bench.folder import read_record, write_record
 from bench.identity import cell_id
 from bench.measure.device import Device
 from bench.record import Cell, Failure, Source
-from bench.running import local
-from bench.running.events import CellEnded, CellStarted, Event, GroupRetried, Noted
-from bench.running.job import Cause, Job, failure, provenance
-from bench.running.local import Death, Flight
+from bench.running import pool
+from bench.running.pool import (
+    Cause,
+    CellEnded,
+    CellStarted,
+    Death,
+    Event,
+    Flight,
+    GroupRetried,
+    Job,
+    Noted,
+    failure,
+    provenance,
+)
 from bench.training.context import Context
 from tests import records
 
@@ -90,7 +100,7 @@ def after_death(
         found.take(event)
     assert found.current is not None
     heard: list[Event] = []
-    left = local.after_death(KILLED, found, found.current, job(folder), heard.append)
+    left = pool.after_death(KILLED, found, found.current, job(folder), heard.append)
     return [list(batch) for batch in left], heard
 
 
@@ -127,7 +137,7 @@ def test_a_group_whose_first_seed_was_recorded_by_its_dying_worker_stays_togethe
 
 def test_a_note_is_heard_once_and_whatever_else_happens_each_time() -> None:
     heard: list[Event] = []
-    listen = local.once(heard.append)
+    listen = pool.once(heard.append)
     told: list[Event] = [Noted("damaged"), started(0), Noted("gone"), started(0), Noted("gone")]
     for event in (*told, Noted("damaged")):
         listen(event)
@@ -135,8 +145,8 @@ def test_a_note_is_heard_once_and_whatever_else_happens_each_time() -> None:
 
 
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:
-    cause = local.crash_cause(Death("was killed by SIGSEGV", out_of_memory=False))
-    told = local.record_once(FIRST, cause, job(tmp_path), since=0.0)
+    cause = pool.crash_cause(Death("was killed by SIGSEGV", out_of_memory=False))
+    told = pool.record_once(FIRST, cause, job(tmp_path), since=0.0)
     record = read_record(tmp_path, cell_id(FIRST))
     assert isinstance(record, Failure)
     assert (record.status, record.kind) == ("failed", "crash")
@@ -149,13 +159,13 @@ def test_a_record_that_the_worker_wrote_before_it_died_is_kept(tmp_path: Path) -
     result = records.result(FIRST)
     write_record(tmp_path, result)
     cause = Cause("failed", "crash", "its process was killed by SIGKILL")
-    told = local.record_once(FIRST, cause, job(tmp_path), since=0.0)
+    told = pool.record_once(FIRST, cause, job(tmp_path), since=0.0)
     assert told.status == "ok"
     assert read_record(tmp_path, result.cell_id) == result
 
 
 def test_the_kernels_count_names_want_of_memory() -> None:
-    cause = local.crash_cause(Death("was killed by SIGKILL", out_of_memory=True))
+    cause = pool.crash_cause(Death("was killed by SIGKILL", out_of_memory=True))
     assert (cause.kind, cause.reason) == (
         "oom_host",
         "out of memory: its process was killed by SIGKILL",

@@ -1,0 +1,268 @@
+"""What must be known before anything trains: found out in a child that has torch."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from bench import cache
+from bench.architectures import ARCHITECTURES
+from bench.data import sources
+from bench.data.split import make_split
+from bench.errors import Problem, SuiteError
+from bench.expand import Facts, cells, needs_weights, size_problems
+from bench.identity import cell_id
+from bench.measure import device as devices
+from bench.measure import hardware
+from bench.measure.device import Device
+from bench.measure.hardware import usable_cores
+from bench.measure.meters import synchronize
+from bench.models import build, weights
+from bench.models.build import Network
+from bench.models.source import Download
+from bench.models.weights import RANDOM
+from bench.models.weights import Request as Wanted
+from bench.record import Cell, Data, Preprocessing, Source, Weights
+from bench.running import plan as plans
+from bench.running.answers import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
+from bench.suite import Suite, labels_of
+from bench.training.cell import start_of
+from bench.training.placement import placement, prepare_device
+from bench.training.trained import trained_bytes
+
+Tell = Callable[[str | Hardware], None]
+"""Hears the hardware when it is known, and what is being waited for."""
+
+
+def prepare(request: Request, tell: Tell) -> Plan:
+    """The plan of a run, with every weights file on this machine.
+
+    Raises DeviceError, DataError, WeightsError, or SuiteError where a size does not fit a network.
+    """
+    found, suite = find_hardware(request, tell)
+    tell("looking at the images")
+    images = open_images(suite)
+    tell("looking for weights")
+    return resolve(request, found, images, fetch_weights(suite, request))
+
+
+def survey(request: Request, tell: Tell) -> Survey:
+    """The plan of a dry run: every image is decoded once, and nothing is fetched or written.
+
+    Raises as `prepare` does.
+    """
+    found, suite = find_hardware(request, tell)
+    tell("looking at the images")
+    images = open_images(suite)
+    before = time.monotonic()
+    sources.check_images(images.dataset, usable_cores())
+    decoding_seconds = time.monotonic() - before
+    tell("looking for weights")
+    plan = resolve(request, found, images, survey_weights(suite, request))
+    tell("trying a few steps of each architecture")
+    seconds = plans.seconds(plan.cells, measure_speeds(plan.cells, found.device))
+    if plan.cache_bytes:
+        seconds += decoding_seconds
+    kept = plans.weights_bytes(plan.cells, trained_sizes(plan.cells), suite.keep_weights)
+    return Survey(plan, seconds, kept)
+
+
+def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
+    """The device asked for, the machine, and the suite of that device's profile."""
+    device = devices.choose(request.device)
+    machine = hardware.machine(device.type, device.index, cache.root())
+    found = Hardware(device, machine, hardware.commit())
+    tell(found)
+    return found, request.file.profiles[device.profile]
+
+
+def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -> Plan:
+    """The cells of the suite, and what each network makes of an image."""
+    suite = request.file.profiles[found.device.profile]
+    facts = Facts(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
+    asked = cells(suite, facts)
+    if problems := [*size_problems(asked), *same_ids(asked)]:
+        raise SuiteError(request.file.place, problems)
+    num_classes = len(images.data.classes)
+    macs = {
+        (name, size): build.forward_macs(name, num_classes, size)
+        for name, size in sorted(set(map(plans.sizes_of, asked)))
+    }
+    return Plan(
+        suite, found, images, chosen, pipelines(asked, chosen), macs, asked, request.reuse_features
+    )
+
+
+def same_ids(asked: Sequence[Cell]) -> list[Problem]:
+    """Cells that no name tells apart."""
+    twice = [name for name, count in Counter(map(cell_id, asked)).items() if count > 1]
+    return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
+
+
+def pipelines(asked: Sequence[Cell], chosen: Chosen) -> dict[Sizes, Preprocessing]:
+    """The eval pipeline by architecture label and image size, in the order of the cells."""
+    found = {}
+    for cell in asked:
+        label, size = cell.architecture_label, cell.image_size
+        found[label, size] = build.preprocessing(cell.architecture, chosen.pipelines[label], size)
+    return found
+
+
+# ---- images ---------------------------------------------------------------------------------
+
+
+def open_images(suite: Suite) -> Images:
+    """Scan and split the images. Raises DataError with every problem that needs no decoding."""
+    table = suite.dataset
+    dataset = sources.scan(table.source)
+    default = sources.source_of(table.source)
+    split = make_split(
+        dataset,
+        default.train_per_class if table.train_per_class is None else table.train_per_class,
+        default.val_per_class if table.val_per_class is None else table.val_per_class,
+        table.split_seed,
+    )
+    data = Data(
+        name=dataset.name,
+        classes=dataset.classes,
+        content_sha256=dataset.content_sha256,
+        split_sha256=split.sha256,
+        num_train=len(split.train),
+        num_val=len(split.val),
+        num_test=len(split.test),
+    )
+    return Images(dataset, split, data)
+
+
+# ---- weights --------------------------------------------------------------------------------
+
+
+def fetch_weights(suite: Suite, request: Request) -> Chosen:
+    """Choose the source of all weights and bring every file here. Raises WeightsError."""
+    wanted = wanted_weights(suite)
+    if not needs_weights(suite):
+        return without_weights(wanted)
+    choice = weights.choose(
+        wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
+    )
+    return chosen_of(wanted, choice.source, choice.weights, choice.paths, ())
+
+
+def survey_weights(suite: Suite, request: Request) -> Chosen:
+    """The same without fetching anything; weights to come have no hash yet."""
+    wanted = wanted_weights(suite)
+    if not needs_weights(suite):
+        return without_weights(wanted)
+    found = weights.survey(
+        wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
+    )
+    ready = {
+        label: Weights(source="imagenet", name=one.member.name)
+        if isinstance(one, Download)
+        else one.weights
+        for label, one in found.findings.items()
+    }
+    downloads = tuple((Path(d.address).name, d.megabytes) for d in found.downloads)
+    return chosen_of(wanted, found.source, ready, dict.fromkeys(ready), downloads)
+
+
+def wanted_weights(suite: Suite) -> dict[str, Wanted]:
+    """What each label asks for."""
+    return {label: Wanted(one.name, one.weights) for label, one in labels_of(suite).items()}
+
+
+def without_weights(wanted: Mapping[str, Wanted]) -> Chosen:
+    """Where every strategy starts from scratch."""
+    drawn = dict.fromkeys(wanted, RANDOM)
+    return chosen_of(
+        wanted, Source(wanted=("scratch",), used="scratch"), drawn, dict.fromkeys(drawn), ()
+    )
+
+
+def chosen_of(
+    wanted: Mapping[str, Wanted],
+    source: Source,
+    ready: Mapping[str, Weights],
+    files: Mapping[str, Path | None],
+    downloads: tuple[tuple[str, float], ...],
+) -> Chosen:
+    """With the pipeline that belongs to the weights of each label, and its own image size."""
+    members = {label: pipeline(one) for label, one in wanted.items()}
+    native = {
+        label: build.preprocessing(one.architecture, members[label], None).crop_size
+        for label, one in wanted.items()
+    }
+    return Chosen(source, ready, files, members, native, downloads)
+
+
+def pipeline(one: Wanted) -> str:
+    """The enum member whose transforms apply: the exact one, or else the pinned one."""
+    exact = one.weights
+    if exact is None or exact in ("imagenet", "random") or "/" in exact:
+        return ARCHITECTURES[one.architecture].pinned
+    name: str = weights.member(one.architecture, exact).name
+    return name
+
+
+# ---- sizes and speed ------------------------------------------------------------------------
+
+
+def trained_sizes(asked: Sequence[Cell]) -> list[int]:
+    """Bytes of the trained values of each cell; seeds of a strategy have the same."""
+    outlines: dict[Sizes, Network] = {}
+    sizes: dict[tuple[str, str], int] = {}
+    for cell in asked:
+        shape, row = plans.sizes_of(cell), (cell.architecture_label, cell.strategy)
+        if shape not in outlines:
+            outlines[shape] = build.outline(shape[0], len(cell.data.classes), shape[1])
+        if row not in sizes:
+            sizes[row] = trained_bytes(cell, outlines[shape])
+    return [sizes[cell.architecture_label, cell.strategy] for cell in asked]
+
+
+def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:
+    """Seconds per image of a few real steps for each architecture and size among the cells."""
+    prepare_device(device)
+    return {
+        key: _speed(cell, device) for key, cell in {plans.sizes_of(c): c for c in asked}.items()
+    }
+
+
+def _speed(cell: Cell, device: Device) -> Speed:
+    torch_device = torch.device(str(device))
+    place = placement(cell.architecture, cell.recipe, cell.image_size, torch_device)
+    network = start_of(cell, None)
+    place.place(network)
+    size, batch = cell.image_size, cell.recipe.batch_size
+    images_BCHW = place.lay_out(torch.rand(batch, 3, size, size, device=torch_device))
+    labels_B = torch.zeros(batch, dtype=torch.int64, device=torch_device)
+
+    def train() -> None:
+        network.train()
+        with place.autocast():
+            logits_BK = network(images_BCHW)
+        functional.cross_entropy(logits_BK.float(), labels_B).backward()  # type: ignore[no-untyped-call]
+
+    def forward() -> None:
+        network.eval()
+        with torch.no_grad(), place.autocast():
+            network(images_BCHW)
+
+    seconds = [_seconds(step, device) / batch for step in (train, forward)]
+    return Speed(*seconds)
+
+
+def _seconds(step: Callable[[], None], device: Device) -> float:
+    """The quicker of two calls of a step, after one that allocates and loads kernels."""
+    step()
+    seconds = []
+    for _ in range(2):
+        synchronize(device)
+        before = time.perf_counter()
+        step()
+        synchronize(device)
+        seconds.append(time.perf_counter() - before)
+    return min(seconds)

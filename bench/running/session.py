@@ -1,0 +1,270 @@
+"""One sitting of a run: every cell that has no good record yet, trained into the run folder.
+
+Up to `begin` nothing is written; `train` fills the folder.
+"""
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.data.decoded import Making, stored
+from bench.data.split import duplicates, rows
+from bench.errors import FolderError, Stopped
+from bench.folder import (
+    Damaged,
+    check_usable,
+    read_record,
+    read_run,
+    remove_records,
+    set_aside_damaged,
+    write_run,
+    write_text,
+)
+from bench.identity import cell_id, differences, flat
+from bench.measure.device import Device
+from bench.record import Cell, Result, Run, Sitting
+from bench.running import child
+from bench.running.answers import End, Images, Plan
+from bench.running.child import ChildCrashed
+from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
+from bench.suite import without_paths
+from bench.training.context import Context
+
+Tell = Callable[[str], None]
+
+
+# ---- the run folder -------------------------------------------------------------------------
+
+
+def earlier_run(folder: Path) -> Run | None:
+    """The run that the folder holds already, or None. Raises FolderError."""
+    check_usable(folder)
+    return read_run(folder) if (folder / "run.json").exists() else None
+
+
+def check_unchanged(folder: Path, earlier: Run | None) -> None:
+    """Raise FolderError where another process wrote the run since it was read."""
+    if earlier_run(folder) != earlier:
+        raise FolderError(
+            f"{folder}: another run used this folder meanwhile; run the command again"
+        )
+
+
+def begin(plan: Plan, earlier: Run | None) -> Run:
+    """run.json of this sitting. Raises FolderError where the earlier run was another task."""
+    fresh = new_run(plan)
+    return fresh if earlier is None else go_on(earlier, fresh)
+
+
+def new_run(plan: Plan) -> Run:
+    """run.json of a run that starts now."""
+    suite, images, source = plan.suite, plan.images, plan.chosen.source
+    return Run(
+        suite_name=suite.name,
+        suite=without_paths(suite, images.dataset.name, source.wanted),
+        profile=plan.hardware.device.profile,
+        machine=plan.hardware.machine,
+        data=images.data,
+        data_notes=images.dataset.notes,
+        duplicates=duplicates(images.dataset, images.split),
+        source=source,
+        preprocessing=plan.preprocessing,
+        cells=tuple(cell_id(cell) for cell in plan.cells),
+        status="running",
+        started_at=now(),
+    )
+
+
+WANTED_NOW = ("keep_weights", "compare")
+"""Keys of the suite that change no cell: the later sitting's count."""
+
+TASK = {
+    "profile": "the device profile",
+    "suite": "the suite",
+    "data": "the images or their split",
+    "protocol_version": "bench's protocol",
+    "cells": "the weights or a default",
+}
+"""Fields of run.json that both sittings must agree on."""
+
+
+def go_on(earlier: Run, fresh: Run) -> Run:
+    """The earlier run, to be continued. Raises FolderError where it was another task."""
+    # Of the list of weights, a run keeps what it found first.
+    fresh_suite = fresh.suite.model_copy(update={"weights": earlier.suite.weights})
+    wanted_now = {name: getattr(fresh_suite, name) for name in WANTED_NOW}
+    suite = earlier.suite.model_copy(update=wanted_now)
+    continued = earlier.model_copy(update={"suite": suite})
+    then, asked = (
+        run.model_dump(include=set(TASK))
+        for run in (continued, fresh.model_copy(update={"suite": fresh_suite}))
+    )
+    for field, name in TASK.items():
+        if changes := differences(flat(field, then[field]), flat(field, asked[field])):
+            texts = [str(change) for change in changes[:NAMED_CHANGES]]
+            more = f" and {len(changes) - len(texts)} more" if len(changes) > len(texts) else ""
+            raise FolderError(
+                f"--out: the run in this folder was another task: {name} changed since "
+                f"({'; '.join(texts)}{more}); name a new folder"
+            )
+    return continued
+
+
+NAMED_CHANGES = 3
+
+
+def write_split(folder: Path, images: Images) -> None:
+    """split.csv: which image is in which part."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "class", "part", "sha256"))
+    writer.writerows(rows(images.dataset, images.split))
+    write_text(folder / "split.csv", text.getvalue())
+
+
+# ---- training -------------------------------------------------------------------------------
+
+
+def decode_images(plan: Plan, tell: Callable[[str | int], None]) -> Making:
+    """Every image decoded into the cache, if it is not there. Raises DataError.
+
+    `tell` hears lines to say, and how many images are decoded.
+    """
+    device = plan.hardware.device
+    made: Making = child.call(
+        "bench.data.decoded:make", plan.images.dataset, plan.resizes, device, listen=tell
+    )
+    return made
+
+
+class Todo(NamedTuple):
+    """Which cells have a good record already, and which run now."""
+
+    done: Sequence[Cell]
+    left: Sequence[Cell]
+    damaged: Sequence[Damaged]
+
+
+def todo(folder: Path, cells: Sequence[Cell]) -> Todo:
+    """Cells without an ok record run again; their stale records are removed."""
+    damaged = set_aside_damaged(folder, map(cell_id, cells))
+    done: list[Cell] = []
+    left: list[Cell] = []
+    for cell in cells:
+        record = read_record(folder, cell_id(cell))
+        (done if isinstance(record, Result) else left).append(cell)
+    remove_records(folder, map(cell_id, left))
+    return Todo(done, left, damaged)
+
+
+def train(
+    folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell], listen: Listener
+) -> Run:
+    """Run the cells that are left, and return the finished run. The folder must be locked."""
+    device, sittings = plan.hardware.device, run.sittings
+
+    def tell(text: str) -> None:
+        listen(Noted(text))
+
+    def write(status: str, seconds: float, finished_at: str | None = None) -> Run:
+        update = {"status": status, "finished_at": finished_at, "sittings": sittings}
+        known = run.model_copy(update={**update, "wall_seconds": run.wall_seconds + seconds})
+        write_run(folder, known)
+        return known
+
+    def note(event: Event) -> None:
+        if isinstance(event, CellEnded):  # so that a sitting that is killed still counts its time
+            write("running", time.monotonic() - started)
+        listen(event)
+
+    write_split(folder, plan.images)
+    write("running", 0.0)
+    if not left:
+        return write("finished", 0.0, now())
+    started = time.monotonic()
+    try:
+        sittings = (*sittings, begun(device, tell))
+        write("running", 0.0)
+        started = time.monotonic()
+        run_cells(left, job_of(folder, run, plan, made, left), note)
+        seconds = time.monotonic() - started
+        sittings = (*sittings[:-1], ended(sittings[-1], device, tell))
+    except Stopped:
+        write("interrupted", time.monotonic() - started, now())
+        raise
+    return write("finished", seconds, now())
+
+
+def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:
+    """What every worker of this sitting is given."""
+    context = Context(
+        plan.hardware.device,
+        plan.images.dataset,
+        plan.images.split,
+        plan.chosen.files,
+        plan.chosen.pipelines,
+        reuse_features=plan.reuse_features,
+        images=stored(made, Counter(map(plan.resize, left))),
+    )
+    return Job(
+        folder,
+        context,
+        plan.hardware.machine,
+        plan.hardware.commit,
+        run.source,
+        plan.suite.keep_weights,
+        tuple(plan.suite.seeds),
+    )
+
+
+# ---- calibration ----------------------------------------------------------------------------
+# Before the first cell and after the last, in a child each time. No cell runs meanwhile, and the
+# time counts neither for a cell nor for the run. One that fails costs the run nothing else.
+
+
+def begun(device: Device, tell: Tell) -> Sitting:
+    """A sitting at its start."""
+    end = _measured(device, None, tell)
+    if end is None:
+        return Sitting(start=None)
+    return Sitting(
+        start=end.calibration,
+        load=end.load,
+        foreign_gpu_processes=end.foreign_gpu_processes,
+        before=end.readings,
+    )
+
+
+def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
+    """The sitting at its end, by probes of the same sizes."""
+    if sitting.start is None:
+        return sitting
+    end = _measured(device, sitting.start.sizes, tell)
+    return sitting if end is None else completed(sitting, end)
+
+
+def completed(sitting: Sitting, end: End) -> Sitting:
+    """A sitting with its end; of processes that came or went meanwhile, the larger count."""
+    counts = (sitting.foreign_gpu_processes, end.foreign_gpu_processes)
+    return sitting.model_copy(
+        update={
+            "end": end.calibration,
+            "after": end.readings,
+            "foreign_gpu_processes": max((n for n in counts if n is not None), default=None),
+        }
+    )
+
+
+def _measured(device: Device, sizes: Mapping[str, int] | None, tell: Tell) -> End | None:
+    try:
+        end: End = child.call("bench.running.examine:measure", device, sizes)
+    except ChildCrashed as error:
+        tell(f"calibration failed: its process {error.how}")
+        return None
+    for problem in end.problems:
+        tell(f"calibration without {problem}")
+    return end
