@@ -3,14 +3,11 @@
 Names of classes, files and suites are printed as they are, never read as markup.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench import cache
@@ -25,42 +22,10 @@ from bench.running.plan import disk_bytes, work
 from bench.running.session import Todo
 from bench.strategies import STRATEGIES
 from bench.suite import labels_of
-from bench.terminal import clock_text, plain
+from bench.terminal import add, clock_text, prose, table
 
 if TYPE_CHECKING:
     from bench.models.inspect import Description
-
-
-def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """An empty table; `numbers` names the columns that are aligned to the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        made.add_column(name, justify="right" if name in numbers else "left")
-    return made
-
-
-def add(made: Table, *cells: str) -> None:
-    """A row of plain texts."""
-    made.add_row(*(Text(plain(cell)) for cell in cells))
-
-
-class Indented(NamedTuple):
-    """A line two spaces in, which stays so where it is broken."""
-
-    text: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # Where lines are not broken, padding would cut them off at the width of the console.
-        whole = Text(f"  {self.text}")
-        yield whole if options.no_wrap else Padding.indent(Text(self.text), 2)
-
-
-def prose(lines: Iterable[str]) -> list[RenderableType]:
-    """Plain lines; one that starts with two spaces is indented."""
-    return [
-        Indented(plain(line.strip())) if line.startswith("  ") else Text(plain(line))
-        for line in lines
-    ]
 
 
 # ---- list and inspect -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from bench import index
 from bench.folder import write_record, write_run
 from bench.record import Result
-from bench.verbs.consoles import out
+from bench.terminal import out
 from tests import records
 from tests.analysis import sides
 from tests.spoken import Bench, bench

@@ -46,6 +46,7 @@ WING: dict[str, set[str]] = {
 }
 ROOF = (
     "terminal",
+    "progress",
     "views",
     "verbs",
     "cli",
@@ -69,7 +70,7 @@ WITHOUT_TORCH = {
     ),
     *("serving.findings", "serving.sample"),  # what the verbs know of networks
 }
-PRINTS = {"terminal", "verbs"}
+PRINTS = {"terminal", "progress", "verbs"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
 FUNCTION_LINES = 60
 MODULE_LINES = 500

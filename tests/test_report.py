@@ -18,7 +18,7 @@ import pytest
 from bench import cli, identity
 from bench.folder import read_run, write_record, write_run, write_thumbnails
 from bench.record import Failure, Result, Run
-from bench.verbs import amounts
+from bench.verbs import options
 from tests import records
 from tests.records import cell, failure, result, run
 from tests.spoken import Bench, spoken_by
@@ -173,25 +173,25 @@ def test_every_state_of_a_run_has_a_report(
 @pytest.mark.parametrize(
     ("units", "text", "value"),
     [
-        (amounts.SECONDS, "60", 60),
-        (amounts.SECONDS, "1.5 h", 5400),
-        (amounts.BYTES, "2GiB", 2 * 2**30),
-        (amounts.BYTES, "2", 2 * 2**30),
-        (amounts.BYTES, "800mib", 800 * 2**20),
-        (amounts.BYTES, "1GB", 10**9),
-        (amounts.COUNT, "12M", 12e6),
-        (amounts.COUNT, "1,500,000", 1.5e6),
-        (amounts.COUNT, "2e6", 2e6),
-        (amounts.LATENCY, "20ms", 0.02),
-        (amounts.LATENCY, ".5 s", 0.5),
-        (amounts.POINTS, "1", 0.01),
-        (amounts.POINTS, "0.5%", 0.005),
+        (options.SECONDS, "60", 60),
+        (options.SECONDS, "1.5 h", 5400),
+        (options.BYTES, "2GiB", 2 * 2**30),
+        (options.BYTES, "2", 2 * 2**30),
+        (options.BYTES, "800mib", 800 * 2**20),
+        (options.BYTES, "1GB", 10**9),
+        (options.COUNT, "12M", 12e6),
+        (options.COUNT, "1,500,000", 1.5e6),
+        (options.COUNT, "2e6", 2e6),
+        (options.LATENCY, "20ms", 0.02),
+        (options.LATENCY, ".5 s", 0.5),
+        (options.POINTS, "1", 0.01),
+        (options.POINTS, "0.5%", 0.005),
     ],
 )
 def test_amounts_are_read_as_people_write_them(
     units: dict[str, float], text: str, value: float
 ) -> None:
-    assert amounts.parser(units, "")(text) == pytest.approx(value)
+    assert options.amount(units, "")(text) == pytest.approx(value)
 
 
 # ---- folders that are not what they should be ------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from bench import views
+from bench import terminal, views
 from bench.record import MissingWeights, Result, Run, Source
 from tests import records
 
@@ -56,13 +56,13 @@ def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
 
 
 def test_an_indented_line_stays_indented_where_it_is_broken() -> None:
-    (line,) = views.prose(["  " + "word " * 12])
+    (line,) = terminal.prose(["  " + "word " * 12])
     assert all(row.startswith("  word") for row in shown(line, width=30))
 
 
 def test_an_indented_line_is_whole_where_lines_are_not_broken() -> None:
     file = io.StringIO()
-    (line,) = views.prose(["  " + "word " * 12 + "end"])
+    (line,) = terminal.prose(["  " + "word " * 12 + "end"])
     Console(file=file, width=30).print(line, soft_wrap=True)
     assert file.getvalue() == "  " + "word " * 12 + "end\n"
 
@@ -180,8 +180,8 @@ def test_random_weights_are_said_again_at_the_end() -> None:
 
 @pytest.mark.parametrize("cell", ["[bold]x", "x[/]", HOSTILE])
 def test_names_are_never_read_as_markup(cell: str) -> None:
-    made = views.table("name")
-    views.add(made, cell)
+    made = terminal.table("name")
+    terminal.add(made, cell)
     assert shown(made)[-1] == cell.replace("\x1b", "")
 
 

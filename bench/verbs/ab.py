@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.errors import Exit, InputError
-from bench.terminal import clock_text, complain, plain
-from bench.verbs.consoles import err, out
+from bench.terminal import clock_text, complain, err, out, plain
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.options import Device, Everything, Offline, OwnImages
 

@@ -8,8 +8,7 @@ import typer
 from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import plain, status
-from bench.verbs.consoles import out
+from bench.terminal import out, plain, status
 from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def list_(reference: Reference = REFERENCE) -> None:
     """List the baselines."""
     from rich.console import Group
 
-    from bench import views
+    from bench import terminal
     from bench.errors import FolderError
     from bench.report import units
     from bench.verbs import sides
@@ -114,7 +113,7 @@ def list_(reference: Reference = REFERENCE) -> None:
             f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at[:10]} · {past}"
         )
         out.print(Text(plain(str(path))), soft_wrap=True)
-        out.print(Group(*views.prose((f"  {of}", f"  {found.reason}"))))
+        out.print(Group(*terminal.prose((f"  {of}", f"  {found.reason}"))))
 
 
 @baseline.command()
@@ -122,7 +121,7 @@ def show(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A baseline file.")],
 ) -> None:
     """Print what a baseline holds."""
-    from bench import views
+    from bench import terminal
     from bench.analysis.digest import cost_of
     from bench.report import units
     from bench.verbs import sides
@@ -135,10 +134,10 @@ def show(
     for line in (head, f"reason: {found.reason}", f"past runs: {len(found.history)}"):
         out.print(Text(plain(line)))
     numbers = ("seeds ok", "test %", "train s", "memory MiB")
-    made = views.table("cell", *numbers, numbers=numbers)
+    made = terminal.table("cell", *numbers, numbers=numbers)
     for row in found.run.rows:
         scores = [one.score for one in row.ok if one.score is not None]
-        views.add(
+        terminal.add(
             made,
             f"{row.architecture} · {row.strategy}",
             f"{len(row.ok)}/{len(row.seeds)}",

@@ -9,11 +9,9 @@ import typer
 from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import status
-from bench.verbs.consoles import out
+from bench.terminal import out, status
 from bench.verbs.endings import asked, exit_code
-from bench.verbs.options import RESULTS, Everything
-from bench.verbs.outputs import check_file
+from bench.verbs.options import RESULTS, Everything, check_file
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bench import __version__
-from bench.terminal import plain, status
-from bench.verbs.consoles import out
+from bench.terminal import add, out, plain, status, table
 from bench.verbs.options import Device
 
 if TYPE_CHECKING:
@@ -68,15 +67,13 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
 
 def page(values: Mapping[str, Any], missing: Mapping[str, str]) -> RenderableType:
     """Two columns: what is known, then what is not, by the reason."""
-    from bench import views
-
-    made = views.table("", "")
+    made = table("", "")
     made.show_header = False
     for path, value in values.items():
         if value is not None:
-            views.add(made, path, text_of(value))
+            add(made, path, text_of(value))
     for why, names in unknown(values, missing).items():
-        views.add(made, "unknown", f"{', '.join(names)}: {why}")
+        add(made, "unknown", f"{', '.join(names)}: {why}")
     return made
 
 

@@ -16,8 +16,7 @@ from rich.console import Group
 from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import plain, status
-from bench.verbs.consoles import out
+from bench.terminal import out, plain, status
 from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import typer
 from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import plain, telling
-from bench.verbs.consoles import out
-from bench.verbs.outputs import check_file
+from bench.terminal import out, plain, status
+from bench.verbs.options import check_file
 
 if TYPE_CHECKING:
     from bench.analysis.histories import Histories
@@ -74,7 +73,7 @@ def read(folder: Path, name: str) -> "Past":
 
     if not folder.is_dir():
         raise InputError([f"{folder}: is no folder; name that of the runs with --history"])
-    with telling(out, "looking for runs") as tell:
+    with status(out, "looking for runs") as tell:
         found = past(folder, name, tell)
     if found.runs:
         return found
@@ -99,7 +98,7 @@ MOST_NEWS, MOST_CELLS = 12, 40
 
 def show(found: "Histories", reading: "Reading") -> None:
     """The headline, what changed, the cells with news first, and what limits it."""
-    from bench import views
+    from bench import terminal
     from bench.analysis.news import news
     from bench.report import histories
     from bench.verbs.tables import table
@@ -108,7 +107,7 @@ def show(found: "Histories", reading: "Reading") -> None:
     changes = news(found)
     for one in changes[:MOST_NEWS]:
         what, why = histories.told(found, one)
-        out.print(*views.prose([what, f"  {why}"]), sep="\n")
+        out.print(*terminal.prose([what, f"  {why}"]), sep="\n")
     if len(changes) > MOST_NEWS:
         out.print(Text(f"and {len(changes) - MOST_NEWS} older changes"))
     out.print(table(histories.table(found.cells[:MOST_CELLS], found)))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench.verbs.consoles import out
+from bench.terminal import out
 
 
 def inspect(

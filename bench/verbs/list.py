@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.verbs.consoles import out
+from bench.terminal import out
 
 
 class Listed(StrEnum):

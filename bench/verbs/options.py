@@ -1,9 +1,14 @@
-"""Options that several verbs have, said in the same words."""
+"""Options that several verbs have, and how their values are read and checked."""
 
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from bench.errors import InputError
 
 CellId = Annotated[
     str | None,
@@ -25,3 +30,51 @@ Everything = Annotated[bool, typer.Option("--all", help="Print what passed as we
 
 RESULTS = "results"
 """Where runs lie that nobody named a folder for; it need not be there."""
+
+
+# ---- amounts as people type them: 60, 2min, 800MiB, 12M, 20ms -------------------------------
+
+SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+BYTES = {
+    **{"": 2.0**30, "b": 1.0},  # a bare number is in GiB
+    **{"kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40},
+    **{"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
+}
+COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+LATENCY = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}  # no bare number: too easily mistaken
+POINTS = {"": 0.01, "%": 0.01}
+
+
+def amount(units: Mapping[str, float], example: str) -> Callable[[str], float]:
+    """A parser for typer; it raises BadParameter with an example of what would be accepted."""
+
+    def parse(text: str | float) -> float:
+        found = re.fullmatch(
+            r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,2}))?\s*([a-zµ%]*)", _normal(text)
+        )
+        if found is None or found[3] not in units or not float(found[1]):
+            raise typer.BadParameter(f'"{text}" – expected an amount above 0, such as {example}')
+        return float(f"{found[1]}e{found[2] or 0}") * units[found[3]]
+
+    return parse
+
+
+def _normal(given: str | float) -> str:
+    """The text to parse; typer hands a parser its own default as well."""
+    return str(given).strip().lower().replace(",", "").replace("_", "")
+
+
+# ---- where --out may write ------------------------------------------------------------------
+
+RECORDS = ("run.json", "record.json", "split.csv")
+"""Files of a run folder that cannot be made again."""
+
+
+def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
+    """Raise InputError where a file cannot be meant: a folder, records, or what is read."""
+    if place is None:
+        return
+    if place.is_dir():
+        raise InputError([f"--out: {place} is a folder; name a file"])
+    if place.name in RECORDS or os.path.realpath(place) in map(os.path.realpath, given):
+        raise InputError([f"--out: {place} holds what would be lost; name another file"])

@@ -10,9 +10,9 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from bench import terminal
 from bench.errors import Exit, InputError
-from bench.terminal import plain, telling
-from bench.verbs.consoles import err, out
+from bench.terminal import err, out, plain, status
 from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def predict(
     wanted = wanted_model(model, cell, weights, offline=offline)
     found = files_of(images)
     total = len(found.paths)
-    with telling(out, "predicting") as show:
+    with status(out, "predicting") as show:
 
         def hear(num_done: int) -> None:
             show(f"predicting: {num_done:,} of {total:,}")
@@ -137,13 +137,11 @@ def unread(paths: Sequence[str], images: Sequence["Prediction"]) -> Iterator[tup
 
 def table(paths: Sequence[str], done: "Predictions") -> RenderableType:
     """The classes of each image, the likeliest first."""
-    from bench import views
-
-    made = views.table("image", "class", "probability", numbers=("probability",))
+    made = terminal.table("image", "class", "probability", numbers=("probability",))
     for path, image in zip(paths, done.images, strict=True):
         for rank, (number, probability) in enumerate(image.top):
             name = path if rank == 0 else ""
-            views.add(made, name, done.classes[number], f"{100 * probability:.1f} %")
+            terminal.add(made, name, done.classes[number], f"{100 * probability:.1f} %")
     return made
 
 

@@ -10,9 +10,8 @@ import typer
 from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import plain, status
-from bench.verbs import amounts
-from bench.verbs.consoles import out
+from bench.terminal import out, plain, status
+from bench.verbs import options
 
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
@@ -29,7 +28,7 @@ Out = Annotated[
 MaxSeconds = Annotated[
     float | None,
     typer.Option(
-        parser=amounts.parser(amounts.SECONDS, "60 or 5min"),
+        parser=options.amount(options.SECONDS, "60 or 5min"),
         metavar="TIME",
         help="Name the best whose training takes at most so long.",
     ),
@@ -37,7 +36,7 @@ MaxSeconds = Annotated[
 MaxMemory = Annotated[
     float | None,
     typer.Option(
-        parser=amounts.parser(amounts.BYTES, "2GiB or 800MiB"),
+        parser=options.amount(options.BYTES, "2GiB or 800MiB"),
         metavar="SIZE",
         help="... whose peak memory is at most this; a bare number is in GiB.",
     ),
@@ -45,7 +44,7 @@ MaxMemory = Annotated[
 MaxParams = Annotated[
     float | None,
     typer.Option(
-        parser=amounts.parser(amounts.COUNT, "12M or 800k"),
+        parser=options.amount(options.COUNT, "12M or 800k"),
         metavar="COUNT",
         help="... with at most so many parameters.",
     ),
@@ -53,7 +52,7 @@ MaxParams = Annotated[
 MaxLatency = Annotated[
     float | None,
     typer.Option(
-        parser=amounts.parser(amounts.LATENCY, "20ms or 0.1s"),
+        parser=options.amount(options.LATENCY, "20ms or 0.1s"),
         metavar="TIME",
         help="... that answers for one image within this time.",
     ),
@@ -61,7 +60,7 @@ MaxLatency = Annotated[
 Within = Annotated[
     float | None,
     typer.Option(
-        parser=amounts.parser(amounts.POINTS, "1 or 0.5"),
+        parser=options.amount(options.POINTS, "1 or 0.5"),
         metavar="POINTS",
         help="Name the cheapest whose val score is at most so many points below the best.",
     ),

@@ -7,8 +7,7 @@ import typer
 from rich.text import Text
 
 from bench.errors import Exit, Stopped
-from bench.terminal import plain, status, telling
-from bench.verbs.consoles import err, out
+from bench.terminal import err, out, plain, status
 from bench.verbs.options import Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
@@ -66,7 +65,7 @@ def found_out(function: str, request: "Request") -> Any:
     from bench.running import child
     from bench.running.answers import Hardware
 
-    with telling(out, "looking at the device") as show:
+    with status(out, "looking at the device") as show:
 
         def hear(told: str | Hardware) -> None:
             if isinstance(told, Hardware):
@@ -117,7 +116,7 @@ def decode(plan: "Plan") -> "Making":
     from bench.running import session
 
     total = len(plan.images.dataset.items)
-    with telling(out, "decoding the images") as show:
+    with status(out, "decoding the images") as show:
 
         def hear(told: str | int) -> None:
             if isinstance(told, int):
@@ -133,12 +132,12 @@ def decode(plan: "Plan") -> "Making":
 
 def train_in(folder: Path, run: "Run", plan: "Plan", made: "Making") -> "Run":
     """Run the cells that have no good record in a locked folder."""
-    from bench import terminal, views
+    from bench import progress, views
     from bench.running import session
     from bench.running.plan import work
 
     todo = session.todo(folder, plan.cells)
     out.print(views.start(plan, run, todo))
-    amounts = terminal.work_of(todo.done, todo.left, work(todo.left, plan.macs))
-    with terminal.display(out, amounts) as display:
+    amounts = progress.work_of(todo.done, todo.left, work(todo.left, plan.macs))
+    with progress.display(out, amounts) as display:
         return session.train(folder, run, plan, made, todo.left, display)

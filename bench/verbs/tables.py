@@ -8,8 +8,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.terminal import plain
-from bench.verbs.consoles import out
+from bench import terminal
+from bench.terminal import out, plain
 
 if TYPE_CHECKING:
     from bench.report import formats
@@ -56,15 +56,14 @@ def spared(content: "formats.Table") -> int:
 
 def table(content: "formats.Table") -> Table:
     """The table with its numbers whole, and no name cut off: it could be that of another cell."""
-    from bench import views
     from bench.report import formats
 
     sides = zip(content.header, content.align, strict=True)
-    made = views.table(*content.header, numbers=[name for name, side in sides if side == "r"])
+    made = terminal.table(*content.header, numbers=[name for name, side in sides if side == "r"])
     for column, name in zip(made.columns, content.header, strict=True):
         column.overflow, column.no_wrap = "fold", name not in WORDY
     for row in content.rows:
-        views.add(made, *map(formats.text_of, row))
+        terminal.add(made, *map(formats.text_of, row))
     return made
 
 

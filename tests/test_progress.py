@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from bench import terminal
+from bench import progress, terminal
 from bench.identity import cell_id
+from bench.progress import PlainDisplay, Tally
 from bench.record import EpochPoint
 from bench.running.pool import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
-from bench.terminal import PlainDisplay, Tally
 from tests import records
 
 CELLS = [records.cell("resnet18", "fine_tuning", seed) for seed in (0, 1)]
@@ -22,7 +22,7 @@ IDS = [cell_id(cell) for cell in CELLS]
 def tally(monkeypatch: pytest.MonkeyPatch) -> Tally:
     """One cell done before, two to come: a quarter and three quarters of the work; 60 s passed."""
     monkeypatch.setattr(Tally, "elapsed", 60.0)
-    return Tally(terminal.work_of([records.cell("vgg16", "partial", 0)], CELLS, [10.0, 30.0]))
+    return Tally(progress.work_of([records.cell("vgg16", "partial", 0)], CELLS, [10.0, 30.0]))
 
 
 def epoch(number: int, cell: int = 0) -> EpochEnded:
@@ -45,10 +45,10 @@ def test_share_and_time_left_follow_the_work(tally: Tally) -> None:
 
 
 def test_the_cell_that_runs_is_described(tally: Tally) -> None:
-    said = [terminal.current_text(tally)]
+    said = [progress.current_text(tally)]
     for event in (CellStarted(IDS[0]), epoch(4), CellEnded(IDS[0], "ok", "")):
         tally.take(event)
-        said.append(terminal.current_text(tally))
+        said.append(progress.current_text(tally))
     name = "resnet18 · fine_tuning · seed 0"
     assert said == [
         "starting a worker",
@@ -59,15 +59,15 @@ def test_the_cell_that_runs_is_described(tally: Tally) -> None:
 
 
 def test_the_seed_is_named_where_there_are_several() -> None:
-    alone = terminal.work_of([], CELLS[:1], [1.0])
+    alone = progress.work_of([], CELLS[:1], [1.0])
     assert list(alone.names.values()) == ["resnet18 · fine_tuning"]
-    both = terminal.work_of(CELLS[:1], CELLS[1:], [1.0])
+    both = progress.work_of(CELLS[:1], CELLS[1:], [1.0])
     assert list(both.names.values()) == ["resnet18 · fine_tuning · seed 1"]
 
 
 def test_a_run_without_work_is_done() -> None:
-    empty = Tally(terminal.work_of(CELLS, [], []))
-    assert (empty.count, empty.total, terminal.left_text(empty)) == (2, 2, "")
+    empty = Tally(progress.work_of(CELLS, [], []))
+    assert (empty.count, empty.total, progress.left_text(empty)) == (2, 2, "")
 
 
 def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> None:
@@ -137,16 +137,16 @@ def test_only_a_terminal_that_can_redraw_gets_a_live_display(
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv(name, value)
     console = Console(file=io.StringIO(), force_terminal=True)
-    work = terminal.work_of([], CELLS, [1.0, 1.0])
-    assert isinstance(terminal.display(console, work), terminal.LiveDisplay) == live
-    assert isinstance(terminal.display(Console(file=io.StringIO()), work), PlainDisplay)
+    work = progress.work_of([], CELLS, [1.0, 1.0])
+    assert isinstance(progress.display(console, work), progress.LiveDisplay) == live
+    assert isinstance(progress.display(Console(file=io.StringIO()), work), PlainDisplay)
 
 
 def test_waiting_is_said_on_a_terminal_only() -> None:
     file = io.StringIO()
     with terminal.status(Console(file=file), "looking"):
         pass
-    with terminal.telling(Console(file=file), "looking") as tell:
+    with terminal.status(Console(file=file), "looking") as tell:
         tell("still looking")
     assert file.getvalue() == ""
 
@@ -155,7 +155,7 @@ def test_what_is_waited_for_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     console = Console(file=io.StringIO(), force_terminal=True)
-    with terminal.telling(console, "looking") as tell:
+    with terminal.status(console, "looking") as tell:
         tell("3 of 5\x1b[2J")
         time.sleep(0.2)  # it is redrawn about twelve times a second
     assert isinstance(console.file, io.StringIO)
@@ -169,7 +169,7 @@ def test_a_live_display_leaves_the_lines_of_its_cells_and_nothing_else(
     monkeypatch.delenv("CI", raising=False)
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=100, color_system=None)
-    with terminal.LiveDisplay(console, terminal.work_of([], CELLS, [1.0, 1.0])) as display:
+    with progress.LiveDisplay(console, progress.work_of([], CELLS, [1.0, 1.0])) as display:
         display(CellStarted(IDS[0]))
         display(CellEnded(IDS[0], "ok", "top1 val 0.5"))
     assert (

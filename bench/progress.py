@@ -1,0 +1,213 @@
+"""What a person sees while cells run: a live display on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bench.identity import cell_id
+from bench.record import Cell
+from bench.running.pool import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
+from bench.terminal import can_redraw, clock_text, plain
+
+
+class Work(NamedTuple):
+    """How much each cell of a run is, in any unit; and which cells are done already."""
+
+    amount: Mapping[str, float]  # by cell id, in order of running
+    names: Mapping[str, str]
+    epochs: Mapping[str, int]
+    done_before: int
+
+
+def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]) -> Work:
+    """The work of the cells that are left; names tell the seed where there are several."""
+    ids = [cell_id(cell) for cell in left]
+    several = len({cell.seed for cell in (*done, *left)}) > 1
+    names = [_name(cell) + (f" · seed {cell.seed}" if several else "") for cell in left]
+    epochs = [cell.recipe.epochs for cell in left]
+    return Work(
+        dict(zip(ids, amounts, strict=True)),
+        dict(zip(ids, map(plain, names), strict=True)),
+        dict(zip(ids, epochs, strict=True)),
+        len(done),
+    )
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.architecture_label} · {cell.strategy}"
+
+
+class Tally:
+    """Where a run stands: cells over, the cell that runs, and how much work is left."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.over: dict[str, CellEnded] = {}
+        self.current: str | None = None
+        self.epoch: EpochEnded | None = None
+        self._started = time.monotonic()
+
+    def take(self, event: Event) -> None:
+        """Note one event."""
+        match event:
+            case CellStarted():
+                self.current, self.epoch = event.cell_id, None
+            case EpochEnded():
+                self.epoch = event
+            case CellEnded():
+                self.over[event.cell_id] = event
+                self.current, self.epoch = None, None
+            case GroupRetried():
+                self.current, self.epoch = None, None
+
+    @property
+    def total(self) -> int:
+        """Cells of the run, those of earlier sittings too."""
+        return len(self.work.amount) + self.work.done_before
+
+    @property
+    def count(self) -> int:
+        """Cells that are over, those of earlier sittings too."""
+        return len(self.over) + self.work.done_before
+
+    @property
+    def share(self) -> float:
+        """Part of this sitting's work that is done, 0 to 1."""
+        done = sum(self.work.amount[name] for name in self.over)
+        if self.current is not None and self.epoch is not None:
+            part = self.epoch.point.epoch / self.work.epochs[self.current]
+            done += self.work.amount[self.current] * part
+        return done / max(sum(self.work.amount.values()), 1e-9)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first cell was about to start."""
+        return time.monotonic() - self._started
+
+    @property
+    def left_seconds(self) -> float | None:
+        """Time left at the speed so far; None until a fiftieth of the work is done."""
+        return self.elapsed * (1 / self.share - 1) if self.share > 0.02 else None
+
+
+class Display(Protocol):
+    """Takes the events of a run, between enter and exit."""
+
+    def __enter__(self) -> "Display": ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __call__(self, event: Event) -> None:
+        """Note one event."""
+        ...
+
+
+def display(console: Console, work: Work) -> Display:
+    """Live on a terminal that can redraw, plain lines elsewhere."""
+    return LiveDisplay(console, work) if can_redraw(console) else PlainDisplay(console, work)
+
+
+class PlainDisplay:
+    """One line for each cell that is over, and for what else went wrong."""
+
+    def __init__(self, console: Console, work: Work) -> None:
+        self._console, self._tally = console, Tally(work)
+
+    def __enter__(self) -> "PlainDisplay":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __call__(self, event: Event) -> None:
+        """Note the event; print a line where a cell is over."""
+        self._tally.take(event)
+        if isinstance(event, CellEnded):
+            line = Text(f"{cell_line(self._tally, event)}  {left_text(self._tally)}".rstrip())
+            self._console.print(line, soft_wrap=True)
+        elif text := said(event):
+            self._console.print(Text(text), soft_wrap=True)
+
+
+class LiveDisplay:
+    """A line for each cell that is over, and below them the cell that runs."""
+
+    def __init__(self, console: Console, work: Work) -> None:
+        self._tally = Tally(work)
+        self._live = Live(
+            console=console, get_renderable=self._picture, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> "LiveDisplay":
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def __call__(self, event: Event) -> None:
+        """Note the event; the picture is redrawn by itself."""
+        self._tally.take(event)
+        if isinstance(event, CellEnded):
+            style = "" if event.status == "ok" else "red"
+            self._live.console.print(Text(cell_line(self._tally, event), style=style))
+        elif text := said(event):
+            self._live.console.print(Text(text, style="yellow"))
+
+    def _picture(self) -> RenderableType:
+        tally = self._tally
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(
+            Text(f"{tally.count}/{tally.total} cells", style="bold"),
+            ProgressBar(total=1.0, completed=tally.share, width=30),
+            Text(clock_text(tally.elapsed)),
+            Text(left_text(tally), style="dim"),
+        )
+        return Group(Text(), Text(current_text(tally), no_wrap=True, overflow="ellipsis"), grid)
+
+
+def current_text(tally: Tally) -> str:
+    """The cell that runs: its name, epoch, speed and last val score."""
+    if tally.current is None:
+        return "starting a worker"
+    name = tally.work.names[tally.current]
+    if tally.epoch is None:
+        return f"{name}  preparing"
+    point = tally.epoch.point
+    epoch = f"epoch {point.epoch}/{tally.work.epochs[tally.current]} ({point.phase})"
+    score = "" if point.val_score is None else f"  val {point.val_score:.3f}"
+    return f"{name}  {epoch}  {tally.epoch.images_per_second:,.0f} images/s{score}"
+
+
+def cell_line(tally: Tally, ended: CellEnded) -> str:
+    """What became of a cell."""
+    width = len(str(tally.total))
+    names = max(len(name) for name in tally.work.names.values())
+    name = tally.work.names[ended.cell_id]
+    return f"[{tally.count:>{width}}/{tally.total}] {name:<{names}}  {plain(ended.summary)}"
+
+
+def said(event: Event) -> str:
+    """The line of what went another way than planned; empty for all other events."""
+    match event:
+        case GroupRetried():
+            again = f"its {event.num_seeds} seeds run once more, one at a time"
+            return plain(f"{event.strategy}: {event.death}; {again}")
+        case Noted():
+            return plain(event.text)
+        case _:
+            return ""
+
+
+def left_text(tally: Tally) -> str:
+    """Time left in words; nothing when all is done or too little is known."""
+    seconds = tally.left_seconds
+    if seconds is None or tally.count == tally.total:
+        return ""
+    return f"about {clock_text(seconds)} left"
