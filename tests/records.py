@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench import identity, predictions
+from bench.analysis.choice import Summary, summarise
+from bench.analysis.table import table
 from bench.record import (
     Cell,
     Cost,
@@ -311,3 +313,8 @@ def executed(record: Result, **changed: object) -> Result:
     """The record of a cell that ran in another way."""
     execution = record.execution.model_copy(update=changed)
     return record.model_copy(update={"execution": execution})
+
+
+def summarised(run_: Run, records: Sequence[Result | Failure]) -> Summary:
+    """The choice of a run by its records."""
+    return summarise(table(run_, records))

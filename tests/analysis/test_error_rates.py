@@ -13,6 +13,8 @@ import pytest
 from bench.analysis.paired import contrasts, settling, simultaneous, visible_difference
 from tests.analysis import suites
 
+pytestmark = pytest.mark.slow
+
 MARGIN = 0.005
 EQUAL = [0.0] * 12
 ONE_BEST = [0.0] + [-0.01] * 11

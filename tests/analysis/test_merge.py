@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from bench import identity
-from bench.analysis.machines import reference
-from bench.analysis.merge import Merged, Part, merge
-from bench.analysis.rows import missing_cells, results
-from bench.analysis.summary import summarise
+from bench.analysis.merge import Merged, Part, merge, on_reference_machine
+from bench.analysis.table import table
 from bench.errors import NotOneTask
-from bench.record import Failure, MissingWeights, Result, Sitting, Source
+from bench.record import Failure, Machine, MissingWeights, Result, Sitting, Source
 from tests import records
-from tests.records import cell, failure, result, run
+from tests.records import cell, failure, result, run, summarised
 
 ROWS = ["resnet18", "vit_b_16"], ["partial", "two_phase"]
 
@@ -37,7 +35,7 @@ def test_more_seeds_give_what_one_run_over_all_seeds_would_have_asked_for() -> N
     assert made.run.suite == whole.suite
     assert [record.cell_id for record in made.records] == list(whole.cells)
     assert made.repeated == ()
-    assert {row.statuses for row in summarise(made.run, made.records).rows} == {("ok",) * 4}
+    assert {row.statuses for row in summarised(made.run, made.records).rows} == {("ok",) * 4}
 
 
 def test_one_run_comes_back_as_it_is() -> None:
@@ -83,8 +81,8 @@ def test_a_machine_of_which_something_is_unknown_is_like_no_other(
         one = part(str(seed), [seed], machine=records.GPU.model_copy(update={**fact, "id": name}))
         parts.append(one)
     made = merge(parts)
-    assert summarise(made.run, made.records).mixed_machines == mixed
-    assert len(reference(results(made.records))) == (4 if mixed else 8)
+    assert summarised(made.run, made.records).mixed_machines == mixed
+    assert table(made.run, made.records).cells["on_reference"].sum() == (4 if mixed else 8)
 
 
 def test_a_run_that_still_runs_makes_the_whole_unfinished() -> None:
@@ -99,7 +97,7 @@ def test_the_machine_of_most_cells_is_the_one_whose_costs_are_told(order: int) -
     parts = [part("a", [0]), part("b", [1, 2], machine=records.GPU)]
     made = merge(parts[::order])
     assert (made.run.machine, made.run.profile) == (records.GPU, "gpu")
-    summary = summarise(made.run, made.records)
+    summary = summarised(made.run, made.records)
     assert summary.mixed_machines
     for row in summary.rows:
         assert row.val is not None
@@ -141,7 +139,7 @@ def test_what_no_run_has_stays_missing_and_what_one_has_fills_the_gap() -> None:
         Part("y", asked, [result(cell("b", "partial", 1))]),
     ]
     made = merge(parts)
-    missing = missing_cells(made.run, made.records)
+    missing = table(made.run, made.records).missing
     assert [(one.architecture, one.seed) for one in missing] == [("a", 1), ("b", 0)]
 
 
@@ -240,3 +238,15 @@ def test_duplicates_that_any_run_found_are_told() -> None:
     found = other.run.model_copy(update={"duplicates": {"train/test": 3, "train/val": 1}})
     made = merge([first, other._replace(run=found)]).run
     assert made.duplicates == {"train/test": 3, "train/val": 1}
+
+
+@pytest.mark.parametrize("machine", [records.CPU, records.GPU])
+@pytest.mark.parametrize("order", [1, -1])
+def test_where_two_machines_have_as_many_cells_the_rows_and_the_run_agree(
+    machine: Machine, order: int
+) -> None:
+    asked = run(["a", "b"], ["partial"], machine=machine)
+    found = [result(cell("a", "partial", 0)), result(cell("b", "partial", 0), machine=records.GPU)]
+    told = on_reference_machine(asked, found[::order]).machine
+    known = {row.architecture for row in summarised(asked, found).rows if row.train_seconds}
+    assert known == {one.cell.architecture for one in found if one.machine == told}

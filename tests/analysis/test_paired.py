@@ -1,6 +1,6 @@
 """Differences against scipy's paired and unpaired t tests, sklearn and the bootstrap."""
 
-from itertools import combinations
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +10,18 @@ from sklearn.metrics import balanced_accuracy_score
 
 from bench.analysis import paired
 from bench.analysis.choice import outcomes, rows_of
-from bench.analysis.paired import Contrasts, Outcomes, contrasts, holm
+from bench.analysis.paired import (
+    Contrasts,
+    Outcomes,
+    Settling,
+    chance_variance,
+    contrasts,
+    largest_distances,
+    limit,
+    settling,
+    simultaneous,
+    visible_difference,
+)
 from bench.analysis.table import table
 from tests.analysis import suites
 from tests.records import answered, cell, run
@@ -174,20 +185,229 @@ def test_the_error_of_a_difference_in_balanced_accuracy_is_the_bootstraps() -> N
     assert behind.items_R[1] == pytest.approx(np.std(differences), rel=0.1)
 
 
-# ---- Holm -----------------------------------------------------------------------------------
+# ---- who is tied --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_holm_is_the_closed_test_of_bonferronis(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    p_values = (draw.integers(1, 30, 6) / draw.choice([30, 400])).tolist()
-    for place, found in enumerate(holm(p_values)):
-        # A hypothesis falls where every intersection that holds it falls.
-        sets = [s for k in range(1, 7) for s in combinations(range(6), k) if place in s]
-        expected = max(min(1.0, len(s) * min(p_values[i] for i in s)) for s in sets)
-        assert found == pytest.approx(expected)
+@pytest.mark.parametrize("rows", [2, 3, 12, 60])
+def test_of_independent_rows_it_is_the_studentised_range(rows: int) -> None:
+    expected = stats.studentized_range.ppf(0.95, rows, np.inf) / np.sqrt(2)
+    found = np.quantile(largest_distances(np.eye(rows) * 1e-5), 0.95)
+    assert found == pytest.approx(expected, rel=0.02)
 
 
-def test_holm_of_one_and_of_none() -> None:
-    assert holm([0.03]) == [0.03]
-    assert holm([]) == []
+def test_what_all_rows_share_changes_nothing() -> None:
+    independent, shared = np.eye(8), np.eye(8) + 5.0
+    one, other = (np.quantile(largest_distances(m), 0.95) for m in (independent, shared))
+    assert one == pytest.approx(other, rel=0.02)
+
+
+def test_rows_that_are_the_same_count_as_one() -> None:
+    group = np.array(np.kron(np.eye(2), np.ones((5, 5))), dtype=np.float64)
+    found = np.quantile(largest_distances(group), 0.95)
+    assert found == pytest.approx(stats.norm.ppf(0.975), rel=0.03)
+    assert (largest_distances(np.ones((4, 4))) == 0).all()
+    assert (largest_distances(np.zeros((4, 4))) == 0).all()
+
+
+def test_correlated_rows_are_compared_as_a_plain_simulation_does() -> None:
+    draw = np.random.default_rng(5)
+    mixing = draw.normal(size=(6, 3))
+    covariance = mixing @ mixing.T + 0.2 * np.eye(6)
+    means = draw.multivariate_normal(np.zeros(6), covariance, size=40_000)
+    largest = np.zeros(40_000)
+    for i in range(6):
+        for j in range(i):
+            distance = means[:, i] - means[:, j]
+            largest = np.maximum(largest, np.abs(distance) / distance.std())
+    found = np.quantile(largest_distances(covariance), 0.95)
+    assert found == pytest.approx(np.quantile(largest, 0.95), rel=0.02)
+
+
+def test_the_luck_of_the_seeds_is_each_rows_own() -> None:
+    hits_RN = np.repeat(np.random.default_rng(4).random((1, 500)) < 0.8, 12, axis=0)
+    found = suites.outcomes(np.repeat(hits_RN[:, None], 3, axis=1))
+    every = np.ones(12, dtype=bool)
+    assert limit(found, every) == 0, "all alike in every seed"
+    lucky = found._replace(seed_variances_R=np.full(12, 1e-4))
+    expected = stats.studentized_range.ppf(0.95, 12, np.inf) / np.sqrt(2)
+    assert limit(lucky, every) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_bound_for_many_rows_is_above_what_is_simulated_but_not_by_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, _ = suites.drawn(np.random.default_rng(6), [0.0] * 40, 500, 2)
+    every = np.ones(40, dtype=bool)
+    simulated = limit(found, every)
+    monkeypatch.setattr(paired, "SIMULATED", 39)
+    assert simulated < limit(found, every) < 1.1 * simulated
+
+
+def test_a_row_is_left_out_where_it_is_beyond_both_the_limit_and_the_margin() -> None:
+    draw = np.random.default_rng(7)
+    found, _ = suites.drawn(draw, [0.0, -0.005, -0.1], 5000, 3)
+    behind = contrasts(found)
+    told = simultaneous(found, behind, 0.0)
+    assert told.rows_R.tolist() == (behind.z_R <= told.last_limit).tolist()
+    assert told.rows_R.tolist()[::2] == [True, False]
+    assert simultaneous(found, behind, 0.2).rows_R.all(), "within the margin all are tied"
+
+
+def certain(behind: Contrasts, distance: float) -> Contrasts:
+    """The second row behind by so much, with next to no error."""
+    return behind._replace(means_R=np.array([0.0, distance]), items_R=np.array([0.0, 1e-6]))
+
+
+def test_a_difference_of_exactly_the_margin_counts_and_one_below_does_not() -> None:
+    found, _ = suites.drawn(np.random.default_rng(8), [0.0, -0.01], 400, 1)
+    behind = contrasts(found)
+    # Both are 0.005 on paper; in floating point one is more, the other less.
+    assert 0.94 - 0.935 < 0.005 < 0.95 - 0.945
+    assert not simultaneous(found, certain(behind, 0.95 - 0.945), 0.005).rows_R[1]
+    assert not simultaneous(found, certain(behind, 0.94 - 0.935), 0.005).rows_R[1]
+    assert simultaneous(found, certain(behind, 0.0049), 0.005).rows_R[1]
+
+
+def test_once_rows_have_fallen_behind_the_rest_are_held_to_a_lower_limit() -> None:
+    found, _ = suites.drawn(np.random.default_rng(9), [0.0] * 3 + [-0.2] * 30, 2000, 3)
+    told = simultaneous(found, contrasts(found), 0.005)
+    assert told.rows_R.sum() <= 3
+    assert told.last_limit < 2.6 < 3.4 < told.first_limit
+
+
+def test_the_same_suite_has_the_same_limit_again_and_a_lone_row_is_tied_with_itself() -> None:
+    found, _ = suites.drawn(np.random.default_rng(10), [0.0] * 5, 300, 2)
+    every = np.ones(5, dtype=bool)
+    assert limit(found, every) == limit(found, every)
+    alone, _ = suites.drawn(np.random.default_rng(10), [0.0], 300, 2)
+    assert simultaneous(alone, contrasts(alone), 0.005).rows_R.tolist() == [True]
+
+
+# ---- what could be seen -------------------------------------------------------------------
+
+LIMIT, MARGIN = 2.5, 0.005
+
+
+def of_errors(*errors: float, freedom: float = math.inf) -> Contrasts:
+    """A leader and rows whose distance has these standard errors by images."""
+    errors_R = np.array([0.0, *errors])
+    return Contrasts(
+        means_R=np.zeros_like(errors_R),
+        items_R=errors_R,
+        seeds_R=np.full_like(errors_R, np.nan),
+        freedoms_R=np.full_like(errors_R, freedom),
+    )
+
+
+def seen(behind: Contrasts, limit: float, margin: float) -> float | None:
+    """The visible difference where all rows are tied."""
+    return visible_difference(behind, np.ones_like(behind.means_R, dtype=bool), limit, margin)
+
+
+def test_a_difference_of_that_size_is_beyond_the_limit_in_four_of_five_draws() -> None:
+    found = seen(of_errors(0.004), LIMIT, 0.0)
+    assert found is not None
+    assert stats.norm.sf(LIMIT, loc=found / 0.004) == pytest.approx(0.8)
+
+
+def test_it_is_that_of_the_typical_row() -> None:
+    one = seen(of_errors(0.004), LIMIT, MARGIN)
+    assert seen(of_errors(0.001, 0.004, 0.9), LIMIT, MARGIN) == one
+
+
+def test_it_is_that_of_the_rows_near_the_choice() -> None:
+    near = seen(of_errors(0.001, 0.004, 0.005), LIMIT, MARGIN)
+    tied_R = np.array([True, True, True, False, False, False])  # the third is the runner-up
+    behind = of_errors(0.001, 0.004, 0.005, 0.8, 0.9)
+    assert visible_difference(behind, tied_R, LIMIT, MARGIN) == near
+    alone_R = np.arange(6) == 0
+    one = seen(of_errors(0.001), LIMIT, MARGIN)
+    assert visible_difference(behind, alone_R, LIMIT, MARGIN) == one
+
+
+def test_a_small_error_must_still_carry_the_difference_over_the_margin() -> None:
+    found = seen(of_errors(0.001), LIMIT, MARGIN)
+    assert found is not None
+    assert stats.norm.sf(MARGIN, loc=found, scale=0.001) == pytest.approx(0.8)
+
+
+def test_with_next_to_no_error_the_margin_is_what_remains() -> None:
+    found = seen(of_errors(1e-6), LIMIT, MARGIN)
+    assert found == pytest.approx(MARGIN, abs=1e-5)
+
+
+def test_few_seeds_must_see_more() -> None:
+    few = seen(of_errors(0.004, freedom=4), LIMIT, MARGIN)
+    assert few is not None
+    t_limit = stats.t.isf(stats.norm.sf(LIMIT), 4)
+    assert few == pytest.approx((t_limit + stats.norm.ppf(0.8)) * 0.004)
+
+
+def test_nothing_is_visible_or_hidden_where_nothing_was_compared_or_varies() -> None:
+    assert seen(of_errors(), LIMIT, MARGIN) is None
+    assert seen(of_errors(0.0, 0.0), LIMIT, MARGIN) is None
+
+
+# ---- settling -------------------------------------------------------------------------------
+
+
+def test_a_difference_within_the_margin_is_settled_by_nothing() -> None:
+    found, _ = suites.drawn(np.random.default_rng(2), [0.0, -0.01], 1000, 3)
+    behind = contrasts(found)
+    behind = behind._replace(means_R=np.array([0.0, MARGIN]))
+    assert settling(found, behind, 1, LIMIT, MARGIN) == Settling(None, None)
+
+
+def test_one_seed_is_settled_by_images_alone_as_many_as_the_paired_formula_says() -> None:
+    found, _ = suites.drawn(np.random.default_rng(3), [0.0, -0.02], 1000, 1)
+    behind = contrasts(found)
+    more = settling(found, behind, 1, LIMIT, 0.0)
+    assert more.more_seeds is None
+    by_image = (found.hits_RN[0].astype(float) - found.hits_RN[1]).std(ddof=1)
+    z = stats.norm.ppf(0.8) + stats.t.isf(stats.norm.sf(LIMIT), 999)
+    assert more.val_images == math.ceil((z * by_image / behind.means_R[1]) ** 2)
+
+
+def test_near_the_margin_it_takes_far_more() -> None:
+    found, _ = suites.drawn(np.random.default_rng(3), [0.0, -0.02], 1000, 1)
+    behind = contrasts(found)
+    beyond = (0.01, 0.001, 0.000_1)
+    rows = [behind._replace(means_R=np.array([0.0, MARGIN + one])) for one in beyond]
+    far, near, nearest = (settling(found, row, 1, LIMIT, MARGIN).val_images for row in rows)
+    assert far is not None
+    assert near is not None
+    assert near > 10 * far
+    assert nearest is None, "a thousand times the images is out of reach"
+
+
+def test_seeds_do_not_help_where_the_images_differ_by_nature() -> None:
+    # Every seed agrees on every image: another would say the same again.
+    place_N = np.arange(400)
+    row_RN = np.array([place_N >= 40, (place_N < 20) | (place_N >= 75)])
+    found = suites.outcomes(np.repeat(row_RN[:, None], 3, axis=1))
+    more = settling(found, contrasts(found), 1, 4.0, MARGIN)
+    assert more.more_seeds is None
+    assert more.val_images is not None
+    assert more.val_images > 400
+
+
+def test_images_do_not_help_where_whole_trainings_are_lucky() -> None:
+    draw = np.random.default_rng(5)
+    found, _ = suites.drawn(draw, [0.0, -0.02, -0.02, -0.02, -0.02], 20_000, 3, luck=0.03)
+    behind = contrasts(found)
+    behind = behind._replace(means_R=np.array([0.0, 0.02, 0.02, 0.02, 0.02]))
+    more = settling(found, behind, 1, LIMIT, MARGIN)
+    assert more.val_images is None
+    assert more.more_seeds is not None
+    needed = (0.02 / (stats.norm.ppf(0.8) + LIMIT)) ** 2
+    by_formula = 3 * float(behind.seeds_R[1]) ** 2 / needed - 3
+    assert by_formula <= more.more_seeds < 2 * by_formula, "and the tails of few seeds"
+
+
+def test_the_part_of_chance_is_what_seeds_of_one_network_differ_by() -> None:
+    draw = np.random.default_rng(6)
+    chances_N = draw.beta(4, 1, 2000)
+    means = [(draw.random((3, 2000)) < chances_N).mean(axis=1).mean() for _ in range(2000)]
+    hits_SN = draw.random((3, 2000)) < chances_N
+    found = suites.outcomes(np.stack([hits_SN, hits_SN]))
+    assert chance_variance(found, 0) == pytest.approx(np.var(means), rel=0.15)

@@ -101,6 +101,21 @@ def test_costs_of_reused_features_and_of_several_sittings_are_not_whole() -> Non
     assert tabled(shared(2, seed=2), (0,)).cells["whole_costs"].all()  # no features, no matter
 
 
+def test_costs_compare_on_the_machine_and_threads_of_most_ok_cells() -> None:
+    def slow(one: Result) -> Result:
+        return records.executed(one, threads=8)
+
+    there = [records.result(records.cell("a", "partial", seed)) for seed in range(3)]
+    here = [slow(records.result(records.cell("b", "partial", seed))) for seed in range(3)]
+    asked = records.run(["a", "b"], ["partial"], seeds=range(3))
+    assert [*table(asked, [*there, *here[1:]]).cells["on_reference"]] == [True] * 3 + [False] * 3
+    assert [*table(asked, [*there[1:], *here]).cells["on_reference"]] == [False] * 3 + [True] * 3
+    equal = [table(asked, [*there, *here][::order]).columns["on_reference"] for order in (1, -1)]
+    assert equal[0] == equal[1]
+    assert sum(equal[0]) == 3
+    assert table(asked, here).cells["machine_key"].nunique() == 1
+
+
 def test_runs_stand_in_one_frame_under_their_names() -> None:
     both = concat({"one": tabled(), "two": tabled(records.reused)})
     assert isinstance(both, pd.DataFrame)

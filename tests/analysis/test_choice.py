@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.analysis import rows
-from bench.analysis.rows import Row
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.choice import (
+    TIE_BREAKS,
+    Budget,
+    Row,
+    Summary,
+    best_within,
+    cheapest_within,
+    comparable_cost,
+    status_counts,
+)
+from bench.analysis.table import peak_memory_bytes
 from bench.record import Failure, Result
 from tests import records
-from tests.records import answered, cell, failure, result, run
+from tests.records import answered, cell, failure, result, run, summarised
 
 # Of 400 val images. Records get the first so many right: they differ on as many images as in count.
 # BEST and NEAR: 2 images, sqrt(2) standard errors. FAR: 80.
@@ -32,7 +40,7 @@ def chosen(found: Summary) -> tuple[str, list[str], str]:
 def three() -> Summary:
     """Three networks of one strategy: the best, one near it and one far below."""
     asked = run(["slow", "quick", "poor"], ["fine_tuning"])
-    return summarise(
+    return summarised(
         asked,
         [
             result(cell("slow", "fine_tuning", 0), val=BEST, train_seconds=30.0),
@@ -52,7 +60,7 @@ def test_the_tie_break_recommends_the_quickest_of_those_tied_with_the_leader() -
 
 def test_the_interval_counts_each_val_image_once_however_many_seeds_scored_it() -> None:
     asked = run(["a"], ["partial"], seeds=[0, 1, 2])
-    rows = summarise(
+    rows = summarised(
         asked,
         [result(cell("a", "partial", s), val=v) for s, v in enumerate((376, 380, 384))],
     ).rows
@@ -72,7 +80,7 @@ def test_a_row_with_a_seed_that_is_not_ok_cannot_win_and_is_named(status: str) -
     ]
     if status != "missing":
         found.append(failure(cell("best", "partial", 1), status))
-    told = summarise(asked, found)
+    told = summarised(asked, found)
     assert chosen(told) == ("other · partial", [], "other · partial")
     assert [row.name for row in told.disqualified] == ["best · partial"]
     assert told.disqualified[0].statuses == ("ok", status)
@@ -85,10 +93,10 @@ def test_permuting_test_scores_changes_no_choice() -> None:
     strategies = list(records.STRATEGIES)
     asked = run(list(records.ARCHITECTURES), strategies, seeds=[0, 1], margin=0.05)
     found = records.drawn(asked, strategies)
-    before = summarise(asked, found)
+    before = summarised(asked, found)
     shuffled = [one.quality.test for one in found]
     random.Random(3).shuffle(shuffled)
-    after = summarise(
+    after = summarised(
         asked,
         [
             one.model_copy(update={"quality": one.quality.model_copy(update={"test": test})})
@@ -111,12 +119,12 @@ def test_the_order_of_the_records_changes_nothing() -> None:
     asked = run(["resnet18", "vit_b_16"], ["partial", "fine_tuning"], seeds=[0, 1])
     found: list[Result | Failure] = [*records.drawn(asked, ["partial", "fine_tuning"])]
     found[2:4] = [failure(found[2].cell), failure(found[3].cell)]
-    assert summarise(asked, found[::-1]) == summarise(asked, found)
+    assert summarised(asked, found[::-1]) == summarised(asked, found)
 
 
 def test_equal_val_scores_are_settled_by_the_tie_break_not_by_the_order_of_the_suite() -> None:
     asked = run(["a", "b"], ["partial"])
-    told = summarise(
+    told = summarised(
         asked,
         [
             result(cell("a", "partial", 0), val=BEST, test=990, train_seconds=9.0),
@@ -128,7 +136,7 @@ def test_equal_val_scores_are_settled_by_the_tie_break_not_by_the_order_of_the_s
 
 def test_a_cost_that_is_unknown_comes_last_in_the_tie_break() -> None:
     asked = run(["a", "b"], ["partial"], tie_break=["peak_memory_bytes"])
-    told = summarise(
+    told = summarised(
         asked,
         [
             result(cell("a", "partial", 0), val=BEST, peak_memory_bytes=None),
@@ -151,9 +159,9 @@ def test_what_reused_features_made_cheap_never_beats_or_equals_a_known_cost(
         for name in costs
         for seed in (0, 1)
     ]
-    assert chosen(summarise(asked, found))[0::2] == ("a · two_phase", "a · two_phase")
+    assert chosen(summarised(asked, found))[0::2] == ("a · two_phase", "a · two_phase")
     found[1] = records.reused(found[1])
-    told = summarise(asked, found)
+    told = summarised(asked, found)
     assert chosen(told)[0::2] == ("b · two_phase", "b · two_phase")
     assert {row.architecture: row.features_reused for row in told.rows} == {"a": True, "b": False}
 
@@ -161,11 +169,11 @@ def test_what_reused_features_made_cheap_never_beats_or_equals_a_known_cost(
 def test_reused_features_change_no_cost_but_those_of_the_work_that_was_not_done() -> None:
     found = [result(cell("a", "two_phase", 0)), result(cell("b", "two_phase", 0))]
     found[0] = records.reused(found[0])
-    reused, whole = summarise(run(["a", "b"], ["two_phase"]), found).rows
-    for cost in rows.TIE_BREAKS:
-        known = rows.comparable_cost(whole, cost)
+    reused, whole = summarised(run(["a", "b"], ["two_phase"]), found).rows
+    for cost in TIE_BREAKS:
+        known = comparable_cost(whole, cost)
         assert known is not None
-        assert rows.comparable_cost(reused, cost) == (
+        assert comparable_cost(reused, cost) == (
             None if cost in ("train_seconds", "peak_memory_bytes") else known
         )
     assert reused.train_seconds == whole.train_seconds, "it is shown, and marked"
@@ -177,7 +185,7 @@ def test_the_second_tie_break_settles_what_the_first_leaves_equal() -> None:
         ["partial"],
         tie_break=["peak_memory_bytes", "total_parameters"],
     )
-    told = summarise(
+    told = summarised(
         asked,
         [
             result(cell("resnet18", "partial", 0), val=BEST, train_seconds=1.0),
@@ -189,7 +197,7 @@ def test_the_second_tie_break_settles_what_the_first_leaves_equal() -> None:
 
 def test_without_a_complete_row_nothing_wins() -> None:
     asked = run(["a", "b"], ["partial"])
-    told = summarise(asked, [failure(cell("a", "partial", 0))])
+    told = summarised(asked, [failure(cell("a", "partial", 0))])
     assert (told.leader, told.winner, told.recommended, told.cheapest) == (None,) * 4
     assert (told.tied, told.comparisons, told.front) == ((), (), ())
     assert (told.chosen, told.visible_difference, told.mixed_machines) == (None, None, False)
@@ -202,17 +210,17 @@ def test_without_a_complete_row_nothing_wins() -> None:
 def test_missing_cells_are_named_even_where_their_readable_ids_are_alike() -> None:
     labels = ["A b", "a-b"]
     asked = run(labels, ["partial"], seeds=[0])
-    told = summarise(asked, [result(cell("A b", "partial", 0))])
+    told = summarised(asked, [result(cell("A b", "partial", 0))])
     assert [m.architecture for m in told.missing] == ["a-b"]
     long = "x" * 70
     asked = run([long], ["partial"], seeds=[0, 1, 2])
-    told = summarise(asked, [result(cell(long, "partial", 1))])
+    told = summarised(asked, [result(cell(long, "partial", 1))])
     assert [m.seed for m in told.missing] == [0, 2]
 
 
 def test_a_record_of_another_run_is_an_error() -> None:
     with pytest.raises(ValueError, match="no cell of this run"):
-        summarise(run(["a"], ["partial"]), [result(cell("b", "partial", 0))])
+        summarised(run(["a"], ["partial"]), [result(cell("b", "partial", 0))])
 
 
 def test_the_metric_of_the_suite_chooses() -> None:
@@ -223,15 +231,15 @@ def test_the_metric_of_the_suite_chooses() -> None:
         answered(cell("rare", "partial", 0), [i % 10 < 8 for i in range(400)], labels),
     ]
     names = ["common", "rare"]
-    assert chosen(summarise(run(names, ["partial"]), found))[0] == "common · partial"
+    assert chosen(summarised(run(names, ["partial"]), found))[0] == "common · partial"
     balanced = run(names, ["partial"], metric="balanced_accuracy")
-    assert chosen(summarise(balanced, found))[0] == "rare · partial"
+    assert chosen(summarised(balanced, found))[0] == "rare · partial"
 
 
 def test_peak_memory_is_the_gpus_on_a_gpu_and_unknown_if_one_seed_is_unknown() -> None:
     one = result(cell("a", "partial", 0), peak_memory_bytes=7, machine=records.GPU)
     assert one.memory.gpu_allocated_bytes == 7
-    assert rows.peak_memory_bytes(one.memory, one.machine) == 7
+    assert peak_memory_bytes(one.memory, one.machine) == 7
     asked = run(["a"], ["partial"], seeds=[0, 1])
     peaks: list[tuple[int | None, int | None, int | None]] = [(5, 7, 7), (5, None, None)]
     for first, second, expected in peaks:
@@ -239,7 +247,7 @@ def test_peak_memory_is_the_gpus_on_a_gpu_and_unknown_if_one_seed_is_unknown() -
             result(cell("a", "partial", seed), peak_memory_bytes=peak)
             for seed, peak in enumerate((first, second))
         ]
-        assert summarise(asked, pair).rows[0].peak_memory_bytes == expected
+        assert summarised(asked, pair).rows[0].peak_memory_bytes == expected
 
 
 def test_status_counts_say_what_is_not_ok() -> None:
@@ -248,7 +256,7 @@ def test_status_counts_say_what_is_not_ok() -> None:
         result(cell("a", "partial", 0)),
         failure(cell("a", "partial", 1)),
     ]
-    assert rows.status_counts(summarise(asked, found).rows[0]) == "1/3 (1 diverged, 1 missing)"
+    assert status_counts(summarised(asked, found).rows[0]) == "1/3 (1 diverged, 1 missing)"
 
 
 # ---- who is tied, and how it is told --------------------------------------------------------
@@ -268,7 +276,7 @@ def test_each_complete_row_is_compared_with_the_leader() -> None:
     skills = {"a": 0.9, "b": 0.6, "c": 0.89, "d": 0.3}
     asked = run(list(skills), ["partial"], seeds=[0, 1])
     found = [one for name, skill in skills.items() for one in noisy(name, skill, [0, 1])]
-    told = summarise(asked, found)
+    told = summarised(asked, found)
     assert told.leader is not None
     assert told.margin == 0.005, "of a suite without the key"
     by_val = [row.name for row in told.ranked]
@@ -291,7 +299,7 @@ def test_each_complete_row_is_compared_with_the_leader() -> None:
 
 
 def test_the_winner_is_the_leader_where_nothing_is_tied_with_it() -> None:
-    told = summarise(run(["a", "b"], ["partial"]), [*noisy("a", 0.9), *noisy("b", 0.5)])
+    told = summarised(run(["a", "b"], ["partial"]), [*noisy("a", 0.9), *noisy("b", 0.5)])
     assert told.winner is told.leader is told.recommended is told.tied[0]
     assert told.winner is not None
     assert [row.name for row in told.front] == ["a · partial"], "b costs the same and is worse"
@@ -305,14 +313,14 @@ def test_the_chosen_cell_is_the_recommended_rows_best_seed_the_first_of_equal_on
         for name, vals in scores.items()
         for seed, val in enumerate(vals)
     ]
-    told = summarise(asked, found)
+    told = summarised(asked, found)
     assert told.recommended is not None
     assert told.recommended.name == "b · partial"
     assert told.chosen == found[4].cell_id
 
 
 def test_one_seed_leaves_the_seeds_unknown_and_says_so() -> None:
-    told = summarise(run(["a", "b"], ["partial"]), [*noisy("a", 0.9), *noisy("b", 0.87)])
+    told = summarised(run(["a", "b"], ["partial"]), [*noisy("a", 0.9), *noisy("b", 0.87)])
     (one,) = told.comparisons
     assert one.behind.se_seeds is None
     assert one.behind.se == one.behind.se_items > 0
@@ -322,7 +330,7 @@ def test_one_seed_leaves_the_seeds_unknown_and_says_so() -> None:
 
 
 def test_one_row_wins_alone_and_is_compared_with_nothing() -> None:
-    told = summarise(run(["a"], ["partial"]), noisy("a", 0.9))
+    told = summarised(run(["a"], ["partial"]), noisy("a", 0.9))
     assert chosen(told) == ("a · partial", [], "a · partial")
     assert (told.comparisons, told.visible_difference) == ((), None)
     assert told.front == told.tied == told.rows
@@ -336,7 +344,7 @@ def test_rows_that_are_right_on_the_same_images_are_tied_whatever_the_score(righ
         for name, seconds in zip(names, (3.0, 1.0, 2.0), strict=True)
         for seed in (0, 1)
     ]
-    told = summarise(run(names, ["partial"], seeds=[0, 1]), found)
+    told = summarised(run(names, ["partial"], seeds=[0, 1]), found)
     assert chosen(told)[2] == "b · partial"
     assert len(told.tied) == 3
     assert told.visible_difference is None, "nothing varies"
@@ -348,7 +356,7 @@ def test_rows_that_are_right_on_the_same_images_are_tied_whatever_the_score(righ
 def test_a_diverged_seed_takes_the_best_row_out_of_the_tied_set_and_the_comparisons() -> None:
     found: list[Result | Failure] = [*noisy("a", 0.99, [0]), *noisy("b", 0.8, [0, 1])]
     found += [failure(cell("a", "partial", 1)), *noisy("c", 0.79, [0, 1])]
-    told = summarise(run(["a", "b", "c"], ["partial"], seeds=[0, 1]), found)
+    told = summarised(run(["a", "b", "c"], ["partial"], seeds=[0, 1]), found)
     assert "a" not in {row.architecture for row in (*told.tied, *told.front)}
     assert {one.row.architecture for one in told.comparisons} < {"b", "c"}
     assert [row.architecture for row in told.disqualified] == ["a"]
@@ -356,8 +364,8 @@ def test_a_diverged_seed_takes_the_best_row_out_of_the_tied_set_and_the_comparis
 
 def test_a_margin_of_the_suite_makes_ties_of_certain_differences() -> None:
     found = [result(cell("a", "partial", 0), 380), result(cell("b", "partial", 0), 360)]
-    assert len(summarise(run(["a", "b"], ["partial"]), found).tied) == 1
-    assert len(summarise(run(["a", "b"], ["partial"], margin=0.051), found).tied) == 2
+    assert len(summarised(run(["a", "b"], ["partial"]), found).tied) == 1
+    assert len(summarised(run(["a", "b"], ["partial"], margin=0.051), found).tied) == 2
 
 
 # ---- what is refused ------------------------------------------------------------------------
@@ -366,7 +374,7 @@ def test_a_margin_of_the_suite_makes_ties_of_certain_differences() -> None:
 def test_a_cell_with_two_records_is_refused() -> None:
     one = result(cell("a", "partial", 0))
     with pytest.raises(ValueError, match=r"a-partial-s0-.* has 2 records"):
-        summarise(run(["a", "b"], ["partial"]), [one, one])
+        summarised(run(["a", "b"], ["partial"]), [one, one])
 
 
 def test_records_of_two_tasks_are_refused_by_what_differs() -> None:
@@ -377,13 +385,13 @@ def test_records_of_two_tasks_are_refused_by_what_differs() -> None:
     with pytest.raises(
         ValueError, match=r"not of the same task as .*: data\.split_sha256: d+… and e+…"
     ):
-        summarise(asked, [result(cell("a", "partial", 0)), other])
+        summarised(asked, [result(cell("a", "partial", 0)), other])
 
 
 def test_rows_scored_on_another_number_of_images_are_refused() -> None:
     asked = run(["a", "b"], ["partial"])
     with pytest.raises(ValueError, match=r"other val images .*\(400 and 300\)"):
-        summarise(asked, [result(cell("a", "partial", 0), 400), *noisy("b", 0.5, images=300)])
+        summarised(asked, [result(cell("a", "partial", 0), 400), *noisy("b", 0.5, images=300)])
 
 
 # ---- several machines -----------------------------------------------------------------------
@@ -400,7 +408,7 @@ def test_costs_are_of_the_machine_of_most_cells_and_scores_of_all() -> None:
         result(cell("c", "partial", 1), 370, 900, 0.5, 1, records.GPU),
     ]
     found[5] = records.executed(found[5], threads=7)
-    told = summarise(asked, found)
+    told = summarised(asked, found)
     assert told.mixed_machines
     a, b, c = told.rows
     assert all(row.val is not None and row.val.seeds.n == 2 for row in told.rows)
@@ -420,7 +428,7 @@ def test_threads_and_what_speed_depends_on_tell_machines_apart_and_versions_of_p
     asked = run(["a"], ["partial"], seeds=[0, 1])
 
     def mixed(other: Result) -> bool:
-        return summarise(asked, [one, other]).mixed_machines
+        return summarised(asked, [one, other]).mixed_machines
 
     second = result(cell("a", "partial", 1))
     assert not mixed(second)
@@ -432,3 +440,96 @@ def test_threads_and_what_speed_depends_on_tell_machines_apart_and_versions_of_p
     assert mixed(on(cpu_model="another"))
     assert mixed(on(torch="2.16.0"))
     assert not mixed(on(python="3.12.1", os="another"))
+
+
+def test_an_architecture_has_the_latency_of_the_machine_of_most_cells() -> None:
+    asked = run(["resnet18"], ["fine_tuning", "partial", "two_phase"])
+    found = [
+        result(cell("resnet18", strategy, 0))
+        for strategy in ("fine_tuning", "partial", "two_phase")
+    ]
+    found[0] = records.executed(found[0], threads=8)
+    assert [row.latency_seconds for row in summarised(asked, found).rows] == [None, 0.006, 0.006]
+
+
+# ---- what one can afford ------------------------------------------------------------------
+
+GOOD, FAIR, POOR = 379, 376, 300  # of 400
+
+
+def summary(**suite: Any) -> Summary:
+    """Three networks, the better the dearer; and one that is not complete and costs nothing."""
+    names = {"good": (GOOD, 30.0, 300), "fair": (FAIR, 20.0, 200), "poor": (POOR, 1.0, 100)}
+    asked = run([*names, "half"], ["partial"], seeds=[0, 1], **suite)
+    found: list[Result | Failure] = [
+        result(cell(name, "partial", seed), val, 900, seconds, memory)
+        for name, (val, seconds, memory) in names.items()
+        for seed in (0, 1)
+    ]
+    found.append(result(cell("half", "partial", 0), 399, 900, 0.1, 1))
+    return summarised(asked, [*found, failure(cell("half", "partial", 1))])
+
+
+def best(budget: Budget) -> str | None:
+    row = best_within(summary(), budget)
+    return None if row is None else row.architecture
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (Budget(), "good"),
+        (Budget(max_seconds=30.0), "good"),
+        (Budget(max_seconds=29.9), "fair"),
+        (Budget(max_memory_bytes=199), "poor"),
+        (Budget(max_seconds=25, max_memory_bytes=150), "poor"),
+        (Budget(max_seconds=0.5), None),
+        (Budget(max_parameters=11_181_642), "good"),
+        (Budget(max_parameters=11_181_641), None),
+        (Budget(max_latency_seconds=0.006), "good"),
+        (Budget(max_latency_seconds=0.0059), None),
+        (Budget(max_seconds=0.0), None),
+    ],
+)
+def test_the_best_val_score_within_the_budget(budget: Budget, expected: str | None) -> None:
+    assert best(budget) == expected
+
+
+def test_what_is_unknown_does_not_fit_unless_nothing_is_asked_of_it() -> None:
+    asked = run(["a"], ["two_phase"])
+    one = result(cell("a", "two_phase", 0), peak_memory_bytes=None)
+    told = summarised(asked, [one])
+    assert best_within(told, Budget(max_memory_bytes=1e12)) is None
+    assert best_within(told, Budget(max_seconds=60)) is told.rows[0]
+    told = summarised(asked, [records.reused(one)])
+    assert best_within(told, Budget(max_seconds=60)) is None, "part of it was not spent"
+
+
+def test_the_cheapest_within_a_share_of_the_leaders_score() -> None:
+    told = summary()
+    assert FAIR / 400 < GOOD / 400 - 0.0075, "in floating point, though equal on paper"
+    expected = {0.0: "good", 0.007: "good", 0.0075: "fair", 0.19: "fair", 0.2: "poor", 1.0: "poor"}
+    for share, name in expected.items():
+        row = cheapest_within(told, share)
+        assert row is not None
+        assert row.architecture == name, share
+
+
+def test_the_tie_break_says_what_is_cheap() -> None:
+    told = summary(tie_break=["total_parameters", "peak_memory_bytes"])
+    row = cheapest_within(told, 0.01)
+    assert row is not None
+    assert row.architecture == "fair"
+
+
+def test_the_summarys_own_cheapest_keeps_to_the_margin_of_the_suite() -> None:
+    narrow, wide = summary(), summary(margin=0.01)
+    assert narrow.cheapest is narrow.leader
+    assert wide.cheapest is not None
+    assert wide.cheapest.architecture == "fair"
+
+
+def test_without_a_complete_row_nothing_fits() -> None:
+    told = summarised(run(["a"], ["partial"]), [failure(cell("a", "partial", 0))])
+    assert best_within(told, Budget()) is None
+    assert cheapest_within(told, 1.0) is None
