@@ -237,16 +237,11 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     found = [ordered.get(cell_id) for cell_id in run.cells]
     columns = _fields(found, (*SCALARS, *LISTS))
     columns["cell_id"] = list(run.cells)
-    places = {cell_id: place for place, cell_id in enumerate(run.cells)}
-    for cell in missing:
-        place = places[cell.cell_id]
-        columns["status"][place] = "missing"
-        columns["cell.architecture_label"][place] = cell.architecture
-        columns["cell.strategy"][place] = cell.strategy
-        columns["cell.seed"][place] = cell.seed
+    columns["status"] = ["missing" if one is None else one.status for one in found]
+    columns |= dict(zip(ASKED, map(list, zip(*run.suite.asked, strict=True)), strict=True))
     columns |= _preprocessing(run, found)
     columns |= {name: columns[c.path] for name, c in COLUMNS.items() if c.path in columns}
-    columns |= _derived(run, found, metric, columns)
+    columns |= _derived(run, found, metric)
     return RunTable(
         header=_header(run, records, metric),
         columns=columns,
@@ -291,14 +286,18 @@ def _information(run: Run, records: Sequence[Record]) -> Facts:
     return {**machine, **{path: text or None for path, text in bench.items()}}
 
 
-def _derived(
-    run: Run, found: Sequence[Record | None], metric: Metric, columns: Mapping[str, Sequence[Any]]
-) -> dict[str, list[Any]]:
+def _derived(run: Run, found: Sequence[Record | None], metric: Metric) -> dict[str, list[Any]]:
     """Columns that take more than one field of a record."""
     results = [one if isinstance(one, Result) else None for one in found]
     machines = [None if one is None else machine_of(one) for one in results]
     most = reference_machine(machines)
-    keys = _keys(run, found, results, columns)
+    names = [asked[:2] for asked in run.suite.asked]
+    rows: dict[tuple[str, str], list[Record]] = {}
+    for name, record in zip(names, found, strict=True):
+        rows.setdefault(name, []).extend([record] if record else [])
+    tasks = {name: _task_key(run, row[0].cell) if row else "" for name, row in rows.items()}
+    whole = {name: _are_whole(row) for name, row in rows.items()}
+    conditions = cache(_conditions_key)
     return {
         "val_score": [one and score_of(one.quality.val, metric) for one in results],
         "test_score": [one and score_of(one.quality.test, metric) for one in results],
@@ -308,31 +307,8 @@ def _derived(
         "trains_all": [one and _trains_all(one) for one in results],
         "machine_key": [one and identity.digest(repr(one)) for one in machines],
         "on_reference": [one is not None and one == most for one in machines],
-        **keys,
-    }
-
-
-def _keys(
-    run: Run,
-    found: Sequence[Record | None],
-    results: Sequence[Result | None],
-    columns: Mapping[str, Sequence[Any]],
-) -> dict[str, list[Any]]:
-    """What is worked out for the seeds of an architecture and strategy together."""
-    names = list(zip(columns["architecture"], columns["strategy"], strict=True))
-    first: dict[tuple[str, str], Record] = {}
-    ok: dict[tuple[str, str], list[Result]] = {}
-    for name, record in zip(names, found, strict=True):
-        if record is not None:
-            first.setdefault(name, record)
-        if isinstance(record, Result):
-            ok.setdefault(name, []).append(record)
-    tasks = {name: _task_key(run, record.cell) for name, record in first.items()}
-    whole = {name: _are_whole(of_row) for name, of_row in ok.items()}
-    conditions = cache(_conditions_key)
-    return {
-        "task_key": [tasks.get(name, "") for name in names],
-        "whole_costs": [whole.get(name, False) for name in names],
+        "task_key": [tasks[name] for name in names],
+        "whole_costs": [whole[name] for name in names],
         "conditions_key": [one and conditions(one.execution, one.machine) for one in results],
     }
 
@@ -352,17 +328,21 @@ def _task_key(run: Run, cell: Cell) -> str:
     return identity.digest(task)
 
 
+ASKED = ("cell.architecture_label", "cell.strategy", "cell.seed")
+"""Known of a missing cell too."""
+
 SIZES = {"resize_size", "crop_size"}
 """Follow from the cell's own image size; run.json has those of the architecture's first cell."""
 
 
-def _are_whole(ok: Sequence[Result]) -> bool:
-    """Whether the seeds cost what they would again: no features of an earlier run served, and
-    the heads of all seeds trained together; in a run that was resumed fewer of them did.
+def _are_whole(row: Sequence[Record]) -> bool:
+    """Whether the seeds cost what they would again: no features of an earlier run served, and the
+    heads of all seeds trained together; in a run that was resumed fewer of them did.
     """
-    if any(one.cost.features == "reused" for one in ok):
+    costs = [one.cost for one in row if isinstance(one, Result)]
+    if not costs or any(cost.features == "reused" for cost in costs):
         return False
-    return len({one.cost.shared_by for one in ok if one.cost.features is not None}) <= 1
+    return len({cost.shared_by for cost in costs if cost.features is not None}) <= 1
 
 
 def _trains_all(one: Result) -> bool:
