@@ -1,7 +1,7 @@
 """A suite as values: what the user wrote, with every default filled in.
 
-`bench.suite_file` reads one from a TOML file; run.json holds the one that was run. The description
-of each field is its row in suites/README.md.
+`bench.suite_file` reads one from a TOML file; run.json holds the one that was run. The sentence
+below each field is its row in suites/README.md.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -38,7 +38,13 @@ class Table(BaseModel):
     Null means that the suite does not say; such keys are not written.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
     @model_serializer(mode="wrap")
     def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -51,68 +57,42 @@ class Table(BaseModel):
 class RecipeTable(Table):
     """What a suite says about the recipe; null leaves the choice to a default."""
 
-    epochs: int | None = Field(None, ge=1, le=10_000, description="the same for every strategy")
-    head_epochs: int | None = Field(
-        None, ge=1, description="`two_phase`: epochs that train the head alone"
-    )
-    stages: int | None = Field(
-        None, ge=1, description="`partial`: stages that train, counted from the head"
-    )
-    batch_size: int | None = Field(
-        None, ge=2, description="images per step; an incomplete last batch is dropped"
-    )
-    image_size: int | None = Field(
-        None,
-        ge=8,
-        le=4096,
-        description="pixels per side; ViT position embeddings are interpolated, and a size that "
-        "an architecture cannot take is an error",
-    )
-    lr: float | None = Field(None, gt=0, description="the head's learning rate at its peak")
-    backbone_lr_scale: float | None = Field(
-        None, gt=0, description="the backbone's learning rate as a multiple of `lr`"
-    )
-    weight_decay: float | None = Field(
-        None,
-        ge=0,
-        description="not applied to biases, norms, class tokens and position embeddings",
-    )
-    warmup_epochs: float | None = Field(
-        None,
-        ge=0,
-        description="linear warm-up, at most half of a phase; a cosine to zero follows",
-    )
-    label_smoothing: float | None = Field(
-        None, ge=0, lt=1, description="share of each label that is spread over all classes"
-    )
-    augment: Literal["standard", "none"] | None = Field(
-        None,
-        description='`"standard"`: RandomResizedCrop (scale 0.6 to 1), flip, ColorJitter 0.2; '
-        'or `"none"`',
-    )
-    flip: bool | None = Field(None, description="mirror images as part of the augmentation")
-    views: int | None = Field(
-        None,
-        ge=1,
-        le=100,
-        description="phases that train only the head: 1 uses the eval crop, K uses K augmented "
-        "views of each image",
-    )
-    precise_bn: bool | None = Field(
-        None,
-        description="re-estimate batch-norm statistics from up to 512 training images before each "
-        "scoring",
-    )
-    checkpoint: Literal["last", "best"] | None = Field(
-        None,
-        description='`"last"` epoch, or the `"best"` on val of the (at most five) epochs of the '
-        "last phase that are scored",
-    )
-    precision: Literal["auto", "fp32", "bf16"] | None = Field(
-        None,
-        description='`"auto"`: bf16 where the device supports it and it is faster; or `"fp32"` '
-        '(without TF32), `"bf16"`',
-    )
+    epochs: int | None = Field(None, ge=1, le=10_000)
+    """the same for every strategy"""
+    head_epochs: int | None = Field(None, ge=1)
+    """`two_phase`: epochs that train the head alone"""
+    stages: int | None = Field(None, ge=1)
+    """`partial`: stages that train, counted from the head"""
+    batch_size: int | None = Field(None, ge=2)
+    """images per step; an incomplete last batch is dropped"""
+    image_size: int | None = Field(None, ge=8, le=4096)
+    """pixels per side; ViT position embeddings are interpolated, and a size that an architecture
+    cannot take is an error"""
+    lr: float | None = Field(None, gt=0)
+    """the head's learning rate at its peak"""
+    backbone_lr_scale: float | None = Field(None, gt=0)
+    """the backbone's learning rate as a multiple of `lr`"""
+    weight_decay: float | None = Field(None, ge=0)
+    """not applied to biases, norms, class tokens and position embeddings"""
+    warmup_epochs: float | None = Field(None, ge=0)
+    """linear warm-up, at most half of a phase; a cosine to zero follows"""
+    label_smoothing: float | None = Field(None, ge=0, lt=1)
+    """share of each label that is spread over all classes"""
+    augment: Literal["standard", "none"] | None = None
+    """`"standard"`: RandomResizedCrop (scale 0.6 to 1), flip, ColorJitter 0.2; or `"none"`"""
+    flip: bool | None = None
+    """mirror images as part of the augmentation"""
+    views: int | None = Field(None, ge=1, le=100)
+    """phases that train only the head: 1 uses the eval crop, K uses K augmented views of each
+    image"""
+    precise_bn: bool | None = None
+    """re-estimate batch-norm statistics from up to 512 training images before each scoring"""
+    checkpoint: Literal["last", "best"] | None = None
+    """`"last"` epoch, or the `"best"` on val of the (at most five) epochs of the last phase that
+    are scored"""
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+    """`"auto"`: bf16 where the device supports it and it is faster; or `"fp32"` (without TF32),
+    `"bf16"`"""
 
     def said(self) -> dict[str, Any]:
         """The recipe keys that this table sets."""
@@ -150,14 +130,13 @@ def _named(entry: object) -> object:
 
 
 class ArchitectureEntry(Table):
-    """One architecture; exact `weights` never fall back. A name alone will do."""
+    """One architecture, or its name alone."""
 
-    name: str = Field(min_length=1, description="one that `bench list architectures` shows")
-    weights: str | None = Field(
-        None,
-        description="a member of torchvision's enum, such as `IMAGENET1K_V2`, or a folder; never "
-        "replaced by others",
-    )
+    name: str = Field(min_length=1)
+    """one that `bench list architectures` shows"""
+    weights: str | None = None
+    """a member of torchvision's enum, such as `IMAGENET1K_V2`, or a folder; never replaced by
+    others"""
 
     _name_alone = model_validator(mode="before")(_named)
 
@@ -184,10 +163,12 @@ def _named_kind(entry: object) -> object:
 
 
 class StrategyEntry(RecipeTable):
-    """One strategy, and what of the recipe is its own. A name that is a kind will do."""
+    """One strategy with recipe keys of its own, or its name alone."""
 
-    name: str = Field(min_length=1, max_length=60, description="a strategy, or a name of your own")
-    kind: Kind = Field(description="one of the strategies below; required with a name of your own")
+    name: str = Field(min_length=1, max_length=60)
+    """a strategy, or a name of your own"""
+    kind: Kind
+    """one of the strategies below; required with a name of your own"""
 
     _name_alone = model_validator(mode="before")(_named_kind)
 
@@ -195,16 +176,14 @@ class StrategyEntry(RecipeTable):
 class DatasetTable(Table):
     """Which images, and how they are split; null takes the source's own default."""
 
-    source: str = Field(
-        "digits",
-        min_length=1,
-        description='`"digits"`, or a folder of images, relative to the current folder',
-    )
-    train_per_class: int | None = Field(None, ge=1, description="training images of each class")
-    val_per_class: int | None = Field(
-        None, ge=1, description="validation images of each class; the rest is test"
-    )
-    split_seed: int = Field(0, ge=0, description="another seed is another split")
+    source: str = Field("digits", min_length=1)
+    """`"digits"`, or a folder of images, relative to the current folder"""
+    train_per_class: int | None = Field(None, ge=1)
+    """training images of each class"""
+    val_per_class: int | None = Field(None, ge=1)
+    """validation images of each class; the rest is test"""
+    split_seed: int = Field(0, ge=0)
+    """another seed is another split"""
 
 
 # ---- how runs are compared ------------------------------------------------------------------
@@ -213,18 +192,12 @@ class DatasetTable(Table):
 class Threshold(Table):
     """The smallest change that counts, for one metric and the cells that match a pattern."""
 
-    metric: Judged = Field(description='`"accuracy"`, `"train_seconds"` or `"peak_memory_bytes"`')
-    cells: str = Field(
-        "*",
-        min_length=1,
-        description="pattern over `architecture/strategy`; the last threshold that matches counts",
-    )
-    floor: float = Field(
-        gt=0,
-        lt=1,
-        description="share: of accuracy absolute (0.01 is one percentage point), of time and "
-        "memory relative",
-    )
+    metric: Judged
+    """`"accuracy"`, `"train_seconds"` or `"peak_memory_bytes"`"""
+    cells: str = Field("*", min_length=1)
+    """pattern over `architecture/strategy`; the last threshold that matches counts"""
+    floor: float = Field(gt=0, lt=1)
+    """share: of accuracy absolute (0.01 is one percentage point), of time and memory relative"""
 
     def fits(self, names: Sequence[str]) -> bool:
         """Whether the pattern matches a cell, given by its names."""
@@ -234,20 +207,12 @@ class Threshold(Table):
 class CompareTable(Table):
     """What `bench compare` calls a regression. No part of a cell's identity."""
 
-    visible_drop: float = Field(
-        0.03,
-        gt=0,
-        le=1,
-        description="accuracy is inconclusive where a drop this large could have gone unseen",
-    )
-    equivalence: float = Field(
-        0.01,
-        gt=0,
-        lt=1,
-        description="between runs with other arithmetic (versions, precision, threads, device), "
-        "accuracy must be the same to within this; to within half of it from 5,000 images",
-    )
-    thresholds: list[Threshold] = Field([], description="see below")
+    visible_drop: float = Field(0.03, gt=0, le=1)
+    """accuracy is inconclusive where a drop this large could have gone unseen"""
+    equivalence: float = Field(0.01, gt=0, lt=1)
+    """between runs with other arithmetic (versions, precision, threads, device), accuracy must be
+    the same to within this; to within half of it from 5,000 images"""
+    thresholds: list[Threshold] = []
 
     def floor(self, metric: Judged, names: Sequence[str], default: float) -> float:
         """The floor of a cell, given by its names; the last pattern that matches counts."""
@@ -273,52 +238,36 @@ def _weights_source(entry: str) -> str:
     return entry
 
 
+WeightsSource = Annotated[str, BeforeValidator(_weights_source)]
+
+
 class Suite(Table):
     """A suite for one profile."""
 
-    name: str = Field(min_length=1, max_length=60, description="names the folder of its runs")
-    architectures: list[ArchitectureEntry] = Field(
-        min_length=1, description="names, or tables with exact `weights`"
-    )
-    strategies: list[StrategyEntry] = Field(
-        min_length=1, description="names, or tables, which may hold any recipe key as well"
-    )
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
-        [0], min_length=1, description="every cell is trained once per seed"
-    )
-    weights: list[Annotated[str, BeforeValidator(_weights_source)]] = Field(
-        ["imagenet"],
-        min_length=1,
-        description='preference list: `"imagenet"`, `"random"`, or a folder (with a `/`) of '
-        "`<architecture>.safetensors` or `.pth`",
-    )
-    metric: Metric = Field(
-        "top1", description='`"balanced_accuracy"` suits classes of unequal size'
-    )
-    target: float = Field(
-        0.9,
-        gt=0,
-        le=1,
-        description="the training time until val first reaches this score is recorded",
-    )
-    tie_break: list[TieBreak] = Field(
-        ["train_seconds", "peak_memory_bytes"],
-        min_length=1,
-        description="decides among tied cells; also `total_parameters`, `latency_seconds`",
-    )
-    margin: float = Field(
-        0.005,
-        ge=0,
-        lt=1,
-        description="smaller differences of the val score (0.005 is half a percentage point) "
-        "count as ties, however certain",
-    )
-    keep_weights: KeepWeights = Field(
-        "winner",
-        description='trained weights that stay in the run folder: of the `"winner"`, of `"all"` '
-        'cells, or `"none"`; until every cell is ok, `"winner"` keeps those of the best val seed '
-        "of each architecture and strategy",
-    )
+    name: str = Field(min_length=1, max_length=60)
+    """names the folder of its runs"""
+    architectures: list[ArchitectureEntry] = Field(min_length=1)
+    """names, or tables with exact `weights`"""
+    strategies: list[StrategyEntry] = Field(min_length=1)
+    """names, or tables, which may hold any recipe key as well"""
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
+    """every cell is trained once per seed"""
+    weights: list[WeightsSource] = Field(["imagenet"], min_length=1)
+    """preference list: `"imagenet"`, `"random"`, or a folder (with a `/`) of
+    `<architecture>.safetensors` or `.pth`"""
+    metric: Metric = "top1"
+    """`"balanced_accuracy"` suits classes of unequal size"""
+    target: float = Field(0.9, gt=0, le=1)
+    """the training time until val first reaches this score is recorded"""
+    tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
+    """decides among tied cells; also `total_parameters`, `latency_seconds`"""
+    margin: float = Field(0.005, ge=0, lt=1)
+    """smaller differences of the val score (0.005 is half a percentage point) count as ties,
+    however certain"""
+    keep_weights: KeepWeights = "winner"
+    """trained weights that stay in the run folder: of the `"winner"`, of `"all"` cells, or
+    `"none"`; until every cell is ok, `"winner"` keeps those of the best val seed of each
+    architecture and strategy"""
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
     compare: CompareTable = CompareTable()

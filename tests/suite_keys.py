@@ -58,13 +58,18 @@ def rows() -> Iterator[tuple[str, str, str]]:
     """One row per key, the top of the file first."""
     for key, field in Suite.model_fields.items():
         if key not in TABLES:
-            yield f"`{key}`", default(key, field), field.description or ""
+            yield f"`{key}`", default(key, field), meaning(field)
     for table, model in TABLES.items():
         for key, field in model.model_fields.items():
             path = f"{table}.{key}"
             inherited = model is StrategyEntry and key in RecipeTable.model_fields
             if f"{path}[]" not in TABLES and not inherited:
-                yield f"`{path}`", default(path, field), field.description or ""
+                yield f"`{path}`", default(path, field), meaning(field)
+
+
+def meaning(field: FieldInfo) -> str:
+    """The sentence below the field, in one line."""
+    return " ".join((field.description or "").split())
 
 
 def default(path: str, field: FieldInfo) -> str:
