@@ -1,10 +1,9 @@
 """Every torchvision classifier as data: its head, its stages, its pinned weights, its sizes.
 
-All paths are dotted names inside the torchvision model. The head is the last linear or 1x1-conv
-layer with the dropout directly before it; a stage is a group of blocks as the network's paper
-draws them, the stem first. Final norms, hidden classifier layers and the last convolution belong
-to the last stage. `tests/models/test_architectures.py`
-holds each row against torchvision.
+Paths are dotted names inside the torchvision model. The head is the last linear or 1x1-conv layer
+with the dropout directly before it; a stage is a group of blocks as in the network's paper, the
+stem first. Final norms, hidden classifier layers and the last convolution belong to the last
+stage. `tests/test_architectures.py` checks each row against torchvision.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ Stages = tuple[tuple[str, ...], ...]
 
 
 class Architecture(NamedTuple):
-    """One network: where its parts are, which weights it is compared with, which sizes it takes."""
+    """One network: where its parts are, its pinned weights, and the image sizes it accepts."""
 
     name: str
     family: str
@@ -29,7 +28,7 @@ class Architecture(NamedTuple):
 
 
 class _Family(NamedTuple):
-    """What the members of a family share; a member overrides nothing but stages and sizes."""
+    """What the members of a family share."""
 
     head: str
     dropout: str | None = None
@@ -215,28 +214,17 @@ _WITHOUT_V1 = {
 
 
 def _rows() -> Iterator[Architecture]:
-    """Every architecture of the tables above."""
     for family, members in _STAGES.items():
-        shared = _FAMILIES[family]
+        shared = _FAMILIES[family]._asdict()
         for name, stages in members.items():
             pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
-            yield Architecture(
-                name=name,
-                family=family,
-                pinned=pinned,
-                head=shared.head,
-                dropout=shared.dropout,
-                auxiliary=shared.auxiliary,
-                stages=stages,
-                min_size=shared.min_size,
-                size_multiple=shared.size_multiple,
-            )
+            yield Architecture(name=name, family=family, pinned=pinned, stages=stages, **shared)
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {row.name: row for row in sorted(_rows())}
 )
-"""Every classifier of torchvision by name."""
+"""By name."""
 
 FEATURED = (
     "resnet18",
@@ -248,14 +236,11 @@ FEATURED = (
     "mobilenet_v3_large",
     "vgg16",
 )
-"""The architectures that the README speaks of and the ready suites use."""
+"""The architectures of the README and the ready suites."""
 
 
 def nearest_size(architecture: Architecture, image_size: int) -> int:
-    """The image size itself where the network allows it, otherwise the nearest that it allows.
-
-    Of two equally near ones the larger.
-    """
+    """The nearest image size that the network accepts; of two equally near the larger."""
     step = architecture.size_multiple
     nearest = (image_size + step // 2) // step * step
     return max(architecture.min_size, nearest)
