@@ -1,7 +1,7 @@
-"""A run folder: records that are whole or absent, one writer at a time, and reading them back.
+"""A run folder: records that are complete or absent, one writer at a time, and reading them back.
 
-Every file appears under its name only when it is complete: it is written under a temporary
-name, synced, and renamed. Only run.json, split.csv and the records are ever read back as truth.
+A file appears under its name only when it is complete: it is written under a temporary name,
+synced, and renamed. Only run.json, split.csv and the records are ever read back as truth.
 """
 
 import errno
@@ -25,64 +25,59 @@ from bench.identity import slug
 from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
 from bench.suite import labels_of
 
-
-class Damaged(NamedTuple):
-    """A record that could not be read, and the name it was moved to."""
-
-    cell_id: str
-    reason: str
-    moved_to: str
-
-
 # ---- names ----------------------------------------------------------------------------------
 
 
 def new_folder(results: Path, suite_name: str) -> Path:
-    """A fresh name below the results folder: UTC time and four hex digits. Nothing is made."""
+    """A fresh name below the results folder: UTC time and four hex digits. Creates nothing."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return results / slug(suite_name) / f"{stamp}-{secrets.token_hex(2)}"
 
 
-def check_usable(folder: Path) -> None:
-    """Raise FolderError where a run could not be written; makes nothing."""
-    if folder.exists() and not folder.is_dir():
-        raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
-    if folder.is_dir() and not (folder / "run.json").exists():
-        _check_own(folder, OWN_NAMES)
-    _check_writable(folder)
+def cell_folder(folder: Path, cell_id: str) -> Path:
+    """Where the record and the log of a cell lie."""
+    return folder / "cells" / cell_id
 
 
-def check_report_folder(folder: Path) -> None:
-    """Raise FolderError where a report of several runs could not be written; makes nothing."""
-    if folder.exists() and not folder.is_dir():
-        raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
-    if (folder / "run.json").exists():
-        raise FolderError(f"{folder}: holds a run of its own; name another folder with --out")
-    if folder.is_dir():
-        _check_own(folder, REPORT_NAMES)
-    _check_writable(folder)
+def weights_path(folder: Path, cell_id: str) -> Path:
+    """Where the trained weights of a cell lie, if the suite's `keep_weights` keeps them."""
+    return cell_folder(folder, cell_id) / "weights.safetensors"
 
 
-def _check_own(folder: Path, own_names: tuple[str, ...]) -> None:
-    others = [child.name for child in folder.iterdir() if not child.name.startswith(own_names)]
-    if others:
-        raise FolderError(
-            f"{folder}: holds other files ({', '.join(sorted(others)[:3])}, ...) and no run; "
-            "name an empty or new folder with --out"
-        )
-
-
-def _check_writable(folder: Path) -> None:
-    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise FolderError(f"{folder}: {nearest} is not a writable folder; name another with --out")
-
+# ---- before writing -------------------------------------------------------------------------
 
 OWN_NAMES = (".lock", "cells", "split.csv", ".split.csv.", ".run.json.")
-"""What an interrupted start may have left before run.json was there."""
+"""What an interrupted start may have left before run.json was written."""
 
 REPORT_NAMES = (".lock", "results.csv", "report.", "tables", "plots", ".results.csv.", ".report.")
 """What an earlier report of several runs has left."""
+
+
+def check_usable(folder: Path) -> None:
+    """Raise FolderError where a run could not be written. Creates nothing."""
+    _check_folder(folder, None if (folder / "run.json").exists() else OWN_NAMES)
+
+
+def check_report_folder(folder: Path) -> None:
+    """Raise FolderError where a report of several runs could not be written. Creates nothing."""
+    if (folder / "run.json").exists():
+        raise FolderError(f"{folder}: holds a run; name another folder with --out")
+    _check_folder(folder, REPORT_NAMES)
+
+
+def _check_folder(folder: Path, own_names: tuple[str, ...] | None) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"{folder}: is a file, not a folder; name another with --out")
+    if folder.is_dir() and own_names is not None:
+        others = sorted(c.name for c in folder.iterdir() if not c.name.startswith(own_names))
+        if others:
+            raise FolderError(
+                f"{folder}: holds other files ({', '.join(others[:3])}, ...) and no run; "
+                "name an empty or new folder with --out"
+            )
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise FolderError(f"{folder}: {nearest} is not a writable folder; name another with --out")
 
 
 @contextmanager
@@ -105,7 +100,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn an error of the disk into a FolderError that says what to do."""
+    """Turn an OSError into a FolderError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -118,16 +113,16 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises FolderError."""
+    """Write a file completely or not at all. Raises FolderError."""
     with disk_errors(path.parent), whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """An empty file to write to, which takes the name of `path` at the end of the block.
+    """A temporary file to write to; it takes the name of `path` at the end of the block.
 
-    Where the block or the disk fails, nothing of it is left. Raises OSError.
+    Where the block or the disk fails, nothing is left of it. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -141,12 +136,12 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)  # a signal may come after the rename
         raise
-    if os.name == "posix":  # only there a folder can be synced, so that the rename survives too
+    if os.name == "posix":  # only there can a folder be synced, so that the rename survives too
         _sync(path.parent, os.O_RDONLY)
 
 
 def _sync(path: Path, flags: int) -> None:
-    """Wait until the disk has a file or a folder, so that it survives a power cut."""
+    """Wait until the file or folder is on the disk, so that it survives a power cut."""
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
@@ -165,14 +160,48 @@ def write_record(folder: Path, record: Result | Failure) -> None:
     write_text(path, record.model_dump_json(indent=1) + "\n")
 
 
-def cell_folder(folder: Path, cell_id: str) -> Path:
-    """Where the record and the log of one cell lie."""
-    return folder / "cells" / cell_id
+def write_thumbnails(folder: Path, jpegs: Mapping[int, bytes]) -> None:
+    """Replace all thumbnails by these, keyed by the index of the test image. Raises FolderError."""
+    place = folder / "thumbnails"
+    with disk_errors(folder), tempfile.TemporaryDirectory(prefix=".thumbnails.", dir=folder) as new:
+        made = Path(new) / place.name
+        made.mkdir()
+        for index, jpeg in jpegs.items():
+            (made / f"test-{index:06d}.jpg").write_bytes(jpeg)
+        if place.exists():
+            place.rename(Path(new) / "old")
+        made.rename(place)
 
 
-def weights_path(folder: Path, cell_id: str) -> Path:
-    """Where the trained weights of one cell lie, if they are kept: see `keep_weights`."""
-    return cell_folder(folder, cell_id) / "weights.safetensors"
+# ---- removing -------------------------------------------------------------------------------
+
+
+def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
+    """Remove the records and weights of cells that are about to run again. Raises FolderError."""
+    with disk_errors(folder):
+        for cell_id in cell_ids:
+            (cell_folder(folder, cell_id) / "record.json").unlink(missing_ok=True)
+            remove_weights(folder, cell_id)
+
+
+def remove_weights(folder: Path, cell_id: str) -> None:
+    """Remove the kept weights of a cell, complete or half written. Raises OSError."""
+    weights_path(folder, cell_id).unlink(missing_ok=True)
+    _remove_half_written(weights_path(folder, cell_id))
+
+
+def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
+    """Remove all kept weights but those of these cells. Raises FolderError."""
+    with disk_errors(folder):
+        for path in (folder / "cells").glob("*/"):
+            _remove_half_written(weights_path(folder, path.name))
+            if path.name not in cell_ids:
+                remove_weights(folder, path.name)
+
+
+def _remove_half_written(path: Path) -> None:
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        temporary.unlink(missing_ok=True)
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -184,7 +213,7 @@ def read_run(folder: Path) -> Run:
     try:
         run = Run.model_validate(upgraded(json.loads(path.read_text("utf-8")), path))
     except FileNotFoundError:
-        raise FolderError(f"{folder}: holds no run (run.json is not there)") from None
+        raise FolderError(f"{folder}: holds no run (there is no run.json)") from None
     except FolderError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -197,20 +226,27 @@ def read_run(folder: Path) -> Run:
     return run
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {lower(first['msg'])}; was it edited?"
+    return str(error).splitlines()[0]
+
+
 def read_records(folder: Path) -> list[Result | Failure]:
     """Every readable record, in the order of the run's cells; damaged ones are left out."""
-    found = (read_record(folder, path.parent.name) for path in _record_paths(folder))
+    order = {cell_id: place for place, cell_id in enumerate(read_run(folder).cells)}
+    names = sorted(path.parent.name for path in (folder / "cells").glob("*/record.json"))
+    names.sort(key=lambda name: order.get(name, len(order)))
+    found = (read_record(folder, name) for name in names)
     return [record for record in found if record is not None]
 
 
-def _record_paths(folder: Path) -> list[Path]:
-    order = {cell_id: index for index, cell_id in enumerate(read_run(folder).cells)}
-    paths = (folder / "cells").glob("*/record.json")
-    return sorted(paths, key=lambda path: (order.get(path.parent.name, len(order)), path))
-
-
 def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
-    """The record of one cell; None where it is missing or damaged."""
+    """The record of one cell; None where it is missing or damaged.
+
+    Raises FolderError where a newer bench wrote it.
+    """
     path = cell_folder(folder, cell_id) / "record.json"
     try:
         written = json.loads(path.read_text("utf-8"))
@@ -221,14 +257,18 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
         return None
     if record.cell_id != cell_id or cell_id != identity.cell_id(record.cell):
         return None
-    is_older = written["schema_version"] < SCHEMA_VERSION
-    return with_keys(record) if is_older and isinstance(record, Result) else record
+    if written["schema_version"] < SCHEMA_VERSION and isinstance(record, Result):
+        # Fields that came later are part of the keys.
+        found = identity.keys(record.cell, record.execution, record.machine)
+        return record.model_copy(update={"keys": found})
+    return record
 
 
-def with_keys(record: Result) -> Result:
-    """The record with its keys computed anew: fields that came later are part of them."""
-    found = identity.keys(record.cell, record.execution, record.machine)
-    return record.model_copy(update={"keys": found})
+class Damaged(NamedTuple):
+    """A record that could not be read, and the name it was moved to."""
+
+    cell_id: str
+    moved_to: str
 
 
 def damaged_records(folder: Path, cell_ids: Iterable[str]) -> list[str]:
@@ -249,60 +289,12 @@ def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
         aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
         with disk_errors(folder):
             path.rename(aside)
-        damaged.append(Damaged(cell_id, "not a whole record of this cell", aside.name))
+        damaged.append(Damaged(cell_id, aside.name))
     return damaged
 
 
-def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
-    """Take away the records and weights of cells that are about to run again."""
-    with disk_errors(folder):
-        for cell_id in cell_ids:
-            (cell_folder(folder, cell_id) / "record.json").unlink(missing_ok=True)
-            remove_weights(folder, cell_id)
-
-
-def remove_weights(folder: Path, cell_id: str) -> None:
-    """Take away the kept weights of a cell, whole or half written. Raises OSError."""
-    weights_path(folder, cell_id).unlink(missing_ok=True)
-    _remove_half_written(weights_path(folder, cell_id))
-
-
-def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
-    """Take away all kept weights but those of these cells. Raises FolderError."""
-    with disk_errors(folder):
-        for path in (folder / "cells").glob("*/"):
-            _remove_half_written(weights_path(folder, path.name))
-            if path.name not in cell_ids:
-                remove_weights(folder, path.name)
-
-
-def _remove_half_written(path: Path) -> None:
-    """Take away what a killed writer has left of a file."""
-    for temporary in path.parent.glob(f".{path.name}.*"):
-        temporary.unlink(missing_ok=True)
-
-
-# ---- thumbnails -----------------------------------------------------------------------------
-
-
-def write_thumbnails(folder: Path, jpegs: Mapping[int, bytes]) -> None:
-    """Small pictures of test images by their index, in place of all that there were.
-
-    Raises FolderError.
-    """
-    place = folder / "thumbnails"
-    with disk_errors(folder), tempfile.TemporaryDirectory(prefix=".thumbnails.", dir=folder) as new:
-        made = Path(new) / place.name
-        made.mkdir()
-        for index, jpeg in jpegs.items():
-            (made / f"test-{index:06d}.jpg").write_bytes(jpeg)
-        if place.exists():
-            place.rename(Path(new) / "old")
-        made.rename(place)
-
-
 def read_thumbnails(folder: Path) -> dict[int, bytes]:
-    """The small pictures of a run by the index of the test image; those that can be read."""
+    """The thumbnails of a run by the index of the test image; those that can be read."""
     found = {}
     for path in sorted((folder / "thumbnails").glob("test-*.jpg")):
         if name := re.fullmatch(r"test-(\d{6,})\.jpg", path.name, re.ASCII):
@@ -312,10 +304,8 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
 
 
 # ---- older schemas --------------------------------------------------------------------------
-#
-# One step from each version to the next. It says what was true of the older bench and nothing more:
-# what that did not look at is null.
-
+# One step from each version to the next. A step says what was true of the older bench and nothing
+# more: what that bench did not look at is null.
 
 Content = dict[str, Any]
 
@@ -335,7 +325,7 @@ def say_what_was_cached(content: Content) -> Content:
 
 
 def say_which_driver_branch(content: Content) -> Content:
-    """2 to 3: of what the fingerprint gained, only the driver's branch was known before."""
+    """2 to 3: of the new facts of a machine, only the driver's branch was known."""
     machine = content["machine"]
     driver = machine["driver"]
     branch = None if driver is None else driver.partition(".")[0]
@@ -343,12 +333,12 @@ def say_which_driver_branch(content: Content) -> Content:
 
 
 def say_nothing_of_the_processor(content: Content) -> Content:
-    """3 to 4: only the processor's name was looked at, which virtual machines share."""
+    """3 to 4: a processor was known by its name only, which virtual machines share."""
     return content
 
 
 def say_all_of_the_suite(content: Content) -> Content:
-    """4 to 5: architectures stood by their labels; before there was `keep_weights`, none stayed."""
+    """4 to 5: architectures were labels; before `keep_weights` existed, no weights were kept."""
     suite = content.get("suite")
     if suite is None:
         return content  # a record
@@ -367,11 +357,14 @@ UPGRADES: Mapping[int, Callable[[Content], Content]] = {
 
 
 def upgraded(data: Any, path: Path) -> Content:
-    """The data in today's schema. Raises FolderError where it is newer, or not bench's."""
+    """The data in today's schema.
+
+    Raises FolderError where a newer bench wrote it, ValueError where it is damaged or not ours.
+    """
     content: Content = data if isinstance(data, dict) else {}
     version = content.get("schema_version")
     if not isinstance(version, int):
-        raise ValueError(  # noqa: TRY004 - a file that is wrong, not an argument
+        raise ValueError(  # noqa: TRY004 - the file is wrong, not an argument
             f"{path}: has no schema_version; it was not written by bench"
         )
     if version > SCHEMA_VERSION:
@@ -383,14 +376,7 @@ def upgraded(data: Any, path: Path) -> Content:
         try:
             content = UPGRADES[version](content)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: is not whole") from error
+            raise ValueError(f"{path}: is incomplete") from error
         version += 1
         content = {**content, "schema_version": version}
     return content
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {lower(first['msg'])}; was it edited?"
-    return str(error).splitlines()[0]
