@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from bench.architectures import ARCHITECTURES, nearest_size
 from bench.errors import Problem, size_text
-from bench.record import Cell, Data, Kind, Recipe, Weights
+from bench.record import Cell, Data, Recipe, Weights
 from bench.strategies import STRATEGIES, head_epochs_of
-from bench.suite import RECIPE_DEFAULTS, StrategyEntry, Suite, labels_of
+from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
 
 
 class Facts(NamedTuple):

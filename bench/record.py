@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from bench.suite import Kind as Kind
-from bench.suite import Metric as Metric
-from bench.suite import Suite
+from bench.suite import Kind, Metric, Suite
 
 SCHEMA_VERSION = 5
 """Shape of the files in a run folder; a newer one is refused."""

@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.record import Kind, Recipe
+from bench.record import Recipe
+from bench.suite import Kind
 
 
 class Strategy(NamedTuple):

@@ -18,7 +18,6 @@ from bench.record import (
     EpochPoint,
     Execution,
     Failure,
-    Kind,
     Latency,
     Machine,
     Memory,
@@ -34,7 +33,7 @@ from bench.record import (
     Throughput,
     Weights,
 )
-from bench.suite import ArchitectureEntry, Suite
+from bench.suite import ArchitectureEntry, Kind, Suite
 
 CPU = Machine(
     device="cpu", gpu_name=None, gpu_memory_bytes=None, gpu_count=0, compute_capability=None,

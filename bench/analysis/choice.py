@@ -28,8 +28,8 @@ from bench.analysis.paired import (
 )
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, weights, wilson
 from bench.analysis.table import RunTable
-from bench.record import Failure, Metric
-from bench.suite import TieBreak
+from bench.record import Failure
+from bench.suite import Metric, TieBreak
 
 # ---- rows -----------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bench import identity
 from bench.analysis.stats import weights
 from bench.predictions import Unpacked, unpack
-from bench.record import Cell, Failure, Metric, Part, Result, Run, Scores, Seconds
+from bench.record import Cell, Failure, Part, Result, Run, Scores, Seconds
+from bench.suite import Metric
 
 Record = Result | Failure
 

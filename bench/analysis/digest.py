@@ -21,7 +21,8 @@ from bench.analysis.stats import weights
 from bench.analysis.task import check_one_task
 from bench.identity import cell_identity, key_facts
 from bench.predictions import pack_bits, pack_column, unpack_column
-from bench.record import Calibration, Cost, Failure, Metric, Result, Run, Seconds, Value
+from bench.record import Calibration, Cost, Failure, Result, Run, Seconds, Value
+from bench.suite import Metric
 
 Facts = dict[str, Any]
 """By dotted path: see `bench.identity.BUCKETS`."""

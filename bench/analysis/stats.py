@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.record import Metric
+from bench.suite import Metric
 
 Floats = NDArray[np.float64]
 

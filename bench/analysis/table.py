@@ -40,13 +40,13 @@ from bench.record import (
     Failure,
     Machine,
     Memory,
-    Metric,
     Predictions,
     Result,
     Run,
     Scores,
     Value,
 )
+from bench.suite import Metric
 
 Facts = dict[str, Any]
 """Values by dotted path: see `bench.identity.BUCKETS`."""

@@ -5,10 +5,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from bench.predictions import MISTAKES
-from bench.record import Cell, Kind
+from bench.record import Cell
 from bench.running.answers import Sizes, Speed
 from bench.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
-from bench.suite import KeepWeights
+from bench.suite import KeepWeights, Kind
 
 DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
 """Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.measure.meters import Clock
-from bench.record import Metric, Recipe
+from bench.record import Recipe
 from bench.strategies import PhasePlan, scored_epochs
+from bench.suite import Metric
 from bench.training.capture import captured_if_possible
 from bench.training.course import Course, Kept, Point, is_better
 from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine

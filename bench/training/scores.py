@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.record import Metric, Scores
+from bench.record import Scores
+from bench.suite import Metric
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]

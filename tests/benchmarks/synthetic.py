@@ -18,7 +18,8 @@ from bench.expand import recipe
 from bench.measure.device import Device
 from bench.measure.meters import Spent
 from bench.models.build import preprocessing
-from bench.record import Cell, Data, Kind, Weights
+from bench.record import Cell, Data, Weights
+from bench.suite import Kind
 from bench.training.context import Context
 from bench.training.feeds import eval_batch
 from bench.training.piece import UNCOUNTED, Piece

@@ -12,7 +12,8 @@ from bench.data.images import Images
 from bench.data.sources import scan_digits
 from bench.data.split import Split
 from bench.measure.device import Device
-from bench.record import Cell, Data, EpochPoint, Kind, Latency, Preprocessing, Recipe, Weights
+from bench.record import Cell, Data, EpochPoint, Latency, Preprocessing, Recipe, Weights
+from bench.suite import Kind
 from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
 from bench.training.placement import Placement, placement

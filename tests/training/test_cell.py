@@ -9,8 +9,9 @@ import torch
 from bench import predictions
 from bench.data.sources import scan_digits
 from bench.data.split import Split
-from bench.record import Cell, EpochPoint, Kind, Scores
+from bench.record import Cell, EpochPoint, Scores
 from bench.strategies import STRATEGIES, PhasePlan, Rule
+from bench.suite import Kind
 from bench.training.cell import Outcome, run_cell, throughput
 from bench.training.course import Course, Kept, Point
 from bench.training.fit import Diverged

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from bench.data.images import Images
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.record import Cell, Kind
+from bench.record import Cell
 from bench.strategies import HEAD_ONLY, PhasePlan, live_phase
+from bench.suite import Kind
 from bench.training import capture
 from bench.training.cell import Outcome, start_of
 from bench.training.course import Course

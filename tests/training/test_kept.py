@@ -12,7 +12,8 @@ import torch
 
 from bench.data.decoded import PIXELS_VERSION
 from bench.measure import hardware
-from bench.record import Cell, Kind, Preprocessing
+from bench.record import Cell, Preprocessing
+from bench.suite import Kind
 from bench.training import kept
 from bench.training.cell import Outcome, run_cell
 from bench.training.kept import Features

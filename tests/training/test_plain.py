@@ -21,7 +21,8 @@ from bench.data.sources import scan_digits
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.measure.meters import Clock
-from bench.record import Cell, Kind
+from bench.record import Cell
+from bench.suite import Kind
 from bench.training.cell import head_course, start_of, started_step, work_of
 from bench.training.course import Course
 from bench.training.placement import prepare_device

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from bench.data.images import Images
 from bench.models.build import Network
-from bench.record import Kind, Recipe
+from bench.record import Recipe
 from bench.strategies import PhasePlan, live_phase
+from bench.suite import Kind
 from bench.training.cell import start_of
 from bench.training.feeds import AugmentedImages
 from bench.training.fit import fit

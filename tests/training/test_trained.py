@@ -16,7 +16,8 @@ from bench.models import build
 from bench.models.digest import digest
 from bench.models.fold import folded
 from bench.models.weights import load_state
-from bench.record import Cell, Kind, Quality, Weights
+from bench.record import Cell, Quality, Weights
+from bench.suite import Kind
 from bench.training import trained
 from bench.training.cell import Outcome, run_cell
 from bench.training.inference import logits
