@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from statistics import median
+from typing import NamedTuple
 
-from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.analysis.histories import CellHistory, Change, Dot, Histories, Series
 from bench.analysis.setups import Setup
+from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
 from bench.report import histories as texts
-from bench.report.charts import axes, lettering, palette, scales, svg
-from bench.report.charts.axes import Frame
-from bench.report.charts.chart import Chart, Drawing, Sheet
-from bench.report.charts.chart import chart as finished
-from bench.report.charts.lettering import SMALL
-from bench.report.charts.panels import Line, Panel, panels
-from bench.report.charts.scales import Linear, Tick
-from bench.report.charts.svg import Box, Label, element, group, joined, line, path
+from bench.report.charts import canvas, text
+from bench.report.charts.canvas import Box, Place, middle
+from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, Chart, told
+from bench.report.charts.text import SMALL, printable
 from bench.report.verdicts import TITLES
 
 SHOWN = 200
@@ -24,43 +24,34 @@ SHOWN = 200
 TOP, HIGH, GAP, FOOT = 36.0, 78.0, 34.0, 24.0
 """Heights above the first panel, of a panel, between panels, and below the last."""
 
-LEFT = 36.0
-"""Room for half of a date."""
-
-RIGHT = 62.0
-"""Room for the newest value."""
+LEFT, RIGHT = 44.0, 62.0
+"""Room for the numbers of an axis, and for the newest value."""
 
 LIFT = 10.0
 """Distance of a panel's heading from it."""
 
-RADIUS = 2.75
-
 
 def chart(cell: CellHistory, found: Histories, number: int) -> Chart:
-    """The panels of one cell, those of its metrics that have a value."""
+    """A panel for each metric of the cell that has a value."""
     last = len(found.runs) - 1
-    first = max(0, last - SHOWN + 1)
-    drawn = panels(cell, first)
-    return finished(
-        f"history-{number}",
-        lettering.printable(cell.name),
-        "",
-        _described(cell, found),
-        lambda sheet: _draw(sheet, cell, found, drawn, range(first, last + 1)),
-    )
-
-
-def _described(cell: CellHistory, found: Histories) -> str:
-    told = [
+    runs = range(max(0, last - SHOWN + 1), last + 1)
+    panels = _panels(cell, runs.start)
+    changes = [
         f"{TITLES[one.metric]} {texts.changed(one)} on {texts.day(found.runs[one.run].started_at)}"
         for one in cell.changes
     ]
-    return f"{len(cell.rows)} runs; {'; '.join(told) or 'no change of level'}."
+    return Chart(
+        f"history-{number}",
+        printable(cell.name),
+        "",
+        f"{len(cell.rows)} runs; {'; '.join(changes) or 'no change of level'}.",
+        lambda width: _draw(width, cell, found, panels, runs),
+    )
 
 
 def colour(setup: int) -> str:
-    """Class of a kind of machine."""
-    return f"a{setup % palette.NUM_COLOURS}"
+    """The colour of a kind of machine."""
+    return SERIES[setup % len(SERIES)]
 
 
 def letter(setup: int) -> str:
@@ -76,175 +67,273 @@ def differing(setup: Setup) -> str:
     return f"other than {letter(setup.nearest)} in {'; '.join(setup.fields)}"
 
 
+# ---- what is drawn --------------------------------------------------------------------------
+
+
+class Measure(NamedTuple):
+    """How a metric is drawn: its name, its unit in words and in numbers."""
+
+    metric: str
+    title: str
+    words: str
+    unit: float
+
+
+MEASURES = (
+    Measure(ACCURACY, "test score", "%", 0.01),
+    Measure(SECONDS, "train time", "s", 1.0),
+    Measure(MEMORY, "peak memory", "MiB", 2.0**20),
+)
+
+FAR_APART = 1.5
+"""Ratio of two series from which each is drawn relative to its own median, so that both show."""
+
+LEAST_SPAN = 0.2
+"""Height of an axis of times or memory, as a share of its values: noise should look like noise."""
+
+
+class Line(NamedTuple):
+    """A series as far as it is drawn, and what one on its axis is."""
+
+    series: Series
+    dots: Sequence[Dot]
+    unit: float
+
+
+class Panel(NamedTuple):
+    """One metric of a cell, and the pixels where it is drawn."""
+
+    measure: Measure
+    lines: Sequence[Line]
+    relative: bool
+    top: float
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        unit = "% of median" if self.relative else self.measure.words
+        return f"{self.measure.title} ({unit})"
+
+    @property
+    def limits(self) -> Place:
+        """Both ends of the axis."""
+        values = [dot.value / line.unit for line in self.lines for dot in line.dots]
+        if self.measure.metric == ACCURACY:
+            return canvas.percent_limits(values)
+        low, high = min(values), max(values)
+        span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
+        return max(0.0, (low + high - span) / 2), (low + high + span) / 2
+
+    def y(self, value: float) -> float:
+        """The pixel of a value."""
+        low, high = self.limits
+        return self.top + HIGH * (high - value) / (high - low)
+
+
+def _panels(cell: CellHistory, first: int) -> list[Panel]:
+    """The metrics that have a value from a run on."""
+    found: list[Panel] = []
+    for measure in MEASURES:
+        shown = [(s, [dot for dot in s.dots if dot.run >= first]) for s in cell.of(measure.metric)]
+        middles = [median(dot.value for dot in dots) for _, dots in shown if dots]
+        if not middles:
+            continue
+        relative = max(middles) > FAR_APART * min(middles) and measure.metric != ACCURACY
+        drawn = [(series, dots) for series, dots in shown if dots]
+        lines = [
+            Line(series, dots, middle_ / 100 if relative else measure.unit)
+            for (series, dots), middle_ in zip(drawn, middles, strict=True)
+        ]
+        found.append(Panel(measure, lines, relative, TOP + len(found) * (HIGH + GAP)))
+    return found
+
+
 # ---- drawing --------------------------------------------------------------------------------
 
 
 def _draw(
-    sheet: Sheet, cell: CellHistory, found: Histories, drawn: Sequence[Panel], runs: range
-) -> Drawing:
-    if not drawn:
-        return Drawing(20, [Label(4, 14, "No value in the runs that are drawn.", "muted").svg])
-    ticks = [scales.linear_ticks(*panel.limits, 4) for panel in drawn]
-    frames = _frames(sheet, drawn, max(LEFT, *map(axes.margin, ticks)), runs)
-    marks = [*_beginnings(cell, found, frames, runs)]
-    for frame, panel, marked in zip(frames, drawn, ticks, strict=True):
-        marks.append(axes.left(frame, marked, panel.title, LIFT))
-        if panel is drawn[-1]:
-            marks.append(axes.bottom(frame, _dates(found, runs, 3 if sheet.narrow else 6)))
-        marks += _panel(frame, panel, found, runs)
-    marks += _failures(cell, found, frames[0], runs)
-    return Drawing(frames[-1].box.bottom + FOOT, marks)
+    width: float, cell: CellHistory, found: Histories, panels: Sequence[Panel], runs: range
+) -> Figure:
+    """All panels on the same axes, whose y is in pixels: axes of their own would take long."""
+    if not panels:
+        figure = canvas.blank(width, 20)
+        canvas.write(figure, 4, 14, "No value in the runs that are drawn.", color=MUTED)
+        return figure
+    bottom = panels[-1].top + HIGH
+    figure = canvas.blank(width, bottom + FOOT)
+    across = (runs.start - 0.5, max(runs[-1], runs.start + 1) + 0.5)
+    ax = canvas.axes(figure, Box(LEFT, TOP, width - RIGHT, bottom), across, (bottom, TOP))
+    dates = _dates(found, runs, 3 if width < 500 else 6)
+    ax.set_xticks([*dates], [*dates.values()])
+    ax.grid(visible=False, axis="x")
+    marked = {panel.y(value): words for panel in panels for value, words in _ticks(panel)}
+    ax.set_yticks([*marked], [*marked.values()])
+    _beginnings(figure, ax, panels, cell, found, runs)
+    for panel in panels:
+        _panel(figure, ax, panel, found, runs)
+    _failures(ax, panels[0], cell, found, runs)
+    return figure
 
 
-def _frames(sheet: Sheet, drawn: Sequence[Panel], left: float, runs: range) -> list[Frame]:
-    """An area for each panel, one below the other, all runs at the same places."""
-    found = []
-    for place, panel in enumerate(drawn):
-        top = TOP + place * (HIGH + GAP)
-        box = Box(left, top, sheet.width - RIGHT, top + HIGH)
-        across = Linear(runs.start - 0.5, max(runs[-1], runs.start + 1) + 0.5, box.left, box.right)
-        found.append(Frame(box, across, Linear(*panel.limits, box.bottom, box.top)))
-    return found
+def _ticks(panel: Panel) -> list[tuple[float, str]]:
+    low, high = panel.limits
+    values = [float(v) for v in canvas.ticks(4).tick_values(low, high)]
+    step = values[-1] - values[-2]
+    digits = next(d for d in range(9) if abs(round(step, d) - step) < 1e-6 * step or d == 8)
+    return [(v, f"{v:,.{digits}f}") for v in values if low <= v <= high]
 
 
-def _dates(found: Histories, runs: range, count: int) -> list[Tick]:
+def _dates(found: Histories, runs: range, count: int) -> dict[int, str]:
     """Dates below a few runs; times of day where all ran on one day."""
-    times = [found.runs[run].started_at for run in runs]
-    one_day = len({texts.day(time) for time in times}) == 1
-    written = [texts.clock(time) if one_day else texts.day(time) for time in times]
+    times = {run: found.runs[run].started_at for run in runs}
+    one_day = len({texts.day(time) for time in times.values()}) == 1
+    written = {
+        run: texts.clock(time) if one_day else texts.day(time) for run, time in times.items()
+    }
     step = max(1, (len(runs) - 1) // max(1, count - 1))
-    chosen = range(0, len(runs), step)
-    ticks = {written[i]: Tick(runs[i], written[i], rank=int(i > 0)) for i in reversed(chosen)}
-    return list(ticks.values())[::-1]
+    first = {written[run]: run for run in reversed(runs[::step])}  # each date once
+    return {run: date for date, run in reversed(first.items())}
 
 
-def _panel(frame: Frame, panel: Panel, found: Histories, runs: range) -> Iterator[Markup]:
-    labels = [Label(0, frame.box.top - LIFT, panel.title, size=SMALL).box]
-    for line_ in panel.lines:
-        yield _joining(frame, line_, found)
-        yield from _marks(frame, line_, found)
-        for change in reversed(line_.series.changes):
+def _panel(figure: Figure, ax: Axes, panel: Panel, found: Histories, runs: range) -> None:
+    heading = panel.top - LIFT
+    canvas.write(figure, 4, heading, panel.title, color=MUTED)
+    taken = [(0.0, 4 + text.width(panel.title, SMALL) + 10)]
+    for line in panel.lines:
+        _joined(ax, panel, line, found)
+        _marks(ax, panel, line, found)
+        for change in reversed(line.series.changes):
             if change.run >= runs.start:
-                yield _step(frame, line_, change, runs.start, labels)
+                _step(figure, ax, panel, line, change, taken)
     newest = max(panel.lines, key=lambda one: one.dots[-1].run)
     end = newest.dots[-1].value
-    y = min(max(frame.y(end / newest.unit), frame.box.top + 4), frame.box.bottom - 4)
-    text = texts.level(panel.measure.metric, end)
-    text += f" {panel.measure.words}" if panel.relative else ""
-    yield Label(frame.box.right + 5, svg.middle(y, SMALL), text, "bold", size=SMALL).svg
+    words = texts.level(panel.measure.metric, end)
+    words += f" {panel.measure.words}" if panel.relative else ""
+    y = min(max(panel.y(end / newest.unit), panel.top + 4), panel.top + HIGH - 4)
+    right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
+    canvas.write(figure, right + 5, middle(y, SMALL), words, fontweight="bold")
 
 
-def _joining(frame: Frame, line_: Line, found: Histories) -> Markup:
+def _joined(ax: Axes, panel: Panel, line: Line, found: Histories) -> None:
     """A line through the values that count."""
-    counted = [dot for dot in line_.dots if not dot.apart]
-    if line_.series.key is None or len(counted) < 2:
-        return svg.NOTHING
+    counted = [dot for dot in line.dots if not dot.apart]
+    if line.series.key is None or len(counted) < 2:
+        return
     setups = {found.setup_of[dot.under] for dot in counted}
-    class_ = colour(setups.pop()) if len(setups) == 1 else "any"
-    places = [(frame.x(dot.run), frame.y(dot.value / line_.unit)) for dot in counted]
-    return path(places, f"lead faint {class_}")
+    shade = colour(setups.pop()) if len(setups) == 1 else MUTED
+    values = [panel.y(dot.value / line.unit) for dot in counted]
+    ax.plot([dot.run for dot in counted], values, color=shade, linewidth=1, alpha=0.55)
 
 
-def _marks(frame: Frame, line_: Line, found: Histories) -> Iterator[Markup]:
-    """A dot for each value, one path for all of a colour; hollow where it counts for nothing."""
-    by_setup: dict[int, list[str]] = {}
-    for dot in line_.dots:
-        x, y = frame.x(dot.run), frame.y(dot.value / line_.unit)
-        setup = found.setup_of[dot.under]
-        if dot.apart:
-            circle = element("circle", cx=x, cy=y, r=RADIUS, class_=f"hollow {colour(setup)}")
-            yield group(circle, title=_told(dot, line_.series.metric, found))
-        else:
-            by_setup.setdefault(setup, []).append(f"M{svg.number(x)} {svg.number(y)}h0")
-    dense = frame.x(1) - frame.x(0) < 2 * RADIUS
-    for setup, steps in by_setup.items():
-        class_ = f"dots {colour(setup)}" + (" dense" if dense else "")
-        yield element("path", d="".join(steps), class_=class_)
+def _marks(ax: Axes, panel: Panel, line: Line, found: Histories) -> None:
+    """A dot for each value, hollow where it takes no part in the levels."""
+    dense = canvas.pixel(ax, 1, 0)[0] - canvas.pixel(ax, 0, 0)[0] < 5.5
+    shades = [colour(found.setup_of[dot.under]) for dot in line.dots]
+    drawn = ax.scatter(
+        [dot.run for dot in line.dots],
+        [panel.y(dot.value / line.unit) for dot in line.dots],
+        s=7 if dense else 25,
+        facecolors=[PAPER if d.apart else c for d, c in zip(line.dots, shades, strict=True)],
+        edgecolors=shades,
+        linewidths=[1.25 if dot.apart else 0 for dot in line.dots],
+        zorder=3,
+    )
+    told(drawn, *(_told(dot, line.series.metric, found) for dot in line.dots))
 
 
 def _told(dot: Dot, metric: str, found: Histories) -> str:
     run = found.runs[dot.run]
     value = f"{texts.level(metric, dot.value)} {texts.UNITS[metric]}"
-    return lettering.printable(f"{texts.day(run.started_at)} {run.name}: {value}; {dot.apart}")
+    apart = f"; {dot.apart}" if dot.apart else ""
+    return printable(f"{texts.day(run.started_at)} {run.name}: {value}{apart}")
 
 
-# ---- levels ---------------------------------------------------------------------------------
-
-
-def _step(frame: Frame, line_: Line, change: Change, first: int, labels: list[Box]) -> Markup:
-    """Both levels of a change, the riser between them, and by how much."""
-    start, end = _extent(line_.series, change)
-    x = max((frame.x(change.before) + frame.x(change.run)) / 2, frame.box.left)
-    before, after = (frame.y(v / line_.unit) for v in (change.step.before, change.step.after))
-    corners = [(frame.x(max(start, first)), before), (x, before), (x, after), (frame.x(end), after)]
-    label = _amount(frame, change, x, labels)
-    return joined([path(corners, "stairs"), label])
-
-
-def _amount(frame: Frame, change: Change, x: float, labels: list[Box]) -> Markup:
-    """By how much, on the line of the heading and right of it; nothing where there is no room."""
-    text = texts.changed(change)
-    half = lettering.width(text, SMALL, bold=True) / 2
-    at = min(max(x, labels[0].right + half + 10), frame.box.right - half)
-    label = Label(at, frame.box.top - LIFT, text, "bold", "middle", SMALL)
-    if any(label.box.overlaps(other) for other in labels):
-        return svg.NOTHING
-    labels.append(label.box)
-    return label.svg
+def _step(
+    figure: Figure, ax: Axes, panel: Panel, line: Line, change: Change, taken: list[Place]
+) -> None:
+    """Both levels of a change, the riser between them, and by how much where there is room."""
+    start, end = _extent(line.series, change)
+    riser = max((change.before + change.run) / 2, ax.get_xlim()[0])
+    before, after = (panel.y(v / line.unit) for v in (change.step.before, change.step.after))
+    words = texts.changed(change)
+    (stairs,) = ax.plot(
+        [start, riser, riser, end],
+        [before, before, after, after], color=INK, linewidth=1.25, alpha=0.75,
+    )  # fmt: skip
+    told(stairs, f"{TITLES[change.metric]} {words}")
+    half = text.width(words, SMALL, bold=True) / 2
+    right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
+    x = min(max(canvas.pixel(ax, riser, 0)[0], taken[0][1] + half), right - half)
+    if not any(x - half < last and first < x + half for first, last in taken):
+        taken.append((x - half - 4, x + half + 4))
+        canvas.write(figure, x, panel.top - LIFT, words, ha="center", fontweight="bold")
 
 
 def _extent(series: Series, change: Change) -> tuple[int, int]:
     """The first run of the level before and the last of the level after."""
     counted = [dot.run for dot in series.dots if not dot.apart]
     place = counted.index(change.run)
-    return (
-        counted[place - change.step.num_before],
-        counted[place + change.step.num_after - 1],
-    )
+    return counted[place - change.step.num_before], counted[place + change.step.num_after - 1]
 
 
 # ---- what else happened ---------------------------------------------------------------------
 
 
+class Beginning(NamedTuple):
+    """Something new in a run: its short name, and what it is."""
+
+    run: int
+    name: str
+    words: str
+
+
 def _beginnings(
-    cell: CellHistory, found: Histories, frames: Sequence[Frame], runs: range
-) -> Iterator[Markup]:
+    figure: Figure,
+    ax: Axes,
+    panels: Sequence[Panel],
+    cell: CellHistory,
+    found: Histories,
+    runs: range,
+) -> None:
     """A dashed line with a letter where another machine or software, or another task, begins."""
-    taken = -1e9
-    for run, marked in groupby(_firsts(cell, found), key=lambda one: one[0]):
+    free_from = 0.0
+    for run, grouped in groupby(_news(cell, found), key=lambda one: one.run):
         if run < runs.start:
             continue
-        names = [(name, told) for _, name, told in marked]
-        x = frames[0].x(run - 0.5)
-        text = ", ".join(dict.fromkeys(name for name, _ in names))
-        label = Label(x, 10, text, "muted", "middle", SMALL)
-        shown = [label.svg] if label.box.left > taken else []
-        taken = label.box.right + 4 if shown else taken
-        why = lettering.printable("; ".join(dict.fromkeys(told for _, told in names)))
-        lines = [line((x, f.box.top), (x, f.box.bottom), "phase") for f in frames]
-        yield group(*lines, *shown, title=why)
+        news = list(grouped)
+        words = printable("; ".join(dict.fromkeys(one.words for one in news)))
+        ends = [(panel.top, panel.top + HIGH) for panel in panels]
+        lines = ax.vlines(
+            [run - 0.5] * len(ends), *zip(*ends, strict=True), colors=AXIS, linewidths=1,
+            linestyles=[(0, (4, 3))],
+        )  # fmt: skip
+        told(lines, *[words] * len(ends))
+        name = ", ".join(dict.fromkeys(one.name for one in news))
+        x, half = canvas.pixel(ax, run - 0.5, 0)[0], text.width(name, SMALL) / 2
+        if x - half > free_from:
+            free_from = x + half + 4
+            canvas.write(figure, x, 10, name, color=MUTED, ha="center", full=words)
 
 
-def _firsts(cell: CellHistory, found: Histories) -> list[tuple[int, str, str]]:
-    """Run, short name and description of whatever is new, from the second on of each kind."""
-    setups: dict[int, tuple[int, str, str]] = {}
-    tasks: dict[tuple[str, tuple[int, ...]], tuple[int, str, str]] = {}
+def _news(cell: CellHistory, found: Histories) -> Iterator[Beginning]:
+    """Whatever is new, from the second of each kind on, by run."""
+    setups: dict[int, Beginning] = {}
+    tasks: dict[tuple[str, tuple[int, ...]], Beginning] = {}
     for run, row in cell.rows.items():
         if row.under and (setup := found.setup_of[row.under]) not in setups:
-            told = f"{letter(setup)}: {differing(found.setups[setup])}"
-            setups[setup] = (run, letter(setup), told)
+            words = f"{letter(setup)}: {differing(found.setups[setup])}"
+            setups[setup] = Beginning(run, letter(setup), words)
         if row.task and (row.task, row.seeds) not in tasks:
-            tasks[row.task, row.seeds] = (run, f"task {len(tasks) + 1}", "another task or seeds")
-    news = [*list(setups.values())[1:], *list(tasks.values())[1:]]
-    return sorted(news, key=lambda one: one[0])
+            name = f"task {len(tasks) + 1}"
+            tasks[row.task, row.seeds] = Beginning(run, name, "another task or seeds")
+    yield from sorted([*list(setups.values())[1:], *list(tasks.values())[1:]], key=lambda n: n.run)
 
 
-def _failures(cell: CellHistory, found: Histories, frame: Frame, runs: range) -> Iterator[Markup]:
+def _failures(ax: Axes, panel: Panel, cell: CellHistory, found: Histories, runs: range) -> None:
     """A cross at the foot of the first panel for each run in which a seed is not ok."""
     for run, what in cell.failures.items():
         if run in runs:
+            at = (run, panel.top + HIGH - 5)
+            (cross,) = ax.plot(*at, "X", markersize=7, color=INK, markeredgecolor="none")
             name = found.runs[run]
-            yield group(
-                palette.mark(6, frame.x(run), frame.box.bottom - 5, 3.5, "cross"),
-                title=lettering.printable(f"{texts.day(name.started_at)} {name.name}: {what}"),
-            )
+            told(cross, printable(f"{texts.day(name.started_at)} {name.name}: {what}"))

@@ -1,0 +1,528 @@
+"""Figures of the choice: the scores of every row, and what they cost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from bench.analysis.rows import Row, comparable_cost, results, score_of
+from bench.analysis.summary import Summary
+from bench.record import Run
+from bench.report import units
+from bench.report.charts import canvas, text
+from bench.report.charts.canvas import Box, Words, middle
+from bench.report.charts.figure import AXIS, HEAT, INK, MUTED, ON_HEAT, PAPER, Chart, told
+from bench.report.charts.shown import (
+    JOINT,
+    Look,
+    Records,
+    best_names,
+    best_rows,
+    heat,
+    look,
+    machine,
+    metric,
+    named,
+    names_of,
+    seeds,
+    sentences,
+    shortfall,
+    unique,
+    without_costs,
+)
+from bench.report.charts.text import LINE, SMALL, TEXT
+
+Rows = Mapping[tuple[str, str], Row]
+
+
+def row_names(figure: Figure, names: Mapping[str, str], left: float, tops: Sequence[float]) -> None:
+    """Architectures at the left, each with its colour; `tops` are the middles of their rows."""
+    for (name, colour), y in zip(names.items(), tops, strict=True):
+        canvas.dot(figure, (6, y), colour)
+        canvas.name(figure, 15, middle(y), name, left - 22, fontsize=TEXT)
+
+
+# ---- val scores as a table ------------------------------------------------------------------
+
+ROW = 30.0
+NARROWEST, WIDEST = 33.0, 92.0
+"""Widths of a cell: at least a number, at most a word."""
+
+
+def heat_map(run: Run, records: Records, summary: Summary) -> Chart | None:
+    """The val score of each architecture under each strategy; None where no row is complete."""
+    shown = best_names(summary, 40, 24)
+    rows = {(row.architecture, row.strategy): row for row in shown.rows}
+    known = [100 * row.val.seeds.mean for row in rows.values() if row.complete and row.val]
+    if not known:
+        return None
+    return Chart(
+        "heat-map",
+        f"{metric(summary, 'val').capitalize()} by architecture and strategy, in percent",
+        sentences(
+            f"Val score, {seeds(len(run.suite['seeds']))}, of {run.data.num_val:,} images.",
+            "◤ best of its row, ◥ best of its column. Framed: recommended; underlined: tied with "
+            "the best.",
+            "No colour: not every seed is ok." if any(not r.complete for r in shown.rows) else "",
+            shown.note,
+        ),
+        "; ".join(f"{named(row)}: {_val(row)}" for row in rows.values()) + ".",
+        lambda width: _heat_map(width, summary, rows, (min(known), max(known))),
+    )
+
+
+def _val(row: Row) -> str:
+    return units.percent(row.val.seeds.mean) if row.complete and row.val else shortfall(row)
+
+
+def _heat_map(width: float, summary: Summary, rows: Rows, limits: tuple[float, float]) -> Figure:
+    figure = canvas.blank(width, 100)
+    architectures, strategies = (unique(names) for names in zip(*rows, strict=True))
+    colours = {name: look(summary).colours[name] for name in architectures}
+    left = min(max(text.width(text.printable(n)) for n in architectures), 0.3 * width) + 26
+    columns = max(1, int((width - left - 2) // NARROWEST))
+    columns = -(-len(strategies) // -(-len(strategies) // columns))  # blocks of like width
+    bottom = 0.0
+    for start in range(0, len(strategies), columns):
+        block = strategies[start : start + columns]
+        wide = min(WIDEST, (width - left - 2) / len(block))
+        top = column_names(figure, block, left, wide, bottom) + 6
+        row_names(figure, colours, left, [top + ROW * (i + 0.5) for i in range(len(colours))])
+        bottom = top + ROW * len(architectures)
+        ax = cells(
+            figure, Box(left, top, left + wide * len(block), bottom), len(colours), len(block)
+        )
+        for i, architecture in enumerate(architectures):
+            for j, strategy in enumerate(block):
+                _cell(ax, (j, i), wide, rows.get((architecture, strategy)), summary, limits)
+        bottom += 16
+    _colour_scale(figure, left, bottom, limits)
+    return canvas.resize(figure, bottom + 30)
+
+
+def cells(figure: Figure, box: Box, num_rows: int, num_columns: int) -> Axes:
+    """Axes of a table: a unit is a cell, the first row on top."""
+    ax = canvas.axes(figure, box, (-0.5, num_columns - 0.5), (num_rows - 0.5, -0.5))
+    ax.set_axis_off()
+    return ax
+
+
+def fill(ax: Axes, at: tuple[int, int], hair: float, words: str, **looks: Any) -> None:
+    """Fill a cell but for a hair of paper around it, as a share of its sides."""
+    (x, y), side = at, 1 - 2 * hair
+    drawn = Rectangle((x - side / 2, y - side / 2), side, side, **looks)
+    told(drawn, words)
+    ax.add_artist(drawn)
+
+
+def column_names(
+    figure: Figure, names: Sequence[str], left: float, wide: float, top: float
+) -> float:
+    """Names above their columns, broken into lines where that fits, else turned; where they end."""
+    full = [text.printable(name) for name in names]
+    wrapped = [text.wrap(name, wide - 6, SMALL) for name in full]
+    middles = [left + wide * (j + 0.5) for j in range(len(names))]
+    if all(len(lines) <= 3 and "…" not in "".join(lines) for lines in wrapped):
+        bottom = top + SMALL * LINE * max(map(len, wrapped))
+        for x, lines in zip(middles, wrapped, strict=True):
+            for i, words in enumerate(reversed(lines)):
+                canvas.write(figure, x, bottom - SMALL * LINE * i - 3, words, ha="center")
+        return bottom
+    bottom = top + min(110.0, max(text.width(name, SMALL) for name in full)) + 4
+    for x, name in zip(middles, names, strict=True):
+        canvas.name(figure, x + 4, bottom, name, 110, rotation=90)
+    return bottom
+
+
+def _cell(
+    ax: Axes, at: tuple[int, int], wide: float, row: Row | None, summary: Summary,
+    limits: tuple[float, float],
+) -> None:  # fmt: skip
+    words = units.UNKNOWN if row is None else _val(row)
+    tip = words if row is None else f"{named(row)}: {words}"
+    (x, y), looks = at, {"ha": "center", "va": "center_baseline", "fontsize": SMALL}
+    if row is None or not row.complete or row.val is None:
+        fill(ax, at, 0.03, tip, facecolor=PAPER, edgecolor=AXIS, linestyle=(0, (3, 3)))
+        fits = text.width(words, SMALL) <= wide - 6
+        told(ax.text(x, y, words if fits else "–", color=MUTED, **looks), tip)
+        return
+    step = heat(100 * row.val.seeds.mean, *limits)
+    fill(ax, at, 0.03, tip, facecolor=HEAT[step])
+    looks |= {"fontsize": SMALL if wide < 40 else TEXT}
+    told(ax.text(x, y, words, color=ON_HEAT[step], **looks), tip)
+    for best, side in (
+        (summary.best_by_architecture[row.architecture], -1),
+        (summary.best_by_strategy[row.strategy], 1),
+    ):
+        if row == best:
+            corner, along, down = x + 0.47 * side, -side * 7 / wide, 7 / ROW
+            flag = [(corner, y - 0.47), (corner + along, y - 0.47), (corner, y - 0.47 + down)]
+            ax.add_artist(Polygon(flag, facecolor=ON_HEAT[step]))
+    if row in summary.tied:
+        half = text.width(words, TEXT) / wide / 2
+        ax.plot([x - half, x + half], [y + 0.25] * 2, color=ON_HEAT[step], linewidth=1)
+    if row == summary.recommended:
+        for hair, colour, thick in ((0.06, PAPER, 1.75), (0.0, INK, 2.5)):  # on dark cells as well
+            fill(ax, at, hair, tip, fill=False, edgecolor=colour, linewidth=thick, zorder=4,
+                 clip_on=False)  # fmt: skip
+
+
+def _colour_scale(figure: Figure, left: float, top: float, limits: tuple[float, float]) -> None:
+    low, high = (f"{value:.1f}" for value in limits)
+    if low == high:
+        return
+    start = left + text.width(low, SMALL) + 6
+    end = start + 20 * len(HEAT)
+    ax = cells(figure, Box(start, top, end, top + 10), 1, len(HEAT))
+    for k, colour in enumerate(HEAT):
+        fill(ax, (k, 0), 0, "", facecolor=colour)
+    canvas.line(figure, [(start, top + 10.5), (end, top + 10.5)], AXIS)
+    canvas.write(figure, left, top + 9, low, color=MUTED)
+    canvas.write(figure, end + 6, top + 9, high, color=MUTED)
+
+
+# ---- test scores and their intervals --------------------------------------------------------
+
+
+def accuracy(run: Run, records: Records, summary: Summary) -> Chart | None:
+    """The test score of each row with its seeds and its interval; None where nothing is ok."""
+    shown = best_names(summary, 40, 24)
+    rows = {(row.architecture, row.strategy): row for row in shown.rows}
+    values: dict[tuple[str, str], list[float]] = {names: [] for names in rows}
+    for one in results(records):
+        if names_of(one) in values:
+            values[names_of(one)].append(100 * score_of(one.quality.test, summary.metric))
+    if not any(values.values()):
+        return None
+    several = len(run.suite["seeds"]) > 1
+    best = "winner" if summary.winner else "best"
+    return Chart(
+        "accuracy",
+        f"{metric(summary, 'test').capitalize()} by architecture and strategy, in percent",
+        sentences(
+            "Bars and numbers: means over seeds; dots: seeds." if several else "",
+            f"Thin lines: 95 % Wilson intervals{' of the means' if several else ''} over "
+            f"{run.data.num_test:,} test images.",
+            f"Bold: {best} on val." if summary.leader else "",
+            "Hollow: not every seed is ok." if several and summary.disqualified else "",
+            shown.note,
+        ),
+        "; ".join(_test(row) for row in rows.values()) + ".",
+        lambda width: _accuracy(width, summary, rows, values),
+    )
+
+
+def _test(row: Row) -> str:
+    if not row.complete or row.test is None:
+        return f"{named(row)}: {shortfall(row)}"
+    return (
+        f"{named(row)}: {units.percent(row.test.seeds.mean)} % on test, "
+        f"{units.interval(row.test.interval)}"
+    )
+
+
+NUMBERS = 38.0
+"""Room for a number at the right of a panel."""
+
+
+def _accuracy(
+    width: float, summary: Summary, rows: Rows, values: Mapping[tuple[str, str], Sequence[float]]
+) -> Figure:
+    """A panel per strategy with a line per architecture, all on one scale."""
+    figure = canvas.blank(width, 100)
+    architectures, strategies = (unique(names) for names in zip(*rows, strict=True))
+    colours = {name: look(summary).colours[name] for name in architectures}
+    left = min(max(text.width(text.printable(n)) for n in architectures), 0.3 * width) + 26
+    columns = max(1, min(len(strategies), int((width - left) // 150)))
+    columns = -(-len(strategies) // -(-len(strategies) // columns))
+    wide, high = min(260.0, (width - left) / columns), 20.0 * len(architectures)
+    ends = [100 * e for r in rows.values() if r.complete and r.test for e in r.test.interval]
+    limits = canvas.percent_limits([*ends, *(v for found in values.values() for v in found)])
+    for j, strategy in enumerate(strategies):
+        x, top = left + wide * (j % columns), 24 + (high + 48) * (j // columns)
+        box = Box(x, top, x + wide - NUMBERS - 14, top + high)
+        canvas.name(figure, x, top - 8, strategy, wide - 14, fontweight="bold")
+        ax = canvas.axes(figure, box, limits, (len(architectures) - 0.5, -0.5))
+        ax.set_yticks([])
+        ax.xaxis.set_major_locator(canvas.ticks(4))
+        if j % columns == 0:
+            tops = [top + 20 * (i + 0.5) for i in range(len(architectures))]
+            row_names(figure, colours, left, tops)
+        for i, architecture in enumerate(architectures):
+            if row := rows.get((architecture, strategy)):
+                found = values[architecture, strategy]
+                _interval(ax, i, row, colours[architecture], found, bold=row == summary.leader)
+    lines = -(-len(strategies) // columns)
+    return canvas.resize(figure, 24 + (high + 48) * lines - 16)
+
+
+def _interval(
+    ax: Axes, y: int, row: Row, colour: str, values: Sequence[float], *, bold: bool
+) -> None:
+    note, complete = shortfall(row), row.complete and row.test is not None
+    if row.complete and row.test is not None:
+        note = units.percent(row.test.seeds.mean)
+        low, high = row.test.interval
+        mean = 100 * row.test.seeds.mean
+        (bar,) = ax.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=1.25)
+        (tick,) = ax.plot([mean, mean], [y - 0.25, y + 0.25], color=colour, linewidth=2.5)
+        told(bar, _test(row))
+        told(tick, _test(row))
+    if len(row.statuses) > 1:  # below the interval, which would hide them
+        looks = canvas.look(colour, size=0.5, hollow=not complete)
+        ax.plot(values, [y + 0.32] * len(values), linestyle="none", **looks)
+    drawn = ax.annotate(
+        note, (1, y), (NUMBERS, 0), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="center_baseline",
+        color=INK if complete else MUTED, fontweight="bold" if bold else "normal",
+    )  # fmt: skip
+    told(drawn, _test(row))
+
+
+# ---- val scores against a cost --------------------------------------------------------------
+
+TOP = 46.0
+"""Height above the axes: their title, and room for labels of the best rows."""
+
+MOST = 400
+"""Points that are drawn at most."""
+
+MANY = 14
+"""Up to so many points each gets a label where there is room; beyond, those that matter."""
+
+
+class Cost(NamedTuple):
+    """A cost, how it is named, and how its axis is marked."""
+
+    field: str
+    id: str
+    title: str
+    axis: str
+    mark: Callable[[Axes], None]
+    words: Callable[[float], str]
+
+
+def against_train_time(run: Run, records: Records, summary: Summary) -> Chart | None:
+    """The val score of each row against its train time."""
+    cost = Cost(
+        "train_seconds", "accuracy-vs-train-time", "train time",
+        "train time of one cell alone, log scale", canvas.mark_times, units.duration,
+    )  # fmt: skip
+    return _against(run, records, summary, cost)
+
+
+def against_memory(run: Run, records: Records, summary: Summary) -> Chart | None:
+    """The val score of each row against its peak memory."""
+    on_gpu = run.machine.device == "cuda"
+    what = "GPU memory allocated by torch" if on_gpu else "resident memory above the cell's start"
+    cost = Cost(
+        "peak_memory_bytes", "accuracy-vs-memory", "peak memory",
+        f"peak {what}, log scale", canvas.mark_bytes,
+        lambda value: f"{units.mebibytes(value)} MiB",
+    )  # fmt: skip
+    return _against(run, records, summary, cost)
+
+
+class Point(NamedTuple):
+    """A row as it is drawn: cost, val score in percent, and the ranges of both."""
+
+    row: Row
+    cost: float
+    score: float
+    costs: tuple[float, float]
+    scores: tuple[float, float]
+
+
+def _against(run: Run, records: Records, summary: Summary, cost: Cost) -> Chart | None:
+    """A point per complete row, and the best for each cost as a step line; None without points."""
+    shown = best_rows(summary, MOST)
+    found = {row: _point(row, cost.field) for row in shown.rows}
+    points = [point for point in found.values() if point is not None]
+    if not points:
+        return None
+    best = "; ".join(_told(point, cost) for point in front(points))
+    return Chart(
+        cost.id,
+        f"{metric(summary, 'val').capitalize()} against {cost.title}",
+        sentences(
+            "Marks are means over seeds, thin lines the range over seeds."
+            if len(run.suite["seeds"]) > 1
+            else "One seed: thin lines are 95 % Wilson intervals over the val images.",
+            "Step line: the best mean for at most that cost; up and to the left is better, and a "
+            "step smaller than the thin lines is noise.",
+            "Thick ring: recommended; thin rings: tied with the best.",
+            machine(run, records, summary),
+            shown.note,
+            without_costs([row for row, point in found.items() if point is None]),
+        ),
+        f"{units.plural(len(points), 'point')}. The step line, by cost: {best}.",
+        lambda width: _against_figure(width, summary, points, cost),
+    )
+
+
+def _told(point: Point, cost: Cost) -> str:
+    return f"{named(point.row)}: {point.score:.1f} % on val, {cost.words(point.cost)}"
+
+
+def _point(row: Row, field: str) -> Point | None:
+    cost = comparable_cost(row, field)
+    if not row.complete or row.val is None or cost is None or cost <= 0:
+        return None
+    times, val = row.train_seconds, row.val.seeds
+    costs = (times.minimum, times.maximum) if field == "train_seconds" and times else (cost, cost)
+    low, high = (val.minimum, val.maximum) if val.n > 1 else row.val.interval
+    return Point(row, cost, 100 * val.mean, costs, (100 * low, 100 * high))
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Points that no other beats at the same cost or less, by cost."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.cost, -p.score)):
+        if not best or point.score > best[-1].score:
+            best.append(point)
+    return best
+
+
+def _against_figure(width: float, summary: Summary, points: Sequence[Point], cost: Cost) -> Figure:
+    bottom = 330.0 if width < 500 else 380.0
+    figure = canvas.blank(width, bottom)
+    costs = canvas.log_limits([value for p in points for value in p.costs if value > 0])
+    scores = canvas.percent_limits([value for p in points for value in p.scores])
+    ax = canvas.axes(figure, Box(32, TOP, width - 14, bottom), costs, scores, log=True)
+    canvas.write(figure, 4, TOP - 32, f"{metric(summary, 'val')} (%)", color=MUTED)
+    ax.yaxis.set_major_locator(canvas.ticks(6))
+    ax.set_xlabel(cost.axis)
+    cost.mark(ax)
+    steps = front(points)
+    ends = [(p.cost, p.score) for p in steps] + [(costs[1], steps[-1].score)]
+    ax.step(*zip(*ends, strict=True), where="post", color=INK, linewidth=1.25, alpha=0.75)
+    colours, shapes = look(summary)
+    for point in points:
+        colour = colours[point.row.architecture]
+        ax.plot([point.cost] * 2, point.scores, color=colour, linewidth=1.25, zorder=2.1)
+        if 0 < point.costs[0] < point.costs[1]:
+            ax.plot(point.costs, [point.score] * 2, color=colour, linewidth=1.25, zorder=2.1)
+    for point in points:
+        _mark(ax, point, colours, shapes, summary, _told(point, cost))
+    numbered, unlabelled = _label(figure, ax, points, summary)
+    bottom = _numbers(figure, numbered, summary, bottom + 44)
+    if unlabelled:
+        bottom = _key(figure, look(summary), bottom + 16)
+    return canvas.resize(figure, bottom)
+
+
+def _mark(
+    ax: Axes, point: Point, colours: Mapping[str, str], shapes: Mapping[str, int],
+    summary: Summary, words: str,
+) -> None:  # fmt: skip
+    row = point.row
+    if ringed(row, summary):
+        thick = 1.75 if row == summary.recommended else 1.0
+        ax.plot(point.cost, point.score, "o", markersize=18, markerfacecolor="none",
+                markeredgecolor=INK, markeredgewidth=thick, clip_on=False, zorder=2.2)  # fmt: skip
+    looks = canvas.look(colours[row.architecture], shapes[row.strategy])
+    (drawn,) = ax.plot(point.cost, point.score, zorder=2.3, **looks)
+    told(drawn, words)
+
+
+def ringed(row: Row, summary: Summary) -> bool:
+    """Whether the choice came down to the row."""
+    return row == summary.recommended or row in summary.tied
+
+
+def _label(
+    figure: Figure, ax: Axes, points: Sequence[Point], summary: Summary
+) -> tuple[list[Point], bool]:
+    """Write labels where there is room, those that matter first.
+
+    Returns the points with a number, because their label has no room, and whether any has neither.
+    """
+    at = {p: canvas.pixel(ax, p.cost, p.score) for p in points}
+    matter = [p for p in points if p.row in (summary.recommended, summary.leader)]
+    matter += [p for p in reversed(front(points)) if p not in matter]
+    others = [p for p in points if p not in matter] if len(points) <= MANY else []
+    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    taken = [Box(0, 0, 0.6 * wide, 18), *_obstacles(ax, points, summary)]
+    inside = Box(32, 4, wide - 2, high)
+    numbered: list[Point] = []
+    for point in [*matter, *others]:
+        important = point in matter
+        lines = _lines(point.row, summary)
+        distances = canvas.FAR if important else canvas.NEAR
+        note = canvas.place(at[point], lines, taken, inside, distances)
+        if note is None and important:
+            numbered.append(point)
+            lines = [Words(str(len(numbered)), {"fontweight": "bold"})]
+            note = canvas.place(at[point], lines, taken, inside, canvas.FAR)
+        if note is not None:
+            taken.append(note.box)
+            canvas.annotate(figure, at[point], note, lines)
+    named_all = len(points) <= MANY and not numbered
+    return numbered, not named_all
+
+
+def _lines(row: Row, summary: Summary) -> list[Words]:
+    bold = row == summary.recommended
+    name = text.shorten(text.printable(row.architecture), 150, SMALL, bold=bold)
+    lines = [
+        Words(name, {"fontweight": "bold", "full": named(row)} if bold else {"full": named(row)}),
+        Words(text.shorten(text.printable(row.strategy), 150, SMALL), {"color": MUTED}),
+    ]
+    roles = _roles(row, summary)
+    return [*lines, Words(roles)] if roles else lines
+
+
+def _roles(row: Row, summary: Summary) -> str:
+    """What the choice on val made of a row."""
+    best = "winner" if row == summary.winner else "best on val"
+    found = [best] if row == summary.leader else []
+    return ", ".join([*found, *(["recommended"] if row == summary.recommended else [])])
+
+
+def _obstacles(ax: Axes, points: Sequence[Point], summary: Summary) -> list[Box]:
+    """What labels keep clear of: the marks, their ranges and the step line."""
+    boxes = []
+    for p in points:
+        x, y = canvas.pixel(ax, p.cost, p.score)
+        boxes.append(Box(x, y, x, y).grown(10 if ringed(p.row, summary) else 5))
+        tall = [canvas.pixel(ax, p.cost, score)[1] for score in p.scores]
+        boxes.append(Box(x - 1, min(tall), x + 1, max(tall)))
+        if p.costs[0] > 0:
+            first, last = (canvas.pixel(ax, cost, p.score)[0] for cost in p.costs)
+            boxes.append(Box(first, y - 1, last, y + 1))
+    steps = [canvas.pixel(ax, p.cost, p.score) for p in front(points)]
+    for (x1, y1), (x2, y2) in pairwise(
+        [*steps, (canvas.pixel(ax, ax.get_xlim()[1], 1)[0], steps[-1][1])]
+    ):
+        boxes += [Box(x1, y1, x2, y1).grown(1), Box(x2, y2, x2, y1).grown(1)]
+    return boxes
+
+
+def _numbers(figure: Figure, numbered: Sequence[Point], summary: Summary, top: float) -> float:
+    """The names behind the numbers, a line each; where they end."""
+    for i, (row, *_) in enumerate(numbered):
+        y = top + 16 * i + 8
+        canvas.write(figure, 6, y, str(i + 1), fontweight="bold")
+        names = [row.architecture, row.strategy, *filter(None, [_roles(row, summary)])]
+        room = 72 * figure.get_figwidth() - 24
+        canvas.write(figure, 22, y, text.joined(names, JOINT, room, SMALL), full=named(row))
+    return top + 16 * len(numbered) + (4 if numbered else 0)
+
+
+def _key(figure: Figure, style: Look, top: float) -> float:
+    """Colours of the architectures, then shapes of the strategies; where they end."""
+    width, y = 72 * figure.get_figwidth(), top
+    for entries in (
+        [(name, colour, 0) for name, colour in style.colours.items()],
+        [(name, MUTED, shape) for name, shape in style.shapes.items()],
+    ):
+        rooms = [min(24 + text.width(text.printable(e[0]), SMALL), width - 8) for e in entries]
+        found = canvas.places(rooms, (6, y), width, 18)
+        for (name, colour, shape), room, (x, y) in zip(entries, rooms, found, strict=True):
+            canvas.dot(figure, (x, y), colour, shape=shape, size=0.9)
+            canvas.name(figure, x + 9, middle(y, SMALL), name, room - 20)
+        y += 20
+    return y

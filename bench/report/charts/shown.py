@@ -1,0 +1,142 @@
+"""What the figures of a run have in common: colours and shapes, the rows they show, their notes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bench.analysis.machines import reference
+from bench.analysis.rows import Row, results, status_counts
+from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
+from bench.report import units
+from bench.report.charts.figure import HEAT, SERIES
+from bench.report.charts.text import isolated, printable
+
+Records = Sequence[Result | Failure]
+JOINT = " · "
+
+
+class Look(NamedTuple):
+    """The colour of each architecture and the shape of each strategy, the same in every figure."""
+
+    colours: Mapping[str, str]
+    shapes: Mapping[str, int]
+
+
+def look(summary: Summary) -> Look:
+    """Colours and shapes in the order of the suite; they repeat beyond twelve."""
+    architectures = dict.fromkeys(row.architecture for row in summary.rows)
+    strategies = dict.fromkeys(row.strategy for row in summary.rows)
+    return Look(
+        {name: SERIES[i % len(SERIES)] for i, name in enumerate(architectures)},
+        {name: i for i, name in enumerate(strategies)},
+    )
+
+
+def heat(value: float, low: float, high: float) -> int:
+    """The step of a value on the scale of HEAT; the middle where low and high are one."""
+    if high <= low:
+        return len(HEAT) // 2
+    return min(len(HEAT) - 1, max(0, int(len(HEAT) * (value - low) / (high - low))))
+
+
+# ---- rows -----------------------------------------------------------------------------------
+
+
+class Shown(NamedTuple):
+    """Rows in the order of the suite, and a sentence if they are not all."""
+
+    rows: tuple[Row, ...]
+    note: str
+
+
+def best_rows(summary: Summary, limit: int) -> Shown:
+    """At most `limit` rows: the recommended one, and those with the best val scores."""
+    kept = set(_first(summary)[:limit])
+    note = f"Only the {limit} of {len(summary.rows):,} rows with the best val scores are drawn."
+    rows = tuple(row for row in summary.rows if row in kept)
+    return Shown(rows, note if len(rows) < len(summary.rows) else "")
+
+
+def best_names(summary: Summary, num_architectures: int, num_strategies: int) -> Shown:
+    """At most so many architectures and strategies: the recommended, and the best on val."""
+    first = _first(summary)
+    architectures = unique(row.architecture for row in first)[:num_architectures]
+    strategies = unique(row.strategy for row in first)[:num_strategies]
+    rows = [r for r in summary.rows if r.architecture in architectures and r.strategy in strategies]
+    note = (
+        f"Only {len(architectures)} architectures and {len(strategies)} strategies, those with "
+        "the best val scores, are drawn."
+    )
+    return Shown(tuple(rows), note if len(rows) < len(summary.rows) else "")
+
+
+def _first(summary: Summary) -> list[Row]:
+    return [row for row in dict.fromkeys((summary.recommended, *summary.ranked)) if row is not None]
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def names_of(one: Result) -> tuple[str, str]:
+    """Architecture and strategy of a record."""
+    return one.cell.architecture_label, one.cell.strategy
+
+
+# ---- words ----------------------------------------------------------------------------------
+
+
+def named(row: Row) -> str:
+    """A row by its architecture and strategy, in full."""
+    return JOINT.join(isolated(printable(name)) for name in (row.architecture, row.strategy))
+
+
+def shortfall(row: Row) -> str:
+    """What became of a row that is not complete: `diverged`, or `1/2 ok`."""
+    statuses = set(row.statuses)
+    return statuses.pop() if len(statuses) == 1 else status_counts(row).split(" ")[0] + " ok"
+
+
+def metric(summary: Summary, part: str) -> str:
+    """`val top-1 accuracy`."""
+    return f"{part} {units.METRICS[summary.metric]}"
+
+
+def seeds(count: int) -> str:
+    """What a number is that may be a mean."""
+    return "one seed" if count == 1 else f"mean over {count} seeds"
+
+
+def sentences(*parts: str) -> str:
+    """Those that are not empty, one after the other."""
+    return " ".join(part for part in parts if part)
+
+
+def machine(run: Run, records: Records, summary: Summary) -> str:
+    """The machine, without which no cost can be read."""
+    measured = reference(results(records))
+    device = units.device(measured[0].machine if measured else run.machine)
+    others = " Cells of other machines are left out." if summary.mixed_machines else ""
+    return f"Costs: {run.profile.upper()} profile, {printable(device)}.{others}"
+
+
+def not_drawn(rows: Sequence[Row], why: str) -> str:
+    """A sentence that names rows without a place in a figure; empty without such rows."""
+    if not rows:
+        return ""
+    more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+    return f"Not drawn, {why}: {', '.join(map(named, rows[:4]))}{more}."
+
+
+def without_costs(rows: Sequence[Row]) -> str:
+    """Sentences for rows without a place in a figure of costs, by reason."""
+    reasons: dict[str, Callable[[Row], bool]] = {
+        "not every seed is ok": lambda row: not row.complete,
+        "features of an earlier run made them cheaper (†)": lambda r: (
+            r.complete and r.features_reused
+        ),
+        "the cost is unknown or zero": lambda row: row.complete and not row.features_reused,
+    }
+    return sentences(
+        *(not_drawn([r for r in rows if holds(r)], why) for why, holds in reasons.items())
+    )
