@@ -10,7 +10,10 @@ from bench.analysis.rows import in_order
 from bench.analysis.summary import Summary
 from bench.folder import disk_errors, write_text
 from bench.record import Failure, Result, Run
-from bench.report import classes, formats, limits, markdown, plots, run_tables, standings
+from bench.report import classes, formats, limits, markdown, run_tables, standings
+from bench.report.charts import figure
+from bench.report.charts.figure import Chart
+from bench.report.figures import FIGURES, basis, charts
 from bench.report.formats import Table
 from bench.report.limits import Limits
 from bench.report.page import document as page
@@ -41,25 +44,25 @@ def write(folder: Path, report: Report) -> list[Path]:
     """
     run, summary = report.run, report.summary
     report = report._replace(records=in_order(run, report.records))
-    figures = plots.draw(run, report.records, summary)
+    drawn = charts(run, report.records, summary)
     texts = {
         "results.csv": formats.csv_text(run_tables.cells(run, report.records, summary.missing)),
         **table_texts(report),
-        **documents(report, list(figures)),
+        **documents(report, drawn),
     }
-    written = [plots.paths(folder / "plots" / stem) for stem in figures]
+    written = [figure.paths(folder / "plots" / chart.id) for chart in drawn]
     paths = [*(folder / name for name in texts), *(path for pair in written for path in pair)]
     remove_stale(folder, set(paths))
     for name, text in texts.items():
         write_text(folder / name, text)
     with disk_errors(folder):
         (folder / "plots").mkdir(exist_ok=True)
-        for stem, figure in figures.items():
-            plots.save(figure, folder / "plots" / stem)
+        for chart in drawn:
+            figure.save(chart, folder / "plots" / chart.id, basis(run))
     return paths
 
 
-def documents(report: Report, drawn: Sequence[str]) -> dict[str, str]:
+def documents(report: Report, drawn: Sequence[Chart]) -> dict[str, str]:
     """The report for a terminal and as a page."""
     run, records, summary = report.run, report.records, report.summary
     asked = (limits.answers(summary, report.limits), report.notes)
@@ -72,7 +75,7 @@ def documents(report: Report, drawn: Sequence[str]) -> dict[str, str]:
 def remove_stale(folder: Path, written: Container[Path]) -> None:
     """Remove tables and plots of ours that are not written again."""
     tables_ = [folder / "tables" / f"{stem}.{suffix}" for stem in STEMS for suffix in SUFFIXES]
-    pictures = [path for stem in markdown.PLOTS for path in plots.paths(folder / "plots" / stem)]
+    pictures = [path for one in FIGURES for path in figure.paths(folder / "plots" / one.id)]
     with disk_errors(folder):
         for path in (*tables_, *pictures):
             if path not in written:

@@ -12,7 +12,6 @@ from bench.analysis.rows import Row, comparable_cost, results, status_counts
 from bench.analysis.summary import Summary
 from bench.record import Failure, Result, Run
 from bench.report import (
-    canvas,
     certainty,
     classes,
     facts,
@@ -24,18 +23,10 @@ from bench.report import (
     standings,
     units,
 )
+from bench.report.charts.figure import Chart
 from bench.report.findings import Text, plain
 from bench.report.formats import Table
 from bench.report.formats import escape_markdown as name
-from bench.report.plots import fitting
-
-PLOTS = {
-    "accuracy": "Test score by architecture and strategy",
-    "accuracy-vs-train-time": "Test score against train time",
-    "accuracy-vs-memory": "Test score against peak memory",
-    "learning-curves": "Learning curves",
-}
-"""Title of each plot by file stem."""
 
 MOST_ROWS = 50
 """Of a table in the report."""
@@ -48,11 +39,11 @@ def document(
     run: Run,
     records: Sequence[Result | Failure],
     summary: Summary,
-    plots: Iterable[str],
+    charts: Sequence[Chart],
     answers: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The report as Markdown, lists in the order of `records`; `plots` are the drawn stems.
+    """The report as Markdown, lists in the order of `records`; `charts` are the figures in plots/.
 
     `answers` are what was asked beyond the choice, `notes` what must be known of the records.
     """
@@ -69,7 +60,7 @@ def document(
         *("## Best of each", *best_of_each(summary)),
         *("## What the recommended gets wrong", *mistakes(run, records, summary)),
         *("## Costs", *costs(run, records, summary)),
-        *("## Plots", *pictures(run, summary, plots)),
+        *("## Plots", *pictures(charts)),
         *("## Failed, missing, not measured", *not_measured(run, records, summary)),
         *("## Protocol", listed(protocol.protocol(run, records))),
         *("## Machine and versions", listed(protocol.machines(run, records))),
@@ -305,12 +296,10 @@ def lowest(summary: Summary, cost: str) -> Row | None:
     return min(known, key=known.__getitem__, default=None)
 
 
-def pictures(run: Run, summary: Summary, plots: Iterable[str]) -> list[str]:
-    """The plots that were drawn, embedded by relative path, and which rows have no room there."""
-    drawn = set(plots)
-    found = [f"![{title}](plots/{stem}.png)" for stem, title in PLOTS.items() if stem in drawn]
-    shown = canvas.no_room(run, fitting(summary))
-    return [*found, *([shown] if shown else [])] if found else ["None: no cell is ok."]
+def pictures(charts: Sequence[Chart]) -> list[str]:
+    """The figures in plots/, by relative path."""
+    found = [f"![{chart.title}](plots/{chart.id}.png)" for chart in charts]
+    return found or ["None: no cell is ok."]
 
 
 # ---- what limits it -------------------------------------------------------------------------

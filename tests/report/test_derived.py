@@ -11,19 +11,13 @@ from bench.analysis.budget import Budget
 from bench.analysis.summary import summarise
 from bench.record import Failure, Result, Run
 from bench.report import derived
+from bench.report.figures import FIGURES
 from bench.report.limits import Limits
 from tests import records
 from tests.records import cell, failure, result, run
 
 EXPECTED = [
-    "plots/accuracy-vs-memory.png",
-    "plots/accuracy-vs-memory.svg",
-    "plots/accuracy-vs-train-time.png",
-    "plots/accuracy-vs-train-time.svg",
-    "plots/accuracy.png",
-    "plots/accuracy.svg",
-    "plots/learning-curves.png",
-    "plots/learning-curves.svg",
+    *sorted(f"plots/{one.id}.{suffix}" for one in FIGURES for suffix in ("png", "svg")),
     "report.html",
     "report.md",
     "results.csv",

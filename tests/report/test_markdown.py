@@ -7,13 +7,15 @@ import pytest
 from bench.analysis.summary import summarise
 from bench.record import Energy, Failure, MissingWeights, Result, Run, Source
 from bench.report import markdown
+from bench.report.figures import FIGURES, charts
 from tests import records
 from tests.records import cell, failure, result, run
 
 
-def report(asked: Run, found: list[Result | Failure], plots: tuple[str, ...] = ()) -> str:
+def report(asked: Run, found: list[Result | Failure]) -> str:
     """report.md of a run."""
-    return markdown.document(asked, found, summarise(asked, found), plots)
+    summary = summarise(asked, found)
+    return markdown.document(asked, found, summary, charts(asked, found, summary))
 
 
 def two(**changes: object) -> tuple[Run, list[Result | Failure]]:
@@ -210,15 +212,6 @@ def test_hundreds_of_architectures_are_counted_in_the_protocol() -> None:
     assert "- Preprocessing: 6 more: see run.json." in lines
 
 
-def test_why_plots_show_some_rows_only_is_said() -> None:
-    names = [f"net_{i}" for i in range(13)]
-    asked = run(names, ["partial"])
-    found: list[Failure | Result] = [result(cell(name, "partial", 0)) for name in names]
-    text = section(report(asked, found, plots=("accuracy",)), "Plots")
-    assert "Shown: 12 of 13 architectures, those with the best val scores" in text
-    assert "Shown:" not in section(report(*two(), plots=("accuracy",)), "Plots")
-
-
 def test_the_protocol_gives_data_seeds_recipe_and_preprocessing() -> None:
     asked = run(["a"], ["partial", "two_phase"], seeds=[3, 5])
     asked = asked.model_copy(update={"duplicates": {"train/test": 2, "train/val": 0}})
@@ -320,8 +313,10 @@ def test_the_protocol_says_how_the_cells_were_run() -> None:
 
 
 def test_only_plots_that_were_drawn_are_embedded_by_relative_path() -> None:
-    text = section(report(*two(), plots=("accuracy",)), "Plots")
-    assert re.findall(r"\]\((.*?)\)", text) == ["plots/accuracy.png"]
+    text = section(report(*two()), "Plots")
+    assert re.findall(r"\]\((.*?)\)", text) == [f"plots/{one.id}.png" for one in FIGURES]
+    lost: list[Result | Failure] = [failure(cell("a", "partial", 0))]
+    assert "](" not in section(report(run(["a"], ["partial"]), lost), "Plots")
 
 
 def test_unknown_quantities_are_listed_and_never_shown_as_zero() -> None:

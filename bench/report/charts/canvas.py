@@ -5,19 +5,20 @@ last.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Affine2D, ScaledTranslation, Transform
 
-from bench.report.charts import text
-from bench.report.charts.figure import INK, MARKERS, MUTED, PAPER, told
-from bench.report.charts.text import LINE, SMALL, TEXT
+from bench.report.charts import lettering
+from bench.report.charts.figure import INK, MARKERS, MUTED, PAPER, pixels, told
+from bench.report.charts.lettering import LINE, SMALL, TEXT
+from bench.report.text import printable
 
 Place = tuple[float, float]
 
@@ -87,11 +88,6 @@ def pixel(ax: Axes, x: float, y: float) -> Place:
     return float(across), float(72 * figure.get_figheight() - up)
 
 
-def _pixels(figure: Figure) -> Transform:
-    top = ScaledTranslation(0, 1, figure.transFigure)
-    return Affine2D().scale(1 / 72, -1 / 72) + figure.dpi_scale_trans + top
-
-
 def ticks(count: int, *, whole: bool = False) -> MaxNLocator:
     """Round values, at most `count` + 1."""
     return MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=1)
@@ -120,7 +116,7 @@ def line(
 ) -> None:
     """A line through pixels."""
     x, y = zip(*points, strict=True)
-    drawn = Line2D(x, y, color=colour, linewidth=width, transform=_pixels(figure), **looks)
+    drawn = Line2D(x, y, color=colour, linewidth=width, transform=pixels(figure), **looks)
     figure.add_artist(drawn)
 
 
@@ -129,7 +125,7 @@ def dot(
 ) -> None:
     """The mark of an architecture and a strategy at a pixel."""
     drawn = Line2D(
-        [at[0]], [at[1]], linestyle="none", transform=_pixels(figure), **look(colour, shape, size)
+        [at[0]], [at[1]], linestyle="none", transform=pixels(figure), **look(colour, shape, size)
     )
     told(drawn, words)
     figure.add_artist(drawn)
@@ -150,7 +146,7 @@ def write(figure: Figure, x: float, y: float, words: str, **looks: Any) -> None:
     full, halo = looks.pop("full", ""), looks.pop("halo", False)
     ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 1, "alpha": 0.8}
     drawn = figure.text(
-        x, y, words, transform=_pixels(figure), va="baseline", rotation_mode="anchor",
+        x, y, words, transform=pixels(figure), va="baseline", rotation_mode="anchor",
         **{"color": INK, "fontsize": SMALL, **looks}, bbox=ground if halo else None,
     )  # fmt: skip
     told(drawn, full if full != words else "")
@@ -158,9 +154,9 @@ def write(figure: Figure, x: float, y: float, words: str, **looks: Any) -> None:
 
 def name(figure: Figure, x: float, y: float, words: str, room: float, **looks: Any) -> None:
     """A user's name, cut to its room."""
-    full = text.printable(words)
+    full = printable(words)
     size, bold = looks.get("fontsize", SMALL), looks.get("fontweight") == "bold"
-    write(figure, x, y, text.shorten(full, room, size, bold=bold), full=full, **looks)
+    write(figure, x, y, lettering.shorten(full, room, size, bold=bold), full=full, **looks)
 
 
 def middle(y: float, size: float = TEXT) -> float:
@@ -218,7 +214,7 @@ def _mark(ax: Axes, found: Sequence[tuple[float, str, int]]) -> None:
     taken: list[Place] = []
     words = {}
     for value, shown, _ in sorted(inside, key=lambda one: one[2]):
-        x, half = pixel(ax, value, ax.get_ylim()[0])[0], text.width(shown, SMALL) / 2 + 4
+        x, half = pixel(ax, value, ax.get_ylim()[0])[0], lettering.width(shown, SMALL) / 2 + 4
         if not any(x - half < right and left < x + half for left, right in taken):
             taken.append((x - half, x + half))
             words[value] = shown
@@ -255,11 +251,11 @@ class Words(NamedTuple):
     """One line of a label: its text, and how it looks."""
 
     words: str
-    looks: dict[str, Any] = {}
+    looks: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def width(self) -> float:
-        return text.width(self.words, SMALL, bold=self.looks.get("fontweight") == "bold")
+        return lettering.width(self.words, SMALL, bold=self.looks.get("fontweight") == "bold")
 
 
 class Note(NamedTuple):

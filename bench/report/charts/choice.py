@@ -12,9 +12,10 @@ from bench.analysis.rows import Row, comparable_cost, results, score_of
 from bench.analysis.summary import Summary
 from bench.record import Run
 from bench.report import units
-from bench.report.charts import canvas, text
+from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Words, middle
 from bench.report.charts.figure import AXIS, HEAT, INK, MUTED, ON_HEAT, PAPER, Chart, told
+from bench.report.charts.lettering import LINE, SMALL, TEXT
 from bench.report.charts.shown import (
     JOINT,
     Look,
@@ -33,7 +34,7 @@ from bench.report.charts.shown import (
     unique,
     without_costs,
 )
-from bench.report.charts.text import LINE, SMALL, TEXT
+from bench.report.text import printable
 
 Rows = Mapping[tuple[str, str], Row]
 
@@ -63,7 +64,7 @@ def heat_map(run: Run, records: Records, summary: Summary) -> Chart | None:
         "heat-map",
         f"{metric(summary, 'val').capitalize()} by architecture and strategy, in percent",
         sentences(
-            f"Val score, {seeds(len(run.suite['seeds']))}, of {run.data.num_val:,} images.",
+            f"Val score, {seeds(len(run.suite.seeds))}, of {run.data.num_val:,} images.",
             "◤ best of its row, ◥ best of its column. Framed: recommended; underlined: tied with "
             "the best.",
             "No colour: not every seed is ok." if any(not r.complete for r in shown.rows) else "",
@@ -82,7 +83,7 @@ def _heat_map(width: float, summary: Summary, rows: Rows, limits: tuple[float, f
     figure = canvas.blank(width, 100)
     architectures, strategies = (unique(names) for names in zip(*rows, strict=True))
     colours = {name: look(summary).colours[name] for name in architectures}
-    left = min(max(text.width(text.printable(n)) for n in architectures), 0.3 * width) + 26
+    left = min(max(lettering.width(printable(n)) for n in architectures), 0.3 * width) + 26
     columns = max(1, int((width - left - 2) // NARROWEST))
     columns = -(-len(strategies) // -(-len(strategies) // columns))  # blocks of like width
     bottom = 0.0
@@ -122,8 +123,8 @@ def column_names(
     figure: Figure, names: Sequence[str], left: float, wide: float, top: float
 ) -> float:
     """Names above their columns, broken into lines where that fits, else turned; where they end."""
-    full = [text.printable(name) for name in names]
-    wrapped = [text.wrap(name, wide - 6, SMALL) for name in full]
+    full = [printable(name) for name in names]
+    wrapped = [lettering.wrap(name, wide - 6, SMALL) for name in full]
     middles = [left + wide * (j + 0.5) for j in range(len(names))]
     if all(len(lines) <= 3 and "…" not in "".join(lines) for lines in wrapped):
         bottom = top + SMALL * LINE * max(map(len, wrapped))
@@ -131,7 +132,7 @@ def column_names(
             for i, words in enumerate(reversed(lines)):
                 canvas.write(figure, x, bottom - SMALL * LINE * i - 3, words, ha="center")
         return bottom
-    bottom = top + min(110.0, max(text.width(name, SMALL) for name in full)) + 4
+    bottom = top + min(110.0, max(lettering.width(name, SMALL) for name in full)) + 4
     for x, name in zip(middles, names, strict=True):
         canvas.name(figure, x + 4, bottom, name, 110, rotation=90)
     return bottom
@@ -143,10 +144,11 @@ def _cell(
 ) -> None:  # fmt: skip
     words = units.UNKNOWN if row is None else _val(row)
     tip = words if row is None else f"{named(row)}: {words}"
-    (x, y), looks = at, {"ha": "center", "va": "center_baseline", "fontsize": SMALL}
+    x, y = at
+    looks: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": SMALL}
     if row is None or not row.complete or row.val is None:
         fill(ax, at, 0.03, tip, facecolor=PAPER, edgecolor=AXIS, linestyle=(0, (3, 3)))
-        fits = text.width(words, SMALL) <= wide - 6
+        fits = lettering.width(words, SMALL) <= wide - 6
         told(ax.text(x, y, words if fits else "–", color=MUTED, **looks), tip)
         return
     step = heat(100 * row.val.seeds.mean, *limits)
@@ -162,7 +164,7 @@ def _cell(
             flag = [(corner, y - 0.47), (corner + along, y - 0.47), (corner, y - 0.47 + down)]
             ax.add_artist(Polygon(flag, facecolor=ON_HEAT[step]))
     if row in summary.tied:
-        half = text.width(words, TEXT) / wide / 2
+        half = lettering.width(words, TEXT) / wide / 2
         ax.plot([x - half, x + half], [y + 0.25] * 2, color=ON_HEAT[step], linewidth=1)
     if row == summary.recommended:
         for hair, colour, thick in ((0.06, PAPER, 1.75), (0.0, INK, 2.5)):  # on dark cells as well
@@ -174,7 +176,7 @@ def _colour_scale(figure: Figure, left: float, top: float, limits: tuple[float, 
     low, high = (f"{value:.1f}" for value in limits)
     if low == high:
         return
-    start = left + text.width(low, SMALL) + 6
+    start = left + lettering.width(low, SMALL) + 6
     end = start + 20 * len(HEAT)
     ax = cells(figure, Box(start, top, end, top + 10), 1, len(HEAT))
     for k, colour in enumerate(HEAT):
@@ -197,7 +199,7 @@ def accuracy(run: Run, records: Records, summary: Summary) -> Chart | None:
             values[names_of(one)].append(100 * score_of(one.quality.test, summary.metric))
     if not any(values.values()):
         return None
-    several = len(run.suite["seeds"]) > 1
+    several = len(run.suite.seeds) > 1
     best = "winner" if summary.winner else "best"
     return Chart(
         "accuracy",
@@ -235,7 +237,7 @@ def _accuracy(
     figure = canvas.blank(width, 100)
     architectures, strategies = (unique(names) for names in zip(*rows, strict=True))
     colours = {name: look(summary).colours[name] for name in architectures}
-    left = min(max(text.width(text.printable(n)) for n in architectures), 0.3 * width) + 26
+    left = min(max(lettering.width(printable(n)) for n in architectures), 0.3 * width) + 26
     columns = max(1, min(len(strategies), int((width - left) // 150)))
     columns = -(-len(strategies) // -(-len(strategies) // columns))
     wide, high = min(260.0, (width - left) / columns), 20.0 * len(architectures)
@@ -349,7 +351,7 @@ def _against(run: Run, records: Records, summary: Summary, cost: Cost) -> Chart 
         f"{metric(summary, 'val').capitalize()} against {cost.title}",
         sentences(
             "Marks are means over seeds, thin lines the range over seeds."
-            if len(run.suite["seeds"]) > 1
+            if len(run.suite.seeds) > 1
             else "One seed: thin lines are 95 % Wilson intervals over the val images.",
             "Step line: the best mean for at most that cost; up and to the left is better, and a "
             "step smaller than the thin lines is noise.",
@@ -466,10 +468,10 @@ def _label(
 
 def _lines(row: Row, summary: Summary) -> list[Words]:
     bold = row == summary.recommended
-    name = text.shorten(text.printable(row.architecture), 150, SMALL, bold=bold)
+    name = lettering.shorten(printable(row.architecture), 150, SMALL, bold=bold)
     lines = [
         Words(name, {"fontweight": "bold", "full": named(row)} if bold else {"full": named(row)}),
-        Words(text.shorten(text.printable(row.strategy), 150, SMALL), {"color": MUTED}),
+        Words(lettering.shorten(printable(row.strategy), 150, SMALL), {"color": MUTED}),
     ]
     roles = _roles(row, summary)
     return [*lines, Words(roles)] if roles else lines
@@ -508,7 +510,7 @@ def _numbers(figure: Figure, numbered: Sequence[Point], summary: Summary, top: f
         canvas.write(figure, 6, y, str(i + 1), fontweight="bold")
         names = [row.architecture, row.strategy, *filter(None, [_roles(row, summary)])]
         room = 72 * figure.get_figwidth() - 24
-        canvas.write(figure, 22, y, text.joined(names, JOINT, room, SMALL), full=named(row))
+        canvas.write(figure, 22, y, lettering.joined(names, JOINT, room, SMALL), full=named(row))
     return top + 16 * len(numbered) + (4 if numbered else 0)
 
 
@@ -519,7 +521,7 @@ def _key(figure: Figure, style: Look, top: float) -> float:
         [(name, colour, 0) for name, colour in style.colours.items()],
         [(name, MUTED, shape) for name, shape in style.shapes.items()],
     ):
-        rooms = [min(24 + text.width(text.printable(e[0]), SMALL), width - 8) for e in entries]
+        rooms = [min(24 + lettering.width(printable(e[0]), SMALL), width - 8) for e in entries]
         found = canvas.places(rooms, (6, y), width, 18)
         for (name, colour, shape), room, (x, y) in zip(entries, rooms, found, strict=True):
             canvas.dot(figure, (x, y), colour, shape=shape, size=0.9)

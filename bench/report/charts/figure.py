@@ -11,18 +11,20 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
-from matplotlib.transforms import Affine2D, Bbox, ScaledTranslation
+from matplotlib.transforms import Affine2D, Affine2DBase, Bbox, ScaledTranslation, Transform
 
-from bench.report.charts import text
-from bench.report.charts.text import FAMILY, LINE, SMALL
+from bench.report.charts import lettering
+from bench.report.charts.lettering import FAMILY, LINE, SMALL
 
 DESK, PHONE = 720.0, 350.0
 """Widths of a figure in pixels: in a wide column and on a phone, where text keeps its size."""
@@ -133,7 +135,7 @@ class Chart(NamedTuple):
 
 
 def told(artist: Artist, *words: str) -> None:
-    """Show these words where the pointer rests on the artist; on a collection, one for each mark."""
+    """Show the words where the pointer rests on the artist; on a collection, one for each mark."""
     if any(words):
         artist.set_gid(TOLD + BETWEEN.join(words))
 
@@ -193,6 +195,18 @@ RULES = """\
 """
 
 
+def key(colour: str, shape: int = 0) -> Markup:
+    """A mark for a line of text or a row of a table."""
+    marker, size = MARKERS[shape % len(MARKERS)]
+    style = MarkerStyle(marker)
+    scaled = style.get_transform() + Affine2D().scale(size, -size)
+    corners = np.asarray(style.get_path().transformed(scaled).to_polygons()[0])
+    return Markup(
+        '<svg class="key" viewBox="-7 -7 14 14" aria-hidden="true">'
+        '<path style="fill: {}" d="M{}Z"/></svg>'
+    ).format(_with_variables(colour), "L".join(f"{x:.2f} {y:.2f}" for x, y in corners))
+
+
 # ---- as files -------------------------------------------------------------------------------
 
 
@@ -207,40 +221,48 @@ def save(chart: Chart, stem: Path, basis: str = "") -> None:
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of the SVG: see _letters
         figure = chart.draw(DESK)
-        options = {"bbox_inches": _captioned(figure, chart, basis), "facecolor": PAPER}
+        options: dict[str, Any] = {
+            "bbox_inches": _captioned(figure, chart, basis),
+            "facecolor": PAPER,
+        }
         root = _labelled(_parsed(figure, **options), chart, chart.id)
         root.insert(0, _element("style", "text { font-variant-numeric: tabular-nums }"))
         svg.write_bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
         for each in figure.findobj(Text):
             assert isinstance(each, Text)
-            each.set_text(text.drawable(each.get_text()))
-            each.set_fontfamily(text.families([each.get_text()]))
-        figure.savefig(png, dpi=200, **options)
+            each.set_text(lettering.drawable(each.get_text()))
+            each.set_fontfamily(lettering.families([each.get_text()]))
+        figure.savefig(png, dpi=144, pil_kwargs={"compress_level": 4}, **options)
 
 
-def _captioned(figure: Figure, chart: Chart, basis: str) -> Any:
+def _captioned(figure: Figure, chart: Chart, basis: str) -> Bbox:
     """Write title, note and basis around the figure; the box that holds everything, in inches."""
     wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    room, y = wide - 2 * MARGIN, high + 14
-    for line in reversed(text.wrap(chart.title, room / 1.15, 14, " ")):
+    y = -14.0
+    for line in reversed(lettering.wrap(chart.title, wide / 1.15, 14, " ")):
         _line(figure, y, line, fontsize=14, fontweight="bold", color=INK)
-        y += 14 * LINE
-    y, top = -2.0, y + 4
+        y -= 14 * LINE
+    top, y = y - 2, high + 4
     for part in filter(None, (chart.note, basis)):
-        for line in text.wrap(part, room, SMALL, " "):
-            y -= SMALL * LINE * 1.1
+        for line in lettering.wrap(part, wide, SMALL, " "):
+            y += SMALL * 1.35
             _line(figure, y, line, fontsize=SMALL, color=MUTED)
-        y -= 4
-    return Bbox.from_extents(-MARGIN / 72, (y - 8) / 72, (wide + MARGIN) / 72, top / 72)
+        y += 4
+    sides = (-MARGIN, high - y - 8, wide + MARGIN, high - top)
+    return Bbox.from_extents(*(side / 72 for side in sides))
 
 
 MARGIN = 12.0
 
 
 def _line(figure: Figure, y: float, words: str, **looks: Any) -> None:
-    corner = ScaledTranslation(0, 0, figure.transFigure)
-    pixels = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + corner
-    figure.text(0, y, words, transform=pixels, va="baseline", **looks)
+    figure.text(0, y, words, transform=pixels(figure), va="baseline", **looks)
+
+
+def pixels(figure: Figure) -> Transform:
+    """Pixels from the upper left corner of the figure, downwards, whatever its height."""
+    corner = ScaledTranslation(0, 1, cast(Affine2DBase, figure.transFigure))
+    return Affine2D().scale(1 / 72, -1 / 72) + figure.dpi_scale_trans + corner
 
 
 # ---- SVG ------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from bench.analysis.histories import CellHistory, Change, Dot, Histories, Series
 from bench.analysis.setups import Setup
 from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
 from bench.report import histories as texts
-from bench.report.charts import canvas, text
+from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Place, middle
 from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, Chart, told
-from bench.report.charts.text import SMALL, printable
+from bench.report.charts.lettering import SMALL
+from bench.report.text import printable
 from bench.report.verdicts import TITLES
 
 SHOWN = 200
@@ -198,7 +199,7 @@ def _dates(found: Histories, runs: range, count: int) -> dict[int, str]:
 def _panel(figure: Figure, ax: Axes, panel: Panel, found: Histories, runs: range) -> None:
     heading = panel.top - LIFT
     canvas.write(figure, 4, heading, panel.title, color=MUTED)
-    taken = [(0.0, 4 + text.width(panel.title, SMALL) + 10)]
+    taken = [(0.0, 4 + lettering.width(panel.title, SMALL) + 10)]
     for line in panel.lines:
         _joined(ax, panel, line, found)
         _marks(ax, panel, line, found)
@@ -261,7 +262,7 @@ def _step(
         [before, before, after, after], color=INK, linewidth=1.25, alpha=0.75,
     )  # fmt: skip
     told(stairs, f"{TITLES[change.metric]} {words}")
-    half = text.width(words, SMALL, bold=True) / 2
+    half = lettering.width(words, SMALL, bold=True) / 2
     right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
     x = min(max(canvas.pixel(ax, riser, 0)[0], taken[0][1] + half), right - half)
     if not any(x - half < last and first < x + half for first, last in taken):
@@ -302,14 +303,14 @@ def _beginnings(
             continue
         news = list(grouped)
         words = printable("; ".join(dict.fromkeys(one.words for one in news)))
-        ends = [(panel.top, panel.top + HIGH) for panel in panels]
+        tops = [panel.top for panel in panels]
         lines = ax.vlines(
-            [run - 0.5] * len(ends), *zip(*ends, strict=True), colors=AXIS, linewidths=1,
-            linestyles=[(0, (4, 3))],
+            [run - 0.5] * len(tops), tops, [top + HIGH for top in tops],
+            colors=AXIS, linewidths=1, linestyles=(0, (4, 3)),
         )  # fmt: skip
-        told(lines, *[words] * len(ends))
+        told(lines, *[words] * len(tops))
         name = ", ".join(dict.fromkeys(one.name for one in news))
-        x, half = canvas.pixel(ax, run - 0.5, 0)[0], text.width(name, SMALL) / 2
+        x, half = canvas.pixel(ax, run - 0.5, 0)[0], lettering.width(name, SMALL) / 2
         if x - half > free_from:
             free_from = x + half + 4
             canvas.write(figure, x, 10, name, color=MUTED, ha="center", full=words)

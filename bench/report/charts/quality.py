@@ -1,4 +1,4 @@
-"""Figures of the recommended row on test: what it confuses, which classes it knows, how sure it is."""
+"""Figures of the recommended row on test: confusion, recall by class, reliability."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -13,7 +13,7 @@ from bench.analysis.stats import Interval, wilson
 from bench.analysis.summary import Summary
 from bench.predictions import Unpacked, unpack
 from bench.record import Run, Scores
-from bench.report.charts import canvas, text
+from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, middle
 from bench.report.charts.choice import cells, column_names, fill
 from bench.report.charts.figure import (
@@ -28,9 +28,10 @@ from bench.report.charts.figure import (
     Chart,
     told,
 )
+from bench.report.charts.lettering import SMALL, TEXT, isolated
 from bench.report.charts.shown import Records, heat, look, named, seeds, sentences
-from bench.report.charts.text import SMALL, TEXT, isolated, printable
 from bench.report.classes import tested
+from bench.report.text import printable
 
 # K true classes, K predicted classes.
 Counts = NDArray[np.int64]
@@ -62,8 +63,8 @@ def _shares(
     width: float, shares: Sequence[Share], colour: str, axis: str, mean: float | None = None
 ) -> Figure:
     """The shares in the given order, under one axis in percent."""
-    longest = max(text.width(share.name) for share in shares)
-    counts = max(text.width(share.counted, SMALL) for share in shares)
+    longest = max(lettering.width(share.name) for share in shares)
+    counts = max(lettering.width(share.counted, SMALL) for share in shares)
     # Where names are long and the figure is narrow, they stand above their line.
     above = width < 500 and longest > 0.34 * width
     room = width - 8 if above else min(longest, 0.34 * width)
@@ -89,7 +90,7 @@ def _shares(
         told(line, words)
         told(dot, words)
         at, ha = ((4, low + 12), "left") if above else ((left - 8, low + 10), "right")
-        short = text.joined(share.names, ARROW, room)
+        short = lettering.joined(share.names, ARROW, room)
         canvas.write(
             figure, at[0], middle(at[1]), short, ha=ha, fontsize=TEXT, full=share.name, halo=above
         )
@@ -183,7 +184,7 @@ def confused(counts_KK: Counts, names: Sequence[str], num_seeds: int) -> list[Sh
 
 
 def _room(width: float, names: Sequence[str]) -> float:
-    longest = max(text.width(printable(name)) for name in names)
+    longest = max(lettering.width(printable(name)) for name in names)
     return max(40.0, min(longest, 0.24 * width) + 10)
 
 
@@ -216,7 +217,9 @@ def _matrix(width: float, counts_KK: Counts, names: Sequence[str]) -> Figure:
         ground, ink = (GRID, INK) if i == j else (HEAT[step], ON_HEAT[step])
         fill(ax, (j, i), 0.02, words, facecolor=ground)
         number = (
-            f"{count:,}" if text.width(f"{count:,}", SMALL) <= wide - 2.5 else text.compact(count)
+            f"{count:,}"
+            if lettering.width(f"{count:,}", SMALL) <= wide - 2.5
+            else lettering.compact(count)
         )
         told(ax.text(j, i, number, color=ink, ha="center", va="center_baseline"), words)
     return canvas.resize(figure, bottom + 6)
@@ -344,8 +347,8 @@ def _reliability(width: float, bins: Sequence[Bin], colour: str, ece: str) -> Fi
     canvas.write(figure, 4, 16, "accuracy (%)", color=MUTED)
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False, axis="x")
-    for each in (ax, below):
-        each.set_xticks(range(0, 101, 20))
+    ax.set_xticks(range(0, 101, 20))
+    below.set_xticks(range(0, 101, 20))
     ax.tick_params(labelbottom=False)
     ax.set_yticks(range(0, 101, 20))
     below.set_yticks([])
@@ -375,8 +378,8 @@ def _counts(ax: Axes, bins: Sequence[Bin], wide: float) -> None:
         x, high = 100 * (each.place + 0.5) / BINS, each.size / largest
         (column,) = ax.bar(x, high, 100 / BINS - 0.25, color=AXIS)
         told(column, each.words)
-        number = text.compact(each.size)
-        half = text.width(number, SMALL) / 2 / wide * 100 / BINS
+        number = lettering.compact(each.size)
+        half = lettering.width(number, SMALL) / 2 / wide * 100 / BINS
         if x - half > free_from:
             free_from = x + half + 0.5
             ax.annotate(number, (x, high), (0, 3), textcoords="offset points", ha="center",

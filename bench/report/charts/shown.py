@@ -9,7 +9,8 @@ from bench.analysis.summary import Summary
 from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.charts.figure import HEAT, SERIES
-from bench.report.charts.text import isolated, printable
+from bench.report.charts.lettering import isolated
+from bench.report.text import printable
 
 Records = Sequence[Result | Failure]
 JOINT = " · "

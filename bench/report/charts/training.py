@@ -13,9 +13,10 @@ from bench.analysis.rows import Row, results
 from bench.analysis.summary import Summary
 from bench.record import EpochPoint, Result, Run
 from bench.report import units
-from bench.report.charts import canvas, text
+from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Place, middle
 from bench.report.charts.figure import AXIS, INK, MUTED, ON_STAGE, STAGES, Chart, told
+from bench.report.charts.lettering import SMALL, TEXT
 from bench.report.charts.shown import (
     JOINT,
     Records,
@@ -31,7 +32,7 @@ from bench.report.charts.shown import (
     sentences,
     without_costs,
 )
-from bench.report.charts.text import SMALL, TEXT, printable
+from bench.report.text import printable
 
 # ---- learning curves ------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ def learning_curves(run: Run, records: Records, summary: Summary) -> Chart | Non
         "Learning curves by strategy",
         sentences(
             "Lines: mean over the seeds that are ok; bands: their range."
-            if len(run.suite["seeds"]) > 1
+            if len(run.suite.seeds) > 1
             else "One seed: one line per cell.",
             "All panels share their axes. Above: val score; below: train loss.",
             "Dashed: a new phase begins." if any(len(p.phases) > 1 for p in panels) else "",
@@ -181,7 +182,7 @@ def _curve_figure(
 
 def _panel(figure: Figure, area: Box, panel: Panel, summary: Summary, limits: Limits) -> None:
     colours, wide = look(summary).colours, area.right - area.left
-    longest = max(text.width(printable(each.architecture), SMALL) for each in panel.curves)
+    longest = max(lettering.width(printable(each.architecture), SMALL) for each in panel.curves)
     room = min(0.36 * wide, longest)
     left, right, epochs = area.left + 32, area.right - room - 24, (1, max(2, limits.epochs))
     canvas.name(figure, area.left, area.top - 30, panel.strategy, wide, fontsize=TEXT,
@@ -220,8 +221,8 @@ def _curve(ax: Axes, epochs: Sequence[Epoch], colour: str, words: str) -> None:
         ax.plot(x, mean, **canvas.look(colour, size=0.8))
         return
     if any(e.low < e.high for e in epochs):
-        around = [[e.low for e in epochs], [e.high for e in epochs]]
-        ax.fill_between(x, *around, color=colour, alpha=0.16, linewidth=0)
+        low, high = [e.low for e in epochs], [e.high for e in epochs]
+        ax.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     (line,) = ax.plot(x, mean, color=colour, linewidth=1.75)
     told(line, words)
 
@@ -301,7 +302,7 @@ def time_spent(run: Run, records: Records, summary: Summary) -> Chart | None:
         "time-spent",
         "Where the seconds went",
         sentences(
-            f"Wall time of one cell as if it ran alone, {seeds(len(run.suite['seeds']))}.",
+            f"Wall time of one cell as if it ran alone, {seeds(len(run.suite.seeds))}.",
             "Thin lines: range over seeds." if several else "",
             "data: decode and cache; warmup: capture and compile.",
             machine(run, records, summary),
@@ -330,10 +331,10 @@ def _bars(records: Records, rows: Iterable[Row]) -> list[Bar]:
 
 def _time_figure(width: float, summary: Summary, bars: Sequence[Bar]) -> Figure:
     narrow, best = width < 500, summary.recommended
-    names = max(text.width(named(bar.row), bold=bar.row == best) for bar in bars)
+    names = max(lettering.width(named(bar.row), bold=bar.row == best) for bar in bars)
     room = width - 20 if narrow else min(0.34 * width, names)
     left = 2.0 if narrow else room + 26
-    totals = max(text.width(units.duration(bar.total), SMALL) for bar in bars)
+    totals = max(lettering.width(units.duration(bar.total), SMALL) for bar in bars)
     longest = max(max(bar.total, bar.walls[1]) for bar in bars)
     step, below_name = (38.0, 17.0) if narrow else (22.0, 0.0)
     bottom = 24 + step * len(bars)
@@ -349,7 +350,7 @@ def _time_figure(width: float, summary: Summary, bars: Sequence[Bar]) -> Figure:
             "fontweight": "bold" if bar.row == best else "normal",
         }
         canvas.dot(figure, (6, top + 9), look(summary).colours[bar.row.architecture])
-        short = text.joined(
+        short = lettering.joined(
             (bar.row.architecture, bar.row.strategy), JOINT, room, bold=bar.row == best
         )
         canvas.write(figure, 15, middle(top + 9), short, full=named(bar.row), **looks)
@@ -362,7 +363,7 @@ def _part_names(figure: Figure, x: float) -> None:
     for part, colour in zip(PARTS, STAGES, strict=True):
         canvas.line(figure, [(x, 8.5), (x + 9, 8.5)], colour, 9)
         canvas.write(figure, x + 13, 12.5, part)
-        x += 27 + text.width(part, SMALL)
+        x += 27 + lettering.width(part, SMALL)
 
 
 def _bar(ax: Axes, bar: Bar, top: float, per_second: float) -> None:
@@ -376,7 +377,7 @@ def _bar(ax: Axes, bar: Bar, top: float, per_second: float) -> None:
         told(part, bar.words)
         ax.add_artist(part)
         duration = units.duration(seconds)
-        if text.width(duration, SMALL) + 8 <= seconds * per_second:
+        if lettering.width(duration, SMALL) + 8 <= seconds * per_second:
             at = (start + seconds / 2, top + 9)
             drawn = ax.text(*at, duration, color=ON_STAGE, ha="center", va="center_baseline")
             told(drawn, bar.words)

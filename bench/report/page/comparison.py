@@ -8,7 +8,8 @@ from markupsafe import Markup
 from bench.analysis.rows import Row, Score, comparable_cost, status_counts
 from bench.analysis.summary import Summary
 from bench.report import certainty, units
-from bench.report.charts import palette
+from bench.report.charts import figure
+from bench.report.charts.shown import Look, look
 
 SHOWN = 100
 """Rows that a page can hold; the files in tables/ have all."""
@@ -48,14 +49,14 @@ HEADER = (
 
 def lines(summary: Summary) -> list[Line]:
     """The first rows of the table."""
-    look = palette.look(summary)
+    style = look(summary)
     tied, front = set(summary.tied), set(summary.front)
     verdicts = certainty.verdicts(summary)
     return [
         Line(
             architecture=row.architecture,
             strategy=row.strategy,
-            key=key(row, look),
+            key=key(row, style),
             standing=_standing(row, tied),
             recommended=row is summary.recommended and row is not summary.winner,
             on_front=row in front,
@@ -91,13 +92,9 @@ def _score(score: Score | None) -> Number:
     return Number(units.score(score), units.interval(score.interval))
 
 
-def key(row: Row, look: palette.Look) -> Markup:
+def key(row: Row, style: Look) -> Markup:
     """The colour of the architecture in the shape of the strategy."""
-    colour = look.colours[row.architecture]
-    mark = palette.mark(look.shapes[row.strategy], 0, 0, 4.5, "mark")
-    return Markup(
-        '<svg class="key" style="--c: var(--{})" viewBox="-7 -7 14 14" aria-hidden="true">{}</svg>'
-    ).format(colour, mark)
+    return figure.key(style.colours[row.architecture], style.shapes[row.strategy])
 
 
 class Best(NamedTuple):
@@ -127,11 +124,11 @@ def by_architecture(summary: Summary) -> list[Best]:
 
 
 def _best(found: Sequence[tuple[str, Row | None, str | None]], summary: Summary) -> list[Best]:
-    look = palette.look(summary)
+    style = look(summary)
     return [
         Best(
             of=of,
-            key=key(row, look) if row else Markup(),
+            key=key(row, style) if row else Markup(),
             found=name or "none: not every seed is ok",
             val=units.score(row.val) if row else units.UNKNOWN,
             test=units.score(row.test) if row else units.UNKNOWN,

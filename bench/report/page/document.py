@@ -1,24 +1,15 @@
 """The page as one text: no scripts, and nothing that it needs from elsewhere."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.analysis.rows import results
 from bench.analysis.summary import Summary
 from bench.record import Failure, Result, Run
 from bench.report import certainty, facts, findings, gaps, protocol, run_tables, standings, units
-from bench.report.charts import (
-    accuracy_cost,
-    confusion,
-    heat_map,
-    learning_curves,
-    recall,
-    reliability,
-    time_spent,
-)
-from bench.report.charts.chart import Chart
-from bench.report.charts.lettering import printable
+from bench.report.figures import charts
 from bench.report.page import comparison, gallery
 from bench.report.page.templates import template
+from bench.report.text import printable
 
 Records = Sequence[Result | Failure]
 
@@ -70,8 +61,8 @@ def document(
         by_strategy=comparison.by_strategy(summary),
         by_architecture=comparison.by_architecture(summary),
         architectures=run_tables.architectures(run, records),
-        charts=list(_charts(OF_ALL, run, records, summary)),
-        charts_of_chosen=list(_charts(OF_CHOSEN, run, records, summary)),
+        charts=charts(run, records, summary, "run"),
+        charts_of_chosen=charts(run, records, summary, "recommended"),
         gallery=gallery.gallery(chosen, thumbnails, run.data.classes) if chosen else None,
         failures=gaps.failures(summary),
         missing=gaps.missing(summary),
@@ -85,23 +76,3 @@ def document(
 
 def _chosen(summary: Summary, records: Records) -> Result | None:
     return next((one for one in results(records) if one.cell_id == summary.chosen), None)
-
-
-# ---- charts ---------------------------------------------------------------------------------
-
-Draw = Callable[[Run, Records, Summary], Chart | None]
-
-OF_ALL: tuple[Draw, ...] = (
-    lambda run, records, summary: accuracy_cost.chart(run, records, summary, "train_seconds"),
-    lambda run, records, summary: accuracy_cost.chart(run, records, summary, "peak_memory_bytes"),
-    heat_map.chart,
-    learning_curves.chart,
-    time_spent.chart,
-)
-OF_CHOSEN: tuple[Draw, ...] = (confusion.chart, recall.chart, reliability.chart)
-
-
-def _charts(draws: Sequence[Draw], run: Run, records: Records, summary: Summary) -> Iterator[Chart]:
-    for draw in draws:
-        if drawn := draw(run, records, summary):
-            yield drawn

@@ -10,10 +10,10 @@ from bench.analysis.verdict import SECONDS
 from bench.report import histories as texts
 from bench.report import units
 from bench.report.charts import history as drawing
-from bench.report.charts.chart import Chart
-from bench.report.charts.lettering import printable
+from bench.report.charts.figure import Chart, key
 from bench.report.findings import Name
 from bench.report.page.templates import template
+from bench.report.text import printable
 from bench.report.verdicts import TITLES
 
 LISTED = 200
@@ -111,7 +111,7 @@ def _kinds(found: Histories) -> list[Kind]:
     return [
         Kind(
             letter=drawing.letter(number),
-            key=_key(number),
+            key=key(drawing.colour(number)),
             machine=texts.machine(setup),
             versions=texts.versions(setup),
             num_runs=len(setup.runs),
@@ -120,13 +120,6 @@ def _kinds(found: Histories) -> list[Kind]:
         )
         for number, setup in enumerate(found.setups)
     ]
-
-
-def _key(number: int) -> Markup:
-    return Markup(
-        '<svg class="key" style="--c: var(--{})" viewBox="-7 -7 14 14" aria-hidden="true">'
-        '<circle r="4.5" class="mark"/></svg>'
-    ).format(drawing.colour(number))
 
 
 def _runs(found: Histories) -> list[tuple[str, str, str, str]]:

@@ -7,8 +7,9 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-from bench.report.charts.lettering import printable
+from bench.report.charts import figure
 from bench.report.findings import Name, Text
+from bench.report.text import printable
 
 
 def template(file: str) -> jinja2.Template:
@@ -31,10 +32,8 @@ def _environment() -> jinja2.Environment:
 
 
 def _style() -> str:
-    return "".join(
-        files(package).joinpath("style.css").read_text(encoding="utf-8")
-        for package in ("bench.report.charts", __package__)
-    )
+    page = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    return f"{figure.style()}{page}"
 
 
 def name(text: str) -> Markup:

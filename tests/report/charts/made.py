@@ -5,44 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench import predictions
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.summary import summarise
 from bench.record import Failure, Quality, Result, Run, Scores
-from bench.report.charts import (
-    accuracy_cost,
-    confusion,
-    heat_map,
-    learning_curves,
-    recall,
-    reliability,
-    time_spent,
-)
-from bench.report.charts.chart import Chart
+from bench.report import figures
+from bench.report.charts.figure import Chart
 from tests import records
 
 Records = Sequence[Result | Failure]
+ALL, STRATEGIES = list(records.ARCHITECTURES), list(records.STRATEGIES)
 SCRIPT, TURNED = "<script>alert(1)</script>", "evil\u202egnp.exe"
 HOSTILE = (
     *(SCRIPT, "[/red]", "$x^$", "a|b", "new\nline", "שלום עולם", TURNED, "猫と犬の画像"),
-    *("=cmd()", "z" * 200, "</svg><!--", "\ud800\x00"),
+    *("=cmd()", "z" * 200, "</svg><!--", "\x00\x01"),
 )
 
 
 def drawn(run: Run, found: Records) -> dict[str, Chart]:
-    """Every chart that the records give, by its id."""
-    summary = summarise(run, found)
-    return {chart.id: chart for chart in all_charts(run, found, summary) if chart is not None}
-
-
-def all_charts(run: Run, found: Records, summary: Summary) -> list[Chart | None]:
-    """Each chart, or None."""
-    return [
-        accuracy_cost.chart(run, found, summary, "train_seconds"),
-        accuracy_cost.chart(run, found, summary, "peak_memory_bytes"),
-        *(
-            module.chart(run, found, summary)
-            for module in (heat_map, learning_curves, time_spent, confusion, recall, reliability)
-        ),
-    ]
+    """Every figure that the records give, by its id."""
+    return {chart.id: chart for chart in figures.charts(run, found, summarise(run, found))}
 
 
 def tested(labels: Sequence[int], predicted: Sequence[int], num_classes: int) -> Scores:

@@ -1,199 +1,143 @@
-"""Reading a chart as somebody who looks at it would: where its texts and marks are."""
+"""Reading a figure: what its marks stand for, where its texts are, and its SVG."""
 
-import math
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from typing import NamedTuple
+from itertools import combinations
 from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
-from PIL import ImageFont
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axis import XTick, YTick
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
-from bench.report.charts.chart import Chart
+from bench.report.charts.figure import BETWEEN, DESK, PHONE, STYLE, TOLD, Chart
+from bench.report.text import plain
 
 SVG = "{http://www.w3.org/2000/svg}"
-SHEETS = ("desk", "phone")
+WIDTHS = (DESK, PHONE)
 
 
-class Box(NamedTuple):
-    """Left, top, right, bottom."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    def overlaps(self, other: "Box") -> bool:
-        across = self.x0 < other.x1 and other.x0 < self.x1
-        return across and self.y0 < other.y1 and other.y0 < self.y1
+def figure(chart: Chart, width: float = DESK) -> Figure:
+    """The figure as it is drawn, laid out."""
+    with mpl.rc_context(STYLE):
+        drawn = chart.draw(width)
+        drawn.draw_without_rendering()
+    return drawn
 
 
-class Text(NamedTuple):
-    """What is written, and the middle of where."""
-
-    words: str
-    box: Box
-    classes: set[str]
-
-    @property
-    def x(self) -> float:
-        return (self.box.x0 + self.box.x1) / 2
-
-    @property
-    def y(self) -> float:
-        return (self.box.y0 + self.box.y1) / 2
+def told(drawn: Figure, kind: type[Artist] = Artist) -> list[tuple[str, Artist]]:
+    """What each artist of a kind says it stands for, in the order of drawing."""
+    artists = [artist for artist in drawn.findobj(kind) if isinstance(artist, Artist)]
+    gids = [(artist.get_gid() or "", artist) for artist in artists]
+    return [(plain(gid.removeprefix(TOLD)), a) for gid, a in gids if gid.startswith(TOLD)]
 
 
-@cache
-def font(bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib brings it, large enough for thousandths."""
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", 1000)
+def subject(words: str) -> str:
+    """Whom the words of a mark are about."""
+    return words.partition(":")[0]
 
 
-def true_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Width of a text by the font itself."""
-    return float(font(bold).getlength(text)) * size / 1000
+def points(drawn: Figure) -> dict[str, tuple[float, float]]:
+    """Where each mark that says its subject is, as data."""
+    found = {}
+    for words, artist in told(drawn, Line2D):
+        assert isinstance(artist, Line2D)
+        x, y = data(artist)
+        if artist.get_marker() not in ("None", "", None) and len(x) == 1:
+            found[subject(words)] = (float(x[0]), float(y[0]))
+    return found
 
 
-def drawing(chart: Chart, sheet: str = "desk") -> Element:
-    """One of the two drawings."""
-    root = ElementTree.fromstring(chart.svg)
-    return next(svg for svg in root.iter(f"{SVG}svg") if svg.get("class") == sheet)
+def data(line: Artist) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y of a line."""
+    assert isinstance(line, Line2D)
+    return np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
 
 
-def view(svg: Element) -> Box:
-    """The area that is shown."""
-    x, y, width, height = map(float, (svg.get("viewBox") or "").split())
-    return Box(x, y, x + width, y + height)
+def lines(drawn: Figure, about: str) -> list[tuple[list[float], list[float]]]:
+    """x and y of the lines without marks that say this subject."""
+    found = [a for words, a in told(drawn, Line2D) if subject(words) == about]
+    pairs = [data(line) for line in found]
+    return [(x.tolist(), y.tolist()) for x, y in pairs if len(x) > 1]
 
 
-def words(element: Element) -> str:
-    """The text of an element, without its title."""
-    return (element.text or "") + "".join(child.tail or "" for child in element)
+def boxes(drawn: Figure) -> dict[str, Rectangle]:
+    """The last rectangle of each subject."""
+    found = told(drawn, Rectangle)
+    return {subject(words): box for words, box in found if isinstance(box, Rectangle)}
 
 
-def title(element: Element) -> str:
-    """What the pointer would show."""
-    child = element.find(f"{SVG}title")
-    return "" if child is None else child.text or ""
+def filled(box: Rectangle) -> str:
+    """The colour of a rectangle."""
+    return to_hex(box.get_facecolor()) if box.get_fill() else "none"
 
 
-def classes(element: Element) -> set[str]:
-    return set((element.get("class") or "").split())
+def collections(drawn: Figure) -> list[tuple[list[str], PathCollection]]:
+    """Scattered marks, with what each says."""
+    found = told(drawn, PathCollection)
+    return [(w.split(BETWEEN), c) for w, c in found if isinstance(c, PathCollection)]
 
 
-def texts(svg: Element) -> list[Text]:
-    """Every text with the box that it fills in the widest font."""
-    return [Text(words(e), _box(e), classes(e)) for e in svg.iter(f"{SVG}text") if words(e).strip()]
+# ---- texts ----------------------------------------------------------------------------------
 
 
-def _box(e: Element) -> Box:
-    size = float(e.get("font-size") or 12)
-    wide = true_width(words(e), size, bold="bold" in classes(e))
-    x, y = float(e.get("x") or 0), float(e.get("y") or 0)
-    left = x - {"start": 0.0, "middle": wide / 2, "end": wide}[e.get("text-anchor") or "start"]
-    # Digits and capitals reach 0.73 of the size above the baseline, letters 0.24 below.
-    box = Box(left, y - 0.73 * size, left + wide, y + 0.2 * size)
-    if "rotate(-90" in (e.get("transform") or ""):
-        return Box(x + box.y0 - y, y - (box.x1 - x), x + box.y1 - y, y - (box.x0 - x))
-    return box
+def visible_texts(artist: Artist) -> Iterator[Text]:
+    """Every text that is drawn; ticks beyond the ends of an axis are not."""
+    if not artist.get_visible():
+        return
+    if isinstance(artist, XTick | YTick):
+        assert artist.axes is not None
+        axis = artist.axes.xaxis if isinstance(artist, XTick) else artist.axes.yaxis
+        low, high = sorted(axis.get_view_interval())
+        if not artist.axes.axison or not low <= artist.get_loc() <= high:
+            return
+    if isinstance(artist, Text) and artist.get_text().strip():
+        yield artist
+    for child in artist.get_children():
+        yield from visible_texts(child)
 
 
-def marks(svg: Element, class_: str) -> Iterator[tuple[float, float, Element]]:
-    """Middle of every shape of a class."""
-    for e in svg.iter():
-        if class_ not in classes(e):
-            continue
-        if e.tag == f"{SVG}circle":
-            yield float(e.get("cx") or 0), float(e.get("cy") or 0), e
-        elif e.tag == f"{SVG}path":
-            corners = points(e)
-            xs, ys = zip(*corners, strict=True)
-            yield sum(xs) / len(xs), sum(ys) / len(ys), e
+def words(drawn: Figure) -> list[str]:
+    """What is written."""
+    return [plain(text.get_text()) for text in visible_texts(drawn)]
 
 
-def points(path: Element) -> list[tuple[float, float]]:
-    """Corners of a path."""
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", path.get("d") or "")
-    return list(zip(map(float, numbers[::2]), map(float, numbers[1::2]), strict=True))
+def box_of(text: Text) -> Bbox:
+    """Where the letters are: a line is higher than what most letters fill."""
+    box = Text.get_window_extent(text)
+    thin = min(2.0, box.height / 5, box.width / 5)
+    return box.padded(-thin)
 
 
-def lines(svg: Element, class_: str) -> list[Box]:
-    """Ends of the straight lines of a class."""
-    found = (e for e in svg.iter(f"{SVG}line") if class_ in classes(e))
-    return [Box(*(float(e.get(key) or 0) for key in ("x1", "y1", "x2", "y2"))) for e in found]
-
-
-def rectangles(svg: Element, pattern: str) -> list[Box]:
-    """Rectangles with a class that matches."""
-    found = (e for e in svg.iter(f"{SVG}rect") if any(re.fullmatch(pattern, c) for c in classes(e)))
-    return [
-        Box(x, y, x + float(e.get("width") or 0), y + float(e.get("height") or 0))
-        for e in found
-        for x, y in [(float(e.get("x") or 0), float(e.get("y") or 0))]
+def collisions(drawn: Figure) -> list[str]:
+    """Texts that cover each other, or leave the page."""
+    texts = [(text.get_text(), box_of(text)) for text in visible_texts(drawn)]
+    page = drawn.bbox.padded(2)
+    found = [f"{text!r} leaves" for text, box in texts if page.count_contains(box.corners()) < 4]
+    return found + [
+        f"{one!r} on {other!r}"
+        for (one, box), (other, second) in combinations(texts, 2)
+        if box.overlaps(second)
     ]
 
 
-class Axis(NamedTuple):
-    """Two labelled places of an axis: enough to read any other value off it."""
-
-    place: float
-    value: float
-    other_place: float
-    other_value: float
-
-    def linear(self, at: float) -> float:
-        share = (at - self.place) / (self.other_place - self.place)
-        return self.value + share * (self.other_value - self.value)
-
-    def log(self, at: float) -> float:
-        share = (at - self.place) / (self.other_place - self.place)
-        return float(self.value * (self.other_value / self.value) ** share)
+# ---- SVG ------------------------------------------------------------------------------------
 
 
-UNITS = {
-    "ms": 1e-3,
-    "s": 1,
-    "min": 60,
-    "h": 3600,
-    "d": 86400,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-}
+def drawings(chart: Chart) -> dict[str, Element]:
+    """Both drawings of a page, by class."""
+    root = ElementTree.fromstring(chart.svg)
+    return {svg.get("class") or "": svg for svg in root.iter(f"{SVG}svg")}
 
 
-def value(text: str) -> float:
-    """`20 s` as 20, `1 min` as 60, `64 MiB` in bytes, `90` as 90."""
-    number, _, unit = text.replace(",", "").partition(" ")
-    return float(number) * UNITS.get(unit, 1)
-
-
-def left_axis(svg: Element, top: float = -math.inf, bottom: float = math.inf) -> Axis:
-    """The axis at the left by its lowest and highest number, between two heights."""
-    numbers = [
-        t for t in texts(svg)
-        if re.fullmatch(r"[\d.,]+", t.words) and "muted" in t.classes and top < t.y < bottom
-    ]  # fmt: skip
-    edge = min(t.box.x1 for t in numbers)
-    column = sorted((t for t in numbers if abs(t.box.x1 - edge) < 0.5), key=lambda t: t.y)
-    grid = [line.y0 for line in lines(svg, "grid") if line.y0 == line.y1]
-    # A number belongs to the grid line nearest to its middle.
-    first, last = (min(grid, key=lambda y: abs(y - t.y)) for t in (column[0], column[-1]))
-    return Axis(first, value(column[0].words), last, value(column[-1].words))
-
-
-def bottom_axis(svg: Element) -> Axis:
-    """The axis below, by two of its labels that stand on grid lines."""
-    places = {line.x0 for line in lines(svg, "grid") if abs(line.x0 - line.x1) < 0.01}
-    labels = [
-        t for t in texts(svg)
-        if re.fullmatch(r"[\d.,]+( [a-zA-Z]+)?", t.words) and "muted" in t.classes
-        and any(abs(t.x - place) < 0.06 for place in places)
-    ]  # fmt: skip
-    first, last = min(labels, key=lambda t: t.x), max(labels, key=lambda t: t.x)
-    return Axis(first.x, value(first.words), last.x, value(last.words))
+def titles(svg: Element) -> list[str]:
+    """What the pointer shows, without the title of the whole."""
+    return [plain(one.text or "") for one in svg.iter(f"{SVG}title")][1:]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 import pytest
+from bench.report.charts.chart import Chart
 
 from bench.analysis.histories import Histories
 from bench.analysis.point import Point
 from bench.report.charts import history
-from bench.report.charts.chart import Chart
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
 from tests.report.charts import reading

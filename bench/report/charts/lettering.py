@@ -11,6 +11,8 @@ from functools import cache
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.ft2font import LoadFlags
 
+from bench.report.text import CLOSE, OPEN, plain, printable
+
 TEXT, SMALL = 12.0, 11.0
 LINE = 1.2
 """Distance between two baselines, in text sizes."""
@@ -41,7 +43,7 @@ def _advance(letter: str, bold: bool) -> float:
 
 
 def shorten(name: str, room: float, size: float = TEXT, *, bold: bool = False) -> str:
-    """The name, cut in the middle where it does not fit: names that share one end differ at the other."""
+    """The name, cut in the middle where it does not fit: names often differ at one end only."""
     room += 1e-6  # the room may be the name's own width, summed in another order
     if width(name, size, bold=bold) <= room:
         return name
@@ -104,33 +106,10 @@ def compact(count: int) -> str:
     return str(count)
 
 
-# ---- names that a user gave -----------------------------------------------------------------
-
-
-def printable(name: str) -> str:
-    """A name on one line, without control characters or those that turn the text around it.
-
-    Line breaks and tabs become spaces; the others, and what XML forbids, become U+FFFD.
-    """
-    return " ".join("".join(map(_visible, name)).split())
-
-
-def _visible(letter: str) -> str:
-    if letter.isspace():
-        return " "
-    category = unicodedata.category(letter)
-    joins = letter in "\u200c\u200d"  # joiners belong to words of some scripts and to emoji
-    hidden = category in ("Cc", "Cs", "Cn") or (category == "Cf" and not joins)
-    return "\ufffd" if hidden else letter
-
-
-ISOLATE, END_ISOLATE = "\u2068", "\u2069"
-
-
 def isolated(name: str) -> str:
     """A name that keeps its direction: two Hebrew names around an arrow would change places."""
     turned = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
-    return f"{ISOLATE}{name}{END_ISOLATE}" if turned else name
+    return f"{OPEN}{name}{CLOSE}" if turned else name
 
 
 # ---- fonts of this machine ------------------------------------------------------------------
@@ -147,7 +126,7 @@ def drawable(text: str) -> str:
 
     A browser finds its own fonts; in a picture a missing letter would be an empty box.
     """
-    shown = text.replace(ISOLATE, "").replace(END_ISOLATE, "")
+    shown = plain(text)
     return "".join(c if c == "\n" or family_of(c) else _code_point(c) for c in shown)
 
 

@@ -1,0 +1,54 @@
+"""Every figure of a report, declared once: report.html and plots/ show what is listed here."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from bench.analysis.summary import Summary
+from bench.record import Failure, Result, Run
+from bench.report import units
+from bench.report.charts import choice, quality, training
+from bench.report.charts.figure import Chart
+from bench.report.text import printable
+
+About = Literal["run", "recommended"]
+"""What a figure is of: all rows, or the recommended one."""
+
+
+class Listed(NamedTuple):
+    """A figure: its id, also its stem in plots/; what it is about; what makes it from a run."""
+
+    id: str
+    about: About
+    make: Callable[[Run, Sequence[Result | Failure], Summary], Chart | None]
+
+
+FIGURES = (
+    Listed("accuracy-vs-train-time", "run", choice.against_train_time),
+    Listed("accuracy-vs-memory", "run", choice.against_memory),
+    Listed("heat-map", "run", choice.heat_map),
+    Listed("accuracy", "run", choice.accuracy),
+    Listed("learning-curves", "run", training.learning_curves),
+    Listed("time-spent", "run", training.time_spent),
+    Listed("confusion", "recommended", quality.confusion),
+    Listed("recall", "recommended", quality.recall),
+    Listed("reliability", "recommended", quality.reliability),
+)
+
+
+def charts(
+    run: Run, records: Sequence[Result | Failure], summary: Summary, about: About | None = None
+) -> list[Chart]:
+    """The figures of these records, in the order of FIGURES; they are drawn when asked for."""
+    chosen = [one for one in FIGURES if about in (None, one.about)]
+    found = (one.make(run, records, summary) for one in chosen)
+    return [chart for chart in found if chart is not None]
+
+
+def basis(run: Run) -> str:
+    """What the numbers of a figure come from: machine, data and seeds."""
+    data, name = run.data, printable(run.data.name)
+    images = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test images"
+    seeds = units.plural(len(run.suite.seeds), "seed")
+    return (
+        f"{printable(run.suite_name)}, {printable(units.setting(run))} · {name}: {images} · {seeds}"
+    )
