@@ -54,7 +54,7 @@ def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path
     assert first == files(tmp_path / "two")
     assert all(first.values())
     embedded = re.findall(r"\]\((plots/.*?)\)", first["report.md"].decode())
-    assert len(embedded) == 4
+    assert len(embedded) == len(FIGURES)
     assert set(embedded) <= first.keys()
 
 
