@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from bench.analysis.summary import Summary
 from bench.record import Failure, Result, Run
 from bench.report import units
-from bench.report.charts import choice, quality, training
+from bench.report.charts import choice, cost, quality, training
 from bench.report.charts.figure import Chart
 from bench.report.text import printable
 
@@ -23,8 +23,8 @@ class Listed(NamedTuple):
 
 
 FIGURES = (
-    Listed("accuracy-vs-train-time", "run", choice.against_train_time),
-    Listed("accuracy-vs-memory", "run", choice.against_memory),
+    Listed("accuracy-vs-train-time", "run", cost.against_train_time),
+    Listed("accuracy-vs-memory", "run", cost.against_memory),
     Listed("heat-map", "run", choice.heat_map),
     Listed("accuracy", "run", choice.accuracy),
     Listed("learning-curves", "run", training.learning_curves),
