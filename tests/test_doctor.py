@@ -50,7 +50,7 @@ def test_a_bad_name_and_a_device_that_is_not_there_are_mistakes(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("fact", "text"),
-    [({}, "complete"), ({"cpu_model": None}, "null, and so equal to no other: machine.cpu_model")],
+    [({}, "complete"), ({"cpu_model": None}, "null, so it equals no other: machine.cpu_model")],
 )
 def test_a_key_that_would_be_null_names_what_is_unknown(fact: dict[str, None], text: str) -> None:
     record = records.result(records.cell("resnet18", "partial", 0))

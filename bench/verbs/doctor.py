@@ -1,4 +1,4 @@
-"""`bench doctor`: what this machine is, what cannot be told of it and why, and what it can do."""
+"""`bench doctor`: what this machine is and can do, and what is unknown about it and why."""
 
 import os
 import shutil
@@ -7,32 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from bench import __version__
-from bench.terminal import add, out, plain, status, table
+from bench.terminal import add, out, say, status, table
 from bench.verbs.options import Device
 
 if TYPE_CHECKING:
     from bench.running.answers import Examination
 
 
-def doctor(
-    device: Device = "auto",
-) -> None:
-    """Print what results of this machine will say of it, what is missing and why."""
+def doctor(device: Device = "auto") -> None:
+    """Print what results of this machine will say about it, what is unknown and why."""
     from bench.report import units
     from bench.running import child
 
     with status(out, "looking at the machine"):
         found: Examination = child.call("bench.running.examine:examine", device)
-    who = f"bench {__version__} on {found.device}: {units.device(found.machine)}"
-    out.print(Text(plain(who), style="bold"))
-    for title, made in pages(found).items():
-        out.print(Text(f"\n{title}", style="bold"))
-        out.print(made)
-    for line in remarks(found):
-        out.print(Text(plain(line)))
+    machine = units.device(found.machine)
+    say(f"bench {__version__} on {found.device}: {machine}", "bold")
+    for title, page in pages(found).items():
+        say("")
+        say(title, "bold")
+        out.print(page)
+    for problem in found.end.problems:
+        say(f"calibration without {problem}")
 
 
 def pages(found: "Examination") -> dict[str, RenderableType]:
@@ -43,24 +41,29 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
     execution, machine = found.execution, found.machine
     numerics = identity.key_facts(execution, machine, "numerics")
     performance = identity.key_facts(execution, machine, "performance")
-    beyond = {path: value for path, value in performance.items() if path not in numerics}
     facts = {f"machine.{name}": value for name, value in machine.model_dump().items()}
     facts |= {f"execution.{name}": value for name, value in execution.model_dump().items()}
-    rest = {path: value for path, value in facts.items() if path not in performance}
-    keys = {"numerics": numerics, "performance": performance}
-    parts = {
-        "Task key: what a suite asks of a cell": {"fields": ", ".join(task_fields())},
-        "Numerics key: accuracy of equal numerics compares directly": numerics,
-        "Performance key: these and the numerics must agree for times to compare": beyond,
-        "Information: splits no history": rest,
-        "At this moment: in no key": found.end.readings.model_dump() | moment(found),
+    tables = {
+        "Task key: what the suite asks for": {"fields": ", ".join(task_fields())},
+        "Numerics key: where these agree, accuracy compares directly": numerics,
+        "Performance key: where these and the numerics agree, times compare": {
+            path: value for path, value in performance.items() if path not in numerics
+        },
+        "Information: in no key": {
+            path: value for path, value in facts.items() if path not in performance
+        },
+        "At this moment: in no key": {
+            **found.end.readings.model_dump(),
+            "load": found.end.load,
+            "foreign_gpu_processes": found.end.foreign_gpu_processes,
+        },
     }
-    shown = {title: page(values, found.missing) for title, values in parts.items()}
-    shown["Keys"] = page({name: key(facts_) for name, facts_ in keys.items()}, {})
+    keys = {"numerics": key(numerics), "performance": key(performance)}
     taken = found.end.calibration
-    title = f"Calibration, {taken.seconds:.2f} s"
-    return shown | {
-        title: page(calibration.told(taken), {}),
+    return {
+        **{title: page(values, found.missing) for title, values in tables.items()},
+        "Keys": page(keys, {}),
+        f"Calibration, {taken.seconds:.2f} s": page(calibration.told(taken), {}),
         "Folders": page(folders(found.weights_folder), {}),
     }
 
@@ -78,7 +81,7 @@ def page(values: Mapping[str, Any], missing: Mapping[str, str]) -> RenderableTyp
 
 
 def unknown(values: Mapping[str, Any], missing: Mapping[str, str]) -> dict[str, list[str]]:
-    """By the reason, the names of the fields that are null."""
+    """The names of the fields that are null, by reason."""
     found: dict[str, list[str]] = {}
     for path, value in values.items():
         if value is None:
@@ -92,7 +95,7 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "nothing"
+        return ", ".join(map(str, value)) or "none"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
@@ -104,32 +107,19 @@ def task_fields() -> list[str]:
 
 
 def key(facts: Mapping[str, Any]) -> str:
-    """A key as records would hold it but for the precision of the cell, or why it is null."""
+    """Whether records of this machine have the key; if not, why."""
     from bench.identity import unknown_facts
 
     if unknown := unknown_facts(facts):
-        return f"null, and so equal to no other: {', '.join(unknown)} unknown"
+        return f"null, so it equals no other: {', '.join(unknown)} unknown"
     return "complete"
-
-
-def moment(found: "Examination") -> dict[str, Any]:
-    """Load, and who else is on the GPU."""
-    return {
-        "load": found.end.load,
-        "foreign_gpu_processes": found.end.foreign_gpu_processes,
-    }
-
-
-def remarks(found: "Examination") -> list[str]:
-    """What went wrong with the calibration."""
-    return [f"calibration without {problem}" for problem in found.end.problems]
 
 
 # ---- folders --------------------------------------------------------------------------------
 
 
 def folders(weights: Path) -> dict[str, str]:
-    """Where images, weights and the machine's name are kept, and how much lies there."""
+    """Where images, weights and the machine's name are kept, and their sizes."""
     from bench import cache
     from bench.measure import machine_id
 

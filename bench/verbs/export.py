@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group
-from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import out, plain, status
+from bench.terminal import out, say, status
 from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
@@ -72,7 +70,8 @@ def export(
         with status(out, "exporting, and checking what was written"):
             done: Exported = child.call("bench.serving.export:export", trained, names, seen, made)
         write_description(made, done, seen)
-    out.print(Group(*(Text(plain(line)) for line in page(trained, done, seen, target))))
+    for line in page(trained, done, seen, target):
+        say(line)
 
 
 def check_forms(forms: Sequence[Form]) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from bench.errors import Exit, Stopped
-from bench.terminal import err, out, plain, status
+from bench.terminal import err, out, say, status
 from bench.verbs.options import Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
@@ -69,7 +69,7 @@ def found_out(function: str, request: "Request") -> Any:
 
         def hear(told: str | Hardware) -> None:
             if isinstance(told, Hardware):
-                out.print(Text(plain(first_line(request, told)), style="bold"))
+                say(first_line(request, told), "bold")
             else:
                 show(told)
 
@@ -104,7 +104,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
         with status(out, "gathering thumbnails"):
             notes = finish(folder, trained, plan.images, made)
         for note in notes:
-            out.print(Text(plain(note)))
+            say(note)
         finished, records = write_report(folder)
     out.print(views.end(folder, finished, records))
     all_ok = all(record.status == "ok" for record in records)
@@ -122,11 +122,11 @@ def decode(plan: "Plan") -> "Making":
             if isinstance(told, int):
                 show(f"decoding the images: {told:,} of {total:,}")
             else:
-                out.print(Text(plain(told)))
+                say(told)
 
         made = session.decode_images(plan, hear)
     for note in made.notes:
-        out.print(Text(plain(note)))
+        say(note)
     return made
 
 
