@@ -1,8 +1,9 @@
 """What a person sees while cells run: a live display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,7 +13,15 @@ from rich.text import Text
 
 from bench.identity import cell_id
 from bench.record import Cell
-from bench.running.pool import CellEnded, CellStarted, EpochEnded, Event, GroupRetried, Noted
+from bench.running.pool import (
+    CellEnded,
+    CellStarted,
+    EpochEnded,
+    Event,
+    GroupRetried,
+    Listener,
+    Noted,
+)
 from bench.terminal import can_redraw, clock_text, plain
 
 
@@ -54,7 +63,6 @@ class Tally:
         self._started = time.monotonic()
 
     def take(self, event: Event) -> None:
-        """Note one event."""
         match event:
             case CellStarted():
                 self.current, self.epoch = event.cell_id, None
@@ -96,80 +104,49 @@ class Tally:
         return self.elapsed * (1 / self.share - 1) if self.share > 0.02 else None
 
 
-class Display(Protocol):
-    """Takes the events of a run, between enter and exit."""
+@contextmanager
+def display(console: Console, work: Work) -> Iterator[Listener]:
+    """A listener that prints a line for each cell that is over, and for what else went wrong.
 
-    def __enter__(self) -> "Display": ...
+    On a terminal that can redraw, the cell that runs and a bar stand below the lines.
+    """
+    tally = Tally(work)
+    redraws = can_redraw(console)
 
-    def __exit__(self, *error: object) -> None: ...
+    def say(text: str, style: str) -> None:
+        console.print(Text(text, style), soft_wrap=not redraws)
 
-    def __call__(self, event: Event) -> None:
-        """Note one event."""
-        ...
-
-
-def display(console: Console, work: Work) -> Display:
-    """Live on a terminal that can redraw, plain lines elsewhere."""
-    return LiveDisplay(console, work) if can_redraw(console) else PlainDisplay(console, work)
-
-
-class PlainDisplay:
-    """One line for each cell that is over, and for what else went wrong."""
-
-    def __init__(self, console: Console, work: Work) -> None:
-        self._console, self._tally = console, Tally(work)
-
-    def __enter__(self) -> "PlainDisplay":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def __call__(self, event: Event) -> None:
-        """Note the event; print a line where a cell is over."""
-        self._tally.take(event)
+    def hear(event: Event) -> None:
+        tally.take(event)
         if isinstance(event, CellEnded):
-            line = Text(f"{cell_line(self._tally, event)}  {left_text(self._tally)}".rstrip())
-            self._console.print(line, soft_wrap=True)
+            left = "" if redraws else f"  {left_text(tally)}"
+            line = f"{cell_line(tally, event)}{left}".rstrip()
+            say(line, "" if event.status == "ok" else "red")
         elif text := said(event):
-            self._console.print(Text(text), soft_wrap=True)
+            say(text, "yellow")
+
+    if not redraws:
+        yield hear
+        return
+    with Live(
+        console=console,
+        get_renderable=lambda: picture(tally),
+        refresh_per_second=4,
+        transient=True,
+    ):
+        yield hear
 
 
-class LiveDisplay:
-    """A line for each cell that is over, and below them the cell that runs."""
-
-    def __init__(self, console: Console, work: Work) -> None:
-        self._tally = Tally(work)
-        self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> "LiveDisplay":
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.__exit__(None, None, None)
-
-    def __call__(self, event: Event) -> None:
-        """Note the event; the picture is redrawn by itself."""
-        self._tally.take(event)
-        if isinstance(event, CellEnded):
-            style = "" if event.status == "ok" else "red"
-            self._live.console.print(Text(cell_line(self._tally, event), style=style))
-        elif text := said(event):
-            self._live.console.print(Text(text, style="yellow"))
-
-    def _picture(self) -> RenderableType:
-        tally = self._tally
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row(
-            Text(f"{tally.count}/{tally.total} cells", style="bold"),
-            ProgressBar(total=1.0, completed=tally.share, width=30),
-            Text(clock_text(tally.elapsed)),
-            Text(left_text(tally), style="dim"),
-        )
-        return Group(Text(), Text(current_text(tally), no_wrap=True, overflow="ellipsis"), grid)
+def picture(tally: Tally) -> RenderableType:
+    """What stands below the lines: the cell that runs, and how far the run is."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(
+        Text(f"{tally.count}/{tally.total} cells", style="bold"),
+        ProgressBar(total=1.0, completed=tally.share, width=30),
+        Text(clock_text(tally.elapsed)),
+        Text(left_text(tally), style="dim"),
+    )
+    return Group(Text(), Text(current_text(tally), no_wrap=True, overflow="ellipsis"), grid)
 
 
 def current_text(tally: Tally) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bench import progress, terminal
 from bench.identity import cell_id
-from bench.progress import PlainDisplay, Tally
+from bench.progress import Tally
 from bench.record import EpochPoint
 from bench.running.pool import CellEnded, CellStarted, EpochEnded, GroupRetried, Noted
 from tests import records
@@ -72,8 +72,7 @@ def test_a_run_without_work_is_done() -> None:
 
 def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> None:
     file = io.StringIO()
-    display = PlainDisplay(Console(file=file, width=20), tally.work)
-    with display:
+    with progress.display(Console(file=file, width=20), tally.work) as display:
         for event in (
             CellStarted(IDS[0]),
             epoch(1),
@@ -89,9 +88,9 @@ def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> Non
 
 def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally: Tally) -> None:
     file = io.StringIO()
-    display = PlainDisplay(Console(file=file), tally.work)
-    display(CellStarted(IDS[0]))
-    display(GroupRetried("resnet18 · two_phase", 2, "its process was killed by SIGKILL"))
+    with progress.display(Console(file=file), tally.work) as display:
+        display(CellStarted(IDS[0]))
+        display(GroupRetried("resnet18 · two_phase", 2, "its process was killed by SIGKILL"))
     assert file.getvalue() == (
         "resnet18 · two_phase: its process was killed by SIGKILL; its 2 seeds run once more, "
         "one at a time\n"
@@ -103,7 +102,8 @@ def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally
 
 def test_what_a_worker_has_to_say_is_a_line(tally: Tally) -> None:
     file = io.StringIO()
-    PlainDisplay(Console(file=file, width=20), tally.work)(Noted("resnet18: [b]\x1b not used"))
+    with progress.display(Console(file=file, width=20), tally.work) as display:
+        display(Noted("resnet18: [b]\x1b not used"))
     assert file.getvalue() == "resnet18: [b] not used\n"
 
 
@@ -136,10 +136,18 @@ def test_only_a_terminal_that_can_redraw_gets_a_live_display(
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv(name, value)
-    console = Console(file=io.StringIO(), force_terminal=True)
-    work = progress.work_of([], CELLS, [1.0, 1.0])
-    assert isinstance(progress.display(console, work), progress.LiveDisplay) == live
-    assert isinstance(progress.display(Console(file=io.StringIO()), work), PlainDisplay)
+    assert ("0/2 cells" in drawn(force_terminal=True)) == live
+    assert "0/2 cells" not in drawn(force_terminal=False)
+
+
+def drawn(*, force_terminal: bool) -> str:
+    """What stands on a console while the first cell runs, and after it."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=force_terminal, width=100, color_system=None)
+    with progress.display(console, progress.work_of([], CELLS, [1.0, 1.0])) as display:
+        display(CellStarted(IDS[0]))
+        display(CellEnded(IDS[0], "ok", "top1 val 0.5"))
+    return file.getvalue()
 
 
 def test_waiting_is_said_on_a_terminal_only() -> None:
@@ -167,12 +175,6 @@ def test_a_live_display_leaves_the_lines_of_its_cells_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=True, width=100, color_system=None)
-    with progress.LiveDisplay(console, progress.work_of([], CELLS, [1.0, 1.0])) as display:
-        display(CellStarted(IDS[0]))
-        display(CellEnded(IDS[0], "ok", "top1 val 0.5"))
-    assert (
-        "[1/2] resnet18 · fine_tuning · seed 0  top1 val 0.5"
-        in Text.from_ansi(file.getvalue()).plain
-    )
+    monkeypatch.setenv("TERM", "xterm-256color")
+    lines = Text.from_ansi(drawn(force_terminal=True)).plain
+    assert "[1/2] resnet18 · fine_tuning · seed 0  top1 val 0.5" in lines
