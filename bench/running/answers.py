@@ -89,7 +89,6 @@ class Plan(NamedTuple):
 
     @property
     def resizes(self) -> set[Resize]:
-        """All resizes of the suite."""
         return {self.resize(cell) for cell in self.cells}
 
     @property

@@ -111,7 +111,6 @@ class Flight:
 
     @property
     def left(self) -> list[Cell]:
-        """Cells without a record, in order."""
         return list(self._left.values())
 
     @property
@@ -122,7 +121,6 @@ class Flight:
         return self._current
 
     def take(self, event: Event) -> None:
-        """Note one event."""
         if isinstance(event, CellStarted):
             self._current, self.since = self._left[event.cell_id], time.monotonic()
         elif isinstance(event, CellEnded):
@@ -181,7 +179,7 @@ def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequen
             how = EXIT_TEXTS.get(crash.exitcode or 0, crash.how)
             death = Death(how, oom_kills() > kills_before)
             return after_death(death, flight, flight.current, job, listen)
-    return together(flight.left)
+    return [flight.left] if flight.left else []
 
 
 def after_death(
@@ -192,17 +190,12 @@ def after_death(
     if len(seeds) > 1 and read_record(job.folder, cell_id(lost)) is None:
         name = f"{lost.architecture_label} · {lost.strategy}"
         listen(GroupRetried(name, len(seeds), str(death)))
-        alone = [[cell] for cell in seeds]
-        return [*alone, *together([cell for cell in flight.left if cell not in seeds])]
+        others = [cell for cell in flight.left if cell not in seeds]
+        return [*([cell] for cell in seeds), *filter(None, [others])]
     ended = record_once(lost, crash_cause(death), job, flight.since)
     flight.take(ended)
     listen(ended)
-    return together(flight.left)
-
-
-def together(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
-    """All of them in one worker, if there are any."""
-    return [cells] if cells else []
+    return [flight.left] if flight.left else []
 
 
 def oom_kills() -> int:

@@ -142,9 +142,9 @@ def open_images(suite: Suite) -> Images:
 
 def fetch_weights(suite: Suite, request: Request) -> Chosen:
     """Choose the source of all weights and bring every file here. Raises WeightsError."""
-    wanted = wanted_weights(suite)
     if not needs_weights(suite):
-        return without_weights(wanted)
+        return without_weights(suite)
+    wanted = wanted_weights(suite)
     choice = weights.choose(
         wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
     )
@@ -153,9 +153,9 @@ def fetch_weights(suite: Suite, request: Request) -> Chosen:
 
 def survey_weights(suite: Suite, request: Request) -> Chosen:
     """The same without fetching anything; weights to come have no hash yet."""
-    wanted = wanted_weights(suite)
     if not needs_weights(suite):
-        return without_weights(wanted)
+        return without_weights(suite)
+    wanted = wanted_weights(suite)
     found = weights.survey(
         wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
     )
@@ -170,16 +170,14 @@ def survey_weights(suite: Suite, request: Request) -> Chosen:
 
 
 def wanted_weights(suite: Suite) -> dict[str, Wanted]:
-    """What each label asks for."""
     return {label: Wanted(one.name, one.weights) for label, one in labels_of(suite).items()}
 
 
-def without_weights(wanted: Mapping[str, Wanted]) -> Chosen:
+def without_weights(suite: Suite) -> Chosen:
     """Where every strategy starts from scratch."""
+    wanted, source = wanted_weights(suite), Source(wanted=("scratch",), used="scratch")
     drawn = dict.fromkeys(wanted, RANDOM)
-    return chosen_of(
-        wanted, Source(wanted=("scratch",), used="scratch"), drawn, dict.fromkeys(drawn), ()
-    )
+    return chosen_of(wanted, source, drawn, dict.fromkeys(drawn), ())
 
 
 def chosen_of(

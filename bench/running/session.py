@@ -61,7 +61,6 @@ def begin(plan: Plan, earlier: Run | None) -> Run:
 
 
 def new_run(plan: Plan) -> Run:
-    """run.json of a run that starts now."""
     suite, images, source = plan.suite, plan.images, plan.chosen.source
     return Run(
         suite_name=suite.name,
@@ -200,7 +199,6 @@ def train(
 
 
 def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:
-    """What every worker of this sitting is given."""
     context = Context(
         plan.hardware.device,
         plan.images.dataset,

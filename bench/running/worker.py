@@ -108,7 +108,6 @@ def attempt(
 
 
 def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
-    """The record of a cell that was scored."""
     return Result(
         cell_id=cell_id(cell),
         cell=cell,
@@ -250,5 +249,4 @@ class Keeper:
 
 
 def with_seed(cell: Cell, seed: int) -> Cell:
-    """The same cell with another seed."""
     return cell.model_copy(update={"seed": seed})

@@ -54,12 +54,10 @@ def ok_record(
 
 
 def ok_ids(records: Sequence[Result | Failure]) -> list[str]:
-    """The ids of the cells that were scored."""
     return [record.cell_id for record in records if isinstance(record, Result)]
 
 
 def listed(ids: Sequence[str]) -> str:
-    """The first few."""
     more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
     return f"{', '.join(ids[:5])}{more}" if ids else "none"
 

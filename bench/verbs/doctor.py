@@ -34,7 +34,6 @@ def doctor(device: Device = "auto") -> None:
 
 
 def pages(found: "Examination") -> dict[str, RenderableType]:
-    """Every table by its title."""
     from bench import identity
     from bench.report import calibration
 
@@ -91,7 +90,6 @@ def unknown(values: Mapping[str, Any], missing: Mapping[str, str]) -> dict[str, 
 
 
 def text_of(value: object) -> str:
-    """A value as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -100,7 +98,6 @@ def text_of(value: object) -> str:
 
 
 def task_fields() -> list[str]:
-    """The fields of a cell that make its task."""
     from bench.identity import BUCKETS
 
     return [path.removeprefix("cell.") for path, bucket in BUCKETS.items() if bucket == "task"]

@@ -123,7 +123,6 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def write_description(made: Path, done: "Exported", seen: "Images") -> None:
-    """model.json."""
     files: dict[str, Any] = {
         file.name: {
             "bytes": file.num_bytes,
@@ -153,7 +152,6 @@ def page(trained: "Trained", done: "Exported", seen: "Images", target: Path) -> 
 
 
 def file_line(file: "Written") -> str:
-    """One file of the export."""
     size = f"{file.name}: {file.num_bytes / 1e6:.1f} MB"
     if file.check is None:
         return size

@@ -118,7 +118,6 @@ def files_of(arguments: Sequence[str]) -> Found:
 
 
 def missing(argument: str) -> str:
-    """Why there is no such file."""
     if Path(argument).exists():
         return "is no plain file"
     pattern = any(letter in argument for letter in "*?[")

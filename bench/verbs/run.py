@@ -77,7 +77,6 @@ def found_out(function: str, request: "Request") -> Any:
 
 
 def first_line(request: "Request", hardware: "Hardware") -> str:
-    """Name the suite, the profile and the device."""
     from bench.report import units
 
     profile = hardware.device.profile
