@@ -57,11 +57,11 @@ def export(
     """Save a trained network with its class names and preprocessing, by default the chosen one."""
     from bench.running import child
     from bench.serving import sample
-    from bench.verbs import cells
+    from bench.verbs.load_runs import trained_cell
 
     forms = [name for name in Form if name == Form.SAFETENSORS or name in (form or [])]
     check_forms(forms)
-    trained = cells.trained(folder, cell, weights, offline=offline)
+    trained = trained_cell(folder, cell, weights, offline=offline)
     target = place or folder / "export" / trained.record.cell_id
     check_images(images)
     seen = sample.images_of(folder, trained.record.cell.data.name, images)
@@ -102,9 +102,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     from bench.folder import disk_errors
 
     if target.suffix in (".safetensors", ".pt2", ".pth", ".pt", ".onnx"):
-        raise FolderError(f"{target}: --out names a folder; what it is to hold is --format's")
+        raise FolderError(f"{target}: --out names a folder; --format says what it holds")
     if target.exists() or target.is_symlink():
-        raise FolderError(f"{target}: is there already; take it away, or name another with --out")
+        raise FolderError(f"{target}: already exists; remove it, or name another with --out")
     with disk_errors(target):
         nearest = next(folder for folder in target.absolute().parents if folder.exists())
         made = Path(tempfile.mkdtemp(dir=nearest, prefix=f".{target.name}."))

@@ -75,7 +75,7 @@ def wanted_model(
     """A name of an architecture, or else a run folder; ./NAME is always a folder."""
     from bench.architectures import ARCHITECTURES
     from bench.serving.findings import Published
-    from bench.verbs import cells
+    from bench.verbs.load_runs import trained_cell
 
     if model in ARCHITECTURES:
         if cell is not None or weights is not None:
@@ -85,7 +85,7 @@ def wanted_model(
         near = difflib.get_close_matches(model, ARCHITECTURES, n=2)
         meant = f" – did you mean {' or '.join(near)}?" if near else ""
         raise InputError([f"{model}: neither a run folder nor an architecture{meant}"])
-    return cells.trained(Path(model), cell, weights, offline=offline)
+    return trained_cell(Path(model), cell, weights, offline=offline)
 
 
 # ---- the images -----------------------------------------------------------------------------

@@ -8,15 +8,13 @@ from rich.text import Text
 
 from bench.errors import Exit, Stopped
 from bench.terminal import err, out, say, status
-from bench.verbs.options import Device, Offline, OwnImages
+from bench.verbs.options import RESULTS, Device, Offline, OwnImages
 from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
     from bench.data.decoded import Making
     from bench.record import Run
     from bench.running.answers import Hardware, Plan, Request
-
-RESULTS = Path("results")
 
 
 def run(
@@ -25,19 +23,19 @@ def run(
     dataset: OwnImages = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--out", help="Run folder; an unfinished run in it goes on."),
+        typer.Option("--out", help="Run folder; an unfinished run in it is continued."),
     ] = None,
     offline: Offline = False,
     reuse_features: Annotated[
         bool,
         typer.Option(
             "--reuse-features",
-            help="Keep what frozen backbones make of the images, and use what earlier runs kept; "
-            "such cells are marked, their costs compared with nothing.",
+            help="Keep the features of frozen backbones and use those that earlier runs kept; "
+            "such cells are marked, and their costs are not compared.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
 ) -> None:
     """Train and compare every combination of a suite, and write the report."""
@@ -55,9 +53,9 @@ def run(
         out.print(views.dry_run(found_out("survey", request)))
         return
     if folder is None:
-        check_usable(new_folder(RESULTS, "any"))  # before what takes long
+        check_usable(new_folder(Path(RESULTS), "any"))  # before what takes long
     plan: Plan = found_out("prepare", request)
-    train(plan, folder or new_folder(RESULTS, plan.suite.name), earlier)
+    train(plan, folder or new_folder(Path(RESULTS), plan.suite.name), earlier)
 
 
 def found_out(function: str, request: "Request") -> Any:
@@ -98,7 +96,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
         try:
             trained = train_in(folder, run, plan, made)
         except Stopped:
-            err.print(Text(f"stopped; the same command with --out {folder} goes on from here"))
+            err.print(Text(f"stopped; run the same command with --out {folder} to continue"))
             raise
         with status(out, "gathering thumbnails"):
             notes = finish(folder, trained, plan.images, made)

@@ -127,7 +127,7 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert err == f"stopped; the same command with --out {folder} goes on from here\n"
+    assert err == f"stopped; run the same command with --out {folder} to continue\n"
     _, alive = psutil.wait_procs(below, timeout=5)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     ok, stopped = command.records(folder)

@@ -304,7 +304,7 @@ def test_what_is_there_already_is_left_alone(
             target.symlink_to(tmp_path / "nowhere")
     done = bench("export", run_folder, "--out", target)
     assert done.code == 6
-    assert "is there already" in done.err
+    assert "already exists" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["exported"]
 
 

@@ -1,4 +1,4 @@
-"""The cell of a finished run that a verb is about, and what was kept of its network."""
+"""What verbs read from run folders: a trained network, records to report on."""
 
 import difflib
 import os
@@ -12,7 +12,9 @@ from bench.record import Failure, Result, Run
 from bench.serving.findings import Trained
 
 
-def trained(folder: Path, cell_id: str | None, weights: Path | None, *, offline: bool) -> Trained:
+def trained_cell(
+    folder: Path, cell_id: str | None, weights: Path | None, *, offline: bool
+) -> Trained:
     """The network of a cell, by default of the one that the run chose.
 
     Raises FolderError where there is no run, InputError where it has no such network.
@@ -30,31 +32,21 @@ def ok_record(
     folder: Path, run: Run, records: Sequence[Result | Failure], cell_id: str | None
 ) -> Result:
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
+    ok = {record.cell_id: record for record in records if isinstance(record, Result)}
+    named = f"ok are: {listed(list(ok))}"
     if cell_id is None and (cell_id := summarise(run, records).chosen) is None:
-        raise InputError(
-            [
-                f"{folder}: no cell was chosen: no architecture under any strategy has an ok "
-                "record for every seed",
-                f"name a cell with --cell; ok are: {listed(ok_ids(records))}",
-            ]
-        )
-    record = next((record for record in records if record.cell_id == cell_id), None)
-    if isinstance(record, Result):
-        return record
-    if record is not None:
-        text = f"is {record.status} ({record.kind}): {record.reason}"
-        raise InputError([f"--cell {cell_id}: {text}", f"ok are: {listed(ok_ids(records))}"])
-    if cell_id in run.cells:
-        raise InputError([f"--cell {cell_id}: has no record yet, or a damaged one"])
-    near = difflib.get_close_matches(str(cell_id), run.cells, n=2)
-    meant = f" – did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(
-        [f"--cell {cell_id}: no cell of this run{meant}", f"ok are: {listed(ok_ids(records))}"]
-    )
-
-
-def ok_ids(records: Sequence[Result | Failure]) -> list[str]:
-    return [record.cell_id for record in records if isinstance(record, Result)]
+        why = "no architecture under any strategy has an ok record for every seed"
+        raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
+    if cell_id in ok:
+        return ok[cell_id]
+    if failed := next((record for record in records if record.cell_id == cell_id), None):
+        why = f"is {failed.status} ({failed.kind}): {failed.reason}"
+    elif cell_id in run.cells:
+        why = "has no record yet, or a damaged one"
+    else:
+        near = difflib.get_close_matches(cell_id, run.cells, n=2)
+        why = "no cell of this run" + (f" – did you mean {' or '.join(near)}?" if near else "")
+    raise InputError([f"--cell {cell_id}: {why}", named])
 
 
 def listed(ids: Sequence[str]) -> str:
