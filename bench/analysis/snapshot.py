@@ -100,8 +100,13 @@ def past(folder: Path) -> Snapshot:
         return _kept(folder / NAME, stamp)
     found = read(folder)
     with suppress(FolderError):
-        write_text(folder / NAME, _text(snapshot(found), stamp))
+        keep(folder, found, stamp)
     return found
+
+
+def keep(folder: Path, run: Snapshot, stamp: str) -> None:
+    """Write the table.json of a folder in this state. Raises FolderError."""
+    write_text(folder / NAME, _text(snapshot(run), stamp))
 
 
 def stamp_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.analysis.paired import Floats
+from bench.analysis.stats import Floats
 
 LEAST_RUNS = 3
 """Runs at one level, before and after a step: fewer may be one bad day."""

@@ -9,17 +9,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bench.errors import Exit, InputError
-from bench.terminal import clock_text, complain, err, out, plain
+from bench.errors import InputError
+from bench.terminal import clock_text, err, out, plain
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.options import Device, Everything, Offline, OwnImages
 
 if TYPE_CHECKING:
-    from bench.analysis.alternation import Alternation, Sided
-    from bench.analysis.digest import Digest
-    from bench.analysis.verdict import Outcome
-    from bench.report.verdicts import Sides
-    from bench.verbs.turns import Done, Plan, Turn
+    from bench.analysis.ab import Alternation, Sided
+    from bench.analysis.compare import Outcome
+    from bench.analysis.table import Snapshot
+    from bench.verbs.checkouts import Done, Plan, Turn
 
 
 class Told(StrEnum):
@@ -61,14 +60,13 @@ def ab(
 
     Exit code 4: the new code is worse. 3: not one task, not everything there, or nothing judged.
     """
-    from bench.report.alternation import outcomes
-    from bench.verbs import checkouts, turns
+    from bench.verbs import checkouts
 
     failing = failing_of(fail_on)
     if not suite.is_file():
         raise InputError([f"{suite}: is not there; name a suite file with --suite"])
     place = folder or new_folder(suite)
-    turns.check_folder(place)
+    checkouts.check_folder(place)
     options = ["--device", device, *(["--dataset", dataset] if dataset else [])]
     options += ["--offline"] if offline else []
     with tempfile.TemporaryDirectory(prefix="bench-ab-") as copies:
@@ -76,10 +74,10 @@ def ab(
             name: checkouts.check_out(given, Path(copies, name))
             for name, given in (("old", old), ("new", new))
         }
-        plan = turns.Plan(place, sides, suite, tuple(options), pairs)
+        plan = checkouts.Plan(place, sides, suite, tuple(options), pairs)
         found = judged(plan, out if form is Told.TABLE else err)
     tell(found, plan, form, everything=everything)
-    raise typer.Exit(exit_code(outcomes(found), failing))
+    raise typer.Exit(exit_code(found.outcomes, failing))
 
 
 def new_folder(suite: Path) -> Path:
@@ -95,25 +93,22 @@ def new_folder(suite: Path) -> Path:
 
 def judged(plan: "Plan", say: Console) -> "Alternation":
     """Run what is not there yet, and judge. Raises typer.Exit where a side fails."""
-    from bench.analysis.alternation import alternation
+    from bench.analysis.ab import alternation
     from bench.errors import FolderError, Stopped
     from bench.folder import locked
-    from bench.verbs import checkouts, turns
+    from bench.verbs import checkouts
 
     for name, side in plan.sides.items():
-        checkouts.check_runs(side, checkouts.environment(side, turns.cache(plan, name)))
+        checkouts.check_runs(side, checkouts.environment(side, checkouts.cache(plan, name)))
     first_lines(plan, say)
     with locked(plan.folder):
-        turns.begin(plan)
+        checkouts.begin(plan)
         try:
             sides = run_all(plan, say)
-        except turns.SideFailed as failure:
-            complain("E-SIDE", failure.what, failure.lines)
-            raise typer.Exit(Exit.NOT_ALL_OK) from failure
         except Stopped:
             err.print(Text(plain(f"stopped; the same command with --out {plan.folder} goes on")))
             raise
-        turns.clear(plan)
+        checkouts.clear(plan)
     try:
         return alternation(sides)
     except ValueError as error:
@@ -132,14 +127,14 @@ def first_lines(plan: "Plan", say: Console) -> None:
 
 def run_all(plan: "Plan", say: Console) -> "Sided":
     """The runs of both sides; of the first pair only, where they turn out to be of two tasks."""
-    from bench.analysis.alternation import Sided, one_task, same_task
-    from bench.verbs import turns
+    from bench.analysis.ab import Sided, one_task, same_task
+    from bench.verbs import checkouts
 
     progress = Progress(plan.num_pairs * 2, say)
     sides = Sided([], [])
     with progress:
-        for done in turns.take(plan, progress.begin):
-            run = turns.read_run(plan, done.turn)
+        for done in checkouts.take(plan, progress.begin):
+            run = checkouts.read_run(plan, done.turn)
             getattr(sides, done.turn.side).append(run)
             progress.end(done, run)
             if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
@@ -147,8 +142,8 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
                 break
             if not same_task(sides.old[0], run) and done.number > 2:
                 what = f"{done.turn.name} trained something else than the runs before it"
-                raise turns.SideFailed(
-                    what, ["did the images change? name a new folder with --out"]
+                raise checkouts.SideFailed(
+                    [what, "did the images change? name a new folder with --out"]
                 )
     return sides
 
@@ -173,17 +168,17 @@ class Progress:
         self._say.print(Text(self._head(turn, number)), end="")
         self._is_open = True
 
-    def end(self, done: "Done", run: "Digest") -> None:
+    def end(self, done: "Done", run: "Snapshot") -> None:
         """The rest of it."""
-        cells = [seed for row in run.rows for seed in row.seeds]
-        ok = f"{sum(seed.status == 'ok' for seed in cells)} of {len(cells)} cells ok"
+        statuses = list(run.columns["status"])
+        ok = f"{statuses.count('ok')} of {len(statuses)} cells ok"
         if done.seconds is None:
             self._say.print(Text(f"{self._head(done.turn, done.number)}{ok}, done before"))
             return
         self._seconds.append(done.seconds)
         left = (self._total - done.number) * sum(self._seconds) / len(self._seconds)
         told = [ok, clock_text(done.seconds)]
-        told += ["unsteady"] if run.unstable else []
+        told += ["unsteady"] if run.header.unstable else []
         told += [f"about {clock_text(left)} left"] if left else []
         self._say.print(Text(", ".join(told)))
         self._is_open = False
@@ -206,28 +201,24 @@ def failing_of(fail_on: str | None) -> "set[Outcome]":
 
 def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:
     """Print it, and leave it beside the runs. Raises FolderError."""
+    from bench.analysis.judge import in_order
     from bench.folder import write_text
-    from bench.report import alternation
-    from bench.report.verdicts import Sides
+    from bench.report import comparison
+    from bench.verbs.tables import ALL, say
 
-    sides = Sides(*(plan.sides[name].name for name in ("old", "new")))
+    sides = comparison.Sides(*(plan.sides[name].name for name in ("old", "new")))
     texts = {
-        Told.MARKDOWN: alternation.markdown(found, sides),
-        Told.JSON: alternation.as_json(found, sides),
+        Told.MARKDOWN: comparison.ab_markdown(found, sides),
+        Told.JSON: comparison.ab_json(found, sides),
     }
     for name, text in zip(("comparison.md", "comparison.json"), texts.values(), strict=True):
         write_text(plan.folder / name, text)
     if form in texts:
         out.print(Text(texts[form]), soft_wrap=True, end="")
-    else:
-        show(found, sides, everything=everything)
-
-
-def show(found: "Alternation", sides: "Sides", *, everything: bool) -> None:
-    """The headline, the table, and what must be known beside it."""
-    from bench.analysis.verdict import in_order
-    from bench.report import alternation
-    from bench.verbs.tables import say
-
-    told = in_order(found.comparison.verdicts) if everything else alternation.news(found)
-    say(alternation.headline(found, sides), alternation.table(told), alternation.remarks(found))
+        return
+    verdicts = found.comparison.verdicts
+    shown = comparison.table(
+        in_order(verdicts) if everything else comparison.ab_matters(found), comparison.CODES
+    )
+    most = None if everything else comparison.MOST_ROWS
+    say(comparison.ab_headline(found, sides), shown, comparison.ab_remarks(found), most, ALL)

@@ -12,7 +12,8 @@ from bench.terminal import out, plain, status
 from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
-    from bench.analysis.digest import Digest, PastRun
+    from bench.analysis.costs import PastRun
+    from bench.analysis.table import Snapshot
 
 baseline = typer.Typer(
     help="Accept a run as what later ones are compared with; list and show these.",
@@ -38,51 +39,54 @@ def accept(
     from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
     from bench.folder import read_run, write_text
     from bench.report import units
-    from bench.verbs import sides
+    from bench.verbs.past import folder_of_past, past_below, read_folder
     from bench.verbs.report import uncollected
 
     if not reason.strip():
-        raise InputError(["--reason: must not be empty"])
+        raise InputError("--reason: must not be empty")
     if not (folder / "run.json").exists():
-        raise InputError([f"{folder}: holds no run"])
-    results = sides.folder_of_past(history)
+        raise InputError(f"{folder}: holds no run")
+    results = folder_of_past(history)
     with uncollected(), status(out, "reading the records"):
-        run = sides.read_folder(folder)
-        past = sides.history(results, run.suite_name)
+        run = read_folder(folder)
+        past = past_below(results, run.header.suite_name)
     if problem := unacceptable(run):
         raise InputError([f"{folder}: cannot be a baseline: {problem}"])
     machine = units.device(read_run(folder).machine)
     place = reference / file_name(run, machine)
     kept = history_of(place)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    made = accepted(run, [*kept, *past.runs], reason.strip(), machine, now)
+    made = accepted(run, [*kept, *past.costs], reason.strip(), machine, now)
     write_text(place, text_of(made))
     runs = units.plural(len(made.history), "run")
-    out.print(Text(plain(f"baseline: {place} ({len(run.rows)} cells, {runs} of history)")))
+    out.print(
+        Text(plain(f"baseline: {place} ({len(run.columns['cell_id'])} cells, {runs} of history)"))
+    )
     for line in broken(run):
         out.print(Text(plain(line)))
 
 
-def broken(run: "Digest") -> list[str]:
-    """Cells of the baseline that are not ok, by which nothing will be judged."""
+def broken(run: "Snapshot") -> list[str]:
+    """Cells of the baseline that are not ok."""
     return [
-        f"not ok, and so no yardstick: {row.architecture} · {row.strategy}, seed {one.seed} "
-        f"({one.status})"
-        for row in run.rows
-        for one in row.seeds
-        if one.status != "ok"
+        f"not ok, so nothing is judged by it: {architecture} · {strategy}, seed {seed} ({status_})"
+        for architecture, strategy, seed, status_ in run.cells[NAMES].itertuples(index=False)
+        if status_ != "ok"
     ]
+
+
+NAMES = ["architecture", "strategy", "seed", "status"]
 
 
 def history_of(place: Path) -> "tuple[PastRun, ...]":
     """The history of the baseline that is to be replaced, where there is one that can be read."""
     from bench.errors import FolderError
-    from bench.verbs import sides
+    from bench.verbs.past import read_baseline
 
     if not place.exists():
         return ()
     try:
-        return sides.read_baseline(place).history
+        return read_baseline(place).history
     except FolderError as error:
         out.print(Text(plain(f"{error}; it is replaced, and its history is left out")))
         return ()
@@ -91,29 +95,25 @@ def history_of(place: Path) -> "tuple[PastRun, ...]":
 @baseline.command("list")
 def list_(reference: Reference = REFERENCE) -> None:
     """List the baselines."""
-    from rich.console import Group
-
-    from bench import terminal
     from bench.errors import FolderError
     from bench.report import units
-    from bench.verbs import sides
+    from bench.verbs.past import read_baseline
+    from bench.verbs.tables import lines
 
     paths = sorted(reference.glob("*.json"))
     if not paths:
         out.print(Text(plain(f"{reference}: no baselines; make one with `bench baseline accept`")))
-        return
     for path in paths:
         try:
-            found = sides.read_baseline(path)
+            found = read_baseline(path)
         except FolderError as error:
             out.print(Text(plain(str(error))), soft_wrap=True)
             continue
+        out.print(Text(plain(str(path)), style="bold"), soft_wrap=True)
         past = units.plural(len(found.history), "past run")
-        of = (
-            f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at[:10]} · {past}"
-        )
-        out.print(Text(plain(str(path))), soft_wrap=True)
-        out.print(Group(*terminal.prose((f"  {of}", f"  {found.reason}"))))
+        suite = found.run.header.suite_name
+        accepted = f"accepted {found.accepted_at[:10]}: {found.reason}"
+        lines([f"{suite} on {found.machine}, {past}", accepted])
 
 
 @baseline.command()
@@ -121,28 +121,15 @@ def show(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A baseline file.")],
 ) -> None:
     """Print what a baseline holds."""
-    from bench import terminal
-    from bench.analysis.digest import cost_of
     from bench.report import units
-    from bench.verbs import sides
+    from bench.report.comparison import baseline_table
+    from bench.verbs.past import read_baseline
+    from bench.verbs.tables import say
 
     if not path.is_file():
         what = "is a folder; name a baseline file" if path.is_dir() else "is not there"
-        raise InputError([f"{path}: {what}"])
-    found = sides.read_baseline(path)
-    head = f"{found.run.suite_name} · {found.machine} · accepted {found.accepted_at}"
-    for line in (head, f"reason: {found.reason}", f"past runs: {len(found.history)}"):
-        out.print(Text(plain(line)))
-    numbers = ("seeds ok", "test %", "train s", "memory MiB")
-    made = terminal.table("cell", *numbers, numbers=numbers)
-    for row in found.run.rows:
-        scores = [one.score for one in row.ok if one.score is not None]
-        terminal.add(
-            made,
-            f"{row.architecture} · {row.strategy}",
-            f"{len(row.ok)}/{len(row.seeds)}",
-            units.percent(sum(scores) / len(scores) if scores else None),
-            units.three_digits(cost_of(row, "train_seconds")),
-            units.mebibytes(cost_of(row, "peak_memory_bytes")),
-        )
-    out.print(made)
+        raise InputError(f"{path}: {what}")
+    found = read_baseline(path)
+    head = f"{found.run.header.suite_name} on {found.machine}, accepted {found.accepted_at[:10]}"
+    past = units.plural(len(found.history), "past run")
+    say(f"{head}: {found.reason}", baseline_table(found.run), [past])

@@ -2,21 +2,24 @@
 
 import os
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from bench.errors import InputError
+from bench.errors import FolderError, InputError
 from bench.terminal import out, status
 from bench.verbs.endings import asked, exit_code
 from bench.verbs.options import RESULTS, Everything, check_file
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
-    from bench.analysis.verdict import Comparison
-    from bench.report.verdicts import Sides
+    from bench.analysis.compare import Comparison
+    from bench.analysis.costs import Rates
+    from bench.analysis.table import Snapshot
+    from bench.report.comparison import Sides
 
 SIDE = "Run folder, or file of `bench baseline accept`."
 
@@ -43,7 +46,13 @@ FailOn = Annotated[
 
 def compare(
     baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help=SIDE)],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help=SIDE)],
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CANDIDATE...",
+            help="The same; of several, a metric is worse only where it is worse in each.",
+        ),
+    ],
     history: Annotated[
         Path | None,
         typer.Option(help="Folder of past runs, by which times are judged.", show_default=RESULTS),
@@ -60,27 +69,74 @@ def compare(
     Exit code 4: something is worse. 3: not one task, not everything there, unsteady, or nothing
     judged. 2: a side or the folder of past runs does not exist.
     """
-    from bench.analysis.matching import same_run
-    from bench.analysis.verdict import outcomes
-    from bench.report.verdicts import Sides
-    from bench.verbs.comparing import compared, read
-    from bench.verbs.sides import folder_of_past
+    from bench.analysis.compare import outcomes
+    from bench.report.comparison import Sides
+    from bench.verbs.past import folder_of_past
 
     failing = asked(fail_on)
-    if os.path.realpath(baseline) == os.path.realpath(candidate):
-        raise InputError([f"{baseline} and {candidate} are the same: name two"])
+    given = [baseline, *candidates]
+    for one, other in combinations(given, 2):
+        if os.path.realpath(one) == os.path.realpath(other):
+            raise InputError(f"{one} and {other} are the same: name two")
     if place and form is Form.TABLE:
-        raise InputError(["--out needs --format markdown, json or junit"])
-    check_file(place, (baseline, candidate))
+        raise InputError("--out needs --format markdown, json or junit")
+    check_file(place, given)
     results = folder_of_past(history)
+    called = names(given)
     with uncollected(), status(out, "reading the records"):
-        given = read(baseline, candidate, results)
-        if same_run(given.baseline, given.candidate):
-            raise InputError([f"{baseline} and {candidate} are the same run: name two"])
-        found = compared(given)
-    sides = Sides(*names([baseline, candidate]))
-    tell(found, sides, form, place, everything=everything)
+        found = compared(baseline, dict(zip(called[1:], candidates, strict=True)), results)
+    tell(found, Sides(called[0], " and ".join(called[1:])), form, place, everything=everything)
     raise typer.Exit(exit_code(outcomes(found), failing))
+
+
+def compared(baseline: Path, candidates: dict[str, Path], results: Path) -> "Comparison":
+    """The comparison of what lies there. Raises InputError or FolderError."""
+    from bench.analysis.compare import compare as compare_
+    from bench.analysis.compare import together
+    from bench.analysis.pairs import same_run
+    from bench.verbs.past import past_below, read_side
+
+    before = read_side(baseline)
+    after = {name: read_side(path) for name, path in candidates.items()}
+    paths = [baseline, *candidates.values()]
+    runs = [before.run, *(side.run for side in after.values())]
+    for one, other in combinations(range(len(runs)), 2):
+        if same_run(runs[one], runs[other]):
+            raise InputError(f"{paths[one]} and {paths[other]} are the same run: name two")
+    past = past_below(results, runs[1].header.suite_name)
+    costs = [*before.past, *past.costs, *(run for side in after.values() for run in side.past)]
+    # Candidates are no past of one another.
+    first = min(run.header.started_at for run in runs[1:])
+    try:
+        each = {
+            name: with_rates(compare_(before.run, side.run, costs, first), before.run, side.run)
+            for name, side in after.items()
+        }
+    except ValueError as error:
+        raise FolderError(f"{' and '.join(map(str, paths))}: {error}") from error
+    found = together(each)
+    lost = len(past.unreadable)
+    unread = [f"past runs below {results} that could not be read: {lost}"] if lost else []
+    noted = [note for side in (before, *after.values()) for note in side.notes]
+    return found._replace(notes=(*found.notes, *noted, *unread))
+
+
+def with_rates(found: "Comparison", baseline: "Snapshot", candidate: "Snapshot") -> "Comparison":
+    """The comparison with what cells reached of what their machines allow."""
+    from bench.analysis import costs
+    from bench.analysis.pairs import matched
+    from bench.record import Calibration
+
+    if found.elsewhere is None:
+        return found
+
+    def floor(work: costs.Work, calibration: Calibration) -> float | None:
+        from bench.models.roofline import image_seconds  # torch: only where there is work
+
+        return image_seconds(*work, calibration)
+
+    rates: tuple[Rates, ...] = costs.rates(matched(baseline, candidate).pairs, floor)
+    return found._replace(elsewhere=found.elsewhere._replace(rates=rates))
 
 
 # ---- how it is told -------------------------------------------------------------------------
@@ -90,34 +146,23 @@ def tell(
     found: "Comparison", sides: "Sides", form: Form, place: Path | None, *, everything: bool
 ) -> None:
     """Print it, and write it where that was asked for. Raises FolderError."""
+    from bench.analysis.judge import in_order
     from bench.folder import write_text
-
-    text = "" if form is Form.TABLE else text_of(found, sides, form)
-    if place:
-        write_text(place, text)
-    if place or form is Form.TABLE:
-        show(found, sides, everything=everything)
-    else:
-        out.print(Text(text), soft_wrap=True, end="")
-
-
-def text_of(found: "Comparison", sides: "Sides", form: Form) -> str:
-    """The comparison as a file."""
-    from bench.report import junit, verdicts
+    from bench.report import comparison
+    from bench.verbs.tables import ALL, say
 
     forms = {
-        Form.MARKDOWN: verdicts.markdown,
-        Form.JSON: verdicts.as_json,
-        Form.JUNIT: junit.junit,
+        Form.MARKDOWN: comparison.markdown,
+        Form.JSON: comparison.as_json,
+        Form.JUNIT: comparison.junit,
     }
-    return forms[form](found, sides)
-
-
-def show(found: "Comparison", sides: "Sides", *, everything: bool) -> None:
-    """The headline, the table, and what must be known beside it."""
-    from bench.analysis.verdict import in_order
-    from bench.report import verdicts
-    from bench.verbs.tables import say
-
-    told = in_order(found.verdicts) if everything else verdicts.news(found)
-    say(verdicts.headline(found, sides), verdicts.table(told), verdicts.remarks(found))
+    text = forms[form](found, sides) if form in forms else ""
+    if place:
+        write_text(place, text)
+    if text and not place:
+        out.print(Text(text), soft_wrap=True, end="")
+        return
+    shown = in_order(found.verdicts) if everything else comparison.matters(found)
+    most = None if everything else comparison.MOST_ROWS
+    headline = comparison.headline(found, sides)
+    say(headline, comparison.table(shown), comparison.remarks(found), most, ALL)

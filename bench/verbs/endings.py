@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 from bench.errors import Exit, InputError
 
 if TYPE_CHECKING:
-    from bench.analysis.verdict import Outcome
+    from bench.analysis.compare import Outcome
 
 CODES: "dict[Outcome, Exit]" = {
     "regressed": Exit.REGRESSION,
@@ -21,7 +21,7 @@ CODES: "dict[Outcome, Exit]" = {
 
 def asked(fail_on: str | None) -> "set[Outcome]":
     """What does not end well. Raises InputError."""
-    from bench.analysis.verdict import Outcome
+    from bench.analysis.compare import Outcome
     from bench.errors import unknown
 
     if fail_on is None:

@@ -11,8 +11,8 @@ from bench.terminal import out, plain, status
 from bench.verbs.options import check_file
 
 if TYPE_CHECKING:
-    from bench.analysis.histories import Histories
-    from bench.report.histories import Reading
+    from bench.analysis.history import History
+    from bench.report.history import Reading
     from bench.verbs.past import Past
 
 
@@ -30,11 +30,10 @@ def history(
     ] = False,
 ) -> None:
     """Show scores, times and memory of a suite over all its runs, and when their level changed."""
-    from bench.analysis.histories import histories
+    from bench.analysis.history import history as history_of
     from bench.folder import write_text
     from bench.identity import slug
-    from bench.report import histories as texts
-    from bench.report import history_json
+    from bench.report import history as texts
     from bench.report.page import history as page
     from bench.verbs.report import names, uncollected
 
@@ -42,11 +41,11 @@ def history(
     name = suite_name(suite)
     with uncollected():
         found = read(folder, name)
-        called = names([folder / run.name for run in found.runs])
-        made = histories(called, [run.point for run in found.runs])
+        called = names([folder / run for run in found.runs])
+        made = history_of(dict(zip(called, found.runs.values(), strict=True)))
         reading = texts.Reading(found.unfinished, found.unreadable, found.copies)
         if as_json:
-            out.print(Text(history_json.as_json(made, reading)), soft_wrap=True, end="")
+            out.print(Text(texts.as_json(made, reading)), soft_wrap=True, end="")
         else:
             show(made, reading)
             place = place or folder / slug(name) / "history.html"
@@ -69,12 +68,12 @@ def suite_name(suite: str) -> str:
 def read(folder: Path, name: str) -> "Past":
     """The runs of a suite, at least one. Raises InputError or FolderError."""
     from bench.errors import FolderError, unknown
-    from bench.verbs.past import past
+    from bench.verbs.past import past_below
 
     if not folder.is_dir():
         raise InputError([f"{folder}: is no folder; name that of the runs with --history"])
     with status(out, "looking for runs") as tell:
-        found = past(folder, name, tell)
+        found = past_below(folder, name, tell)
     if found.runs:
         return found
     if found.suites and name not in found.suites:
@@ -96,22 +95,16 @@ MOST_NEWS, MOST_CELLS = 12, 40
 """Lines that a terminal shows; the page has more."""
 
 
-def show(found: "Histories", reading: "Reading") -> None:
+def show(found: "History", reading: "Reading") -> None:
     """The headline, what changed, the cells with news first, and what limits it."""
-    from bench import terminal
-    from bench.analysis.news import news
-    from bench.report import histories
-    from bench.verbs.tables import table
+    from bench.analysis.history import news
+    from bench.report import history as texts
+    from bench.verbs.tables import lines, say
 
-    out.print(Text(plain(histories.headline(found)), style="bold"))
     changes = news(found)
-    for one in changes[:MOST_NEWS]:
-        what, why = histories.told(found, one)
-        out.print(*terminal.prose([what, f"  {why}"]), sep="\n")
+    shown = [": ".join(texts.told(found, one)) for one in changes[:MOST_NEWS]]
     if len(changes) > MOST_NEWS:
-        out.print(Text(f"and {len(changes) - MOST_NEWS} older changes"))
-    out.print(table(histories.table(found.cells[:MOST_CELLS], found)))
-    if len(found.cells) > MOST_CELLS:
-        out.print(Text(f"and {len(found.cells) - MOST_CELLS} more cells"))
-    for line in histories.remarks(found, reading):
-        out.print(Text(plain(line)))
+        shown.append(f"and {len(changes) - MOST_NEWS} older changes: see the page")
+    out.print(Text(plain(texts.headline(found)), style="bold"))
+    lines(shown)
+    say("", texts.table(found.cells, found), texts.remarks(found, reading), MOST_CELLS)

@@ -1,73 +1,138 @@
-"""The runs of a suite below a folder, each read once and then kept in the folder's index."""
+"""Runs and baselines, read from where they lie: the sides of a comparison, and past runs."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import analysis, index
-from bench.analysis.digest import digest_of
-from bench.analysis.point import MEANING, Point, point_of
-from bench.folder import read_records, read_run
-from bench.verbs.soundness import sound
+from bench.analysis.baseline import Baseline, parsed
+from bench.analysis.costs import PastRun, past_run
+from bench.analysis.snapshot import past
+from bench.analysis.table import Snapshot
+from bench.errors import FolderError, InputError
+from bench.folder import damaged_records
+from bench.verbs.options import RESULTS
 
 ALTERNATION = "ab.json"
 """Marks a folder of `bench ab`: its runs are no part of the past."""
 
+# ---- one side -------------------------------------------------------------------------------
 
-class Kept(NamedTuple):
-    """A finished run, and its folder below that of all runs."""
 
-    name: str
-    point: Point
+class Side(NamedTuple):
+    """A run, and the past runs that a baseline file brings along."""
+
+    run: Snapshot
+    past: tuple[PastRun, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_side(path: Path) -> Side:
+    """A run folder or a baseline file. Raises InputError where there is none, or FolderError."""
+    try:
+        is_run = path.is_dir() and (path / "run.json").exists()
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_run:
+        run = read_folder(path)
+        return Side(run, notes=tuple(_damaged(path, run)))
+    if path.is_file():
+        baseline = read_baseline(path)
+        return Side(baseline.run, baseline.history, tuple(_outdated(path, baseline)))
+    what = "holds no run" if path.is_dir() else "is not there"
+    raise InputError(f"{path}: {what}; name a run folder or a baseline file")
+
+
+def read_folder(folder: Path) -> Snapshot:
+    """The run of a folder. Raises FolderError where its records are not of it, or damaged."""
+    try:
+        return past(folder)
+    except OSError as error:
+        raise FolderError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def _damaged(folder: Path, run: Snapshot) -> Iterator[str]:
+    """Records that cannot be read, whose cells seem to have none."""
+    cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
+    if found := damaged_records(folder, [name for name, status in cells if status == "missing"]):
+        names = ", ".join(found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        yield f"{folder.name}: damaged records, which count as missing: {names}{more}"
+
+
+NAMED = 3
+"""Damaged records that are named one by one."""
+
+
+def read_baseline(path: Path) -> Baseline:
+    """A baseline file. Raises FolderError where it is none that this bench can read."""
+    try:
+        return parsed(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path}: {error}") from error
+
+
+SAME_KEYS = 3
+"""The version of baseline files from which on past runs go by the same keys as today."""
+
+
+def _outdated(path: Path, baseline: Baseline) -> Iterator[str]:
+    if baseline.schema_version < SAME_KEYS and len(baseline.history) > 1:
+        yield f"{path.name}: its past runs are of an older bench and do not count; accept it again"
+
+
+# ---- the runs below a folder ----------------------------------------------------------------
 
 
 class Past(NamedTuple):
     """What lies below a folder of the runs of a suite."""
 
-    runs: list[Kept]  # finished, from the oldest to the newest
+    runs: dict[str, Snapshot]  # finished, by their folder, from the oldest to the newest
     unfinished: int
     unreadable: list[str]  # why, one for each; also of those that do not tell their suite
     copies: int  # of runs that are there
     suites: list[str]  # names of all suites that have a run
+
+    @property
+    def costs(self) -> list[PastRun]:
+        """What the runs cost."""
+        return [one for one in map(past_run, self.runs.values()) if one]
 
 
 class Head(NamedTuple):
     """What stands at the top of a run.json."""
 
     path: Path  # of the run folder
-    content: bytes
     suite_name: str
     status: str
-
-    @property
-    def stamp(self) -> str:
-        """Tells this state of the run from any other.
-
-        A hash and not size and time: these are the same after a quick rewrite, or a copy that
-        keeps times, and reading the file costs a tenth of a millisecond.
-        """
-        return hashlib.sha256(self.content).hexdigest()
+    sha256: str  # of all of it
 
 
 Tell = Callable[[str], None]
 
 
-def past(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past:
+def folder_of_past(named: Path | None) -> Path:
+    """The folder of past runs. Raises InputError where one was named that is not there."""
+    if named is not None and not named.is_dir():
+        raise InputError(f"{named}: is no folder; name that of the runs with --history")
+    return named or Path(RESULTS)
+
+
+def past_below(results: Path, suite_name: str, tell: Tell = lambda text: None) -> Past:
     """Runs of a suite, one or two levels below a folder; `tell` hears how far the reading is."""
     unreadable: list[str] = []
     heads = list(_readable(folders(results), unreadable))
     ours = [head for head in heads if head.suite_name == suite_name]
     finished: dict[str, list[Head]] = {}
-    for head_ in ours:
-        if head_.status == "finished":
-            finished.setdefault(head_.stamp, []).append(head_)
+    for head in ours:
+        if head.status == "finished":
+            finished.setdefault(head.sha256, []).append(head)
     unfinished = sum(head.status != "finished" for head in ours)
-    runs = _points(results, list(finished.values()), unreadable, tell)
+    runs = _runs(results, list(finished.values()), unreadable, tell)
+    order = sorted(runs, key=lambda name: (runs[name].header.started_at, name))
     return Past(
-        runs=sorted(runs, key=lambda run: (run.point.started_at, run.name)),
+        runs={name: runs[name] for name in order},
         unfinished=unfinished,
         # The page may be passed on: it holds no path of this machine.
         unreadable=[why.replace(f"{results}/", "") for why in unreadable],
@@ -87,12 +152,12 @@ def folders(results: Path) -> Iterator[Path]:
 def _readable(paths: Iterable[Path], unreadable: list[str]) -> Iterator[Head]:
     for path in paths:
         try:
-            yield head(path)
+            yield _head(path)
         except (OSError, ValueError) as error:
             unreadable.append(f"{path / 'run.json'}: {_first_line(error)}")
 
 
-def head(path: Path) -> Head:
+def _head(path: Path) -> Head:
     """The suite and the status of a run folder. Raises OSError or ValueError."""
     content = (path / "run.json").read_bytes()
     try:
@@ -101,70 +166,30 @@ def head(path: Path) -> Head:
         raise ValueError("is not JSON") from error
     match found:
         case {"suite_name": str(suite_name), "status": str(status)}:
-            return Head(path, content, suite_name, status)
+            return Head(path, suite_name, status, hashlib.sha256(content).hexdigest())
     raise ValueError("was not written by bench")
 
 
-def _points(
+def _runs(
     results: Path, copies: Sequence[Sequence[Head]], unreadable: list[str], tell: Tell
-) -> list[Kept]:
+) -> dict[str, Snapshot]:
     """Each run once, by the first of its copies that can be read."""
-    if not copies:
-        return []
-    found = []
-    with index.opened(results, meaning()) as kept:
-        for number, heads in enumerate(copies, start=1):
-            tell(f"reading the runs: {number:,} of {len(copies):,}")
-            problems = []
-            for one in heads:
-                try:
-                    found.append(Kept(name(results, one.path), _point(kept, results, one)))
-                    break
-                except (OSError, ValueError) as error:
-                    problems.append(_first_line(error))
-            else:
-                unreadable += problems
-        kept.forget(lambda name_: is_gone(results / name_ / "run.json"))
+    found = {}
+    for number, heads in enumerate(copies, start=1):
+        tell(f"reading the runs: {number:,} of {len(copies):,}")
+        problems = []
+        for one in heads:
+            try:
+                run = read_folder(one.path)
+                if run.header.finished_at is None:
+                    raise FolderError(f"{one.path}: finished at an unknown time")
+                found[one.path.relative_to(results).as_posix()] = run
+                break
+            except FolderError as error:
+                problems.append(_first_line(error))
+        else:
+            unreadable += problems
     return found
-
-
-def meaning() -> str:
-    """Of what is kept: other code of the analysis may make other points of the same run."""
-    code = hashlib.sha256()
-    for path in sorted(Path(analysis.__path__[0]).glob("*.py")):
-        code.update(path.read_bytes())
-    return f"{MEANING} {code.hexdigest()}"
-
-
-def is_gone(path: Path) -> bool:
-    """Whether a file is surely not there any more."""
-    try:
-        return not path.exists()
-    except OSError:  # a folder that this user may not enter
-        return False
-
-
-def name(results: Path, path: Path) -> str:
-    """A run folder as the index and the page call it."""
-    return path.relative_to(results).as_posix()
-
-
-def _point(kept: index.Index, results: Path, head_: Head) -> Point:
-    """The point of a finished run, from the index where that has this state of run.json.
-
-    Whatever `bench run` changes in a folder, it writes run.json after it.
-    """
-    name_, stamp = name(results, head_.path), head_.stamp
-    if text := kept.get(name_, stamp):
-        with suppress(ValueError):
-            return Point.model_validate_json(text)
-    with sound(head_.path):
-        run, records = read_run(head_.path), read_records(head_.path)
-        point = point_of(digest_of(run, records))
-        if point is None:
-            raise ValueError("finished at an unknown time")
-    kept.put(name_, stamp, point.model_dump_json())
-    return point
 
 
 def _first_line(error: Exception) -> str:

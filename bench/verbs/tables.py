@@ -1,99 +1,125 @@
-"""Tables of the report on the terminal."""
+"""Tables of reports on the terminal: as wide as it is, and nothing is cut off."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench import terminal
 from bench.terminal import out, plain
 
 if TYPE_CHECKING:
-    from bench.report import formats
+    from bench.report.tables import Table
 
-WORDY = ("Cell", "Why", "Newest change")
-"""Columns that may be broken where the terminal is narrow."""
+WORDY = ("cell", "newest_change")
+"""Columns whose texts may be broken between words."""
 
-ASIDE = {"Visible": "visible from ", "Why": ""}
-"""Columns that become lines below the table where it is too wide, and the words before them."""
+DROPPED = ("visible", "why", "baseline", "candidate")
+"""Columns that go, one after another, where the table is too wide; `why` stands below it then."""
 
 UNBOUNDED = 10_000
 
+ALL = ": --all shows them"
+"""Where the rows of a comparison are that are not shown."""
 
-def say(headline: str, content: "formats.Table", remarks: Iterable[str]) -> None:
-    """The headline, the table, and what must be known beside it."""
-    out.print(Text(plain(headline), style="bold"))
+
+def say(
+    headline: str,
+    content: "Table",
+    remarks: Iterable[str],
+    most: int | None = None,
+    rest: str = "",
+) -> None:
+    """The headline, the first rows of the table, where the rest is, and what limits them."""
+    if headline:
+        out.print(Text(plain(headline), style="bold"))
     if content.rows:
-        made = table(content)
-        slim = without(content, ASIDE)
-        if unbroken(made) <= out.width:
-            out.print(made)
-        elif unbroken(table(slim)) - spared(slim) <= out.width:
-            out.print(table(slim))
-            remarks = [*asides(content, ASIDE), *remarks]
-        else:  # not even with names broken between words
-            remarks = [*asides(content, whole(content)), *remarks]
-    for line in remarks:
-        out.print(Text(plain(line)))
+        fitting = fitted(content, most)
+        if fitting:
+            out.print(terminal_table(fitting, most))
+        else:
+            lines(listed(content, most))
+        if not fitting or "why" not in names(fitting):
+            lines(asides(content, most))
+        if most is not None and len(content.rows) > most:
+            out.print(Text(f"and {len(content.rows) - most:,} more rows{rest}"))
+    lines(remarks)
 
 
-def unbroken(made: Table) -> int:
-    """The width of a table in which nothing is broken."""
-    return Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
+def lines(texts: Iterable[str]) -> None:
+    """Sentences, each with a dash; where they are broken, the rest is indented."""
+    for text in texts:
+        if out.soft_wrap:
+            out.print(Text(f"- {plain(text)}"))
+            continue
+        grid = RichTable.grid(padding=(0, 1, 0, 0))
+        grid.add_row(Text("-"), Text(plain(text)))
+        out.print(grid)
 
 
-def spared(content: "formats.Table") -> int:
-    """How much narrower the names of the first column are, broken between words."""
-    from bench.report import formats
-
-    names = [content.header[0], *(formats.text_of(row[0]) for row in content.rows)]
-    words = [word for name in names for word in name.split()]
-    return max(map(cell_len, names)) - max(map(cell_len, words))
+def names(content: "Table") -> list[str]:
+    """The names of the shown columns."""
+    return [column.name for column in content.shown]
 
 
-def table(content: "formats.Table") -> Table:
+def fitted(content: "Table", most: int | None) -> "Table | None":
+    """The table without the columns that do not fit; None where not even words fit."""
+    for count in range(len(DROPPED) + 1):
+        found = without(content, DROPPED[:count])
+        if narrowest(found, most) <= out.width:
+            return found
+    return None
+
+
+def without(content: "Table", gone: Collection[str]) -> "Table":
+    """The table without some of its columns."""
+    return content.only(lambda column: bool(column.title) and column.name not in gone)
+
+
+def narrowest(content: "Table", most: int | None) -> int:
+    """The least width in which only wordy columns are broken, and between words."""
+    wide = out.options.update(max_width=UNBOUNDED)
+    width = Measurement.get(out, wide, terminal_table(content, most)).maximum
+    for place, column in enumerate(content.shown):
+        if column.name in WORDY:
+            texts = [column.heading, *(row[place] for row in content.texts(most))]
+            words = [word for text in texts for word in text.split()]
+            width -= max(map(cell_len, texts)) - max(map(cell_len, words))
+    return width
+
+
+def terminal_table(content: "Table", most: int | None = None) -> RichTable:
     """The table with its numbers whole, and no name cut off: it could be that of another cell."""
-    from bench.report import formats
-
-    sides = zip(content.header, content.align, strict=True)
-    made = terminal.table(*content.header, numbers=[name for name, side in sides if side == "r"])
-    for column, name in zip(made.columns, content.header, strict=True):
-        column.overflow, column.no_wrap = "fold", name not in WORDY
-    for row in content.rows:
-        terminal.add(made, *map(formats.text_of, row))
+    numbers = [column.heading for column in content.shown if column.align == "right"]
+    made = terminal.table(*(column.heading for column in content.shown), numbers=numbers)
+    for column, shown in zip(made.columns, content.shown, strict=True):
+        column.overflow, column.no_wrap = "fold", shown.name not in WORDY
+    for row in content.texts(most):
+        terminal.add(made, *row)
     return made
 
 
-def without(content: "formats.Table", names: Iterable[str]) -> "formats.Table":
-    """The table without some of its columns."""
-    gone = set(names)
-    places = [place for place, name in enumerate(content.header) if name not in gone]
-    return content._replace(
-        header=tuple(content.header[place] for place in places),
-        rows=tuple(tuple(row[place] for place in places) for row in content.rows),
-        align="".join(content.align[place] for place in places),
-    )
+def listed(content: "Table", most: int | None) -> Iterator[str]:
+    """Each row in a line, for terminals so narrow that no table fits."""
+    for texts in content.texts(most):
+        row = dict(zip(names(content), texts, strict=True))
+        head = [row.pop(name) for name in names(content)[:2]]
+        row.pop("why", None)
+        told = [f"{name.replace('_', ' ')} {text}" for name, text in row.items() if text]
+        yield f"{', '.join(head)}: {'; '.join(told)}"
 
 
-def whole(content: "formats.Table") -> Mapping[str, str]:
-    """All columns but the first two, and the words before them."""
-    words = {name: f"{name.lower()} " for name in content.header[2:]} | ASIDE
-    return {name: "" if name == "Verdict" else words[name] for name in content.header[2:]}
-
-
-def asides(content: "formats.Table", beside: Mapping[str, str]) -> Iterator[str]:
-    """What some columns say of each row, by its first two: a cell and a metric."""
-    from bench.report import formats, units
-
-    for row in content.rows:
-        texts = dict(zip(content.header, map(formats.text_of, row), strict=True))
-        told = [
-            f"{before}{texts[name]}"
-            for name, before in beside.items()
-            if texts.get(name, "") not in ("", units.UNKNOWN)
-        ]
-        if told:
-            yield f"{', '.join(list(texts.values())[:2])}: {'; '.join(told)}"
+def asides(content: "Table", most: int | None) -> Iterator[str]:
+    """Why the rows are as they are, those with one reason together."""
+    if "why" not in names(content):
+        return
+    together: dict[str, list[str]] = {}
+    for texts in content.texts(most):
+        row = dict(zip(names(content), texts, strict=True))
+        together.setdefault(row["why"], []).append(f"{row['cell']}, {row['metric']}")
+    for why, rows in together.items():
+        if why:
+            yield f"{rows[0] if len(rows) == 1 else f'{len(rows)} rows'}: {why}"

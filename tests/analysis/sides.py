@@ -1,13 +1,14 @@
 """Runs before and after, made of records: six cells of two architectures, three seeds."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from bench import identity
-from bench.analysis.digest import Digest, PastRun, digest_of
-from bench.analysis.point import past_run_of
+from bench.analysis.costs import PastRun, past_run
+from bench.analysis.table import RunTable, Snapshot, table
 from bench.record import Calibration, Failure, Phase, Result, Run, Sitting, Throughput
 from tests import records
 
@@ -44,21 +45,37 @@ def measured(
     return [one for one in found if one is not None]
 
 
-def digested(
+def tabled(
     number: int = 0, change: Change | None = None, cells: Sequence[int] = range(6), **run: object
-) -> Digest:
-    """The digest of that run."""
+) -> RunTable:
+    """The table of that run."""
     found = measured(number, change, cells)
     made = asked(number, **run)
     ids = {(r.cell.architecture_label, r.cell.strategy, r.cell.seed): r.cell_id for r in found}
     names = [(a, s, seed) for a in ROWS[0] for s in ROWS[1] for seed in SEEDS]
     cells_ = [ids.get(n) or identity.cell_id(records.cell(*n)) for n in names]
-    return digest_of(made.model_copy(update={"cells": tuple(cells_)}), found)
+    return table(made.model_copy(update={"cells": tuple(cells_)}), found)
+
+
+def headed(run: Snapshot, **header: object) -> Snapshot:
+    """The same run with another header."""
+    return replace(run, header=run.header.model_copy(update=header))
+
+
+def only(run: Snapshot, keep: Callable[[str, str, int], bool], **columns: object) -> Snapshot:
+    """The cells of a run that are kept, given by architecture, strategy and seed; with some columns
+    at other values.
+    """
+    names = (run.columns[name] for name in ("architecture", "strategy", "seed"))
+    places = [at for at, one in enumerate(zip(*names, strict=True)) if keep(*one)]
+    found = {name: [values[at] for at in places] for name, values in run.columns.items()}
+    found |= {name: [value] * len(places) for name, value in columns.items()}
+    return Snapshot(run.header, found, run.labels, run.num_images, run.right)
 
 
 def past(count: int) -> list[PastRun]:
     """So many runs of the same."""
-    found = [past_run_of(digested(number)) for number in range(count)]
+    found = [past_run(tabled(number)) for number in range(count)]
     return [one for one in found if one is not None]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.analysis import steps as detector
-from bench.analysis.paired import Floats
+from bench.analysis.stats import Floats
 from bench.analysis.steps import LEAST_VALUES, segments, steps
 
 NUM_POINTS = 80

@@ -4,8 +4,8 @@
     python -m tests.benchmarks.comparison --cells 100 --past 10
 
 Runs of made-up records in a temporary folder, the newest of the past ones the baseline; the whole
-command, from its start to its exit, with the past runs in the index, as every comparison after the
-first finds them. Goal: less than 5 s for 1,000 cells and 100 past runs.
+command, from its start to its exit, with a table.json in each past run, as every comparison after
+the first finds them. Goal: less than 5 s for 1,000 cells and 100 past runs.
 """
 
 import argparse
@@ -15,15 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bench import index
-from bench.analysis.digest import digest_of
-from bench.analysis.point import point_of
+from bench.analysis.snapshot import keep, stamp_of
+from bench.analysis.table import table
 from bench.folder import write_record, write_run
 from bench.record import Run
-from bench.verbs.past import head, meaning, name
 from tests import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -82,14 +81,12 @@ def write(folder: Path, cells: int, past: int) -> Path:
     for place in (places[-1], folder / "after"):
         for record in found:
             write_record(place, record)
-    took = point_of(digest_of(run, found))
-    assert took is not None
-    with index.opened(results, meaning()) as kept:
-        for number, place in enumerate(places):
-            earlier = at(run, number)
-            times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
-            text = took.model_copy(update=times).model_dump_json()
-            kept.put(name(results, place), head(place).stamp, text)
+    took = table(run, found)
+    for number, place in enumerate(places):
+        earlier = at(run, number)
+        times = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
+        header = took.header.model_copy(update=times)
+        keep(place, replace(took, header=header), stamp_of(place))
     return places[-1]
 
 

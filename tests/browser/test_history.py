@@ -1,12 +1,14 @@
 """history.html in a real browser: whole, silent, alone, on a desk and on a phone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.report.histories import Reading
+from bench.report.history import Reading
 from bench.report.page.history import document
+from tests.analysis import sides
 from tests.analysis.timelines import slowed, told
 from tests.browser.chromium import NAMES, PATH, Page, browser
 from tests.browser.test_report import HOSTILE, complaints, requests
@@ -22,16 +24,17 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def written(folder: Path) -> Path:
     """A history with a change, of cells whose names are all meant to break it."""
-    points = []
+    runs = []
     for one in slowed(1.3, information={"bench.commit": HOSTILE[0]}):
-        rows = [
-            row.model_copy(update={"architecture": name, "strategy": name})
-            for row, name in zip(one.rows, HOSTILE, strict=False)
-        ]
-        points.append(one.model_copy(update={"rows": tuple(rows), "suite_name": HOSTILE[1]}))
+        cells = zip(one.rows, HOSTILE, strict=False)
+        names = {place: name for cell, name in cells for place in one.rows[cell]}
+        columns = dict(one.columns)
+        for column in ("architecture", "strategy"):
+            columns[column] = [names.get(n, value) for n, value in enumerate(columns[column])]
+        runs.append(sides.headed(replace(one, columns=columns), suite_name=HOSTILE[1]))
     path = folder / "history.html"
     reading = Reading(1, HOSTILE[:5], 2)
-    path.write_text(document(told(points), reading), encoding="utf-8")
+    path.write_text(document(told(runs), reading), encoding="utf-8")
     return path
 
 

@@ -8,16 +8,15 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.histories import CellHistory, Change, Dot, Histories, Series
-from bench.analysis.setups import Setup
-from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
-from bench.report import histories as texts
+from bench.analysis.history import CellHistory, Change, Dot, History, Series
+from bench.analysis.judge import ACCURACY, MEMORY, METRICS, SECONDS
+from bench.report import history as texts
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Place, middle
 from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, Chart, told
 from bench.report.charts.lettering import SMALL
+from bench.report.comparison import TITLES, level
 from bench.report.text import printable
-from bench.report.verdicts import TITLES
 
 SHOWN = 200
 """Runs that a chart has room for: the newest."""
@@ -32,13 +31,13 @@ LIFT = 10.0
 """Distance of a panel's heading from it."""
 
 
-def chart(cell: CellHistory, found: Histories, number: int) -> Chart:
+def chart(cell: CellHistory, found: History, number: int) -> Chart:
     """A panel for each metric of the cell that has a value."""
     last = len(found.runs) - 1
     runs = range(max(0, last - SHOWN + 1), last + 1)
     panels = _panels(cell, runs.start)
     changes = [
-        f"{TITLES[one.metric]} {texts.changed(one)} on {texts.day(found.runs[one.run].started_at)}"
+        f"{TITLES[one.metric]} {texts.of_change(one)} on {texts.day(found.runs[one.run].started_at)}"
         for one in cell.changes
     ]
     return Chart(
@@ -53,19 +52,6 @@ def chart(cell: CellHistory, found: Histories, number: int) -> Chart:
 def colour(setup: int) -> str:
     """The colour of a kind of machine."""
     return SERIES[setup % len(SERIES)]
-
-
-def letter(setup: int) -> str:
-    """A, B, ... Z, then AA, AB, ...: how the page calls a kind of machine."""
-    high, low = divmod(setup, 26)
-    return (letter(high - 1) if high else "") + chr(ord("A") + low)
-
-
-def differing(setup: Setup) -> str:
-    """`other than A in torch: 2.15.0 → 2.16.0`; empty for the first."""
-    if setup.nearest is None:
-        return ""
-    return f"other than {letter(setup.nearest)} in {'; '.join(setup.fields)}"
 
 
 # ---- what is drawn --------------------------------------------------------------------------
@@ -153,7 +139,7 @@ def _panels(cell: CellHistory, first: int) -> list[Panel]:
 
 
 def _draw(
-    width: float, cell: CellHistory, found: Histories, panels: Sequence[Panel], runs: range
+    width: float, cell: CellHistory, found: History, panels: Sequence[Panel], runs: range
 ) -> Figure:
     """All panels on the same axes, whose y is in pixels: axes of their own would take long."""
     if not panels:
@@ -184,7 +170,7 @@ def _ticks(panel: Panel) -> list[tuple[float, str]]:
     return [(v, f"{v:,.{digits}f}") for v in values if low <= v <= high]
 
 
-def _dates(found: Histories, runs: range, count: int) -> dict[int, str]:
+def _dates(found: History, runs: range, count: int) -> dict[int, str]:
     """Dates below a few runs; times of day where all ran on one day."""
     times = {run: found.runs[run].started_at for run in runs}
     one_day = len({texts.day(time) for time in times.values()}) == 1
@@ -196,7 +182,7 @@ def _dates(found: Histories, runs: range, count: int) -> dict[int, str]:
     return {run: date for date, run in reversed(first.items())}
 
 
-def _panel(figure: Figure, ax: Axes, panel: Panel, found: Histories, runs: range) -> None:
+def _panel(figure: Figure, ax: Axes, panel: Panel, found: History, runs: range) -> None:
     heading = panel.top - LIFT
     canvas.write(figure, 4, heading, panel.title, color=MUTED)
     taken = [(0.0, 4 + lettering.width(panel.title, SMALL) + 10)]
@@ -208,28 +194,28 @@ def _panel(figure: Figure, ax: Axes, panel: Panel, found: Histories, runs: range
                 _step(figure, ax, panel, line, change, taken)
     newest = max(panel.lines, key=lambda one: one.dots[-1].run)
     end = newest.dots[-1].value
-    words = texts.level(panel.measure.metric, end)
+    words = level(end, panel.measure.metric)
     words += f" {panel.measure.words}" if panel.relative else ""
     y = min(max(panel.y(end / newest.unit), panel.top + 4), panel.top + HIGH - 4)
     right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
     canvas.write(figure, right + 5, middle(y, SMALL), words, fontweight="bold")
 
 
-def _joined(ax: Axes, panel: Panel, line: Line, found: Histories) -> None:
+def _joined(ax: Axes, panel: Panel, line: Line, found: History) -> None:
     """A line through the values that count."""
     counted = [dot for dot in line.dots if not dot.apart]
     if line.series.key is None or len(counted) < 2:
         return
-    setups = {found.setup_of[dot.under] for dot in counted}
+    setups = {dot.setup for dot in counted}
     shade = colour(setups.pop()) if len(setups) == 1 else MUTED
     values = [panel.y(dot.value / line.unit) for dot in counted]
     ax.plot([dot.run for dot in counted], values, color=shade, linewidth=1, alpha=0.55)
 
 
-def _marks(ax: Axes, panel: Panel, line: Line, found: Histories) -> None:
+def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
     """A dot for each value, hollow where it takes no part in the levels."""
     dense = canvas.pixel(ax, 1, 0)[0] - canvas.pixel(ax, 0, 0)[0] < 5.5
-    shades = [colour(found.setup_of[dot.under]) for dot in line.dots]
+    shades = [colour(dot.setup) for dot in line.dots]
     drawn = ax.scatter(
         [dot.run for dot in line.dots],
         [panel.y(dot.value / line.unit) for dot in line.dots],
@@ -242,9 +228,9 @@ def _marks(ax: Axes, panel: Panel, line: Line, found: Histories) -> None:
     told(drawn, *(_told(dot, line.series.metric, found) for dot in line.dots))
 
 
-def _told(dot: Dot, metric: str, found: Histories) -> str:
+def _told(dot: Dot, metric: str, found: History) -> str:
     run = found.runs[dot.run]
-    value = f"{texts.level(metric, dot.value)} {texts.UNITS[metric]}"
+    value = f"{level(dot.value, metric)} {METRICS[metric].unit}"
     apart = f"; {dot.apart}" if dot.apart else ""
     return printable(f"{texts.day(run.started_at)} {run.name}: {value}{apart}")
 
@@ -256,7 +242,7 @@ def _step(
     start, end = _extent(line.series, change)
     riser = max((change.before + change.run) / 2, ax.get_xlim()[0])
     before, after = (panel.y(v / line.unit) for v in (change.step.before, change.step.after))
-    words = texts.changed(change)
+    words = texts.of_change(change)
     (stairs,) = ax.plot(
         [start, riser, riser, end],
         [before, before, after, after], color=INK, linewidth=1.25, alpha=0.75,
@@ -293,7 +279,7 @@ def _beginnings(
     ax: Axes,
     panels: Sequence[Panel],
     cell: CellHistory,
-    found: Histories,
+    found: History,
     runs: range,
 ) -> None:
     """A dashed line with a letter where another machine or software, or another task, begins."""
@@ -316,21 +302,22 @@ def _beginnings(
             canvas.write(figure, x, 10, name, color=MUTED, ha="center", full=words)
 
 
-def _news(cell: CellHistory, found: Histories) -> Iterator[Beginning]:
+def _news(cell: CellHistory, found: History) -> Iterator[Beginning]:
     """Whatever is new, from the second of each kind on, by run."""
     setups: dict[int, Beginning] = {}
     tasks: dict[tuple[str, tuple[int, ...]], Beginning] = {}
     for run, row in cell.rows.items():
-        if row.under and (setup := found.setup_of[row.under]) not in setups:
-            words = f"{letter(setup)}: {differing(found.setups[setup])}"
-            setups[setup] = Beginning(run, letter(setup), words)
-        if row.task and (row.task, row.seeds) not in tasks:
+        if row.ok and (setup := found.setup_of[row.conditions_key]) not in setups:
+            words = f"{texts.letter(setup)}: {texts.other_than(found.setups[setup])}"
+            setups[setup] = Beginning(run, texts.letter(setup), words)
+        task = row.task_key, tuple(row.statuses)
+        if row.task_key and task not in tasks:
             name = f"task {len(tasks) + 1}"
-            tasks[row.task, row.seeds] = Beginning(run, name, "another task or seeds")
+            tasks[task] = Beginning(run, name, "another task or seeds")
     yield from sorted([*list(setups.values())[1:], *list(tasks.values())[1:]], key=lambda n: n.run)
 
 
-def _failures(ax: Axes, panel: Panel, cell: CellHistory, found: Histories, runs: range) -> None:
+def _failures(ax: Axes, panel: Panel, cell: CellHistory, found: History, runs: range) -> None:
     """A cross at the foot of the first panel for each run in which a seed is not ok."""
     for run, what in cell.failures.items():
         if run in runs:

@@ -4,17 +4,17 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.analysis.histories import Histories
-from bench.analysis.news import News, news
-from bench.analysis.verdict import SECONDS
-from bench.report import histories as texts
+from bench.analysis.history import History, News, news
+from bench.analysis.judge import SECONDS
+from bench.report import history as texts
 from bench.report import units
 from bench.report.charts import history as drawing
 from bench.report.charts.figure import Chart, key
+from bench.report.comparison import TITLES
 from bench.report.findings import Name
 from bench.report.page.templates import template
+from bench.report.tables import as_html
 from bench.report.text import printable
-from bench.report.verdicts import TITLES
 
 LISTED = 200
 """Cells, changes and runs that the page has: the newest, and those with the newest changes."""
@@ -52,7 +52,7 @@ class Picture(NamedTuple):
     open: bool
 
 
-def document(found: Histories, reading: texts.Reading) -> str:
+def document(found: History, reading: texts.Reading) -> str:
     """The page as one text."""
     changes = news(found)
     headline = texts.headline(found)
@@ -67,7 +67,7 @@ def document(found: Histories, reading: texts.Reading) -> str:
         changes=[_line(found, one) for one in changes[:LISTED]],
         num_changes=len(changes),
         timed=any(one.metric == SECONDS for one in changes),
-        table=texts.table(found.cells[:LISTED], found),
+        table=as_html(texts.table(found.cells, found), LISTED),
         num_cells=len(found.cells),
         pictures=_pictures(found),
         shown_runs=drawing.SHOWN,
@@ -77,7 +77,7 @@ def document(found: Histories, reading: texts.Reading) -> str:
     )
 
 
-def _line(found: Histories, one: News) -> Line:
+def _line(found: History, one: News) -> Line:
     runs = found.runs
     return Line(
         date=texts.day(runs[one.run].started_at),
@@ -89,7 +89,7 @@ def _line(found: Histories, one: News) -> Line:
     )
 
 
-def _pictures(found: Histories) -> list[Picture]:
+def _pictures(found: History) -> list[Picture]:
     if len(found.runs) == 1:
         return []
     return [
@@ -107,27 +107,27 @@ FEW = 6
 """Cells that are shown whether or not they have changed."""
 
 
-def _kinds(found: Histories) -> list[Kind]:
+def _kinds(found: History) -> list[Kind]:
     return [
         Kind(
-            letter=drawing.letter(number),
+            letter=texts.letter(number),
             key=key(drawing.colour(number)),
             machine=texts.machine(setup),
             versions=texts.versions(setup),
             num_runs=len(setup.runs),
             since=texts.day(found.runs[setup.runs[0]].started_at),
-            fields=drawing.differing(setup),
+            fields=texts.other_than(setup),
         )
         for number, setup in enumerate(found.setups)
     ]
 
 
-def _runs(found: Histories) -> list[tuple[str, str, str, str]]:
+def _runs(found: History) -> list[tuple[str, str, str, str]]:
     """Start, name, kinds of machine, and what must be known of it; the newest first."""
     setups: dict[int, list[str]] = {}
     for number, setup in enumerate(found.setups):
         for run in setup.runs:
-            setups.setdefault(run, []).append(drawing.letter(number))
+            setups.setdefault(run, []).append(texts.letter(number))
     return [
         (
             run.started_at.replace("T", " ").removesuffix("Z"),

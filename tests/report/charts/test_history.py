@@ -8,23 +8,24 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.analysis.histories import Histories
-from bench.analysis.point import Point
+from bench.analysis.history import History
+from bench.analysis.table import Snapshot
 from bench.report.charts import history
 from bench.report.charts.figure import DESK, MUTED, PAPER, SERIES, Chart
+from bench.report.history import letter
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
 from tests.report.charts import reading
 from tests.report.charts.reading import WIDTHS
 
 
-def drawn(found: Histories) -> Chart:
+def drawn(found: History) -> Chart:
     """The figure of the cell that changes are laid on."""
     (cell,) = (cell for cell in found.cells if cell.name == "resnet18 · fine_tuning")
     return history.chart(cell, found, 0)
 
 
-def of(points: Sequence[Point], width: float = DESK) -> Figure:
+def of(points: Sequence[Snapshot], width: float = DESK) -> Figure:
     return reading.figure(drawn(told(points)), width)
 
 
@@ -64,13 +65,13 @@ def test_versions_are_joined_in_nothing_and_their_beginning_is_marked() -> None:
     places = {float(x) for segment in lines.get_segments() for x, _ in np.asarray(segment)}
     assert places == {2.5}
     assert len(lines.get_segments()) == 3  # one in each panel
-    assert "B: other than A in torch: 2.15.0 → 2.16.0" in words
+    assert "B: other than A in machine.torch: 2.15.0 and 2.16.0" in words
     assert "B" in reading.words(figure)
 
 
 def test_unstable_times_and_failed_seeds_are_hollow() -> None:
     points = [point(n) for n in range(4)]
-    points[1] = points[1].model_copy(update={"unstable": "too hot"})
+    points[1] = sides.headed(points[1], unstable="too hot")
     points[2] = point(2, sides.broken("diverged"))
     figure = of(points)
     paper = np.array([int(PAPER[i : i + 2], 16) / 255 for i in (1, 3, 5)])
@@ -106,7 +107,7 @@ def test_all_texts_are_inside_and_none_lies_on_another(width: float) -> None:
 def test_a_long_history_shows_the_newest_runs() -> None:
     made = [point(n) for n in range(3)]
     many = [
-        made[n % 3].model_copy(update={"started_at": f"{2000 + n}-01-01T00:00:00Z"})
+        sides.headed(made[n % 3], started_at=f"{2000 + n}-01-01T00:00:00Z")
         for n in range(history.SHOWN + 50)
     ]
     figure = of(many)
@@ -115,7 +116,7 @@ def test_a_long_history_shows_the_newest_runs() -> None:
 
 
 def test_kinds_are_lettered_beyond_the_alphabet() -> None:
-    letters = [history.letter(n) for n in (0, 25, 26, 27, 701, 702)]
+    letters = [letter(n) for n in (0, 25, 26, 27, 701, 702)]
     assert letters == ["A", "Z", "AA", "AB", "ZZ", "AAA"]
 
 

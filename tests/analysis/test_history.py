@@ -2,23 +2,22 @@
 
 import pytest
 
-from bench.analysis.histories import CellHistory, Histories
-from bench.analysis.news import news
-from bench.analysis.point import Point
-from bench.analysis.verdict import ACCURACY, MEMORY, SECONDS
+from bench.analysis.history import CellHistory, History, news
+from bench.analysis.judge import ACCURACY, MEMORY, SECONDS
+from bench.analysis.table import Snapshot
 from bench.record import Calibration, Result
 from tests import records
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
 
 
-def first(found: Histories) -> CellHistory:
+def first(found: History) -> CellHistory:
     """The cell that changes are laid on."""
     (cell,) = (cell for cell in found.cells if cell.name == "resnet18 · fine_tuning")
     return cell
 
 
-def runs(found: Histories, metric: str) -> list[list[int]]:
+def runs(found: History, metric: str) -> list[list[int]]:
     return [[dot.run for dot in series.dots] for series in first(found).of(metric)]
 
 
@@ -49,9 +48,7 @@ def test_another_task_parts_everything() -> None:
 
 
 def test_other_seeds_part_everything() -> None:
-    made = point(1)
-    row = made.rows[0].model_copy(update={"seeds": (0, 1, 7)})
-    other = made.model_copy(update={"rows": (row, *made.rows[1:])})
+    other = sides.only(point(1), lambda a, s, seed: seed < 2)
     assert runs(told([point(0), other]), ACCURACY) == [[0], [1]]
 
 
@@ -98,7 +95,7 @@ def test_a_step_between_unknown_conditions_is_none() -> None:
 
 
 def test_an_unstable_run_has_no_part_in_the_steps_of_time_only() -> None:
-    unstable = point(1).model_copy(update={"unstable": "too hot"})
+    unstable = sides.headed(point(1), unstable="too hot")
     cell = first(told([point(0), unstable]))
     apart = {s.metric: [dot.apart for dot in s.dots] for s in cell.series}
     assert apart == {ACCURACY: ["", ""], SECONDS: ["", "unstable: too hot"], MEMORY: ["", ""]}
@@ -125,7 +122,7 @@ def test_a_change_is_said_with_its_runs_and_what_else_changed() -> None:
     (change,) = first(told(slowed(1.2, information={"machine.driver": "2"}))).changes
     assert (change.metric, change.before, change.run) == (SECONDS, 5, 6)
     assert change.amount == pytest.approx(0.2, abs=0.02)
-    assert change.fields == ("driver: 1 → 2",)
+    assert change.fields == ("machine.driver: 1 and 2",)
     assert change.machine is None
 
 
@@ -137,7 +134,7 @@ def test_the_machine_itself_is_said_where_it_was_calibrated() -> None:
         )  # fmt: skip
 
     points = slowed(1.2, calibration=calibration(1.1))
-    points[:6] = [one.model_copy(update={"calibration": calibration(1.0)}) for one in points[:6]]
+    points[:6] = [sides.headed(one, calibration=calibration(1.0)) for one in points[:6]]
     (change,) = first(told(points)).changes
     assert change.machine == pytest.approx(0.1)
 
@@ -177,8 +174,8 @@ def test_cells_with_news_come_first_and_changes_that_came_together_are_one() -> 
 
 
 def test_a_cell_that_the_newest_run_does_not_ask_for_comes_last() -> None:
-    newest = point(1)
-    found = told([point(0), newest.model_copy(update={"rows": newest.rows[1:]})])
+    newest = sides.only(point(1), lambda *cell: cell[:2] != ("resnet18", "fine_tuning"))
+    found = told([point(0), newest])
     assert found.cells[-1] is first(found)
 
 
@@ -197,16 +194,16 @@ def test_machines_and_versions_are_told_as_they_came() -> None:
     assert [setup.runs for setup in setups] == [(0, 2), (1,), (3,)]
     assert [setup.fields for setup in setups] == [
         (),
-        ("torch: 2.15.0 → 2.16.0",),
-        ("cpu_model: AMD EPYC → Intel Xeon",),
+        ("machine.torch: 2.15.0 and 2.16.0",),
+        ("machine.cpu_model: AMD EPYC and Intel Xeon",),
     ]
     assert [setup.nearest for setup in setups] == [None, 0, 0]
 
 
 def test_what_no_key_depends_on_is_told_since_the_last_run_on_such_a_machine() -> None:
-    def with_driver(number: int, driver: str, change: sides.Change | None = None) -> Point:
+    def with_driver(number: int, driver: str, change: sides.Change | None = None) -> Snapshot:
         made = point(number, change, range(6))
-        return made.model_copy(update={"information": {"machine.driver": driver}})
+        return sides.headed(made, information={"machine.driver": driver})
 
     points = [
         with_driver(0, "1"),
@@ -214,4 +211,4 @@ def test_what_no_key_depends_on_is_told_since_the_last_run_on_such_a_machine() -
         with_driver(2, "2"),
         with_driver(3, "5", BUSIER),
     ]
-    assert [run.changed for run in told(points).runs] == [(), (), ("driver: 1 → 2",), ()]
+    assert [run.changed for run in told(points).runs] == [(), (), ("machine.driver: 1 and 2",), ()]
