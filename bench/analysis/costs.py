@@ -304,7 +304,7 @@ def judge_times(times: Times, machine: float | None) -> tuple[list[Verdict], Shi
     blamed = shift(common, floor_of_all, machine, p)
     if any(one.reason == DRIFTED for one in verdicts):
         blamed = blamed._replace(blame="machine", reason=DRIFTED)
-    return verdicts, blamed._replace(taken_off=taken == candidate)
+    return verdicts, blamed._replace(taken_off=taken == float(candidate))
 
 
 def beyond(past: Estimate, values_P: Floats) -> Estimate:

@@ -148,13 +148,13 @@ def tell(
     """Print it, and write it where that was asked for. Raises FolderError."""
     from bench.analysis.judge import in_order
     from bench.folder import write_text
-    from bench.report import comparison
+    from bench.report import comparison, junit
     from bench.verbs.tables import ALL, say
 
     forms = {
         Form.MARKDOWN: comparison.markdown,
         Form.JSON: comparison.as_json,
-        Form.JUNIT: comparison.junit,
+        Form.JUNIT: junit.junit,
     }
     text = forms[form](found, sides) if form in forms else ""
     if place:

@@ -25,13 +25,13 @@ from bench.report.comparison import (
     as_json,
     changed,
     headline,
-    junit,
     markdown,
     matters,
     remarks,
     signed,
     table,
 )
+from bench.report.junit import junit
 from tests.analysis import sides
 from tests.analysis.sides import tabled
 

@@ -37,7 +37,8 @@ def chart(cell: CellHistory, found: History, number: int) -> Chart:
     runs = range(max(0, last - SHOWN + 1), last + 1)
     panels = _panels(cell, runs.start)
     changes = [
-        f"{TITLES[one.metric]} {texts.of_change(one)} on {texts.day(found.runs[one.run].started_at)}"
+        f"{TITLES[one.metric]} {texts.of_change(one)} on "
+        f"{texts.day(found.runs[one.run].started_at)}"
         for one in cell.changes
     ]
     return Chart(
