@@ -36,8 +36,7 @@ FLOORS: tuple[set[str], ...] = (
     {"data"},
     {"models"},
     {"training"},
-    {"serving.findings"},
-    {"serving.sample"},
+    {"serving.messages"},
     {"serving"},
     {"running"},
 )
@@ -73,7 +72,7 @@ WITHOUT_TORCH = {
         "report",
         *ROOF,
     ),
-    *("serving.findings", "serving.sample"),  # what the verbs know of networks
+    *("serving.messages"),  # what the verbs know of networks
 }
 PRINTS = {"terminal", "progress", "verbs"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}

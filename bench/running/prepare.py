@@ -21,7 +21,6 @@ from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import synchronize
 from bench.models import build, weights
-from bench.models.build import Network
 from bench.models.source import Download
 from bench.models.weights import RANDOM
 from bench.models.weights import Request as Wanted
@@ -29,9 +28,9 @@ from bench.record import Cell, Data, Preprocessing, Source, Weights
 from bench.running import plan as plans
 from bench.running.answers import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
 from bench.suite import Suite, labels_of
-from bench.training.cell import start_of
 from bench.training.placement import placement, prepare_device
-from bench.training.trained import trained_bytes
+from bench.training.saved import num_bytes
+from bench.training.start import start_of
 
 Tell = Callable[[str | Hardware], None]
 """Hears the hardware when it is known, and what is being waited for."""
@@ -66,7 +65,7 @@ def survey(request: Request, tell: Tell) -> Survey:
     seconds = plans.seconds(plan.cells, measure_speeds(plan.cells, found.device))
     if plan.cache_bytes:
         seconds += decoding_seconds
-    kept = plans.weights_bytes(plan.cells, trained_sizes(plan.cells), suite.keep_weights)
+    kept = plans.weights_bytes(plan.cells, network_sizes(plan.cells), suite.keep_weights)
     return Survey(plan, seconds, kept)
 
 
@@ -208,17 +207,14 @@ def pipeline(one: Wanted) -> str:
 # ---- sizes and speed ------------------------------------------------------------------------
 
 
-def trained_sizes(asked: Sequence[Cell]) -> list[int]:
-    """Bytes of the trained values of each cell; seeds of a strategy have the same."""
-    outlines: dict[Sizes, Network] = {}
-    sizes: dict[tuple[str, str], int] = {}
+def network_sizes(asked: Sequence[Cell]) -> list[int]:
+    """Bytes of each cell's network; the same for every strategy and seed."""
+    sizes: dict[tuple[str, int], int] = {}
     for cell in asked:
-        shape, row = plans.sizes_of(cell), (cell.architecture_label, cell.strategy)
-        if shape not in outlines:
-            outlines[shape] = build.outline(shape[0], len(cell.data.classes), shape[1])
-        if row not in sizes:
-            sizes[row] = trained_bytes(cell, outlines[shape])
-    return [sizes[cell.architecture_label, cell.strategy] for cell in asked]
+        shape = (cell.architecture, cell.image_size)
+        if shape not in sizes:
+            sizes[shape] = num_bytes(build.outline(shape[0], len(cell.data.classes), shape[1]))
+    return [sizes[cell.architecture, cell.image_size] for cell in asked]
 
 
 def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:

@@ -40,11 +40,11 @@ from bench.running.pool import (
     provenance,
     summary,
 )
-from bench.training.cell import Keep, Outcome, run_cell
-from bench.training.fit import Diverged
+from bench.training.evaluate import Diverged
 from bench.training.placement import prepare_device
-from bench.training.shared import Shared
-from bench.training.trained import save, trained_bytes
+from bench.training.run_cell import Keep, Outcome, run_cell
+from bench.training.saved import num_bytes, save, whole_network
+from bench.training.shared import Shared, backbone_key, keys_of
 
 EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}
 """Exit codes by the kinds of failure that several seeds together may have, and each alone not."""
@@ -87,7 +87,7 @@ def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
 
 def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | None:
     """The exit code if the cell's seeds may have failed only because they ran together."""
-    is_own = shared.has_heads(cell) and record.kind != "cuda"
+    is_own = shared.made(keys_of(cell).heads) is not None and record.kind != "cuda"
     return None if is_own else EXITS.get(record.kind or "")
 
 
@@ -239,13 +239,14 @@ class Keeper:
 
     def _write(self, cell: Cell, module: nn.Module) -> None:
         path = weights_path(self._job.folder, cell_id(cell))
-        need = trained_bytes(cell, self._shared.outline(cell))
+        need = num_bytes(self._shared.outline(cell))
         free = shutil.disk_usage(self._job.folder).free
         if need + SPARE_BYTES > free:  # records and the report come first
             need, free, spare = (round(size / 1e6) for size in (need, free, SPARE_BYTES))
             raise OSError(f"they need {need} MB; {free} MB are free, {spare} of them for records")
         with whole(path) as temporary:
-            save(temporary, cell, self._shared, module)
+            backbone = self._shared.made(backbone_key(cell))
+            save(temporary, cell, whole_network(cell, module, backbone))
 
 
 def with_seed(cell: Cell, seed: int) -> Cell:

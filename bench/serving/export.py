@@ -1,97 +1,83 @@
 """A trained network as files that need no bench. Runs in a child process.
 
-Dimensions: N images, K classes.
+Dimensions: N images, B batch, K classes, H, W pixels.
 """
 
+import csv
+import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
-from torch import Tensor
+import torchvision
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.export import Dim
+from torchvision import models
 
+import bench
 from bench import predictions
+from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Item
+from bench.data.folder import list_tree
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
 from bench.errors import WeightsError
 from bench.measure.device import Device
 from bench.models import cache
-from bench.record import Preprocessing, Result
-from bench.serving import formats
-from bench.serving.description import description
-from bench.serving.findings import Check, Exported, Images, Trained, Written
-from bench.serving.formats import FORMATS, Loaded
-from bench.serving.network import pipeline_of, rebuilt
-from bench.serving.plain import plain_model, plain_state
-from bench.serving.scoring import Open, blocks, stacked
+from bench.models.build import Network, builder_options
+from bench.record import Cell, Preprocessing, Result, Scores
+from bench.serving.messages import Check, Exported, Trained, Written
+from bench.serving.network import Open, blocks, pipeline_of, rebuilt, stacked
 from bench.training.placement import prepare_device
 
 TOLERANCE = 1e-3
-"""Of the largest logit, or of one where all are smaller: how far those of a file may lie off."""
+"""How far logits from a file may be off: a share of the largest, or of 1 if all are smaller."""
 
 BATCH = 8
 CPU = Device("cpu", None)
 
 
-def export(trained: Trained, names: Sequence[str], images: Images, folder: Path) -> Exported:
-    """Write the files of these formats, each checked against the network on the images.
+def export(
+    trained: Trained, names: Sequence[str], run_folder: Path, asked: Path | None, target: Path
+) -> Exported:
+    """Write the files of these formats and model.json, each checked against the network.
 
-    Raises WeightsError where the network cannot be had, has no such form, or comes back from a
-    file as another function.
+    The images are those of the run's val part, or of the folder asked for. Raises WeightsError
+    where the network cannot be rebuilt, has no such format, or a file gives other logits.
     """
     prepare_device(CPU)
-    warnings.simplefilter("ignore")  # what exporters say of their own insides
+    warnings.simplefilter("ignore")  # from inside the exporters
     logging.disable(logging.WARNING)
     cell, pipeline = trained.record.cell, pipeline_of(trained)
     network = rebuilt(trained)
-    inputs = inputs_of(images, pipeline)
-    wanted = None if inputs is None else answers(network, inputs)
+    images = images_of(run_folder, cell.data.name, asked)
+    inputs_N = inputs_of(images, pipeline)
+    wanted_NK = None if inputs_N is None else answers(network, inputs_N)
     model = plain_model(cell, plain_state(network, cell.architecture))
     written = []
     for name in names:
-        path = formats.write(name, model, cell, folder)
+        path = write(name, model, cell, target)
         check = None
-        if inputs is not None and wanted is not None:
-            found = answers(FORMATS[name].load(path, cell), inputs)
-            check = compared(path.name, wanted, found)
+        if inputs_N is not None and wanted_NK is not None:
+            found_NK = answers(FORMATS[name].load(path, cell), inputs_N)
+            check = compared(path.name, wanted_NK, found_NK)
         written.append(Written(path.name, path.stat().st_size, cache.sha256(path), check))
-    return Exported(
-        tuple(written),
-        description(trained.record, pipeline),
-        0 if inputs is None else len(inputs),
-        as_recorded(trained.record, wanted, images.positions),
-    )
+    as_before = as_recorded(trained.record, wanted_NK, images.positions)
+    done = Exported(tuple(written), images.shown, len(images.keys), as_before)
+    write_description(target, description(trained.record, pipeline), done)
+    return done
 
 
-def inputs_of(images: Images, pipeline: Preprocessing) -> Tensor | None:
-    """Normalised images, float32 [N, 3, H, W]; None where there are none.
-
-    Raises WeightsError for one that cannot be read.
-    """
-    if not images.keys:
-        return None
-    (block,) = blocks(openers(images), pipeline, len(images.keys))
-    crops = [crop for crop in block if not isinstance(crop, str)]
-    if problems := [crop for crop in block if isinstance(crop, str)]:
-        raise WeightsError("\n".join(["--images: cannot be checked on these:", *problems[:5]]))
-    return normalise(stacked(crops, torch.device("cpu")), pipeline.mean, pipeline.std)
-
-
-def openers(images: Images) -> list[Open]:
-    """How each image is opened."""
-    source = str(images.source)
-    if source == "digits":
-        opened = source_of(source).open
-        return [partial(opened, source, Item(key, 0, "", None)) for key in images.keys]
-    pairs = zip(images.keys, images.hashes, strict=True)
-    return [partial(open_path, f"{source}/{key}", sha256) for key, sha256 in pairs]
+# ---- the check ------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def answers(model: Loaded, inputs_N: Tensor) -> Tensor:
+def answers(model: Callable[[Tensor], Tensor], inputs_N: Tensor) -> Tensor:
     """Logits of all images, [N, K]."""
     return torch.cat([model(inputs_B).float() for inputs_B in torch.split(inputs_N, BATCH)])
 
@@ -104,14 +90,307 @@ def compared(name: str, wanted_NK: Tensor, found_NK: Tensor) -> Check:
     if not difference <= tolerance or other:
         raise WeightsError(
             f"{name}: its logits are off by up to {difference:.2g} where {tolerance:.2g} is "
-            f"allowed, and {other} of {len(wanted_NK)} images have another class"
+            f"allowed, and {other} of {len(wanted_NK)} images get another class"
         )
     return Check(difference, tolerance)
 
 
 def as_recorded(record: Result, logits_NK: Tensor | None, positions: Sequence[int]) -> int | None:
-    """How many images of val have the predicted class on record; None where they are not val's."""
+    """How many images of val get the predicted class on record; None where they are not val's."""
     if logits_NK is None or not positions:
         return None
     recorded_N = predictions.unpack(record.quality.val.predictions).predicted_N[list(positions)]
     return int((logits_NK.argmax(1).numpy() == recorded_N).sum())
+
+
+# ---- the images of the check ----------------------------------------------------------------
+
+NUM_IMAGES = 32
+"""Enough to meet every class of most data sets, and quick on any network."""
+
+T = TypeVar("T")
+
+
+class Images(NamedTuple):
+    """Images that an export is checked on."""
+
+    source: str | None  # folder that the keys are below; "digits"; None: there are none
+    keys: Sequence[str]
+    hashes: Sequence[str | None]  # SHA-256 of each, where it must be that one
+    positions: Sequence[int]  # in the val part; empty for other images
+    shown: str  # what they are, in words
+
+
+def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
+    """Images of the val part below the folder asked for, or below one of the data set's name.
+
+    Where a folder asked for holds other images, some of these. A record holds no path, so without
+    either there are none.
+    """
+    rows = val_rows(run_folder)
+    # A folder may be called digits as well; its images lie in folders of their classes.
+    if name == "digits" and asked is None and rows and "/" not in rows[0][0]:
+        return of_val("digits", rows, range(len(rows)))
+    place = asked or Path(name)
+    if present := [n for n, (key, _) in enumerate(rows) if (place / key).is_file()]:
+        return of_val(str(place), rows, present)
+    if asked is None:
+        shown = f"the images of {name} are not here: name their folder with --images DIR"
+        return Images(None, (), (), (), shown)
+    keys = evenly(list_tree(asked, "").images)
+    return Images(str(asked), keys, [None] * len(keys), (), f"images of {asked}")
+
+
+def of_val(source: str, rows: Sequence[tuple[str, str]], present: Sequence[int]) -> Images:
+    """Some of the val images that are there, which must be those of the split."""
+    positions = evenly(present)
+    keys, hashes = [rows[n][0] for n in positions], [rows[n][1] for n in positions]
+    return Images(source, keys, hashes, positions, "images of the run's val part")
+
+
+def evenly(everything: Sequence[T]) -> list[T]:
+    """At most NUM_IMAGES, evenly spaced: images are listed class by class."""
+    step = max(1.0, len(everything) / NUM_IMAGES)
+    return [everything[int(n * step)] for n in range(min(NUM_IMAGES, len(everything)))]
+
+
+def val_rows(run_folder: Path) -> list[tuple[str, str]]:
+    """Key and SHA-256 of the val images in split.csv; none where it is missing or damaged."""
+    try:
+        with (run_folder / "split.csv").open(encoding="utf-8", newline="") as file:
+            return [(row[0], row[3]) for row in csv.reader(file) if row[2] == "val"]
+    except (OSError, ValueError, IndexError, csv.Error):
+        return []
+
+
+def inputs_of(images: Images, pipeline: Preprocessing) -> Tensor | None:
+    """Normalised images, float32 [N, 3, H, W]; None where there are none.
+
+    Raises WeightsError for one that cannot be read.
+    """
+    if not images.keys:
+        return None
+    (block,) = blocks(openers(images), pipeline, len(images.keys))
+    crops = [crop for crop in block if not isinstance(crop, str)]
+    if problems := [crop for crop in block if isinstance(crop, str)]:
+        raise WeightsError(["--images: cannot be checked on these:", *problems[:5]])
+    return normalise(stacked(crops, torch.device("cpu")), pipeline.mean, pipeline.std)
+
+
+def openers(images: Images) -> list[Open]:
+    source = str(images.source)
+    if source == "digits":
+        opened = source_of(source).open
+        return [partial(opened, source, Item(key, 0, "", None)) for key in images.keys]
+    pairs = zip(images.keys, images.hashes, strict=True)
+    return [partial(open_path, f"{source}/{key}", sha256) for key, sha256 in pairs]
+
+
+# ---- as torchvision alone builds it ---------------------------------------------------------
+
+
+def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
+    """All values of a network under torchvision's own names."""
+    head = ARCHITECTURES[architecture].head
+
+    return {
+        f"{head}.{name.removeprefix('head.layer.')}"
+        if name.startswith("head.")
+        else name.removeprefix("backbone."): value.contiguous()
+        for name, value in network.state_dict().items()
+    }
+
+
+def plain_options(cell: Cell) -> dict[str, Any]:
+    """What torchvision's builder is told besides the name; plain JSON."""
+    own = builder_options(ARCHITECTURES[cell.architecture], cell.image_size)
+    return {"num_classes": len(cell.data.classes), **own}
+
+
+def plain_model(cell: Cell, state: Mapping[str, Tensor]) -> nn.Module:
+    """torchvision's model with these values, in eval mode."""
+    model = cast(nn.Module, models.get_model(cell.architecture, **plain_options(cell)))
+    values = model.state_dict()  # with the versions that some modules ask for
+    assert values.keys() == state.keys(), "both are of one architecture"
+    values.update(state)
+    model.load_state_dict(values)
+    return model.eval()
+
+
+# ---- formats: each takes float32 [B, 3, H, W] and gives logits [B, K] -----------------------
+
+Loaded = Callable[[Tensor], Tensor]
+
+ONE_FILE_BYTES = 1_900_000_000
+"""An ONNX file ends at 2 GiB; larger networks have their values in a file beside it."""
+
+
+class Format(NamedTuple):
+    """One kind of file: its name, how it is written, and how it is loaded again."""
+
+    name: str
+    write: Callable[[nn.Module, Cell, Path], None]
+    load: Callable[[Path, Cell], Loaded]
+
+
+def write_safetensors(model: nn.Module, cell: Cell, path: Path) -> None:
+    """All values by torchvision's names."""
+    save_file(dict(model.state_dict()), path, {"architecture": cell.architecture})
+
+
+def load_safetensors(path: Path, cell: Cell) -> Loaded:
+    return plain_model(cell, load_file(path))
+
+
+def write_torch(model: nn.Module, cell: Cell, path: Path) -> None:
+    """A graph of torch.export, for batches of any size."""
+    program = torch.export.export(model, (example(cell),), dynamic_shapes=({0: Dim.DYNAMIC},))
+    torch.export.save(program, path)
+
+
+def load_torch(path: Path, cell: Cell) -> Loaded:
+    loaded: Loaded = torch.export.load(path).module()
+    return loaded
+
+
+def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
+    """ONNX, input `images`, output `logits`."""
+    num_bytes = sum(value.nbytes for value in model.state_dict().values())
+    torch.onnx.export(
+        model,
+        (example(cell),),
+        path,
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: Dim.DYNAMIC},),
+        external_data=num_bytes > ONE_FILE_BYTES,
+        dynamo=True,
+        verbose=False,
+    )
+
+
+def load_onnx(path: Path, cell: Cell) -> Loaded:
+    """The file in ONNX Runtime, on the CPU."""
+    import onnxruntime  # optional
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+def example(cell: Cell) -> Tensor:
+    """A batch of two: a batch of one would be taken for a fixed size."""
+    return torch.zeros(2, 3, cell.image_size, cell.image_size)
+
+
+FORMATS: Mapping[str, Format] = {
+    "safetensors": Format("model.safetensors", write_safetensors, load_safetensors),
+    "torch": Format("model.pt2", write_torch, load_torch),
+    "onnx": Format("model.onnx", write_onnx, load_onnx),
+}
+
+
+def write(name: str, model: nn.Module, cell: Cell, folder: Path) -> Path:
+    """Write one file of the export. Raises WeightsError where the network has no such format."""
+    form = FORMATS[name]
+    path = folder / form.name
+    try:
+        form.write(model, cell, path)
+    except OSError:
+        raise
+    except Exception as error:  # exporters raise anything
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"--format {name}: {cell.architecture} cannot be written in it: {text}"
+        ) from error
+    return path
+
+
+# ---- model.json: plain JSON, without a path of this machine ---------------------------------
+
+MODEL_JSON = 1
+"""Version of model.json."""
+
+HOW_TO_LOAD = """\
+import json, sys, torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torchvision import models, transforms as t
+
+about = json.load(open("model.json", encoding="utf-8"))
+model, steps = models.get_model(about["architecture"], **about["options"]), about["preprocessing"]
+values = model.state_dict()
+values.update(load_file("model.safetensors"))
+model.load_state_dict(values)
+resize = t.Resize(steps["resize_size"], t.InterpolationMode(steps["interpolation"]))
+normalise = t.Normalize(steps["mean"], steps["std"])
+crop = t.Compose([resize, t.CenterCrop(steps["crop_size"]), t.ToTensor(), normalise])
+image = crop(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
+shares = model.eval()(image[None]).softmax(1)[0].tolist()
+print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
+""".splitlines()
+"""A script to run in the folder of an export with the path of an image."""
+
+
+def description(record: Result, pipeline: Preprocessing) -> dict[str, Any]:
+    """All of model.json but the files and their check."""
+    cell = record.cell
+    return {
+        "format": MODEL_JSON,
+        "architecture": cell.architecture,
+        "options": plain_options(cell),
+        "classes": list(cell.data.classes),
+        "image_size": cell.image_size,
+        "preprocessing": pipeline.model_dump(mode="json"),
+        "input": "normalised images, float32 [batch, 3, height, width]",
+        "output": "logits [batch, classes]; their softmax are probabilities",
+        "trained": {
+            "cell_id": record.cell_id,
+            "strategy": cell.strategy,
+            "kind": cell.kind,
+            "seed": cell.seed,
+            "weights": cell.weights.model_dump(mode="json", exclude_none=True),
+            "images": cell.data.name,
+            "num_train": cell.data.num_train,
+        },
+        "scores": {
+            "of": "this network alone, one seed",
+            "val": scores(record.quality.val),
+            "test": scores(record.quality.test),
+        },
+        "versions": {
+            "trained_with": {
+                "bench": record.provenance.bench,
+                "torch": record.machine.torch,
+                "torchvision": record.machine.torchvision,
+            },
+            "exported_with": {
+                "bench": bench.__version__,
+                "torch": str(torch.__version__),
+                "torchvision": torchvision.__version__,
+            },
+        },
+        "how_to_load": HOW_TO_LOAD,
+    }
+
+
+def scores(part: Scores) -> dict[str, Any]:
+    """The scores of one part, shares of 1, with the number of its images."""
+    shown = ("num_images", "top1", "top5", "balanced_accuracy", "macro_f1")
+    return {name: getattr(part, name) for name in shown}
+
+
+def write_description(folder: Path, about: Mapping[str, Any], done: Exported) -> None:
+    """Write model.json."""
+    files: dict[str, Any] = {
+        file.name: {
+            "bytes": file.num_bytes,
+            "sha256": file.sha256,
+            "check": file.check and file.check._asdict(),
+        }
+        for file in done.files
+    }
+    checked_on = {
+        "images": done.images, "num_images": done.num_images, "as_recorded": done.as_recorded
+    }  # fmt: skip
+    content = {**about, "files": files, "checked_on": checked_on}
+    (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,195 +1,153 @@
-"""A trained network, rebuilt: what training made of it, laid over what its backbone started from.
+"""A trained network rebuilt from its file, or a published one; and how it scores pictures.
 
-A run keeps only what the source of the backbone cannot give again, so the rest comes from that
-source once more: proven by the hash of its file, or by that of the values where they are drawn.
+Dimensions: B images of a block, C channels, H, W pixels, K classes.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 import torchvision
+from numpy.typing import NDArray
+from PIL import Image
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from bench.architectures import ARCHITECTURES
-from bench.errors import WeightsError
+from bench.data.decoded import resize_of, square_of
+from bench.data.images import normalise
+from bench.data.sources import large_pictures_allowed
+from bench.errors import DataError, WeightsError
+from bench.measure.device import Device
+from bench.measure.hardware import usable_cores
 from bench.models import build, cache, weights
 from bench.models.build import Network
 from bench.models.digest import digest
-from bench.models.state import fitted, read
+from bench.models.fold import folded
+from bench.models.state import read
 from bench.models.weights import Request
-from bench.record import Cell, Machine, Preprocessing
-from bench.serving.findings import Published, Trained
+from bench.record import Preprocessing, Result
+from bench.serving.messages import Published, Trained
+from bench.training.evaluate import EVAL_BATCH, outputs
+from bench.training.placement import Placement, execution, placement
+from bench.training.start import State, seedless
 
-State = Mapping[str, Tensor]
-BACKBONE, HEAD = "backbone.", "head."
-
-
-class Kept(NamedTuple):
-    """What a run kept of a network: values under its names, and what is said of them."""
-
-    state: State
-    said: Mapping[str, str]
+# ---- trained --------------------------------------------------------------------------------
 
 
 def rebuilt(trained: Trained) -> Network:
     """The network as it was scored, on the CPU, in fp32.
 
-    Raises WeightsError where the kept values are damaged or the others cannot be had again.
+    Raises WeightsError where its file is damaged, or an older one cannot be completed.
     """
     cell = trained.record.cell
-    outline = build.outline(cell.architecture, len(cell.data.classes), cell.image_size)
-    kept = read_kept(trained, outline)
-    values = dict(kept.state)
-    if lacking := outline.state_dict().keys() - values.keys():
-        given = given_backbone(trained, outline)
-        if unknown := lacking - given.keys():
-            raise WeightsError(f"{trained.kept.name}: {min(unknown)} is missing: it is damaged")
-        given = {name: given[name] for name in lacking}
-        if cell.weights.source == "random":
-            check_drawn(given, kept.said.get("given_sha256"), trained.record.machine)
-        values |= given
-    return network_of(cell.architecture, cell.image_size, values)
+    network = build.outline(cell.architecture, len(cell.data.classes), cell.image_size)
+    try:
+        state, metadata = read_file(trained)
+        check_shapes(state, network)
+        if lacking := network.state_dict().keys() - state.keys():
+            state |= source_values(trained, lacking, metadata.get("given_sha256"))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{trained.kept.name} of {trained.record.cell_id}: damaged") from error
+    except WeightsError as error:
+        raise WeightsError(f"{trained.kept.name} of {trained.record.cell_id}: {error}") from None
+    network.load_state_dict(state, assign=True)
+    return network.eval()
+
+
+def read_file(trained: Trained) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The values in a weights file and its metadata, whose hash and cell are right."""
+    state = dict(read(trained.kept))
+    with safe_open(trained.kept, "pt") as file:
+        metadata = dict(file.metadata() or {})
+    if metadata.get("cell_id") != trained.record.cell_id:
+        raise WeightsError(f"of another cell, {metadata.get('cell_id')}")
+    if metadata.get("kept_sha256") != digest(state):
+        raise WeightsError("damaged: its values are not those that were written")
+    return state, metadata
+
+
+def check_shapes(state: State, network: Network) -> None:
+    """Raise WeightsError where a value has no place in the network, or another shape there."""
+    own = network.state_dict()
+    for name, value in state.items():
+        if name not in own:
+            raise WeightsError(f"{name} is not part of the network")
+        if value.shape != own[name].shape:
+            raise WeightsError(f"{name} is {list(value.shape)} instead of {list(own[name].shape)}")
+
+
+# ---- files of older runs, which lack what the backbone's source can give again --------------
+
+
+def source_values(trained: Trained, lacking: set[str], sha256: str | None) -> State:
+    """The values that an older file lacks, from where its backbone started; proven by their hash.
+
+    Raises WeightsError.
+    """
+    if sha256 is None:
+        raise WeightsError(f"damaged: {min(lacking)} is missing")
+    cell, machine = trained.record.cell, trained.record.machine
+    values = seedless(cell, source_state(trained)).state_dict()
+    found = {name: values[name] for name in lacking}
+    if digest(found) != sha256:
+        here = torch.backends.cpu.get_cpu_capability()
+        raise WeightsError(
+            f"an older run keeps only what it trained, and {cell.weights.name} weights now have "
+            f"other values: the run had torch {machine.torch}, torchvision {machine.torchvision} "
+            f"({machine.cpu_capability}), here are torch {torch.__version__}, torchvision "
+            f"{torchvision.__version__} ({here})\nuse those versions, or run the suite again"
+        )
+    return found
+
+
+def source_state(trained: Trained) -> State | None:
+    """The file that the backbone started from; None where it was drawn. Raises WeightsError."""
+    cell, given = trained.record.cell, trained.record.cell.weights
+    if given.source in ("random", "scratch"):
+        return None
+    if given.source == "imagenet":
+        return imagenet(cell.architecture, given.name, offline=trained.offline)
+    for path in (folder / given.name for folder in trained.folders):
+        if path.is_file() and cache.sha256(path) == given.sha256:
+            return read(path)
+    looked = f" (not in {', '.join(map(str, trained.folders))})" if trained.folders else ""
+    raise WeightsError(
+        f"an older run keeps only what it trained, and needs its own backbone file again: "
+        f"{given.name} with the SHA-256 {given.sha256}{looked}\nname its folder with --weights DIR"
+    )
+
+
+# ---- published ------------------------------------------------------------------------------
 
 
 def published(wanted: Published) -> Network:
     """The network of ImageNet's 1,000 classes with its pinned weights, on the CPU, in fp32.
 
-    Raises WeightsError where they cannot be had.
+    Raises WeightsError where they cannot be fetched.
     """
-    architecture = ARCHITECTURES[wanted.architecture]
-    state = imagenet(wanted.architecture, architecture.pinned, None, offline=wanted.offline)
-    size = pinned_pipeline(wanted.architecture).crop_size
-    head = f"{architecture.head}."
-    num_classes = len(state[f"{head}weight"])
-    outline = build.outline(wanted.architecture, num_classes, size)
-    backbone = named(fitted(outline.backbone, architecture, state, size))
+    name, row = wanted.architecture, ARCHITECTURES[wanted.architecture]
+    state = imagenet(name, row.pinned, offline=wanted.offline)
     layer = {
-        f"head.layer.{name.removeprefix(head)}": value
-        for name, value in state.items()
-        if name.startswith(head)
+        path.removeprefix(f"{row.head}."): value
+        for path, value in state.items()
+        if path.startswith(f"{row.head}.")
     }
-    return network_of(wanted.architecture, size, {**backbone, **layer})
-
-
-def network_of(architecture: str, image_size: int, values: State) -> Network:
-    """The network that holds these values, by its own names."""
-    head = {n.removeprefix(HEAD): v for n, v in values.items() if n.startswith(HEAD)}
-    backbone = {n.removeprefix(BACKBONE): v for n, v in values.items() if n.startswith(BACKBONE)}
-    num_classes = len(head["layer.weight"])
+    size = pinned_pipeline(name).crop_size
     network = build.build(
-        architecture, num_classes, image_size, state=backbone, backbone_seed=0, head_seed=0
+        name, len(layer["weight"]), size, state=state, backbone_seed=0, head_seed=0
     )
-    network.head.load_state_dict(head)
+    network.head.get_submodule("layer").load_state_dict(layer)
     return network.eval()
 
 
-def named(backbone: State) -> dict[str, Tensor]:
-    """Values of a backbone under the names of its network."""
-    return {f"{BACKBONE}{name}": value for name, value in backbone.items()}
-
-
-# ---- what was kept --------------------------------------------------------------------------
-
-
-def read_kept(trained: Trained, outline: Network) -> Kept:
-    """The kept values, compared with the shapes of the network and the hash in their own file."""
-    path = trained.kept
-    try:
-        state = read(path)
-        with safe_open(path, "pt") as file:
-            said = dict(file.metadata() or {})
-        check_kept(state, outline)
-        if said.get("cell_id") != trained.record.cell_id:
-            raise WeightsError(f"of another cell, {said.get('cell_id')}")
-        if said.get("kept_sha256") != digest(state):
-            raise WeightsError("damaged: its values are not those that were written")
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path.name} of {trained.record.cell_id}: damaged") from error
-    except WeightsError as error:
-        raise WeightsError(f"{path.name} of {trained.record.cell_id}: {error}") from None
-    return Kept(state, said)
-
-
-def check_kept(state: State, outline: Network) -> None:
-    """Raise WeightsError where a value has no place in the network, or another shape there."""
-    own = outline.state_dict()
-    for name, value in state.items():
-        if name not in own:
-            raise WeightsError(f"{name} is no part of the network")
-        if value.shape != own[name].shape:
-            raise WeightsError(f"{name} is {list(value.shape)} instead of {list(own[name].shape)}")
-
-
-# ---- where the backbone came from -----------------------------------------------------------
-
-
-def given_backbone(trained: Trained, outline: Network) -> dict[str, Tensor]:
-    """What the backbone started from, under the names of the network. Raises WeightsError."""
-    cell = trained.record.cell
-    given, size = cell.weights, cell.image_size
-    if given.source == "scratch":
-        return {}  # all of it was trained
-    if given.source == "random":
-        drawn = build.build(
-            cell.architecture,
-            len(cell.data.classes),
-            size,
-            state=None,
-            backbone_seed=given.init_seed or 0,
-            head_seed=0,
-        )
-        return named(drawn.backbone.state_dict())
-    if given.source == "imagenet":
-        state = imagenet(cell.architecture, given.name, given.sha256, offline=trained.offline)
-    else:
-        state = own_file(cell, trained.folders)
-    return named(fitted(outline.backbone, ARCHITECTURES[cell.architecture], state, size))
-
-
-def imagenet(architecture: str, member: str, sha256: str | None, *, offline: bool) -> State:
-    """A file of torchvision's, fetched if it is not here. Raises WeightsError."""
+def imagenet(architecture: str, member: str, *, offline: bool) -> State:
+    """A file of torchvision's, downloaded if it is not here. Raises WeightsError."""
     wish = {architecture: Request(architecture, member)}
     choice = weights.choose(wish, ("random",), offline=offline)
-    found = choice.weights[architecture]
-    if sha256 not in (None, found.sha256):
-        raise WeightsError(
-            f"{architecture}: {member} has the hash {found.sha256}, and the run trained on {sha256}"
-        )
-    return weights.load_state(found, choice.paths[architecture]) or {}
-
-
-def own_file(cell: Cell, folders: Sequence[Path]) -> State:
-    """The user's own file that the run started from, found again by its hash. Raises WeightsError.
-
-    A record holds no path, so the folder must be named.
-    """
-    name, sha256 = cell.weights.name, cell.weights.sha256
-    for path in (folder / name for folder in folders):
-        if path.is_file() and cache.sha256(path) == sha256:
-            return read(path)
-    looked = f" (not in {', '.join(map(str, folders))})" if folders else ""
-    raise WeightsError(
-        f"{cell.architecture} started from a file of your own that is needed again: "
-        f"{name} with the SHA-256 {sha256}{looked}\n"
-        "name its folder with --weights DIR"
-    )
-
-
-def check_drawn(given: State, sha256: str | None, machine: Machine) -> None:
-    """Raise WeightsError where values drawn anew are not those that the run trained on."""
-    if digest(given) != sha256:
-        capability = torch.backends.cpu.get_cpu_capability()
-        raise WeightsError(
-            "random weights drawn again are not those that were trained on: "
-            f"drawn by torch {machine.torch}, torchvision {machine.torchvision} "
-            f"({machine.cpu_capability}), here torch {torch.__version__}, "
-            f"torchvision {torchvision.__version__} ({capability})\n"
-            "use the versions of then, or run the suite again with those of today"
-        )
+    return weights.load_state(choice.weights[architecture], choice.paths[architecture]) or {}
 
 
 # ---- eval pipelines -------------------------------------------------------------------------
@@ -212,3 +170,91 @@ def pipeline_of(trained: Trained) -> Preprocessing:
         if build.preprocessing(cell.architecture, member.name, known.crop_size) == known:
             return build.preprocessing(cell.architecture, member.name, cell.image_size)
     raise WeightsError(f"run.json: no weights of {cell.architecture} have such a preprocessing")
+
+
+# ---- logits, by the same steps that scored the network in its run ---------------------------
+
+Crop = NDArray[np.uint8]  # [C, H, W]
+Scorer = Callable[[Tensor], Tensor]
+"""From eval crops as bytes, [B, C, H, W], to logits, [B, K]; on the device of the scorer."""
+
+
+def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Preprocessing]:
+    """The network on a device, and the pipeline of its images. Raises WeightsError."""
+    if isinstance(wanted, Published):  # in the arithmetic that it was published in
+        pipeline, place = pinned_pipeline(wanted.architecture), in_fp32(device)
+        return whole(place.place(published(wanted)), pipeline, place), pipeline
+    network, pipeline = rebuilt(wanted), pipeline_of(wanted)
+    place = as_scored(wanted.record, device)
+    if wanted.record.cell.kind == "feature_extraction":
+        return in_two(network, pipeline, place), pipeline
+    return whole(place.place(network), pipeline, place), pipeline
+
+
+def whole(network: nn.Module, pipeline: Preprocessing, place: Placement) -> Scorer:
+    """Logits of a network that was trained on images."""
+
+    def score(crops_BCHW: Tensor) -> Tensor:
+        def batch(indices: Tensor) -> Tensor:
+            return normalise(crops_BCHW[indices], pipeline.mean, pipeline.std)
+
+        return outputs(network, batch, len(crops_BCHW), place)
+
+    return score
+
+
+def in_two(network: Network, pipeline: Preprocessing, place: Placement) -> Scorer:
+    """Logits of a head that was trained on features: those of the backbone, then fp32."""
+    backbone = whole(place.place(folded(network.backbone)), pipeline, place)
+    head = network.head.to(place.device)
+
+    def score(crops_BCHW: Tensor) -> Tensor:
+        features_B = backbone(crops_BCHW)
+        return outputs(head, lambda indices: features_B[indices], len(crops_BCHW), place.in_fp32())
+
+    return score
+
+
+def as_scored(record: Result, device: Device) -> Placement:
+    """The arithmetic of the run on its kind of device; what a run would choose on another."""
+    here = torch.device(str(device))
+    if device.type == record.machine.device:
+        return Placement(here, record.execution)
+    return placement(record.cell.architecture, record.cell.recipe, record.cell.image_size, here)
+
+
+def in_fp32(device: Device) -> Placement:
+    return Placement(torch.device(str(device)), execution("fp32"))
+
+
+# ---- pictures -------------------------------------------------------------------------------
+
+Open = Callable[[], Image.Image]
+"""Opens a picture, RGB. Raises DataError."""
+
+
+def blocks(
+    pictures: Sequence[Open], pipeline: Preprocessing, size: int
+) -> Iterator[list[Crop | str]]:
+    """The eval crops of pictures, a block at a time; for one that cannot be read, the reason."""
+
+    def one(open_picture: Open) -> Crop | str:
+        try:
+            square = square_of(open_picture(), resize_of(pipeline))
+        except DataError as error:
+            return "; ".join(error.problems)
+        return square.centre(pipeline.crop_size)
+
+    with large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, len(pictures), size):
+            yield list(pool.map(one, pictures[start : start + size]))
+
+
+def stacked(crops: Sequence[Crop], device: torch.device) -> Tensor:
+    """Crops as one tensor, uint8 [B, C, H, W]."""
+    return torch.from_numpy(np.stack(crops)).to(device)
+
+
+def block_size(device: Device) -> int:
+    """Pictures that are opened at a time: enough for several forward passes."""
+    return 4 * EVAL_BATCH[device.type]

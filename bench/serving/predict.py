@@ -9,15 +9,15 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from bench.architectures import ARCHITECTURES
 from bench.data.sources import open_path
 from bench.measure import device as devices
 from bench.models import weights
-from bench.serving.findings import Prediction, Predictions, Published, Trained
-from bench.serving.scoring import Crop, Scorer, block_size, blocks, scorer_of, stacked
+from bench.serving.messages import Prediction, Predictions, Published, Trained
+from bench.serving.network import Crop, Scorer, block_size, blocks, scorer_of, stacked
 from bench.training.placement import prepare_device
-from bench.training.scores import log_softmax
 
 
 def predict(
@@ -29,7 +29,7 @@ def predict(
 ) -> Predictions:
     """The likeliest classes of every picture file; `tell` hears how many are done.
 
-    Raises WeightsError where the network cannot be had, DeviceError where the device cannot.
+    Raises WeightsError where the network cannot be rebuilt, DeviceError for the device.
     """
     device = devices.choose(asked_device)
     prepare_device(device)
@@ -45,7 +45,7 @@ def predict(
 def block_predictions(
     block: Sequence[Crop | str], scorer: Scorer, num_top: int, device: torch.device
 ) -> Iterator[Prediction]:
-    """A prediction for each crop, a problem for what is none."""
+    """A prediction for each crop, a problem for each picture that could not be read."""
     crops = [crop for crop in block if not isinstance(crop, str)]
     tops = iter(likeliest(scorer(stacked(crops, device)).cpu().numpy(), num_top) if crops else ())
     for crop in block:
@@ -56,14 +56,12 @@ def likeliest(
     logits_BK: NDArray[np.float32], num_top: int
 ) -> Iterator[tuple[tuple[int, float], ...]]:
     """The likeliest classes of each image and their probabilities; of equal ones the first."""
-    probabilities_BK = np.exp(log_softmax(logits_BK.astype(np.float64)))
-    for probabilities_K in probabilities_BK:
+    for probabilities_K in softmax(logits_BK.astype(np.float64), axis=1):
         order = np.argsort(-probabilities_K, kind="stable")[:num_top]
         yield tuple((int(k), float(probabilities_K[k])) for k in order)
 
 
 def classes_of(wanted: Trained | Published) -> tuple[str, ...]:
-    """The names of the classes in order."""
     if isinstance(wanted, Trained):
         return wanted.record.cell.data.classes
     name = wanted.architecture

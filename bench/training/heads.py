@@ -1,14 +1,13 @@
-"""Heads on a frozen backbone: those of all seeds trained together, in one batched product a step.
+"""Heads on a frozen backbone: those of all seeds train together, one batched product per step.
 
 A head is one linear layer (or 1x1 convolution) after an optional dropout. Each seed has its own
-start, batches, views and dropped units, from its own generators: its head is the one that it would
-train alone. Heads and their features are fp32, whatever the backbone ran in.
+start, batches, views and dropped units, from its own generators, so its head is the one that it
+would train alone. Heads and their features are fp32, whatever the backbone ran in.
 
 Dimensions: S seeds, V views, N images, B batch, P positions (1, or the pixels of SqueezeNet's
 maps), D features, K classes.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -19,14 +18,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.measure.meters import Clock
-from bench.record import Recipe
-from bench.strategies import PhasePlan, scored_epochs
+from bench.models import build
+from bench.models.build import Network
+from bench.record import Cell, Recipe
+from bench.strategies import PhasePlan, phases, scored_epochs
 from bench.suite import Metric
-from bench.training.capture import captured_if_possible
-from bench.training.course import Course, Kept, Point, is_better
-from bench.training.fit import Diverged, batches_of, steps_per_epoch, warmup_cosine
-from bench.training.scores import metric_of
-from bench.training.threads import threads_for
+from bench.training.evaluate import Diverged, host, metric_of
+from bench.training.features import Features
+from bench.training.feeds import Parts, batches_of, steps_per_epoch
+from bench.training.phase import (
+    Checkpoint,
+    Course,
+    Logits,
+    Point,
+    check_loss,
+    replaces,
+    warmup_cosine,
+)
+from bench.training.placement import threads_for
+from bench.training.start import derived_seed
+from bench.training.step import captured_if_possible
 
 LAYER = "layer"
 """Name of the layer that learns, in the head of a network."""
@@ -45,6 +56,44 @@ class FeatureExam(NamedTuple):
 
     features_N: Tensor
     labels_N: NDArray[np.int64]
+
+
+class TrainedHeads(NamedTuple):
+    """The heads of one strategy after its head-only phase, by seed."""
+
+    courses: Mapping[int, Course | Diverged]
+    captured: bool
+
+    def of(self, seed: int) -> Course:
+        """The head-only phase of one seed. Raises Diverged."""
+        course = self.courses[seed]
+        if isinstance(course, Diverged):
+            raise course
+        return course
+
+
+def trained_heads(
+    cell: Cell, seeds: Sequence[int], like: Network, parts: Parts, features: Features, clock: Clock
+) -> TrainedHeads:
+    """The heads of all seeds of the cell's strategy; `like` gives their names and shapes."""
+    device = features.val_N.device
+    with clock.part("build"):
+        starts = [
+            Seeded(
+                build.head(like, derived_seed(seed, "head")),
+                torch.Generator().manual_seed(derived_seed(seed, "batches")),
+                torch.Generator(device).manual_seed(derived_seed(seed, "dropout")),
+            )
+            for seed in seeds
+        ]
+        heads = Heads(starts, features.train_VN, parts.train.labels_N, cell.recipe)
+    if device.type == "cuda":
+        with clock.part("warmup"):
+            heads.capture()
+    plan = phases(cell.kind, cell.recipe, ())[0]
+    val = FeatureExam(features.val_N, host(parts.val.labels_N))
+    courses = train_heads(heads, plan, cell.recipe, val, cell.metric, clock)
+    return TrainedHeads(dict(zip(seeds, courses, strict=True)), heads.captured)
 
 
 class Heads:
@@ -75,9 +124,12 @@ class Heads:
         self._peak = recipe.lr
         self._optimiser = torch.optim.AdamW(
             [
-                {"params": [parameter], "lr": self._rate, "weight_decay": decay}
+                {
+                    "params": [parameter],
+                    "lr": self._rate,
+                    "weight_decay": recipe.weight_decay if name == "weight" else 0.0,
+                }
                 for name, parameter in self._parameters.items()
-                for decay in [recipe.weight_decay if name == "weight" else 0.0]
             ],
             fused=True,
             capturable=device.type == "cuda",
@@ -91,7 +143,7 @@ class Heads:
 
     @property
     def trainable_parameters(self) -> int:
-        """Elements of the parameters of one head."""
+        """Number of values in one head."""
         return sum(parameter[0].numel() for parameter in self._parameters.values())
 
     @property
@@ -101,7 +153,7 @@ class Heads:
         return self.batch_size * num_positions * self._parameters["weight"].numel()
 
     def begin_epoch(self) -> Tensor:
-        """Draw the views of an epoch; the order of its images for each seed, [S, N]."""
+        """Draw the views of an epoch. Returns the order of its images for each seed, [S, N]."""
         num_views = len(self._rows_VNPD)
         if num_views > 1:
             views = [
@@ -146,7 +198,7 @@ class Heads:
         }
 
     def capture(self) -> None:
-        """Record the step as a CUDA graph, if it can be, and set the heads back to their start."""
+        """Record the step as a CUDA graph if possible, and set the heads back to their start."""
         dropout = [seed.dropout for seed in self.seeds]
         before = [generator.initial_seed() for generator in dropout]
         replay = captured_if_possible(self._step, self._labels_N.device, dropout)
@@ -190,7 +242,7 @@ class Heads:
         return rows_SBPD * self._kept_SBPD / keep
 
     def _pooled(self, outputs_SNPK: Tensor) -> Tensor:
-        """What the rest of the head makes of the layer's outputs, [S, N, K]."""
+        """Logits [S, N, K] from the layer's outputs, by the rest of the head."""
         if not self._map_shape:
             return outputs_SNPK.squeeze(2)
         num_seeds, num_images, _, num_classes = outputs_SNPK.shape
@@ -200,7 +252,7 @@ class Heads:
 
 
 def rows_of(features: Tensor, num_leading: int) -> Tensor:
-    """Features [..., D] or [..., D, H, W], with so many leading dimensions, as [..., P, D]."""
+    """Features [..., D] or [..., D, H, W] with `num_leading` leading dimensions, as [..., P, D]."""
     if features.ndim == num_leading + 1:
         return features.unsqueeze(-2)
     return features.flatten(num_leading + 1).mT.contiguous()
@@ -220,7 +272,7 @@ def stacked(heads: Sequence[nn.Sequential], device: torch.device) -> dict[str, T
 def train_heads(
     heads: Heads, plan: PhasePlan, recipe: Recipe, val: FeatureExam, metric: Metric, clock: Clock
 ) -> list[Course | Diverged]:
-    """The course of every seed through a head-only phase, in their order.
+    """Train every seed through a head-only phase; their courses in order.
 
     Rates and batches as in `fit`. A head whose loss or logits stop being finite ends as Diverged,
     and the others go on.
@@ -259,36 +311,36 @@ class Learning:
     def __init__(self, heads: Heads, seed: int, plan: PhasePlan) -> None:
         self._heads, self._seed, self._plan = heads, seed, plan
         self.points: list[Point] = []
-        self._kept: Kept | None = None
+        self._held: Checkpoint | None = None
         self._fault: Diverged | None = None
+
+    def check(self, epoch: int, loss: float) -> None:
+        """Note a loss that is not finite."""
+        try:
+            check_loss(loss, epoch, self._plan)
+        except Diverged as fault:
+            self._fault = self._fault or fault
 
     def score(
         self,
-        logits_NK: NDArray[np.float32],
+        logits_NK: Logits,
         labels_N: NDArray[np.int64],
         metric: Metric,
-        checkpoint: Literal["last", "best"],
+        wanted: Literal["last", "best"],
     ) -> float | None:
-        """The val score, and the head kept if it is the one that counts so far."""
+        """The val score; the head is held if it is the one that counts so far."""
         if not np.isfinite(logits_NK).all():
             self._fault = self._fault or Diverged("logits are not finite")
             return None
         value = metric_of(logits_NK, labels_N, metric)
-        if is_better(value, self._kept, checkpoint):
-            self._kept = Kept(value, logits_NK, self._heads.values(self._seed))
+        if replaces(value, self._held, wanted):
+            self._held = Checkpoint(value, logits_NK, self._heads.values(self._seed))
         return value
 
-    def check(self, epoch: int, loss: float) -> None:
-        """Note a loss that is not finite."""
-        if not math.isfinite(loss):
-            self._fault = self._fault or Diverged(
-                f"training loss is {loss} in epoch {epoch} of phase {self._plan.name}"
-            )
-
     def course(self, steps: int) -> Course | Diverged:
-        """The whole course, once it is over."""
+        """The whole phase, once it is over."""
         if self._fault is not None:
             return self._fault
-        assert self._kept is not None, "the last epoch is always scored"
+        assert self._held is not None, "the last epoch is always scored"
         size = self._heads.trainable_parameters
-        return Course(self._plan, tuple(self.points), self._kept, steps, size)
+        return Course(self._plan, tuple(self.points), self._held, steps, size)

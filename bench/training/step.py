@@ -1,30 +1,111 @@
 """One training step: gather and augment a batch, forward, loss, backward, update.
 
-All that a step reads or writes stays in place from one step to the next, and nothing in it waits
-for the device. So on a GPU the whole of it can be recorded once and replayed, also for other
-cells of the same shape: they start from other values and run at other rates.
+Everything that a step reads or writes stays in place from one step to the next, and nothing in it
+waits for the device. So a GPU can record the whole step once and replay it, for other cells of the
+same shape too: they start from other values and run at other rates.
 
 Dimensions: N images, B batch, K classes.
 """
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.record import Recipe
-from bench.strategies import Rule, lr_scales
-from bench.training.capture import captured_if_possible
-from bench.training.feeds import Feed
-from bench.training.freezing import freeze, param_groups, set_train_mode
-from bench.training.placement import Placement
+from bench.measure.meters import Clock
+from bench.models.build import Network
+from bench.record import Cell, Recipe
+from bench.strategies import Rule, live_phase, lr_scales
+from bench.training.evaluate import outputs
+from bench.training.feeds import Batch, Feed, steps_per_epoch
+from bench.training.placement import Placement, worth_compiling
+from bench.training.start import State, seedless
+
+Work = Callable[[], None]
+
+WARMUPS = 3
+"""Runs before recording: libraries set themselves up and optimisers make their state."""
+
+WARMUP_IMAGES = 8
+"""Enough to load the kernels; a whole batch would take a CPU as long as a real one."""
+
+# ---- what learns ----------------------------------------------------------------------------
+# Freezing stops gradients only. In training mode a frozen batch norm would still move its running
+# statistics, and stochastic depth would still drop frozen blocks. So a frozen sub-tree is also put
+# in eval mode, again after every change of mode.
+
+UNDECAYED = (
+    "class_token",
+    "pos_embedding",
+    "relative_position_bias_table",
+    "layer_scale",
+    "logit_scale",
+)
+"""Parameters of two and more dimensions that take no weight decay, as biases and norms do."""
+
+ParamGroups = list[dict[str, Any]]
+
+
+def freeze(model: nn.Module, scales: Mapping[str, float]) -> None:
+    """Stop gradients to every parameter whose scale is zero, and allow all others."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(scales[name] > 0)
+        parameter.grad = None
+
+
+def set_train_mode(model: nn.Module) -> None:
+    """Training mode where every parameter below learns; eval mode everywhere else.
+
+    A module of which only a part learns is itself in eval mode; its children decide for themselves.
+    """
+    model.eval()
+    _train_learning_parts(model)
+
+
+def _train_learning_parts(module: nn.Module) -> None:
+    learning = [parameter.requires_grad for parameter in module.parameters()]
+    if learning and all(learning):
+        module.train()
+    elif any(learning):
+        for child in module.children():
+            _train_learning_parts(child)
+
+
+def param_groups(
+    model: nn.Module, scales: Mapping[str, float], lr: float, weight_decay: float
+) -> ParamGroups:
+    """The trainable parameters grouped by part (head, backbone), rate and decay, for an optimiser.
+
+    Biases, norms and embeddings take no weight decay (He et al. 2019, arXiv:1812.01187, 3.1).
+    `first_name` is that of a group's first parameter. Parts have groups of their own even at equal
+    rates, so that all phases that train the same parameters have the same groups.
+    """
+    groups: dict[tuple[str, float, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if scales[name] > 0:
+            spared = parameter.ndim <= 1 or name.rpartition(".")[2] in UNDECAYED
+            group = groups.setdefault(
+                (name.partition(".")[0], scales[name], spared),
+                {
+                    "params": [],
+                    "first_name": name,
+                    "lr": lr * scales[name],
+                    "weight_decay": 0.0 if spared else weight_decay,
+                },
+            )
+            group["params"].append(parameter)
+    return list(groups.values())
+
+
+# ---- the step -------------------------------------------------------------------------------
 
 
 class Step:
-    """A step of `network` under the rules of a phase. The network is trained in place.
+    """A step of `network` under the rules of a phase. It trains the network in place.
 
     AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on cross-entropy with label smoothing, which
     is computed in fp32 whatever the network runs in.
@@ -60,12 +141,12 @@ class Step:
 
     @property
     def trainable_parameters(self) -> int:
-        """Elements of all parameters that the optimiser holds."""
+        """Number of values that the optimiser trains."""
         groups = self._optimiser.param_groups
         return sum(parameter.numel() for group in groups for parameter in group["params"])
 
     def begin_epoch(self, generator: torch.Generator) -> None:
-        """Draw the epoch's random numbers, and count its loss from zero."""
+        """Draw the epoch's random numbers and reset its loss."""
         set_train_mode(self.network)
         self._drawn.copy_(self.feed.draw(generator), non_blocking=True)
         self._loss_sum.zero_()
@@ -95,17 +176,17 @@ class Step:
         self._optimiser.step()
         self._loss_sum.add_(loss.detach())
 
-    # ---- recorded, compiled, and used again -------------------------------------------------
+    # ---- recorded, compiled, used again -----------------------------------------------------
 
     def capture(self) -> None:
-        """Record the step as a CUDA graph, if it can be; `start_from` is to follow."""
+        """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
         set_train_mode(self.network)
         replay = captured_if_possible(self._step, self.placement.device)
         self.captured = replay is not None
         self._run = replay or self._step
 
     def compile(self) -> None:
-        """Record it with the network's kernels fused by torch.compile, if that can be done."""
+        """Record it with the network's kernels fused by torch.compile, if possible."""
         self._forward = cast(nn.Module, torch.compile(self.network))
         self.capture()
         self.compiled = self.captured
@@ -114,7 +195,7 @@ class Step:
             self.capture()
 
     def seconds(self, runs: int = 3) -> float:
-        """Of one run, awaited; `start_from` is to follow."""
+        """Seconds of one run, the device awaited. Call `start_from` afterwards."""
         torch.cuda.synchronize(self.placement.device)
         before = time.perf_counter()
         for _ in range(runs):
@@ -123,7 +204,7 @@ class Step:
         return (time.perf_counter() - before) / runs
 
     def start_from(self, values: Mapping[str, Tensor], rules: Sequence[Rule], lr: float) -> None:
-        """Begin anew: the network at `values`, no moments, peak rates of another phase.
+        """Begin anew: the network at `values`, no moments, the peak rates of another phase.
 
         The rules must train the parameters that the step was made for.
         """
@@ -134,3 +215,106 @@ class Step:
         scales = lr_scales((name for name, _ in self.network.named_parameters()), rules)
         groups = self._optimiser.param_groups
         self._peaks = [lr * scales[group["first_name"]] for group in groups]
+
+
+# ---- the steps of a cell --------------------------------------------------------------------
+
+
+def step_of(cell: Cell, network: Network, feed: Feed, place: Placement) -> Step:
+    """A step of the cell's phase on images that trains this network, placed already."""
+    rules = live_phase(cell.kind, cell.recipe, network.stages).rules
+    return Step(network, feed, rules, cell.recipe, place)
+
+
+def warm_up(
+    cell: Cell, backbone: State | None, crops: Batch, feed: Feed, place: Placement, clock: Clock
+) -> None:
+    """First steps on a network that is thrown away: kernels are loaded, libraries set up."""
+    with clock.part("warmup"):
+        network = place.place(seedless(cell, backbone))
+        outputs(network, crops, min(WARMUP_IMAGES, len(feed.labels_N)), place)
+        if cell.kind != "feature_extraction":
+            recipe = cell.recipe.model_copy(update={"batch_size": WARMUP_IMAGES})
+            small = cell.model_copy(update={"recipe": recipe})
+            step = step_of(small, network, feed, place)
+            step.begin_epoch(torch.Generator())
+            step.run(torch.arange(step.batch_size, device=place.device), 0.0)
+
+
+def captured_step(
+    cell: Cell,
+    backbone: State | None,
+    feed: Feed,
+    place: Placement,
+    num_cells: int,
+    clock: Clock,
+) -> Step:
+    """The step of so many cells, recorded on a GPU; compiled as well where that pays.
+
+    Its network's values do not matter: each cell starts from its own.
+    """
+    with clock.part("warmup"):
+        network = place.place(seedless(cell, backbone))
+        step = step_of(cell, network, feed, place)
+        step.capture()
+        epochs = live_phase(cell.kind, cell.recipe, network.stages).epochs
+        steps = epochs * steps_per_epoch(cell.data.num_train, step.batch_size)
+        if worth_compiling(place.device, step.seconds() * steps * num_cells):
+            step.compile()
+    return step
+
+
+# ---- CUDA graphs ----------------------------------------------------------------------------
+# A step of a small network keeps a GPU waiting for Python: it is hundreds of kernels of a few
+# microseconds each. A graph launches all of them at once. What it reads and writes lies at fixed
+# places, so whoever records it keeps its tensors and changes them in place only.
+
+
+def captured(work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()) -> Work:
+    """A replay of `work` on a GPU: the same kernels in the same order.
+
+    `work` runs WARMUPS times first: the caller undoes what that changed. `generators` are those
+    that it draws from besides the default one. Raises RuntimeError where it cannot be recorded,
+    for example because it waits for the device.
+    """
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        for _ in range(WARMUPS):
+            work()
+    torch.cuda.current_stream(device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    for generator in generators:
+        graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+def captured_if_possible(
+    work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()
+) -> Work | None:
+    """The same, or None where the work cannot be recorded; the cell's log then says why."""
+    stream = torch.cuda.current_stream(device)
+    try:
+        return captured(work, device, generators)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
+        torch.cuda.synchronize(device)
+        for generator in (torch.cuda.default_generators[stream.device_index], *generators):
+            _renew(generator)
+        sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
+        return None
+
+
+def _renew(generator: torch.Generator) -> None:
+    """Restart the generator's sequence.
+
+    A recording that fails at its end leaves its generators waiting for replays: whatever draws
+    from them raises from then on, in every later cell. Only their whole state can be replaced.
+    """
+    seed = generator.initial_seed()
+    generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+    generator.manual_seed(seed)

@@ -1,6 +1,5 @@
 """`bench export`: a trained network as files that need no bench."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +17,7 @@ from bench.terminal import out, say, status
 from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
-    from bench.serving.findings import Exported, Images, Trained, Written
+    from bench.serving.messages import Exported, Trained, Written
 
 
 class Form(StrEnum):
@@ -56,7 +55,6 @@ def export(
 ) -> None:
     """Save a trained network with its class names and preprocessing, by default the chosen one."""
     from bench.running import child
-    from bench.serving import sample
     from bench.verbs.load_runs import trained_cell
 
     forms = [name for name in Form if name == Form.SAFETENSORS or name in (form or [])]
@@ -64,13 +62,11 @@ def export(
     trained = trained_cell(folder, cell, weights, offline=offline)
     target = place or folder / "export" / trained.record.cell_id
     check_images(images)
-    seen = sample.images_of(folder, trained.record.cell.data.name, images)
     names = tuple(name.value for name in forms)
-    with new_folder(target) as made:
-        with status(out, "exporting, and checking what was written"):
-            done: Exported = child.call("bench.serving.export:export", trained, names, seen, made)
-        write_description(made, done, seen)
-    for line in page(trained, done, seen, target):
+    asked = (trained, names, folder, images)
+    with new_folder(target) as made, status(out, "exporting and checking the files"):
+        done: Exported = child.call("bench.serving.export:export", *asked, made)
+    for line in page(trained, done, target):
         say(line)
 
 
@@ -122,28 +118,14 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def write_description(made: Path, done: "Exported", seen: "Images") -> None:
-    files: dict[str, Any] = {
-        file.name: {
-            "bytes": file.num_bytes,
-            "sha256": file.sha256,
-            "check": file.check and file.check._asdict(),
-        }
-        for file in done.files
-    }
-    checked = {"images": seen.said, "num_images": done.num_images, "as_recorded": done.as_recorded}
-    content = {**done.description, "files": files, "checked_on": checked}
-    (made / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def page(trained: "Trained", done: "Exported", seen: "Images", target: Path) -> Iterator[str]:
+def page(trained: "Trained", done: "Exported", target: Path) -> Iterator[str]:
     """What was written, and how it was checked."""
     cell = trained.record.cell
     yield f"{cell.architecture_label} · {cell.strategy} · s{cell.seed} ({trained.record.cell_id})"
     if done.num_images:
-        yield f"checked on {done.num_images} {seen.said}: same classes as the trained network"
+        yield f"checked on {done.num_images} {done.images}: same classes as the trained network"
     else:
-        yield f"not checked: {seen.said}"
+        yield f"not checked: {done.images}"
     if done.as_recorded is not None:
         yield f"  {done.as_recorded} of {done.num_images} classes as on record"
     yield from (f"  {line}" for line in map(file_line, done.files))

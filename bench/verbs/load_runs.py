@@ -9,7 +9,7 @@ from bench.analysis.summary import summarise
 from bench.errors import InputError
 from bench.folder import read_records, read_run, weights_path
 from bench.record import Failure, Result, Run
-from bench.serving.findings import Trained
+from bench.serving.messages import Trained
 
 
 def trained_cell(

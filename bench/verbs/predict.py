@@ -16,7 +16,7 @@ from bench.terminal import err, out, plain, status
 from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:
-    from bench.serving.findings import Prediction, Predictions, Published, Trained
+    from bench.serving.messages import Prediction, Predictions, Published, Trained
 
 
 class Found(NamedTuple):
@@ -74,7 +74,7 @@ def wanted_model(
 ) -> "Trained | Published":
     """A name of an architecture, or else a run folder; ./NAME is always a folder."""
     from bench.architectures import ARCHITECTURES
-    from bench.serving.findings import Published
+    from bench.serving.messages import Published
     from bench.verbs.load_runs import trained_cell
 
     if model in ARCHITECTURES:

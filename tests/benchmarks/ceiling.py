@@ -15,9 +15,8 @@ from torch.nn import functional
 from bench.models.build import Network
 from bench.record import Recipe
 from bench.strategies import Rule, lr_scales
-from bench.training.capture import captured
-from bench.training.freezing import freeze, param_groups, set_train_mode
 from bench.training.placement import Placement
+from bench.training.step import captured, freeze, param_groups, set_train_mode
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 ROTATION = 4

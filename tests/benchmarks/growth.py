@@ -26,18 +26,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from bench.record import Cell
+from bench.measure.meters import Clock
 from bench.suite import Suite
-from bench.training.kept import Features
-from bench.training.piece import Piece
+from bench.training.features import Features
+from bench.training.shared import Key, Piece
 from tests.benchmarks import engine, photographs
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.overhead import Bench, raw_of
 from tests.benchmarks.pairs import timed
 from tests.benchmarks.synthetic import Size, write_weights
 
+T = TypeVar("T")
 SCORINGS = 5  # with so many epochs or more, val is scored five times
 """See bench.strategies."""
 
@@ -47,13 +48,14 @@ class Counting(engine.Worker):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.made: list[Features] = []
+        self.features: list[Features] = []
 
-    def features(self, cell: Cell) -> Piece[Features]:
+    def once(self, key: Key, make: Callable[[Clock], T]) -> Piece[T]:
         """As in every run."""
-        piece = super().features(cell)
-        if not any(piece.value is known for known in self.made):
-            self.made.append(piece.value)
+        piece = super().once(key, make)
+        features = piece.value
+        if isinstance(features, Features) and not any(features is one for one in self.features):
+            self.features.append(features)
         return piece
 
 
@@ -204,7 +206,7 @@ def play(table: dict[str, Any], place: Place) -> Played:
     engine.empty_cache()
     suite = engine.suite_of(table, place.device)
     turn = timed(lambda: run(suite, place), place.device)
-    return Played(turn.cost.judged(place.device), len(turn.value.made))
+    return Played(turn.cost.judged(place.device), len(turn.value.features))
 
 
 def run(suite: Suite, place: Place) -> Counting:

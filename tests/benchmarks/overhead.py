@@ -48,13 +48,11 @@ from bench.measure.meters import Clock
 from bench.models.build import Network, outline
 from bench.record import Cell, Preprocessing
 from bench.strategies import PRECISE_BN_IMAGES, live_phase, scored_epochs
-from bench.training.cell import run_cell, started_step, work_of
-from bench.training.fit import fit, steps_per_epoch
-from bench.training.freezing import batch_norms
-from bench.training.inference import EVAL_BATCH
-from bench.training.live import Scoring, learn
-from bench.training.seeds import derived_seed
-from bench.training.stage import image_exam
+from bench.training.evaluate import EVAL_BATCH, batch_norms, image_exam
+from bench.training.feeds import steps_per_epoch
+from bench.training.phase import fit, learn
+from bench.training.run_cell import pieces_of, run_cell, started_step
+from bench.training.start import derived_seed
 from bench.training.step import Step
 from tests.benchmarks import engine, photographs, synthetic
 from tests.benchmarks.ceiling import ROTATION, Ceiling, raw_forwards, raw_steps
@@ -169,8 +167,8 @@ class Bench:
         self.cell = synthetic.cell_of(size, "fine_tuning", weights)
         self._parts = synthetic.parts_of(size, device)
         self.worker = self.new_worker()
-        work = work_of(self.cell, self.worker)
-        self.step = started_step(self.cell, self.worker, work, [], Clock(device))
+        pieces = pieces_of(self.cell, self.worker)
+        self.step = started_step(self.cell, self.worker, pieces, [], Clock(device))
 
     def new_worker(self) -> Worker:
         """A worker that has made nothing yet."""
@@ -186,12 +184,11 @@ class Bench:
     def epoch_level(self) -> float:
         """Seconds of `learn`, without batch-norm statistics."""
         plan = live_phase("fine_tuning", self.cell.recipe, self.worker.outline(self.cell).stages)
-        val = image_exam(self._parts.val, self.worker.preprocessing(self.cell))
-        scoring = Scoring(val, None)
+        val = image_exam(self._parts.val, self.worker.pipeline(self.cell))
 
         def run() -> object:
             clock = Clock(self.device)
-            return learn(self.cell, plan, self.step, scoring, clock, engine.unheard)
+            return learn(self.cell, plan, self.step, val, None, clock, engine.unheard)
 
         return timed(run, self.device).cost.judged(self.device)
 
@@ -297,7 +294,7 @@ def whole_suite(asked: argparse.Namespace, place: Place, folder: Path) -> list[F
     bench = Bench(size_of(asked), weights, device)
     raw, counts = raw_of(bench.cell, bench.worker, bench.step), counts_of(bench.cell)
     scored = counts.val + counts.statistics + counts.test
-    pipeline = bench.worker.preprocessing(bench.cell)
+    pipeline = bench.worker.pipeline(bench.cell)
     ratios, seconds, wall = [], [], []
     for number in range(asked.pairs + 1):
         bare = raw.seconds(device, steps=counts.steps, images=scored + len(paths))

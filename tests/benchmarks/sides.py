@@ -13,7 +13,7 @@ from bench import predictions
 from bench.measure import resident
 from bench.measure.device import Device
 from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16
-from bench.training.cell import Outcome
+from bench.training.run_cell import Outcome
 from tests.benchmarks import engine, tutorial
 from tests.benchmarks.frameworks import FRAMEWORKS
 from tests.benchmarks.pairs import timed

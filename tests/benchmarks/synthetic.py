@@ -3,8 +3,9 @@
 Dimensions: N images, C channels, H, W pixels, B batch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -12,21 +13,20 @@ from torchvision import models
 
 from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Dataset
-from bench.data.images import Images, Pixels
+from bench.data.images import Images
 from bench.data.split import Split
 from bench.expand import recipe
 from bench.measure.device import Device
-from bench.measure.meters import Spent
+from bench.measure.meters import Clock, Spent
 from bench.models.build import preprocessing
 from bench.record import Cell, Data, Weights
 from bench.suite import Kind
 from bench.training.context import Context
-from bench.training.feeds import eval_batch
-from bench.training.piece import UNCOUNTED, Piece
-from bench.training.sharing import augments
-from bench.training.stage import Parts
+from bench.training.feeds import Parts, eval_batch
+from bench.training.shared import UNCOUNTED, Key, Piece
 from tests.benchmarks import engine
 
+T = TypeVar("T")
 WEIGHTS = "folder"
 
 
@@ -96,18 +96,14 @@ class Worker(engine.Worker):
             {label: ARCHITECTURES[cells[0].architecture].pinned},
         )
         super().__init__(context, cells)
-        self._parts = parts
+        self.parts = parts
 
-    def images(self, cell: Cell) -> Piece[Parts]:
-        """The given images, at no cost."""
-        return Piece(self._parts, Spent({}, UNCOUNTED, None), 1)
-
-    def squares(self, cell: Cell) -> Piece[Pixels] | None:
-        """The squares among them."""
-        pixels = self._parts.train.squares_NCHW
-        if pixels is None or not augments(cell):
-            return None
-        return Piece(pixels, Spent({}, UNCOUNTED, None), 1)
+    def once(self, key: Key, make: Callable[[Clock], T]) -> Piece[T]:
+        """As in every run, but for the given images, which cost nothing."""
+        given = {"images": self.parts, "squares": self.parts.train.squares_NCHW}
+        if key[0] not in given:
+            return super().once(key, make)
+        return Piece(cast(T, given[str(key[0])]), Spent({}, UNCOUNTED, None), 1)
 
 
 def parts_of(size: Size, device: Device) -> Parts:
@@ -141,8 +137,8 @@ def noise(number: int, side: int, device: Device) -> Tensor:
 
 def batches_of(cell: Cell, worker: Worker, number: int, size: int) -> list[tuple[Tensor, Tensor]]:
     """Distinct batches of normalised images in the layout of the cell, with their labels."""
-    place, train = worker.placement(cell), worker.images(cell).value.train
-    batch = eval_batch(train, worker.preprocessing(cell))
+    place, train = worker.placement(cell), worker.parts.train
+    batch = eval_batch(train, worker.pipeline(cell))
     found = []
     for first in range(number):
         order = torch.arange(first * size, (first + 1) * size, device=place.device)

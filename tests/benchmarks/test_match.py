@@ -10,8 +10,9 @@ from torchvision.datasets import ImageFolder
 
 from bench.measure.device import Device
 from bench.models import weights
-from bench.training.cell import start_of
-from bench.training.fit import warmup_cosine
+from bench.training.phase import warmup_cosine
+from bench.training.run_cell import pieces_of
+from bench.training.start import start_of
 from tests.benchmarks import engine, match, photographs, tutorial
 from tests.benchmarks.match import Match, Size
 
@@ -51,7 +52,7 @@ def test_both_sides_see_the_same_pixels_when_they_are_scored(pair: Match) -> Non
     context, cells = engine.assemble(engine.suite_of(pair.table, CPU), CPU)
     with engine.own_cache():
         worker = engine.Worker(engine.decoded(context, cells), cells)
-        crops = worker.images(cells[0]).value.val.crops_NCHW[torch.arange(4)]
+        crops = pieces_of(cells[0], worker).images.value.val.crops_NCHW[torch.arange(4)]
     (inputs, _labels) = next(iter(tutorial.loader(pair.task, "val", training=False)))
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pair.task.mean, pair.task.std))
     assert torch.equal((inputs * std + mean).mul(255).round().to(torch.uint8), crops)

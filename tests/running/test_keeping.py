@@ -146,7 +146,7 @@ print(*told, sep="\\n")
 def test_room_is_left_for_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     run = Folder(tmp_path / "out", "all", told)
-    need = prepare.trained_sizes([small("from_scratch", 0)])[0]
+    need = prepare.network_sizes([small("from_scratch", 0)])[0]
     for free, fits in ((need + (256 << 20), True), (need + (256 << 20) - 1, False)):
         usage = shutil._ntuple_diskusage(10**12, 0, free)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)

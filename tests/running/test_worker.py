@@ -14,7 +14,7 @@ from bench.running import worker
 from bench.running.pool import Job
 from bench.running.worker import Keeper, cause_of
 from bench.training.context import Context
-from bench.training.fit import Diverged
+from bench.training.evaluate import Diverged
 from bench.training.shared import Shared
 from tests import command, records
 

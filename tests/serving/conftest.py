@@ -6,7 +6,7 @@ import pytest
 
 from bench.folder import read_records, read_run, weights_path
 from bench.record import Result
-from bench.serving.findings import Trained
+from bench.serving.messages import Trained
 from tests import command
 from tests.command import SUITE, Place
 from tests.models.conftest import checkpoints, published, publisher

@@ -11,8 +11,8 @@ from bench.errors import WeightsError
 from bench.models import build
 from bench.record import Preprocessing
 from bench.serving import network
-from bench.serving.findings import Trained
-from bench.serving.plain import plain_model, plain_names, plain_state
+from bench.serving.export import plain_model, plain_state
+from bench.serving.messages import Trained
 from tests.models.conftest import Publisher
 from tests.serving.conftest import trained
 from tests.training import cells
@@ -28,8 +28,7 @@ def test_names_and_shapes_are_torchvisions_own(name: str) -> None:
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
         options = build.builder_options(ARCHITECTURES[name], size)
         theirs = models.get_model(name, num_classes=7, **options).state_dict()
-    names = plain_names(outline, name)
-    ours = {names[path]: value.shape for path, value in outline.state_dict().items()}
+    ours = {path: value.shape for path, value in plain_state(outline, name).items()}
     assert ours == {path: value.shape for path, value in theirs.items()}
 
 
@@ -43,18 +42,16 @@ def test_torchvisions_model_is_the_same_function(name: str) -> None:
         torch.testing.assert_close(theirs(images), ours(images), rtol=0, atol=0)
 
 
-def test_a_published_file_is_the_one_that_the_run_started_from(
+def test_a_published_file_is_downloaded_once(
     published: dict[str, str], publisher: Publisher, checkpoints: Path
 ) -> None:
     name, member = "squeezenet1_1", "IMAGENET1K_V1"
-    state = network.imagenet(name, member, None, offline=False)
-    assert "classifier.1.weight" in state
+    for offline in (False, True):
+        assert "classifier.1.weight" in network.imagenet(name, member, offline=offline)
     (file,) = (file for file in publisher.files if file.startswith(name))
     assert publisher.requests[file] == 1
-    with pytest.raises(WeightsError, match="the run trained on 0000"):
-        network.imagenet(name, member, "0" * 64, offline=True)
     with pytest.raises(WeightsError, match=r"shufflenet.*not in the cache; offline"):
-        network.imagenet("shufflenet_v2_x0_5", member, None, offline=True)
+        network.imagenet("shufflenet_v2_x0_5", member, offline=True)
 
 
 def test_the_pipeline_of_another_image_size_is_that_of_the_same_weights(run_folder: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from torchvision import models
 
 from bench.predictions import unpack
-from bench.serving.findings import Prediction, Predictions, Published
+from bench.serving.messages import Prediction, Predictions, Published
 from bench.serving.predict import predict
 from bench.verbs import predict as verb
 from tests.command import Place

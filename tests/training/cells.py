@@ -1,7 +1,7 @@
 """Small cells on scikit-learn's digits, and the pieces that a worker would give them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,12 +14,16 @@ from bench.data.split import Split
 from bench.measure.device import Device
 from bench.record import Cell, Data, EpochPoint, Latency, Preprocessing, Recipe, Weights
 from bench.suite import Kind
-from bench.training.cell import Outcome, run_cell
 from bench.training.context import Context
+from bench.training.features import Features
+from bench.training.heads import TrainedHeads
 from bench.training.placement import Placement, placement
-from bench.training.shared import Shared
+from bench.training.run_cell import Outcome, pieces_of, run_cell
+from bench.training.shared import Key, Piece, Shared
+from bench.training.start import State
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
 RECIPE = Recipe(
     epochs=2, batch_size=8, lr=1e-3, backbone_lr_scale=1.0, weight_decay=0.05, warmup_epochs=0.5,
     label_smoothing=0.1, augment="standard", flip=False, views=1, precise_bn=True,
@@ -106,19 +110,42 @@ def cell(
     )
 
 
-class Worker(Shared):
-    """A worker's pieces, without the seconds that measuring the latency takes."""
+LATENCY = Latency(
+    batch1_p50_seconds=1, batch1_p95_seconds=1, num_calls=1, batch_size=1, images_per_second=1
+)
 
-    def latency(self, cell: Cell) -> Latency:
-        return Latency(
-            batch1_p50_seconds=1, batch1_p95_seconds=1, num_calls=1, batch_size=1,
-            images_per_second=1,
-        )  # fmt: skip
+
+class Worker(Shared):
+    """A worker that does not spend the seconds that measuring the latency takes."""
+
+    def fact(self, key: Key, find: Callable[[], T]) -> T:
+        return super().fact(key, (lambda: cast(T, LATENCY)) if key[0] == "latency" else find)
 
 
 def worker(cells: Sequence[Cell], split: Split | None = None) -> Worker:
     """A fresh worker for these cells."""
     return Worker(context(*{one.architecture for one in cells}, split=split), cells)
+
+
+def features_of(one: Cell, shared: Shared) -> Piece[Features]:
+    """The features of a cell, made if they are not there yet."""
+    features = pieces_of(one, shared).features
+    assert features is not None
+    return features
+
+
+def backbone_of(one: Cell, shared: Shared) -> Piece[State]:
+    """The given backbone of a cell."""
+    backbone = pieces_of(one, shared).backbone
+    assert backbone is not None
+    return backbone
+
+
+def heads_of(one: Cell, shared: Shared) -> Piece[TrainedHeads]:
+    """The heads of all seeds of a cell's strategy."""
+    heads = pieces_of(one, shared).heads
+    assert heads is not None
+    return heads
 
 
 def ignore(point: EpochPoint, images_per_second: float) -> None:

@@ -17,15 +17,14 @@ from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.strategies import HEAD_ONLY, PhasePlan, live_phase
 from bench.suite import Kind
-from bench.training import capture
-from bench.training.cell import Outcome, start_of
-from bench.training.course import Course
+from bench.training import step as steps
+from bench.training.evaluate import host
 from bench.training.feeds import AugmentedImages
-from bench.training.fit import fit
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
-from bench.training.piece import Piece
+from bench.training.phase import Course, fit
 from bench.training.placement import placement, prepare_device
-from bench.training.stage import host
+from bench.training.run_cell import Outcome
+from bench.training.start import start_of
 from bench.training.step import Step
 from tests.training import cells
 
@@ -47,8 +46,7 @@ KINDS: tuple[Kind, ...] = (
 class Uncaptured(cells.Worker):
     """A worker whose steps are launched kernel by kernel."""
 
-    def captured_step(self, cell: Cell) -> Piece[Step] | None:
-        return None
+    captures = False
 
 
 def outcomes(
@@ -105,7 +103,7 @@ def test_dropout_in_a_replay_differs_from_step_to_step_and_repeats_with_the_seed
     def draw() -> None:
         kept.bernoulli_(0.5, generator=generator)
 
-    replay = capture.captured(draw, device, [generator])
+    replay = steps.captured(draw, device, [generator])
     found = []
     for _ in range(2):
         generator.manual_seed(3)
@@ -137,7 +135,7 @@ def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
     def wait() -> None:
         value.fill_(torch.rand((), generator=own, device="cuda").item() + torch.rand_like(value))
 
-    assert capture.captured_if_possible(wait, value.device, [own]) is None
+    assert steps.captured_if_possible(wait, value.device, [own]) is None
     assert "not captured as a CUDA graph" in capsys.readouterr().err
     assert torch.ones((), device="cuda").item() == 1, "the device must go on"
     assert 0 <= torch.rand((), device="cuda").item() < 1, "and so must its random numbers"

@@ -13,12 +13,12 @@ from bench.measure.device import Device
 from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.strategies import HEAD_ONLY, PhasePlan
-from bench.training.cell import start_of
-from bench.training.course import Course
+from bench.training.evaluate import Diverged
 from bench.training.feeds import PlainImages
-from bench.training.fit import Diverged, fit
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
-from bench.training.seeds import derived_seed
+from bench.training.phase import Course, fit
+from bench.training.run_cell import pieces_of
+from bench.training.start import derived_seed, start_of
 from bench.training.step import Step
 from tests.training import cells
 
@@ -49,19 +49,19 @@ def trained(
 
 def values(course: Course | Diverged) -> dict[str, torch.Tensor]:
     assert isinstance(course, Course)
-    assert course.kept.values is not None
-    return dict(course.kept.values)
+    assert course.checkpoint.values is not None
+    return dict(course.checkpoint.values)
 
 
 def seen_through_the_network(one: Cell) -> nn.Module:
     """The head after the plain way: every batch of images through the whole frozen network."""
     shared = cells.worker([one])
-    network = start_of(one, shared.backbone(one).value)
+    network = start_of(one, cells.backbone_of(one, shared).value)
     for module in network.head.children():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     cells.place().place(network)
-    feed = PlainImages(shared.images(one).value.train, shared.preprocessing(one))
+    feed = PlainImages(pieces_of(one, shared).images.value.train, shared.pipeline(one))
     step = Step(network, feed, HEAD_ONLY, one.recipe, cells.place())
     order = torch.Generator().manual_seed(derived_seed(one.seed, "batches"))
     list(fit(step, PhasePlan("head", 3, HEAD_ONLY), one.recipe.warmup_epochs, order))
@@ -77,10 +77,10 @@ def test_heads_trained_together_are_those_of_their_seeds_through_the_frozen_netw
     for module in shared.outline(asked[0]).head.children():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # dropped units cannot be the same in two ways of training
-    courses = shared.heads(asked[0]).value.courses
+    courses = cells.heads_of(asked[0], shared).value.courses
     for one in asked:
         expected = seen_through_the_network(one)
-        start = start_of(one, shared.backbone(one).value).head.state_dict()
+        start = start_of(one, cells.backbone_of(one, shared).value).head.state_dict()
         for name, value in values(courses[one.seed]).items():
             # Features come from batches of another size, so float32 sums run in another order.
             torch.testing.assert_close(
@@ -157,9 +157,9 @@ def test_the_best_head_is_kept_for_each_seed_where_that_is_asked_for() -> None:
     for course in courses:
         assert isinstance(course, Course)
         scores = [p.val_score for p in course.points if p.val_score is not None]
-        assert course.kept.val_score == max(scores)
+        assert course.checkpoint.val_score == max(scores)
         logits_NK = VAL.features_N @ values(course)["layer.weight"].T + values(course)["layer.bias"]
-        np.testing.assert_allclose(course.kept.val_logits_NK, logits_NK, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(course.checkpoint.val_logits_NK, logits_NK, rtol=1e-4, atol=1e-5)
         differing += scores[-1] != max(scores)
     assert differing, "no curve falls: the test shows nothing"
 

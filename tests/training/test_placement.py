@@ -1,11 +1,19 @@
-"""Where and in which arithmetic a cell runs on a CPU."""
+"""Where, in which arithmetic and in how many threads a cell runs on a CPU."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 
 from bench.measure.hardware import cpu_favours_bf16
-from bench.training.placement import COMPILERS, placement, worth_compiling
+from bench.training.placement import (
+    COMPILERS,
+    ONE_THREAD_MACS,
+    placement,
+    threads_for,
+    worth_compiling,
+)
 from tests.training import cells
 
 
@@ -72,3 +80,28 @@ def test_fp32_is_asked_for_without_changing_the_rest() -> None:
     assert plain.execution.precision == "fp32"
     changed = plain.execution.model_copy(update={"precision": "bf16"})
     assert (changed, plain.device) == (place.execution, place.device)
+
+
+# ---- threads --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """As on two cores, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("macs", "threads"), [(ONE_THREAD_MACS, 1), (ONE_THREAD_MACS + 1, 2)])
+def test_only_small_work_is_done_by_one_thread(macs: int, threads: int) -> None:
+    with threads_for(macs):
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
+
+
+def test_work_that_fails_leaves_the_threads_as_they_were() -> None:
+    with pytest.raises(ArithmeticError), threads_for(1):
+        raise ArithmeticError
+    assert torch.get_num_threads() == 2

@@ -23,10 +23,10 @@ from bench.measure.device import Device
 from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.suite import Kind
-from bench.training.cell import head_course, start_of, started_step, work_of
-from bench.training.course import Course
+from bench.training.phase import Course
 from bench.training.placement import prepare_device
-from bench.training.stage import image_feed
+from bench.training.run_cell import pieces_of, started_step
+from bench.training.start import start_of
 from tests.training import cells, plain
 
 Correct = NDArray[np.float64]
@@ -107,7 +107,7 @@ def test_heads_of_seeds_trained_together_are_the_plain_heads_of_each(architectur
     shared = cells.worker(asked)
     weights = []
     for one in asked:
-        found = values(head_course(one, shared.heads(one).value))
+        found = values(cells.heads_of(one, shared).value.of(one.seed))
         (expected,) = plain.learn(one, split(2, 2, 3)).heads
         assert found.keys() == {f"layer.{name}" for name in expected}
         for name, value in expected.items():
@@ -120,10 +120,10 @@ def test_a_second_phase_starts_from_the_plain_head_and_an_untouched_backbone() -
     asked = [cells.cell("two_phase", SMALL, seed=s, head_epochs=1, epochs=2) for s in (0, 1)]
     shared = cells.worker(asked)
     for one in asked:
-        work = work_of(one, shared)
+        work = pieces_of(one, shared)
         assert work.heads is not None
         assert work.backbone is not None
-        course = head_course(one, work.heads.value)
+        course = work.heads.value.of(one.seed)
         begun = started_step(one, shared, work, [course], Clock(CPU)).network.state_dict()
         head, _ = plain.learn(one, split(2, 2, 3)).heads
         for name, value in head.items():
@@ -133,8 +133,8 @@ def test_a_second_phase_starts_from_the_plain_head_and_an_untouched_backbone() -
 
 
 def values(course: Course) -> dict[str, torch.Tensor]:
-    assert course.kept.values is not None
-    return dict(course.kept.values)
+    assert course.checkpoint.values is not None
+    return dict(course.checkpoint.values)
 
 
 # ---- in another arithmetic, on other crops --------------------------------------------------
@@ -203,7 +203,7 @@ def test_augmented_pictures_are_spread_as_those_of_the_plain_loop() -> None:
     case = AS_THE_MACHINE_LIKES._replace(changed={"flip": True})
     one, train = case.cell(0), split(*case.per_class).train
     shared = cells.Worker(cells.context(SMALL, split=split(*case.per_class)), [one])
-    feed = image_feed(shared.train(one), shared.preprocessing(one), one.recipe)
+    feed = pieces_of(one, shared).feed
     pictures, everyone_N = plain.Pictures(one, train, torch.float32), torch.arange(len(train))
     exact_NCHW, draws = pictures.batch(everyone_N), range(40)
     generator = torch.Generator().manual_seed(0)

@@ -12,25 +12,25 @@ from torch.nn import functional
 from bench.data.sources import scan
 from bench.data.split import make_split
 from bench.record import Data
-from bench.training.cell import start_of
+from bench.training.features import Features
 from bench.training.feeds import eval_batch
-from bench.training.kept import Features
-from bench.training.seeds import derived_seed
-from bench.training.shared import Shared
+from bench.training.run_cell import pieces_of
+from bench.training.shared import Shared, keys_of
+from bench.training.start import derived_seed, start_of
 from tests.training import cells
 
 
 def features_of(**changed: Any) -> Features:
     one = cells.cell("feature_extraction", "mobilenet_v3_small", **changed)
-    return cells.worker([one]).features(one).value
+    return cells.features_of(one, cells.worker([one])).value
 
 
 def test_one_view_is_the_evaluation_crop() -> None:
     one = cells.cell("feature_extraction", "mobilenet_v3_small")
     shared = cells.worker([one])
-    train_VN = shared.features(one).value.train_VN
-    backbone = start_of(one, shared.backbone(one).value).backbone.eval()
-    crops = eval_batch(shared.images(one).value.train, shared.preprocessing(one))
+    train_VN = cells.features_of(one, shared).value.train_VN
+    backbone = start_of(one, cells.backbone_of(one, shared).value).backbone.eval()
+    crops = eval_batch(pieces_of(one, shared).images.value.train, shared.pipeline(one))
     with torch.no_grad():
         direct_N = backbone(crops(torch.arange(20)))
     assert train_VN.shape == (1, 20, 1024)
@@ -61,23 +61,35 @@ def test_pieces_are_made_once_and_count_the_cells_that_use_them() -> None:
     partial = cells.cell("partial", "mobilenet_v3_small")
     scratch = cells.cell("from_scratch", "mobilenet_v3_small")
     shared = cells.worker([*seeds, many_views, partial, scratch])
-    assert shared.images(scratch).sharers == 7
-    assert shared.backbone(partial).sharers == 6
-    assert shared.features(seeds[0]).sharers == 4
-    assert shared.features(many_views).sharers == 1
-    assert all(shared.features(one) is shared.features(seeds[0]) for one in seeds)
-    assert shared.features(many_views) is not shared.features(seeds[0])
-    assert shared.images(scratch) is shared.images(seeds[0])
+    assert pieces_of(scratch, shared).images.sharers == 7
+    assert cells.backbone_of(partial, shared).sharers == 6
+    assert cells.features_of(seeds[0], shared).sharers == 4
+    assert cells.features_of(many_views, shared).sharers == 1
+    first, *others = (cells.features_of(one, shared) for one in seeds)
+    assert all(other is first for other in others)
+    assert cells.features_of(many_views, shared) is not first
+    assert pieces_of(scratch, shared).images.sharers == 7
+    assert cells.backbone_of(partial, shared).sharers == 6
+    assert cells.features_of(seeds[0], shared).sharers == 4
+    assert cells.features_of(many_views, shared).sharers == 1
+    assert all(
+        cells.features_of(one, shared) is cells.features_of(seeds[0], shared) for one in seeds
+    )
+    assert cells.features_of(many_views, shared) is not cells.features_of(seeds[0], shared)
+    assert pieces_of(scratch, shared).images is pieces_of(seeds[0], shared).images
 
 
 def test_shared_work_is_attributed_in_full_and_divided_in_the_margin() -> None:
     pair = [cells.cell("feature_extraction", "mobilenet_v3_small", seed=seed) for seed in (0, 1)]
     shared = cells.worker(pair)
-    assert not any(map(shared.has_heads, pair))
+    assert not any(shared.made(keys_of(one).heads) for one in pair)
     costs = [cells.run(one, shared).cost for one in pair]
-    assert all(map(shared.has_heads, pair))
-    features, images = shared.features(pair[0]).spent, shared.images(pair[0]).spent
-    heads = shared.heads(pair[0]).spent
+    assert all(shared.made(keys_of(one).heads) for one in pair)
+    features, heads = (
+        cells.features_of(pair[0], shared).spent,
+        cells.heads_of(pair[0], shared).spent,
+    )
+    images = pieces_of(pair[0], shared).images.spent
     for cost in costs:
         assert cost.shared_by == 2
         assert cost.attributed.train - cost.marginal.train == pytest.approx(
@@ -105,7 +117,7 @@ def test_features_of_a_drawn_backbone_are_spread_out() -> None:
 
 def features_of_b0() -> torch.Tensor:
     one = cells.cell("feature_extraction", "efficientnet_b0")
-    return cells.worker([one]).features(one).value.train_VN[0]
+    return cells.features_of(one, cells.worker([one])).value.train_VN[0]
 
 
 def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
@@ -123,9 +135,9 @@ def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
     data = Data.model_validate(one.data.model_dump() | {"classes": ("dark", "light")})
     one = one.model_copy(update={"data": data})
     shared = Shared(cells.context("resnet18")._replace(dataset=dataset, split=split), [one])
-    state = shared.backbone(one).value
+    state = cells.backbone_of(one, shared).value
 
-    crops = eval_batch(shared.images(one).value.train, shared.preprocessing(one))
+    crops = eval_batch(pieces_of(one, shared).images.value.train, shared.pipeline(one))
     weight = state["conv1.weight"].contiguous()
     every_NCHW = functional.conv2d(crops(torch.arange(260)), weight, stride=2, padding=3)
     variance = every_NCHW.transpose(0, 1).flatten(1).var(dim=1)
@@ -141,8 +153,8 @@ def test_the_seed_of_a_purpose_depends_on_both() -> None:
 def test_a_piece_is_let_go_after_its_last_user() -> None:
     first, last = (cells.cell("feature_extraction", "mobilenet_v3_small", seed=s) for s in (0, 1))
     shared = cells.worker([first, last])
-    features = shared.features(first).value
+    features = cells.features_of(first, shared).value
     shared.release(first)
-    assert shared.features(last).value is features
+    assert cells.features_of(last, shared).value is features
     shared.release(last)
-    assert shared.features(last).value is not features
+    assert cells.features_of(last, shared).value is not features

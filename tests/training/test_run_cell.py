@@ -12,10 +12,9 @@ from bench.data.split import Split
 from bench.record import Cell, EpochPoint, Scores
 from bench.strategies import STRATEGIES, PhasePlan, Rule
 from bench.suite import Kind
-from bench.training.cell import Outcome, run_cell, throughput
-from bench.training.course import Course, Kept, Point
-from bench.training.fit import Diverged
-from bench.training.scores import metric_of
+from bench.training.evaluate import Diverged, metric_of
+from bench.training.phase import Checkpoint, Course, Point
+from bench.training.run_cell import Outcome, run_cell, throughput
 from bench.training.shared import Shared
 from tests.training import cells
 
@@ -134,8 +133,8 @@ def test_throughput_is_of_epochs_on_images_after_the_first(
 def test_quartiles_of_the_rates() -> None:
     rates = [900.0, 5.0, 1.0, 4.0, 2.0, 3.0]  # the first epoch warms up
     points = tuple(Point(i, 0.0, None, 1.0, rate) for i, rate in enumerate(rates, start=1))
-    kept = Kept(0.0, np.zeros((1, 1), dtype=np.float32), None)
-    found = throughput(Course(PhasePlan("all", 6, (Rule("", 1.0),)), points, kept, 1, 1))
+    held = Checkpoint(0.0, np.zeros((1, 1), dtype=np.float32), None)
+    found = throughput(Course(PhasePlan("all", 6, (Rule("", 1.0),)), points, held, 1, 1))
     assert found is not None
     assert (found.lower_quartile, found.median, found.upper_quartile) == (2.0, 3.0, 4.0)
     assert found.num_epochs == 5
@@ -200,7 +199,7 @@ def test_time_to_a_target_counts_shared_training_and_stops_at_the_first_scoring_
     never = cells.cell("two_phase", SMALL, target=1.0)
     shared = cells.worker([easy, never])
     cost = cells.run(easy, shared).cost
-    frozen = shared.features(easy).spent.seconds["train"]
+    frozen = cells.features_of(easy, shared).spent.seconds["train"]
     assert cost.seconds_to_target is not None
     # The head's only epoch is over in a fraction of what five epochs on images take.
     assert frozen < cost.seconds_to_target < (frozen + cost.attributed.train) / 2

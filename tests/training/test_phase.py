@@ -13,15 +13,9 @@ from torch.nn import functional
 from bench.data.images import Images
 from bench.record import Recipe
 from bench.strategies import HEAD_ONLY, PhasePlan, Rule
-from bench.training.feeds import PlainImages
-from bench.training.fit import (
-    Diverged,
-    Epoch,
-    batches_of,
-    fit,
-    steps_per_epoch,
-    warmup_cosine,
-)
+from bench.training.evaluate import Diverged
+from bench.training.feeds import PlainImages, batches_of, steps_per_epoch
+from bench.training.phase import Epoch, fit, warmup_cosine
 from bench.training.step import Step
 from tests.training import cells
 

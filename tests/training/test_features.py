@@ -14,10 +14,10 @@ from bench.data.decoded import PIXELS_VERSION
 from bench.measure import hardware
 from bench.record import Cell, Preprocessing
 from bench.suite import Kind
-from bench.training import kept
-from bench.training.cell import Outcome, run_cell
-from bench.training.kept import Features
+from bench.training import features as kept
+from bench.training.features import Features
 from bench.training.placement import Placement, placement
+from bench.training.run_cell import Outcome, run_cell
 from tests.training import cells
 from tests.training.cells import UNIT
 
@@ -178,7 +178,7 @@ def test_another_machine_or_version_gives_another_name(
 
 def test_other_pixels_of_the_same_files_give_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     before = name()
-    monkeypatch.setattr("bench.training.kept.PIXELS_VERSION", PIXELS_VERSION + 1)
+    monkeypatch.setattr("bench.training.features.PIXELS_VERSION", PIXELS_VERSION + 1)
     assert name() != before
 
 

@@ -1,0 +1,65 @@
+"""What verbs ask of child processes about trained networks, and the answers; without torch."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.record import Preprocessing, Result
+
+
+class Trained(NamedTuple):
+    """A network that a run trained, and where its values are."""
+
+    record: Result
+    pipeline: Preprocessing  # of its architecture, as run.json has it
+    kept: Path  # its weights file
+    folders: tuple[Path, ...]  # where an older run's own backbone file may be
+    offline: bool
+
+
+class Published(NamedTuple):
+    """An architecture with its pinned weights, as torchvision publishes them."""
+
+    architecture: str
+    offline: bool
+
+
+class Prediction(NamedTuple):
+    """The classes of an image by number with their probabilities, the likeliest first.
+
+    Empty where the image could not be read; `problem` then says why.
+    """
+
+    top: tuple[tuple[int, float], ...]
+    problem: str | None = None
+
+
+class Predictions(NamedTuple):
+    """The predictions of some images, in their order, and the names of the classes."""
+
+    classes: tuple[str, ...]
+    images: tuple[Prediction, ...]
+
+
+class Check(NamedTuple):
+    """How far a written file's logits are from those of the network that the run trained."""
+
+    largest_difference: float
+    tolerance: float
+
+
+class Written(NamedTuple):
+    """One file of an export; `check` is None where there were no images to check it on."""
+
+    name: str
+    num_bytes: int
+    sha256: str
+    check: Check | None
+
+
+class Exported(NamedTuple):
+    """The files that an export wrote, and the images that it checked them on."""
+
+    files: tuple[Written, ...]
+    images: str  # which these are, or why there are none
+    num_images: int
+    as_recorded: int | None  # how many of them get the class on record; None for other images

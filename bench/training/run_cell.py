@@ -1,0 +1,394 @@
+"""One cell, from its first image to its last score."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from bench.data.decoded import resize_of
+from bench.data.images import Images, Pixels
+from bench.data.sources import load_libraries
+from bench.measure.meters import Clock, Spent, combine
+from bench.models import build
+from bench.record import (
+    Cell,
+    Cost,
+    Energy,
+    EpochPoint,
+    Execution,
+    Latency,
+    Memory,
+    Phase,
+    Quality,
+    Throughput,
+)
+from bench.strategies import live_phase
+from bench.training import features as kept
+from bench.training.evaluate import Exam, feature_exam, image_exam, latency, logits, score
+from bench.training.features import Features, computed, given_backbone
+from bench.training.feeds import (
+    Feed,
+    Parts,
+    eval_batch,
+    image_feed,
+    load_images,
+    load_squares,
+    shuffled_crops,
+)
+from bench.training.heads import TrainedHeads, trained_heads
+from bench.training.phase import Course, Point, learn
+from bench.training.placement import Placement
+from bench.training.shared import (
+    UNCOUNTED,
+    Key,
+    Meters,
+    Piece,
+    Shared,
+    augments,
+    backbone_key,
+    keys_of,
+)
+from bench.training.start import State, derived_seed, seedless, start_of
+from bench.training.step import Step, captured_step, step_of, warm_up
+
+Report = Callable[[EpochPoint, float], None]
+"""Told of every epoch: its point of the learning curve, and its images per second."""
+
+Keep = Callable[[Quality, nn.Module], None]
+"""Given the scores and what was trained, the network or the head alone, at no cost to the cell;
+the next cell may train it further."""
+
+
+def forget(quality: Quality, module: nn.Module) -> None:
+    """Keep nothing of what was trained."""
+
+
+class Outcome(NamedTuple):
+    """The results of a cell, before they are put into a record."""
+
+    quality: Quality
+    curve: tuple[EpochPoint, ...]
+    cost: Cost
+    memory: Memory
+    energy: Energy
+    execution: Execution
+
+
+class Trained(NamedTuple):
+    """What a cell trained, and how it is scored."""
+
+    module: nn.Module
+    placement: Placement
+    val: Exam
+    test: Exam
+    execution: Execution
+
+
+def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) -> Outcome:
+    """Train and score one cell. Raises Diverged, and whatever torch raises."""
+    pieces = pieces_of(cell, shared)
+    meters = Meters(shared.context.device)
+    curve = Curve(cell, pieces.seconds_before, report)
+    courses: list[Course] = []
+    if pieces.heads is not None:
+        courses.append(pieces.heads.value.of(cell.seed))
+        curve.add(courses[0].plan.name, *courses[0].points)
+    if cell.kind == "feature_extraction":
+        trained = trained_head(cell, shared, pieces, courses[0], meters.clock)
+    else:
+        step = started_step(cell, shared, pieces, courses, meters.clock)
+        trained = trained_network(cell, shared, pieces, step)
+        courses.append(live_course(cell, shared, pieces, step, trained.val, curve, meters.clock))
+    quality = quality_of(trained, courses[-1], meters.clock)
+    combined = combine(meters.spent(), pieces.spent)
+    total_parameters = sum(p.numel() for p in shared.outline(cell).parameters())
+    phases = [phase_of(course, total_parameters) for course in courses]
+    cost = Cost(
+        attributed=combined.attributed,
+        marginal=combined.marginal,
+        shared_by=combined.shared_by,
+        images_per_second=throughput(courses[-1]),
+        latency=latency_of(cell, shared, pieces.images.value.val),
+        total_parameters=total_parameters,
+        trainable_parameters=phases[-1].trainable_parameters,
+        trainable_share=phases[-1].trainable_share,
+        phases=tuple(phases),
+        forward_macs=forward_macs(cell, shared),
+        seconds_to_target=curve.seconds_to_target,
+        images=pieces.images.value.how,
+        features=None if pieces.features is None else pieces.features.value.how,
+    )
+    points = tuple(curve.points)
+    keep(quality, trained.module)
+    return Outcome(quality, points, cost, combined.memory, combined.energy, trained.execution)
+
+
+# ---- what the cell shares with others -------------------------------------------------------
+
+
+class Pieces(NamedTuple):
+    """The shared pieces of a cell; None for those that it does without."""
+
+    images: Piece[Parts]
+    feed: Feed  # train, as the phase on images sees it
+    squares: Piece[Pixels] | None  # where train is augmented
+    backbone: Piece[State] | None
+    warmup: Piece[None]
+    step: Piece[Step] | None  # where the live phase is captured
+    features: Piece[Features] | None
+    heads: Piece[TrainedHeads] | None
+
+    @property
+    def spent(self) -> list[tuple[Spent, int]]:
+        """What they cost, and how many cells share each; decoding came before the workers."""
+        decoding = [
+            (Spent({"data": share.seconds}, UNCOUNTED, share.joules), share.sharers)
+            for share in self.images.value.shares
+        ]
+        made = [field for field in self if isinstance(field, Piece)]
+        return [(piece.spent, piece.sharers) for piece in made] + decoding
+
+    @property
+    def seconds_before(self) -> float:
+        """Training time before the first phase: that of the features."""
+        return 0.0 if self.features is None else self.features.spent.seconds["train"]
+
+
+def pieces_of(cell: Cell, shared: Shared) -> Pieces:
+    """Everything that the cell shares, in the order in which it is made.
+
+    The order keeps peaks low: features would take room while a step is captured.
+    """
+    context, once, keys = shared.context, shared.once, keys_of(cell)
+    pipeline, place = shared.pipeline(cell), shared.placement(cell)
+
+    if resize_of(pipeline) not in context.images:
+        load_libraries(context.dataset)
+    augmented = any(map(augments, shared.users(keys.images)))
+    load = partial(load_images, context, pipeline, shared.tell, augmented=augmented)
+    images = once(keys.images, load)
+
+    squares, parts = None, images.value
+    if keys.squares is not None:
+        squares = once(keys.squares, partial(load_squares, context, parts))
+        parts = parts._replace(train=replace(parts.train, squares_NCHW=squares.value))
+    feed = image_feed(parts.train, pipeline, cell.recipe)
+
+    backbone = None
+    if keys.backbone is not None:
+        file, crops = context.files[cell.architecture_label], shuffled_crops(parts.train, pipeline)
+        give = partial(given_backbone, cell, file, crops, place)
+        backbone = once(keys.backbone, give).holding_nothing()
+
+    # Networks for trial runs, whose values do not matter, take the backbone if it is there.
+    state = shared.made(backbone_key(cell))
+    warm = partial(warm_up, cell, state, eval_batch(parts.train, pipeline), feed, place)
+    # Without its memory: a cell that trains less than everything would be charged for it, and the
+    # first cell of a worker for what libraries take once.
+    warmup = once(keys.warmup, warm).without_memory()
+
+    step = None
+    if keys.step is not None and shared.captures and parts.resident:
+        num_cells = len(shared.users(keys.step))
+        step = once(keys.step, partial(captured_step, cell, state, feed, place, num_cells))
+
+    features, heads = None, None
+    if backbone is not None and keys.features is not None and keys.heads is not None:
+        compute = partial(computed, cell, backbone.value, parts, pipeline, place)
+        features = features_of(cell, shared, keys.features, compute)
+        seeds, outline = [one.seed for one in shared.users(keys.heads)], shared.outline(cell)
+        fit = partial(trained_heads, cell, seeds, outline, parts, features.value)
+        heads = once(keys.heads, fit)
+    return Pieces(images, feed, squares, backbone, warmup, step, features, heads)
+
+
+def features_of(
+    cell: Cell, shared: Shared, key: Key, compute: Callable[[Clock], Features]
+) -> Piece[Features]:
+    """Features of every image, computed, or kept by an earlier run."""
+    if shared.made(key) is not None or not shared.context.reuse_features:
+        return shared.once(key, compute)
+    place = shared.placement(cell)
+    name = kept.key(cell, shared.pipeline(cell), place)
+
+    def found(clock: Clock) -> Features:
+        with clock.part("data"):
+            earlier = kept.load(name, place.device)
+        return earlier or compute(clock)
+
+    piece = shared.once(key, found)
+    if piece.value.how == "computed":
+        kept.save(name, piece.value, shared.tell_of)  # no cell of this run pays
+    return piece
+
+
+# ---- facts of the architecture --------------------------------------------------------------
+
+
+def forward_macs(cell: Cell, shared: Shared) -> int:
+    """Multiply-accumulates of one image's forward pass."""
+    return shared.fact(
+        ("macs", cell.image_size),
+        lambda: build.forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
+    )
+
+
+def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
+    """Inference latency and throughput, once for each size and precision."""
+    place, device = shared.placement(cell), shared.context.device
+
+    def measure() -> Latency:
+        network = place.place(seedless(cell, shared.made(backbone_key(cell))))
+        return latency(network, image_exam(val, shared.pipeline(cell)), place, device)
+
+    return shared.fact(("latency", cell.image_size, place.execution.precision), measure)
+
+
+# ---- the phases -----------------------------------------------------------------------------
+
+
+def trained_head(
+    cell: Cell, shared: Shared, pieces: Pieces, course: Course, clock: Clock
+) -> Trained:
+    """The head alone, which features are enough to score; fp32, as it was trained."""
+    assert pieces.features is not None, "a head is trained on features"
+    assert pieces.heads is not None, "a head was trained"
+    assert course.checkpoint.values is not None, "each of the heads trained together has its own"
+    place, images, features = shared.placement(cell), pieces.images.value, pieces.features.value
+    with clock.part("build"):
+        head = build.head(shared.outline(cell), derived_seed(cell.seed, "head"))
+        head.load_state_dict(course.checkpoint.values)
+        head.to(place.device)
+    execution = place.execution.model_copy(
+        update={"captured": pieces.heads.value.captured, "resident": images.resident}
+    )
+    return Trained(
+        head,
+        place.in_fp32(),
+        feature_exam(features.val_N, images.val.labels_N),
+        feature_exam(features.test_N, images.test.labels_N),
+        execution,
+    )
+
+
+def started_step(
+    cell: Cell, shared: Shared, pieces: Pieces, courses: Sequence[Course], clock: Clock
+) -> Step:
+    """The step of the phase on images before its first run: captured already, or made now."""
+    with clock.part("build"):
+        network = start_of(cell, pieces.backbone.value if pieces.backbone else None)
+        for course in courses:
+            assert course.checkpoint.values is not None, "each of the heads has its own"
+            network.head.load_state_dict(course.checkpoint.values)
+        if pieces.step is None:
+            place = shared.placement(cell)
+            return step_of(cell, place.place(network), pieces.feed, place)
+        step, plan = pieces.step.value, live_phase(cell.kind, cell.recipe, network.stages)
+        step.start_from(network.state_dict(), plan.rules, cell.recipe.lr)
+        return step
+
+
+def trained_network(cell: Cell, shared: Shared, pieces: Pieces, step: Step) -> Trained:
+    """The whole network, scored on images."""
+    images, pipeline = pieces.images.value, shared.pipeline(cell)
+    execution = step.placement.execution.model_copy(
+        update={
+            "captured": step.captured,
+            "compiled": step.compiled,
+            "resident": images.resident,
+        }
+    )
+    return Trained(
+        step.network,
+        step.placement,
+        image_exam(images.val, pipeline),
+        image_exam(images.test, pipeline),
+        execution,
+    )
+
+
+def live_course(
+    cell: Cell,
+    shared: Shared,
+    pieces: Pieces,
+    step: Step,
+    val: Exam,
+    curve: "Curve",
+    clock: Clock,
+) -> Course:
+    """Train on images to the end."""
+    plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
+    train, pipeline = pieces.images.value.train, shared.pipeline(cell)
+    crops = shuffled_crops(train, pipeline) if cell.recipe.precise_bn else None
+    return learn(cell, plan, step, val, crops, clock, lambda point: curve.add(plan.name, point))
+
+
+# ---- results --------------------------------------------------------------------------------
+
+
+class Curve:
+    """The learning curve of a cell through all of its phases, told to `report` as it grows."""
+
+    def __init__(self, cell: Cell, seconds_before: float, report: Report) -> None:
+        self.points: list[EpochPoint] = []
+        self.seconds_to_target: float | None = None
+        self._target, self._report = cell.target, report
+        self._seconds = self._seconds_before = seconds_before
+
+    def add(self, phase: str, *points: Point) -> None:
+        """Append epochs of a phase, the first of which is number 1 of it."""
+        for point in points:
+            if point.epoch == 1:
+                self._seconds_before = self._seconds
+            self._seconds = self._seconds_before + point.seconds
+            value = point.val_score
+            if value is not None and value >= self._target and self.seconds_to_target is None:
+                self.seconds_to_target = self._seconds
+            self.points.append(
+                EpochPoint(
+                    phase=phase,
+                    epoch=len(self.points) + 1,
+                    train_loss=point.train_loss,
+                    val_score=value,
+                )
+            )
+            self._report(self.points[-1], point.images_per_second)
+
+
+def quality_of(trained: Trained, course: Course, clock: Clock) -> Quality:
+    """Scores of the network that counts. Test is read here, once."""
+    with clock.part("eval"):
+        test_logits_NK = logits(trained.module, trained.test, trained.placement)
+        return Quality(
+            val=score(course.checkpoint.val_logits_NK, trained.val.labels_N),
+            test=score(test_logits_NK, trained.test.labels_N),
+        )
+
+
+def phase_of(course: Course, total_parameters: int) -> Phase:
+    """One phase, as it was run."""
+    return Phase(
+        name=course.plan.name,
+        epochs=course.plan.epochs,
+        trainable_parameters=course.trainable_parameters,
+        trainable_share=course.trainable_parameters / total_parameters,
+        steps=course.steps * course.plan.epochs,
+        frozen_cached=course.plan.head_only,
+    )
+
+
+def throughput(course: Course) -> Throughput | None:
+    """Median and quartiles of the epochs' rates but the first; None where only heads trained."""
+    rates = [point.images_per_second for point in course.points if point.epoch > 1]
+    if course.plan.head_only or not rates:
+        return None
+    lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
+    return Throughput(
+        median=float(median),
+        lower_quartile=float(lower),
+        upper_quartile=float(upper),
+        num_epochs=len(rates),
+    )
