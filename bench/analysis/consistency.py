@@ -119,11 +119,23 @@ def _whole(one: Result, part: Part) -> Unpacked:
     try:
         found = unpack(scores.predictions)
     except ValueError as error:
-        raise Contradiction(one.cell_id, f"is damaged: quality.{part}.{error}") from error
+        raise Contradiction(one.cell_id, f"quality.{part}.{error}") from error
     for column, ids_N in {"labels": found.labels_N, "classes": found.predicted_N}.items():
         if (largest := ids_N.max(initial=0)) >= num_classes:
-            text = f"predictions.{column}: class {largest} of {num_classes}"
-            raise Contradiction(one.cell_id, f"is damaged: quality.{part}.{text}")
+            text = f"predictions.{column}: damaged (class {largest} of {num_classes})"
+            raise Contradiction(one.cell_id, f"quality.{part}.{text}")
+    return found
+
+
+def damaged(records: Iterable[Record]) -> dict[str, str]:
+    """What is damaged in the predictions of ok records, by cell id."""
+    found = {}
+    for one in records:
+        if isinstance(one, Result):
+            try:
+                _whole(one, "val"), _whole(one, "test")
+            except Contradiction as error:
+                found[one.cell_id] = error.problem
     return found
 
 

@@ -191,6 +191,12 @@ class RunTable(Snapshot):
         """The records of the ok cells."""
         return [one for one in self.records.values() if isinstance(one, Result)]
 
+    @cached_property
+    def measured(self) -> list[Result]:
+        """The records of the ok cells whose costs compare: those of the reference machine."""
+        here = zip(self.columns["cell_id"], self.columns["on_reference"], strict=True)
+        return [self.result(cell_id) for cell_id, is_here in here if is_here]
+
     def result(self, cell_id: str) -> Result:
         """The record of an ok cell; KeyError for another."""
         record = self.records[cell_id]
@@ -217,7 +223,10 @@ def read(folder: Path) -> RunTable:
         return table(run, records)
     except Contradiction as error:
         path = cell_folder(folder, error.cell_id) / "record.json"
-        raise FolderError(f"{path}: {error.problem}") from error
+        raise FolderError(
+            f"{path}: {error.problem}; move the folder of this cell out of cells/, and the command "
+            "that made the run does it again"
+        ) from error
     except ValueError as error:
         raise FolderError(f"{folder}: {error}") from error
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import folder, predictions
-from bench.analysis.consistency import Contradiction, check_one_task
+from bench.analysis.consistency import Contradiction, check_one_task, damaged
 from bench.analysis.table import COLUMNS, SCALARS, RunTable, concat, read, table
 from bench.errors import FolderError
 from bench.identity import BUCKETS, cell_identity
@@ -174,8 +174,18 @@ def test_damaged_predictions_are_refused_by_their_column(part: str, column: str)
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_class_that_the_data_does_not_have_is_refused(part: str) -> None:
     packed = predictions.pack([0, 9], [10, 9], [0.5, 0.5]).model_dump()
-    with pytest.raises(Contradiction, match=rf"{part}\.predictions\.classes: class 10 of 10"):
+    with pytest.raises(Contradiction, match=rf"{part}\.predictions\.classes: .*class 10 of 10"):
         tabled(with_predictions(part, **packed))
+
+
+def test_damage_is_told_by_cell_and_of_nothing_else() -> None:
+    ok, bad = (records.result(records.cell(name, "partial", 0)) for name in "ab")
+    changed = with_predictions("val", classes="AAAA")(bad)
+    assert changed is not None
+    failed = records.failure(records.cell("c", "partial", 0))
+    found = damaged([ok, changed, failed])
+    assert [*found] == [bad.cell_id]
+    assert found[bad.cell_id].startswith("quality.val.predictions.classes: ")
 
 
 @pytest.mark.parametrize(("part", "count"), [("val", 400), ("test", 1000)])
