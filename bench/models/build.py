@@ -2,8 +2,7 @@
 
 Every parameter name starts with `backbone.` or `head.`; behind `backbone.` follow torchvision's
 own names. Building draws from its own generators and leaves the global random state untouched.
-Tensors: B images in a batch, C channels, H, W pixels, D features, K classes.
-"""
+Tensors: B images in a batch, C channels, H, W pixels, D features, K classes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
@@ -242,3 +242,45 @@ def preprocessing(name: str, weights_member: str, image_size: int | None) -> Pre
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
+
+
+# ---- batch norms folded into convolutions ---------------------------------------------------
+
+
+UNTRACEABLE = (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError)
+"""What tracing raises on a network whose path depends on its input."""
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The network in eval mode with as few batch norms as can be; the same function of its inputs,
+    but for rounding. One that cannot be traced comes back as it is.
+    """
+    network.eval()
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return network
+    try:
+        traced = fx.symbolic_trace(network)
+    except UNTRACEABLE:
+        return network
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        norm, before = modules.get(str(node.target)), _convolution_before(node, modules)
+        if isinstance(norm, nn.BatchNorm2d) and before is not None:
+            path = str(before.target)
+            convolution = modules[path]
+            assert isinstance(convolution, nn.Conv2d), "as _convolution_before says"
+            traced.set_submodule(path, fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+def _convolution_before(node: fx.Node, modules: dict[str, Any]) -> fx.Node | None:
+    """The node of a convolution whose outputs go to this node and to nothing else."""
+    if node.op != "call_module" or not node.args or not isinstance(node.args[0], fx.Node):
+        return None
+    before = node.args[0]
+    is_convolution = before.op == "call_module" and type(modules[str(before.target)]) is nn.Conv2d
+    return before if is_convolution and len(before.users) == 1 else None

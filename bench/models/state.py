@@ -1,5 +1,6 @@
-"""State dicts: read from files without running them, and fitted to a network."""
+"""State dicts: read from files without running them, fitted to a network, and hashed."""
 
+import hashlib
 import re
 import struct
 from _pickle import UnpicklingError  # the name of an error; nothing here unpickles
@@ -121,3 +122,16 @@ def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str
         elif found[path].shape != tensor.shape:
             yield f"{path} is {list(found[path].shape)} instead of {list(tensor.shape)}"
     yield from (f"{path} is not part of it" for path in found if path not in own)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of tensors, in the order of their names.
+
+    Where the tensors lie and how they are laid out does not enter it.
+    """
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -13,7 +13,7 @@ from bench.measure import device as devices
 from bench.measure.calibration import calibrate
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
-from bench.models.source import cache_folder
+from bench.models.weights import cache_folder
 from bench.record import Readings
 from bench.running.answers import End, Examination
 from bench.training.placement import execution, precision_of_dense, prepare_device

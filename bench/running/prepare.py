@@ -21,8 +21,7 @@ from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
 from bench.measure.meters import synchronize
 from bench.models import build, weights
-from bench.models.source import Download
-from bench.models.weights import RANDOM
+from bench.models.weights import RANDOM, Download
 from bench.models.weights import Request as Wanted
 from bench.record import Cell, Data, Preprocessing, Source, Weights
 from bench.running import plan as plans

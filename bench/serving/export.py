@@ -28,7 +28,7 @@ from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
 from bench.errors import WeightsError
 from bench.measure.device import Device
-from bench.models import cache
+from bench.models import download
 from bench.models.build import Network, builder_options
 from bench.record import Cell, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
@@ -66,7 +66,7 @@ def export(
         if inputs_N is not None and wanted_NK is not None:
             found_NK = answers(FORMATS[name].load(path, cell), inputs_N)
             check = compared(path.name, wanted_NK, found_NK)
-        written.append(Written(path.name, path.stat().st_size, cache.sha256(path), check))
+        written.append(Written(path.name, path.stat().st_size, download.sha256(path), check))
     as_before = as_recorded(trained.record, wanted_NK, images.positions)
     done = Exported(tuple(written), images.shown, len(images.keys), as_before)
     write_description(target, description(trained.record, pipeline), done)

@@ -22,11 +22,9 @@ from bench.data.sources import large_pictures_allowed
 from bench.errors import DataError, WeightsError
 from bench.measure.device import Device
 from bench.measure.hardware import usable_cores
-from bench.models import build, cache, weights
-from bench.models.build import Network
-from bench.models.digest import digest
-from bench.models.fold import folded
-from bench.models.state import read
+from bench.models import build, download, weights
+from bench.models.build import Network, folded
+from bench.models.state import digest, read
 from bench.models.weights import Request
 from bench.record import Preprocessing, Result
 from bench.serving.messages import Published, Trained
@@ -111,7 +109,7 @@ def source_state(trained: Trained) -> State | None:
     if given.source == "imagenet":
         return imagenet(cell.architecture, given.name, offline=trained.offline)
     for path in (folder / given.name for folder in trained.folders):
-        if path.is_file() and cache.sha256(path) == given.sha256:
+        if path.is_file() and download.sha256(path) == given.sha256:
             return read(path)
     looked = f" (not in {', '.join(map(str, trained.folders))})" if trained.folders else ""
     raise WeightsError(

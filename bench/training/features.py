@@ -21,7 +21,7 @@ from bench.data.decoded import PIXELS_VERSION
 from bench.measure import hardware
 from bench.measure.meters import Clock
 from bench.models import weights
-from bench.models.fold import folded
+from bench.models.build import folded
 from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.evaluate import batch_norms, estimate_statistics, outputs
 from bench.training.feeds import AugmentedImages, Batch, Parts, eval_batch

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import bench
 from bench.identity import cell_id
 from bench.models.build import Network
-from bench.models.digest import digest
+from bench.models.state import digest
 from bench.record import Cell
 from bench.training.start import State, seedless
 

@@ -20,4 +20,4 @@ def inspect(
     from bench import views
     from bench.running import child
 
-    out.print(views.description(child.call("bench.models.inspect:describe", architecture)))
+    out.print(views.description(child.call("bench.models.describe:describe", architecture)))

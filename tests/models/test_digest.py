@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.models.digest import digest
+from bench.models.state import digest
 
 TENSORS = {"b": torch.arange(12.0).view(1, 3, 2, 2), "a": torch.tensor(7)}
 

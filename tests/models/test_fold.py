@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.models.build import build
-from bench.models.fold import folded
+from bench.models.build import build, folded
 
 
 def norms(network: nn.Module) -> int:

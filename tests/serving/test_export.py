@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision import models
 
 from bench.folder import weights_path, write_record
-from bench.models.digest import digest
+from bench.models.state import digest
 from bench.predictions import unpack
 from bench.record import Failure
 from tests import command

@@ -13,8 +13,8 @@ from bench import identity
 from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
 from bench.models import build
-from bench.models.digest import digest
-from bench.models.fold import folded
+from bench.models.build import folded
+from bench.models.state import digest
 from bench.record import Cell, Quality, Weights
 from bench.suite import Kind
 from bench.training.evaluate import image_exam, logits, score

@@ -7,7 +7,7 @@ from torchvision import models
 
 from bench.architectures import ARCHITECTURES
 from bench.models.build import forward_macs, outline, parameter_counts, preprocessing
-from bench.models.cache import file_name
+from bench.models.download import file_name
 from bench.record import Preprocessing
 
 

@@ -6,9 +6,9 @@ whose content says otherwise is never used, however long it has been in the cach
 
 import functools
 import hashlib
-import os
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import torch
 from filelock import FileLock
 
 CONNECT_SECONDS = 3.0
 STALL_SECONDS = 30.0
 RETRY_SECONDS = (1.0, 4.0)
-CHUNK_BYTES = 1 << 20
 
 
 class Located(NamedTuple):
@@ -156,25 +156,17 @@ def _try_download(address: str, path: Path, retry_seconds: Sequence[float]) -> L
 
 def _download(address: str, path: Path) -> Located:
     """The downloaded and verified file; OSError or HTTPException, and no file, otherwise."""
-    part = path.with_name(f"{path.name}.part")
-    hasher, received = hashlib.sha256(), 0
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)  # torch.hub sets none
     try:
-        with urlopen(address, timeout=STALL_SECONDS) as response, part.open("wb") as file:
-            promised = response.headers.get("Content-Length")
-            while chunk := response.read(CHUNK_BYTES):
-                file.write(chunk)
-                hasher.update(chunk)
-                received += len(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        if promised is not None and received != int(promised):
-            raise OSError(f"{received} of {promised} bytes arrived")
-        if not hasher.hexdigest().startswith(digits(address)):
-            raise OSError(f"{received} bytes arrived, and their hash is not the one in the name")
-        part.replace(path)
+        torch.hub.download_url_to_file(address, str(path), digits(address), progress=False)
+    except RuntimeError as error:
+        raise OSError(
+            "what arrived is cut short or damaged: its hash is not the one in its name"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
-    return Located(path, hasher.hexdigest())
+        socket.setdefaulttimeout(before)
+    return Located(path, sha256(path))
 
 
 def _reason(error: Exception) -> str:
