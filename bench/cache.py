@@ -24,7 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from bench.measure.hardware import usable_cores
+from bench.measure.cpu import usable_cores
 
 FORMAT = 2
 """Of an entry's folder; part of every key, so that versions of bench pass over each other's."""

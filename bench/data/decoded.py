@@ -25,9 +25,9 @@ from bench.cache import Damaged, Tell, silent
 from bench.data import sources
 from bench.data.dataset import Dataset, digest_lines
 from bench.errors import DataError
-from bench.measure import card, nvml
+from bench.measure import gpu
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.record import ImageCache, Preprocessing
 
 KIND = "images"
@@ -264,7 +264,7 @@ class Meter:
     """Time, and the energy that an idle GPU draws meanwhile; None where nothing counts it."""
 
     def __init__(self, device: Device) -> None:
-        self._gpu = None if device.index is None else card.handle(device.index)
+        self._gpu = None if device.index is None else gpu.handle(device.index)
 
     def start(self) -> None:
         self._started, self._joules = time.perf_counter(), self._counter()
@@ -277,7 +277,7 @@ class Meter:
         return None if now is None or self._joules is None else now - self._joules
 
     def _counter(self) -> float | None:
-        return None if self._gpu is None else nvml.energy_joules(self._gpu)
+        return None if self._gpu is None else gpu.energy_joules(self._gpu)
 
 
 class Writer:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bench.errors import DeviceError
-from bench.measure import nvml
+from bench.measure import gpu
 from bench.record import Profile
 
 PCI = Path("/sys/bus/pci/devices")
@@ -116,7 +116,7 @@ def probe() -> Facts:
         names = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     except (RuntimeError, AssertionError) as error:  # the latter from a build without CUDA
         reason = _first_line(error)
-    seen = nvml.survey()
+    seen = gpu.survey()
     # An idle driver library is common on machines that never had a card, so the bus decides.
     broken = seen.error is not None and (seen.driver_loaded or has_nvidia_card(PCI))
     return Facts(

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from bench.measure import card, nvml, resident
+from bench.measure import gpu, memory
 from bench.measure.device import Device
 from bench.record import Energy, Latency, Memory, Seconds
 
@@ -77,10 +77,10 @@ class MemoryMeter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._gpu = None if device.index is None else card.handle(device.index)
+        self._gpu = None if device.index is None else gpu.handle(device.index)
         self._device_bytes: list[int] = []
         self._allocated = 0
-        self._rss = resident.resident()
+        self._rss = memory.resident()
 
     def start(self) -> None:
         """Give back what earlier work left behind, then begin anew at the present use."""
@@ -90,15 +90,15 @@ class MemoryMeter:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._device.index)
             self._allocated = torch.cuda.memory_allocated(self._device.index)
-        resident.trim_heap()
-        resident.lower_peak()
-        self._rss = resident.resident()
+        memory.trim_heap()
+        memory.lower_peak()
+        self._rss = memory.resident()
         self._device_bytes = []
         self.sample()
 
     def sample(self) -> None:
         """Note the device-wide use of this moment."""
-        used = None if self._gpu is None else nvml.used_bytes(self._gpu)
+        used = None if self._gpu is None else gpu.used_bytes(self._gpu)
         if used is not None:
             self._device_bytes.append(used)
 
@@ -112,7 +112,7 @@ class MemoryMeter:
             gpu_allocated_bytes=peak,
             gpu_reserved_bytes=torch.cuda.max_memory_reserved(index) if on_gpu else None,
             gpu_device_bytes=max(self._device_bytes, default=None),
-            cpu_rss_above_start_bytes=resident.above(self._rss, resident.resident()),
+            cpu_rss_above_start_bytes=memory.above(self._rss, memory.resident()),
         )
 
     def held(self) -> int:
@@ -128,7 +128,7 @@ class EnergyMeter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._gpu = None if device.index is None else card.handle(device.index)
+        self._gpu = None if device.index is None else gpu.handle(device.index)
         self._start: float | None = None
 
     def start(self) -> None:
@@ -142,7 +142,7 @@ class EnergyMeter:
 
     def _counter(self) -> float | None:
         synchronize(self._device)
-        return None if self._gpu is None else nvml.energy_joules(self._gpu)
+        return None if self._gpu is None else gpu.energy_joules(self._gpu)
 
 
 class Spent(NamedTuple):

@@ -161,9 +161,7 @@ def _download(address: str, path: Path) -> Located:
     try:
         torch.hub.download_url_to_file(address, str(path), digits(address), progress=False)
     except RuntimeError as error:
-        raise OSError(
-            "what arrived is cut short or damaged: its hash is not the one in its name"
-        ) from error
+        raise OSError("what arrived is cut short or damaged: not the hash in its name") from error
     finally:
         socket.setdefaulttimeout(before)
     return Located(path, sha256(path))

@@ -8,11 +8,12 @@ import psutil
 import torch
 
 from bench import cache
-from bench.measure import card, hardware, machine_id
 from bench.measure import device as devices
+from bench.measure import gpu
+from bench.measure import machine as machines
 from bench.measure.calibration import calibrate
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.models.weights import cache_folder
 from bench.record import Readings
 from bench.running.answers import End, Examination
@@ -40,9 +41,9 @@ WHY = {
 """Why a fact is unknown, apart from what a GPU's driver refuses."""
 
 OF_GPU = (
-    *card.ALWAYS_TOLD,
-    *card.CARD,
-    *card.MOMENT,
+    *gpu.ALWAYS_TOLD,
+    *gpu.CARD,
+    *gpu.MOMENT,
     *("gpu_multiprocessors", "driver_branch", "driver_cuda", "nccl", "foreign_gpu_processes"),
 )
 
@@ -53,7 +54,7 @@ def examine(asked: str) -> Examination:
     end = measure(device, None)
     return Examination(
         device=device,
-        machine=hardware.machine(device.type, device.index, cache.root()),
+        machine=machines.machine(device.type, device.index, cache.root()),
         execution=execution(precision_of_dense(device)),
         end=end,
         missing=missing(device),
@@ -71,7 +72,7 @@ def measure(device: Device, sizes: Mapping[str, int] | None) -> End:
     foreign = None
     if device.index is not None:
         torch.ones(1, device=str(device)).item()  # now this process is one of those on the GPU
-        foreign = card.foreign_processes(device.index)
+        foreign = gpu.foreign_processes(device.index)
     calibration, problems = calibrate(device, sizes)
     return End(calibration, readings(device), load, foreign, problems)
 
@@ -83,7 +84,7 @@ def load_per_core() -> float | None:
 
 def readings(device: Device) -> Readings:
     """Temperatures, clocks and the like at this moment."""
-    of_card: dict[str, Any] = {} if device.index is None else card.readings(device.index)
+    of_card: dict[str, Any] = {} if device.index is None else gpu.readings(device.index)
     return Readings(
         cpu_celsius=cpu_celsius(), uptime_seconds=time.time() - psutil.boot_time(), **of_card
     )
@@ -101,11 +102,11 @@ def cpu_celsius() -> float | None:
 def missing(device: Device) -> dict[str, str]:
     """Why a field may be null, by its name."""
     why = dict(WHY)
-    if name := machine_id.read_or_make().why:
+    if name := machines.machine_id().why:
         why["id"] = name
     if device.index is None:
         return why | dict.fromkeys(OF_GPU, without_gpu())
-    return why | card.refusals(device.index)
+    return why | gpu.refusals(device.index)
 
 
 def without_gpu() -> str:

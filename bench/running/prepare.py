@@ -16,9 +16,9 @@ from bench.errors import Problem, SuiteError
 from bench.expand import Facts, cells, needs_weights, size_problems
 from bench.identity import cell_id
 from bench.measure import device as devices
-from bench.measure import hardware
+from bench.measure import machine as machines
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.measure.meters import synchronize
 from bench.models import build, weights
 from bench.models.weights import RANDOM, Download
@@ -71,8 +71,8 @@ def survey(request: Request, tell: Tell) -> Survey:
 def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
     """The device asked for, the machine, and the suite of that device's profile."""
     device = devices.choose(request.device)
-    machine = hardware.machine(device.type, device.index, cache.root())
-    found = Hardware(device, machine, hardware.commit())
+    machine = machines.machine(device.type, device.index, cache.root())
+    found = Hardware(device, machine, machines.commit())
     tell(found)
     return found, request.file.profiles[device.profile]
 

@@ -20,8 +20,8 @@ from bench.data.decoded import resize_of, square_of
 from bench.data.images import normalise
 from bench.data.sources import large_pictures_allowed
 from bench.errors import DataError, WeightsError
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.models import build, download, weights
 from bench.models.build import Network, folded
 from bench.models.state import digest, read

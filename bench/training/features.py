@@ -18,7 +18,7 @@ from torch import Tensor
 from bench import cache, identity
 from bench.cache import Damaged, Tell, key_of
 from bench.data.decoded import PIXELS_VERSION
-from bench.measure import hardware
+from bench.measure import machine as machines
 from bench.measure.meters import Clock
 from bench.models import weights
 from bench.models.build import folded
@@ -96,7 +96,7 @@ def computed(
 def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
     """Name of the features of a cell; another one wherever anything could change them."""
     device = place.device
-    machine = hardware.machine("cuda" if device.type == "cuda" else "cpu", device.index)
+    machine = machines.machine("cuda" if device.type == "cuda" else "cpu", device.index)
     recipe = cell.recipe
     return key_of(
         {

@@ -18,7 +18,7 @@ from bench.cache import Tell
 from bench.data import augment
 from bench.data.decoded import Share, Squares, resize_of
 from bench.data.images import Images, Pixels, Streamed, normalise, resident, standardise
-from bench.measure.hardware import free_memory_bytes
+from bench.measure.cpu import free_memory_bytes
 from bench.measure.meters import Clock
 from bench.record import ImageCache, Preprocessing, Recipe
 from bench.training.context import Context

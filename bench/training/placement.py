@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench.measure import resident
+from bench.measure import memory
+from bench.measure.cpu import cpu_favours_bf16, gpu_has_bf16, usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16, usable_cores
 from bench.record import Execution, Recipe
 
 M = TypeVar("M", bound=nn.Module)
@@ -145,7 +145,7 @@ def prepare_device(device: Device) -> None:
     # Meters collect garbage before each cell: 0.3 s a time over all that torch has imported.
     gc.freeze()
     torch.set_num_threads(usable_cores())
-    resident.set_heap_policy(resident.KEPT_HEAP)
+    memory.set_heap_policy(memory.KEPT_HEAP)
     if device.type == "cuda":
         torch.cuda.set_device(device.index)
         torch.backends.cuda.matmul.allow_tf32 = False

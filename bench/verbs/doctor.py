@@ -118,12 +118,12 @@ def key(facts: Mapping[str, Any]) -> str:
 def folders(weights: Path) -> dict[str, str]:
     """Where images, weights and the machine's name are kept, and their sizes."""
     from bench import cache
-    from bench.measure import machine_id
+    from bench.measure import machine as machines
 
     return {
         "cache": state(cache.root(), "*/*/entry.json", "entry", "entries"),
         "weights": state(weights, "*.pth", "file", "files"),
-        "machine id": str(machine_id.path()),
+        "machine id": str(machines.id_path()),
     }
 
 

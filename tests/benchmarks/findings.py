@@ -17,7 +17,7 @@ import torch
 from tabulate import tabulate
 
 from bench.measure import device as devices
-from bench.measure import hardware
+from bench.measure import machine as machines
 from bench.measure.device import Device
 from bench.record import Machine
 from bench.training.placement import prepare_device
@@ -99,7 +99,7 @@ def placed(asked: argparse.Namespace) -> Iterator[Place]:
     prepare_device(device)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    machine = hardware.machine(device.type, device.index)
+    machine = machines.machine(device.type, device.index)
     try:
         yield Place(device, machine, torch.get_num_threads(), load)
     finally:
@@ -126,7 +126,7 @@ def as_json(found: Findings) -> dict[str, Any]:
         "clock": clock,
         "machine": found.place.machine.model_dump(),
         "versions": versions(),
-        "commit": hardware.commit(),
+        "commit": machines.commit(),
         "threads": found.place.threads,
         "load_before": found.place.load,
         "figures": [figure.as_json() for figure in found.figures],

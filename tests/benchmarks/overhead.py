@@ -42,8 +42,8 @@ from PIL import Image
 from bench import cli
 from bench.architectures import ARCHITECTURES
 from bench.data.decoded import resized
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from bench.measure.meters import Clock
 from bench.models.build import Network, outline
 from bench.record import Cell, Preprocessing

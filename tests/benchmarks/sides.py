@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.measure import resident
+from bench.measure import memory
+from bench.measure.cpu import cpu_favours_bf16, gpu_has_bf16
 from bench.measure.device import Device
-from bench.measure.hardware import cpu_favours_bf16, gpu_has_bf16
 from bench.training.run_cell import Outcome
 from tests.benchmarks import engine, tutorial
 from tests.benchmarks.frameworks import FRAMEWORKS
@@ -54,12 +54,12 @@ def with_defaults(task: Task, *, run: Run, autotune: bool) -> list[Scores]:
 
     Frameworks run with cuDNN's autotuning, as they advise.
     """
-    resident.set_heap_policy(resident.DEFAULT_HEAP)
+    memory.set_heap_policy(memory.DEFAULT_HEAP)
     try:
         with cudnn(tf32=True, benchmark=autotune):
             return run(task)
     finally:
-        resident.set_heap_policy(resident.KEPT_HEAP)
+        memory.set_heap_policy(memory.KEPT_HEAP)
 
 
 @contextmanager

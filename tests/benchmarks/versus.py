@@ -30,8 +30,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.architectures import ARCHITECTURES
+from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.hardware import usable_cores
 from tests.benchmarks import commands, engine, match, tutorial
 from tests.benchmarks.findings import Figure, Findings, Goal, Place, arguments, placed, show
 from tests.benchmarks.frameworks import FRAMEWORKS

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.measure import resident
+from bench.measure import memory
 from bench.measure.device import Device
+from bench.measure.memory import SLACK_BYTES, Resident, above
 from bench.measure.meters import (
     Clock,
     EnergyMeter,
@@ -22,7 +23,6 @@ from bench.measure.meters import (
     latency,
     nearest_rank,
 )
-from bench.measure.resident import SLACK_BYTES, Resident, above
 from bench.record import Memory, Seconds
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
@@ -172,11 +172,11 @@ def test_a_refused_reset_leaves_the_peak_unknown(
     status = "VmPeak:\t 900000 kB\nVmHWM:\t  500000 kB\nVmRSS:\t  200000 kB\n"
     (tmp_path / "status").write_text(status)
     (tmp_path / "clear_refs").mkdir()  # writing to a folder is refused, to root as well
-    monkeypatch.setattr(resident, "PROCESS", tmp_path)
+    monkeypatch.setattr(memory, "PROCESS", tmp_path)
     meter = MemoryMeter(CPU)
     meter.start()
     expected = Resident(200_000 * 1024, 500_000 * 1024) if sys.platform == "linux" else (None, None)
-    assert resident.resident() == expected
+    assert memory.resident() == expected
     assert meter.read().cpu_rss_above_start_bytes is None
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.data.decoded import PIXELS_VERSION
-from bench.measure import hardware
+from bench.measure import machine as machines
 from bench.record import Cell, Preprocessing
 from bench.suite import Kind
 from bench.training import features as kept
@@ -169,10 +169,10 @@ def test_whatever_a_feature_depends_on_gives_it_another_name(other: Callable[[],
 def test_another_machine_or_version_gives_another_name(
     fact: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = hardware.machine("cpu", None)
+    here = machines.machine("cpu", None)
     there = here.model_copy(update={fact: "other"})
     before = name()
-    monkeypatch.setattr(hardware, "machine", lambda device, index: there)
+    monkeypatch.setattr(machines, "machine", lambda device, index: there)
     assert name() != before
 
 

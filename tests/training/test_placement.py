@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measure.hardware import cpu_favours_bf16
+from bench.measure.cpu import cpu_favours_bf16
 from bench.training.placement import (
     COMPILERS,
     ONE_THREAD_MACS,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import processor
-from bench.measure.disk import file_system, type_of
+from bench.measure import cpu
+from bench.measure.machine import file_system, type_of
 from tests.measure.layout import lay_out
 
 needs_lscpu = pytest.mark.skipif(shutil.which("lscpu") is None, reason="lscpu is not installed")
@@ -40,7 +40,7 @@ def test_two_sockets_of_two_cores_with_two_threads_each(tmp_path: Path) -> None:
         f"{CPU}/cpu0/cache/uevent": "\n",
         "proc/cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 ht\n",
     }
-    assert processor.facts(lay_out(tmp_path, files)) == {
+    assert cpu.facts(lay_out(tmp_path, files)) == {
         "cpu_signature": "GenuineIntel, cache 32768K",
         "cpu_sockets": 2,
         "cpu_physical_cores": 4,
@@ -56,7 +56,7 @@ def test_what_is_not_listed_is_unknown_and_never_zero(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "processor", lambda: "")
-    assert set(processor.facts(tmp_path).values()) == {None}
+    assert set(cpu.facts(tmp_path).values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_is_not_listed_is_unknown_and_never_zero(
     ],
 )
 def test_a_virtual_machine_shows_in_the_flags(cpuinfo: str, expected: bool | None) -> None:
-    assert processor.is_virtual(cpuinfo) is expected
+    assert cpu.is_virtual(cpuinfo) is expected
 
 
 SAPPHIRE_RAPIDS = """\
@@ -107,7 +107,7 @@ CPU revision\t: 1
 def test_processors_of_one_name_are_told_apart(
     cpuinfo: str, cache: str | None, expected: str
 ) -> None:
-    assert processor.signature(cpuinfo, cache) == expected
+    assert cpu.signature(cpuinfo, cache) == expected
 
 
 @needs_lscpu
@@ -117,7 +117,7 @@ def test_the_signature_is_what_lscpu_reads_of_the_processor() -> None:
     if said["Architecture"] != "x86_64":
         pytest.skip("lscpu names the versions of such a processor, and numbers none")
     numbers = "-".join(said[name] for name in ("CPU family", "Model", "Stepping"))
-    found = processor.facts(Path("/"))["cpu_signature"]
+    found = cpu.facts(Path("/"))["cpu_signature"]
     assert found.startswith(f"{said['Vendor ID']} {numbers}")
     assert ("amx_bf16" in found) == ("amx_bf16" in said["Flags"].split())
 
@@ -129,7 +129,7 @@ def test_the_counts_are_those_of_lscpu() -> None:
     )
     rows = [line.split(",") for line in done.stdout.splitlines() if not line.startswith("#")]
     cpus, cores, sockets, nodes = (set(column) for column in zip(*rows, strict=True))
-    found = processor.facts(Path("/"))
+    found = cpu.facts(Path("/"))
     assert found["cpu_logical_cores"] == len(cpus)
     assert found["cpu_physical_cores"] == len(cores)
     assert found["cpu_sockets"] == len(sockets)

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 import bench
-from bench.measure import hardware
-from bench.measure.hardware import Limits, cgroup_free_bytes, cgroup_limits, favours_bf16, machine
+from bench.measure import cpu
+from bench.measure import machine as machines
+from bench.measure.cpu import Limits, cgroup_free_bytes, cgroup_limits, favours_bf16
+from bench.measure.machine import machine
 from tests.measure.layout import lay_out
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
@@ -48,7 +50,7 @@ def test_linux_inside_windows_is_told_by_its_kernel(
     monkeypatch: pytest.MonkeyPatch, release: str, expected: bool
 ) -> None:
     monkeypatch.setattr("platform.release", lambda: release)
-    assert hardware.is_wsl() is expected
+    assert machines.is_wsl() is expected
 
 
 @needs_linux
@@ -71,7 +73,7 @@ def test_usable_cores_follow_the_affinity() -> None:
     core = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-        "from bench.measure.hardware import usable_cores; print(usable_cores())"
+        "from bench.measure.cpu import usable_cores; print(usable_cores())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
@@ -83,8 +85,8 @@ def test_a_quota_is_rounded_up_to_whole_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
 ) -> None:
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota} 100000\n"}
-    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, files))
-    assert hardware.usable_cores() == min(cores, len(os.sched_getaffinity(0)))
+    monkeypatch.setattr(cpu, "ROOT", lay_out(tmp_path, files))
+    assert cpu.usable_cores() == min(cores, len(os.sched_getaffinity(0)))
 
 
 def test_memory_is_the_limit_of_the_group_in_whole_gib(
@@ -92,8 +94,8 @@ def test_memory_is_the_limit_of_the_group_in_whole_gib(
 ) -> None:
     limit = int(1.4 * 2**30)  # every machine that runs torch has more
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": f"{limit}\n"}
-    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, files))
-    assert hardware.memory_gib() == 1
+    monkeypatch.setattr(cpu, "ROOT", lay_out(tmp_path, files))
+    assert cpu.memory_gib() == 1
 
 
 @pytest.mark.parametrize(
@@ -188,9 +190,9 @@ def test_what_a_group_has_left_counts_cached_files_as_free(
 def test_free_memory_is_that_of_the_machine_or_of_the_group_if_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < hardware.free_memory_bytes() <= psutil.virtual_memory().total
-    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, V2))
-    assert hardware.free_memory_bytes() == 700
+    assert 0 < cpu.free_memory_bytes() <= psutil.virtual_memory().total
+    monkeypatch.setattr(cpu, "ROOT", lay_out(tmp_path, V2))
+    assert cpu.free_memory_bytes() == 700
 
 
 @pytest.mark.parametrize(
@@ -219,17 +221,17 @@ def test_a_cpu_that_favours_bf16_has_instructions_that_torch_knows() -> None:
     if "Features" in Path("/proc/cpuinfo").read_text():
         pytest.skip("torch's queries cover x86 alone")
     amx = knows[1]
-    assert amx <= hardware.cpu_favours_bf16() <= any(knows)
+    assert amx <= cpu.cpu_favours_bf16() <= any(knows)
 
 
 def test_a_mark_of_a_container_is_believed_and_silence_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(hardware, "ROOT", tmp_path)
-    assert hardware.in_container() is None
+    monkeypatch.setattr(cpu, "ROOT", tmp_path)
+    assert machines.in_container() is None
     lay_out(tmp_path, {".dockerenv": ""})
-    assert hardware.in_container() is True
+    assert machines.in_container() is True
 
 
 @needs_linux
@@ -237,13 +239,13 @@ def test_a_machine_that_booted_systemd_is_no_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(hardware, "ROOT", lay_out(tmp_path, {"proc/1/comm": "systemd\n"}))
-    assert hardware.in_container() is False
+    monkeypatch.setattr(cpu, "ROOT", lay_out(tmp_path, {"proc/1/comm": "systemd\n"}))
+    assert machines.in_container() is False
 
 
 def test_of_the_kernel_only_two_numbers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.release", lambda: "6.8.12-annes-laptop")
-    assert hardware.operating_system().endswith(" 6.8")
+    assert machines.operating_system().endswith(" 6.8")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -259,7 +261,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def commit_seen_from(folder: Path) -> str:
     """What `commit()` returns to a process whose bench is the copy in this folder."""
-    code = "from bench.measure.hardware import commit; print(commit())"
+    code = "from bench.measure.machine import commit; print(commit())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -306,4 +308,4 @@ def test_on_a_gpu_torch_and_the_driver_speak_of_the_same_card() -> None:
     assert found.gpu_multiprocessors == properties.multi_processor_count
     assert found.driver is None or found.driver.startswith(f"{found.driver_branch}.")
     assert str(properties.uuid) not in found.model_dump_json()
-    assert hardware.gpu_has_bf16(0) is (properties.major >= 8)
+    assert cpu.gpu_has_bf16(0) is (properties.major >= 8)

@@ -1,26 +1,17 @@
-"""What the numbers are made on and with. No field identifies a person, a host or a folder.
+"""Processors and main memory: what they are, and how much of them this process may use.
 
-torch is imported inside the functions that need it: this module serves the main process too.
+On other systems than Linux, nearly all is unknown.
 """
 
 import os
 import platform
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from hashlib import sha256
-from importlib.metadata import version
 from math import ceil
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
-
-import bench
-from bench.measure import card, machine_id, processor
-from bench.measure.disk import file_system
-from bench.record import Machine
 
 ROOT = Path("/")
 
@@ -30,52 +21,6 @@ class Limits(NamedTuple):
 
     cores: float | None
     memory_bytes: int | None
-
-
-def machine(
-    device: Literal["cpu", "cuda"], index: int | None, cache: Path | None = None
-) -> Machine:
-    """The machine as one device of it sees it. Imports torch; runs in child processes only.
-
-    `index` is CUDA's, as in "cuda:1"; None on a CPU. `gpu_count` counts what torch sees. `cache`
-    is the folder of decoded images, whose kind of disk is told.
-    """
-    import torch
-
-    return Machine(
-        device=device,
-        gpu_count=torch.cuda.device_count(),
-        **(card.facts(index or 0) if device == "cuda" else dict.fromkeys(card.ALWAYS_TOLD)),
-        cpu_model=cpu_model(),
-        cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        usable_cores=usable_cores(),
-        memory_gib=memory_gib(),
-        **versions(),
-        os=operating_system(),
-        container=in_container(),
-        id=machine_id.read_or_make().id,
-        **processor.facts(ROOT),
-        host_memory_gib=round(psutil.virtual_memory().total / 2**30),
-        swap_gib=round(psutil.swap_memory().total / 2**30),
-        wsl=is_wsl(),
-        storage=None if cache is None else file_system(cache),
-    )
-
-
-def versions() -> dict[str, Any]:
-    """What computes, and which build of it. Paths of a build of one's own are hashed, not told."""
-    import torch
-    import torchvision
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": version("numpy"),
-        "pillow": version("pillow"),
-        "torch_commit": torch.version.git_version,
-        "torch_build": sha256(torch.__config__.show().encode()).hexdigest()[:12],
-    }
 
 
 def gpu_has_bf16(index: int) -> bool:
@@ -106,7 +51,7 @@ def favours_bf16(cpuinfo: str) -> bool:
     AMX, training at 224 px, batch 8, fp32 over bf16 seconds: resnet18 0.71, resnet50 0.77,
     efficientnet_b0 0.60, mobilenet_v3_small 0.44, vit_b_16 0.55).
     """
-    known = processor.instructions(cpuinfo)
+    known = instructions(cpuinfo)
     is_amd = re.search(r"^vendor_id\s*:\s*AuthenticAMD\b", cpuinfo, re.MULTILINE) is not None
     return bool({"amx_bf16", "bf16"} & known) or (is_amd and "avx512_bf16" in known)
 
@@ -219,63 +164,88 @@ def _numbers(path: Path) -> list[int]:
         return []
 
 
-def operating_system() -> str:
-    """Distribution and kernel such as "Debian GNU/Linux 12, Linux 6.18".
+# ---- as Linux lists them, of the host -------------------------------------------------------
 
-    Of the kernel's release the first two numbers only: builds of one's own carry host names.
+CPUS = "sys/devices/system/cpu"
+
+VERSION = ("cpu family", "model", "stepping"), ("CPU part", "CPU variant", "CPU revision")
+"""What /proc/cpuinfo numbers an x86 and an Arm processor by, under its maker."""
+
+MAKER = "vendor_id", "CPU implementer"
+
+ARITHMETIC = frozenset({"amx_bf16", "avx512_bf16", "avx512_fp16", "bf16", "sve", "sve2"})
+"""Instructions that torch's own name of the processor's abilities does not tell."""
+
+
+def facts(root: Path) -> dict[str, Any]:
+    """By the names of a `Machine`. `root` is the folder that holds `proc` and `sys`."""
+    cpus = [path for path in (root / CPUS).glob("cpu*") if re.fullmatch(r"cpu\d+", path.name)]
+    cores = {core for cpu in cpus if (core := _core(cpu)) is not None}
+    frequency = root / CPUS / "cpu0/cpufreq"
+    khz = _text(frequency / "cpuinfo_max_freq")
+    nodes = list((root / "sys/devices/system/node").glob("node[0-9]*"))
+    cpuinfo = _text(root / "proc/cpuinfo") or ""
+    known = signature(cpuinfo, _last_level_cache(root)) or platform.processor()
+    return {
+        "cpu_signature": known or None,
+        "cpu_sockets": len({socket for socket, _ in cores}) or None,
+        "cpu_physical_cores": len(cores) or None,
+        "cpu_logical_cores": len(cpus) or None,
+        "numa_nodes": len(nodes) or None,
+        "cpu_max_mhz": None if khz is None else round(int(khz) / 1000),
+        "cpu_governor": _text(frequency / "scaling_governor"),
+        "virtual": is_virtual(cpuinfo),
+    }
+
+
+def signature(cpuinfo: str, cache: str | None) -> str:
+    """What tells processors apart that share a name, for virtual machines hide the real one.
+
+    Maker and version, instructions that decide the speed of networks, and the last cache: of
+    these what is known, and nothing where nothing is.
     """
-    numbers = re.match(r"\d+(\.\d+)?", platform.release())
-    kernel = f"{platform.system()} {numbers.group() if numbers else ''}".strip()
+    numbers = [" ".join(_values(cpuinfo, MAKER))]
+    numbers += ["-".join(_values(cpuinfo, names)) for names in VERSION]
+    known = " ".join(filter(None, numbers))
+    arithmetic = sorted(ARITHMETIC & instructions(cpuinfo))
+    return ", ".join(filter(None, (known, *arithmetic, cache and f"cache {cache}")))
+
+
+def instructions(cpuinfo: str) -> frozenset[str]:
+    """Sets of instructions that the text of /proc/cpuinfo names; empty where it names none."""
+    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return frozenset(name for line in lines for name in line.split())
+
+
+def is_virtual(cpuinfo: str) -> bool | None:
+    """Whether the processor says that it runs under a hypervisor; None where it never does."""
+    if re.search(r"^flags\s*:", cpuinfo, re.MULTILINE) is None:
+        return None  # x86 alone has this flag
+    return "hypervisor" in instructions(cpuinfo)
+
+
+def _values(cpuinfo: str, names: tuple[str, ...]) -> list[str]:
+    """Of the first processor that has them, in the order of the names."""
+    found = [re.search(rf"^{name}\s*:\s*(\S+)", cpuinfo, re.MULTILINE) for name in names]
+    return [one[1] for one in found if one]
+
+
+def _last_level_cache(root: Path) -> str | None:
+    """Its size as the kernel writes it, "32768K"."""
+    caches = (root / CPUS / "cpu0/cache").glob("index[0-9]*")
+    sizes = {int(_text(one / "level") or 0): _text(one / "size") for one in caches}
+    return sizes[max(sizes)] if sizes else None
+
+
+def _core(cpu: Path) -> tuple[int, int] | None:
+    """(socket, core) of a logical processor; None while it is switched off."""
+    socket = _text(cpu / "topology/physical_package_id")
+    core = _text(cpu / "topology/core_id")
+    return None if socket is None or core is None else (int(socket), int(core))
+
+
+def _text(path: Path) -> str | None:
     try:
-        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {kernel}"
-    except (OSError, KeyError):
-        return kernel
-
-
-def in_container() -> bool | None:
-    """Whether this runs in a container; None where there is no sign either way."""
-    marks = (ROOT / ".dockerenv", ROOT / "run/.containerenv", ROOT / "run/systemd/container")
-    if any(mark.exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ:
-        return True
-    first = ROOT / "proc/1/comm"  # a container seldom runs an init system of its own
-    if sys.platform == "linux" and first.exists() and first.read_text().strip() == "systemd":
-        return False
-    return None
-
-
-def is_wsl() -> bool:
-    """Whether this is Linux inside Windows, whose kernel says so."""
-    return "microsoft" in platform.release().lower()
-
-
-def commit() -> str | None:
-    """Git commit of bench's checkout, with "+dirty" if its package was changed; else None.
-
-    None too where bench lies inside somebody else's repository, as in a virtual environment.
-    """
-    package = Path(bench.__file__).parent
-    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return path.read_text(errors="replace").strip()
+    except OSError:
         return None
-    head = _git(package, "rev-parse", "HEAD")
-    changes = _git(package, "status", "--porcelain", "--", ".")
-    if head is None or changes is None:
-        return None
-    return f"{head}+dirty" if changes else head
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, or None if there is no git, no repository or no answer in ten seconds."""
-    # A git hook sets GIT_DIR and the like, which would point at another repository.
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            env={**clean, "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip()

@@ -6,16 +6,16 @@ from typing import Any
 import pynvml
 import pytest
 
-from bench.measure import card, nvml
-from bench.measure.nvml import Survey
+from bench.measure import gpu
+from bench.measure.gpu import Survey
 from bench.record import Machine, Readings
 
 
 @pytest.fixture(autouse=True)
 def _unconnected() -> Iterator[None]:
-    nvml._open.cache_clear()
+    gpu._open.cache_clear()
     yield
-    nvml._open.cache_clear()
+    gpu._open.cache_clear()
 
 
 def failing(code: int) -> Any:
@@ -39,7 +39,7 @@ def test_a_driver_that_fails_says_why_and_a_missing_one_does_not(
     monkeypatch: pytest.MonkeyPatch, code: int, says_why: bool, driver_loaded: bool
 ) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", failing(code))
-    found = nvml.survey()
+    found = gpu.survey()
     assert found.gpus == ()
     assert (found.error is not None, found.driver_loaded) == (says_why, driver_loaded)
 
@@ -49,7 +49,7 @@ def test_every_gpu_is_listed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: [b"T4", "A100"][handle])
-    assert nvml.survey() == Survey(("T4", "A100"), None, True)
+    assert gpu.survey() == Survey(("T4", "A100"), None, True)
 
 
 @pytest.mark.parametrize("kind", ["GPU", "MIG"])
@@ -63,8 +63,8 @@ def test_a_card_and_a_slice_of_one_are_both_found_by_uuid(
 
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
-    assert nvml.handle("1234") == nvml.handle(f"{kind}-1234") == "the handle"
-    assert nvml.handle("9999") is None
+    assert gpu.by_uuid("1234") == gpu.by_uuid(f"{kind}-1234") == "the handle"
+    assert gpu.by_uuid("9999") is None
 
 
 def test_a_reading_that_is_not_supported_is_none_and_never_zero(
@@ -79,15 +79,15 @@ def test_a_reading_that_is_not_supported_is_none_and_never_zero(
         "nvmlDeviceIsMigDeviceHandle",
     ):
         monkeypatch.setattr(pynvml, name, failing(pynvml.NVML_ERROR_NOT_SUPPORTED))
-    readings = (nvml.power_limit_watts, nvml.used_bytes, nvml.energy_joules, nvml.mig)
-    assert [nvml.driver(), *(read("card") for read in readings)] == [None] * 5
+    readings = (gpu.power_limit_watts, gpu.used_bytes, gpu.energy_joules, gpu.mig)
+    assert [gpu.driver(), *(read("card") for read in readings)] == [None] * 5
 
 
 def test_units_are_watts_and_joules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetEnforcedPowerLimit", lambda _: 700_000)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: 2_500)
-    assert (nvml.power_limit_watts("card"), nvml.energy_joules("card")) == (700.0, 2.5)
+    assert (gpu.power_limit_watts("card"), gpu.energy_joules("card")) == (700.0, 2.5)
 
 
 @pytest.mark.parametrize(("mode", "cut"), [([1, 0], True), ([0, 1], False), (None, False)])
@@ -100,7 +100,7 @@ def test_a_card_that_cannot_be_cut_is_not_cut(
     monkeypatch.setattr(
         pynvml, "nvmlDeviceGetMigMode", unsupported if mode is None else lambda _: mode
     )
-    assert nvml.mig("card") is cut
+    assert gpu.mig("card") is cut
 
 
 # ---- the fingerprint of a card --------------------------------------------------------------
@@ -119,15 +119,15 @@ def test_a_card_without_error_correction_corrects_none(
     unsupported = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
     read = unsupported if mode is None else lambda _: mode
     connected.setattr(pynvml, "nvmlDeviceGetEccMode", read)
-    assert nvml.ecc("card") is on  # the mode now, not after the next start
+    assert gpu.ecc("card") is on  # the mode now, not after the next start
 
 
 def test_error_correction_that_may_not_be_asked_about_is_unknown(
     connected: pytest.MonkeyPatch,
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetEccMode", failing(pynvml.NVML_ERROR_NO_PERMISSION))
-    assert nvml.ecc("card") is None
-    assert nvml.refusal.get() == "Insufficient Permissions"
+    assert gpu.ecc("card") is None
+    assert gpu.refusal.get() == "Insufficient Permissions"
 
 
 def test_limits_and_versions_come_in_their_units(connected: pytest.MonkeyPatch) -> None:
@@ -140,18 +140,18 @@ def test_limits_and_versions_come_in_their_units(connected: pytest.MonkeyPatch) 
     }
     for name, answer in answers.items():
         connected.setattr(pynvml, name, lambda *_, answer=answer: answer)
-    assert nvml.driver_cuda() == "13.2"
-    assert nvml.default_power_limit_watts("card") == 450.0
-    assert nvml.max_power_limit_watts("card") == 600.0
-    assert nvml.virtualization("card") == "vgpu"
-    assert nvml.celsius("card") == 41
+    assert gpu.driver_cuda() == "13.2"
+    assert gpu.default_power_limit_watts("card") == 450.0
+    assert gpu.max_power_limit_watts("card") == 600.0
+    assert gpu.virtualization("card") == "vgpu"
+    assert gpu.celsius("card") == 41
 
 
 def test_clocks_are_asked_for_by_their_kind(connected: pytest.MonkeyPatch) -> None:
     clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 3201}
     connected.setattr(pynvml, "nvmlDeviceGetMaxClockInfo", lambda _, kind: clocks[kind])
-    assert nvml.max_clock_mhz("card", "sm") == 1980
-    assert nvml.max_clock_mhz("card", "memory") == 3201
+    assert gpu.max_clock_mhz("card", "sm") == 1980
+    assert gpu.max_clock_mhz("card", "memory") == 3201
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_idleness_holds_no_clock_down(
     connected: pytest.MonkeyPatch, bits: int, reasons: tuple[str, ...]
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", lambda _: bits)
-    assert nvml.throttled("card") == reasons
+    assert gpu.throttled("card") == reasons
 
 
 @pytest.mark.parametrize(("is_slice", "card"), [(1, "the card"), (0, "slice")])
@@ -181,7 +181,7 @@ def test_what_holds_for_a_card_is_asked_of_the_card_of_a_slice(
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceIsMigDeviceHandle", lambda _: is_slice)
     connected.setattr(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda _: "the card")
-    assert nvml.whole_card("slice") == card
+    assert gpu.whole_card("slice") == card
 
 
 def test_readings_of_a_card_without_permission_are_all_unknown(
@@ -190,15 +190,15 @@ def test_readings_of_a_card_without_permission_are_all_unknown(
     for name in dir(pynvml):
         if name.startswith("nvmlDeviceGet"):
             connected.setattr(pynvml, name, failing(pynvml.NVML_ERROR_NO_PERMISSION))
-    read = {name: take("card") for name, take in (card.CARD | card.MOMENT).items()}
+    read = {name: take("card") for name, take in (gpu.CARD | gpu.MOMENT).items()}
     assert set(read.values()) == {None}
-    assert nvml.processes("card") is None
+    assert gpu.processes("card") is None
 
 
 def test_every_reading_of_a_card_is_a_field_that_a_record_has() -> None:
-    assert card.CARD.keys() <= Machine.model_fields.keys()
-    assert set(card.ALWAYS_TOLD) <= Machine.model_fields.keys()
-    assert card.MOMENT.keys() <= Readings.model_fields.keys()
+    assert gpu.CARD.keys() <= Machine.model_fields.keys()
+    assert set(gpu.ALWAYS_TOLD) <= Machine.model_fields.keys()
+    assert gpu.MOMENT.keys() <= Readings.model_fields.keys()
 
 
 @pytest.mark.parametrize(("seen", "others"), [(1, 0), (3, 2), (0, None)])
@@ -206,4 +206,4 @@ def test_a_list_without_this_process_tells_of_no_other(
     connected: pytest.MonkeyPatch, seen: int, others: int | None
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: ["one"] * seen)
-    assert card.others(nvml.processes("card")) == others
+    assert gpu.others(gpu.processes("card")) == others
