@@ -1,7 +1,6 @@
-"""The cells that a suite asks for, every choice made.
+"""The cells of a suite, with every choice made.
 
-What the suite does not decide itself (the data, the weights, the image sizes that the weights
-come with) is passed in.
+What the suite does not decide (the data, the weights, the image sizes of the weights) is passed in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +15,16 @@ from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
 
 
 class Facts(NamedTuple):
-    """What the suite does not say itself: found out before anything is planned."""
+    """What the suite does not say; it is found out before anything is planned."""
 
     data: Data
     photographs: bool
     weights: Mapping[str, Weights]  # by architecture label
-    native_size: Mapping[str, int]  # image size that the weights come with, by label
+    native_size: Mapping[str, int]  # image size of the weights, by label
 
 
 def cells(suite: Suite, facts: Facts) -> list[Cell]:
-    """Every cell of the suite: architectures, then strategies, then seeds, in file order."""
+    """Every cell of the suite in file order: by architecture, then strategy, then seed."""
     return [
         _cell(suite, facts, label, strategy, seed)
         for label, strategy, seed in product(labels_of(suite), suite.strategies, suite.seeds)
@@ -57,7 +56,7 @@ def needs_weights(suite: Suite) -> bool:
 
 
 def size_problems(found: Sequence[Cell]) -> list[Problem]:
-    """Sizes that came with the weights and that the network does not take."""
+    """Image sizes of the weights that a network does not accept."""
     sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
     return [
         Problem("recipe.image_size", size_text(name, size, near))
@@ -67,7 +66,7 @@ def size_problems(found: Sequence[Cell]) -> list[Problem]:
 
 
 def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
-    """The recipe with every choice made: what was said, then the strategy's, then the defaults.
+    """The recipe with every choice made: what was said, then the strategy's rates, then defaults.
 
     Photographs may be mirrored, digits may not.
     """
@@ -82,7 +81,7 @@ def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
     values.pop("image_size", None)
     if kind == "feature_extraction":
         values["backbone_lr_scale"] = 0.0
-        if values["views"] == 1:  # the eval crop, whatever the recipe says of augmentation
+        if values["views"] == 1:  # the eval crop, whatever the recipe says about augmentation
             values |= {"augment": "none", "flip": False}
     if kind != "partial":
         values.pop("stages", None)

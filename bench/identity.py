@@ -1,8 +1,8 @@
-"""Who a cell is, and which facts of its record make it comparable with another.
+"""Identity of a cell, and which facts of its record make it comparable with another.
 
-`BUCKETS` puts each field of a record in exactly one bucket; identities and keys are computed from
-that table and from nothing else, so the cell to run and the record on disk cannot disagree about
-who they are.
+`BUCKETS` puts each field of a record in exactly one bucket. Ids and keys are computed from that
+table alone, so the cell to run and its record on disk always agree on them. `differences` says in
+which fields two things differ.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ INFORMATION = (
     *("cpu_sockets", "cpu_physical_cores", "cpu_logical_cores", "numa_nodes"),
     *("cpu_max_mhz", "cpu_governor", "host_memory_gib", "swap_gib"),
 )
-"""Facts of a machine that no key depends on: they follow from others, or few machines tell them."""
+"""Facts of a machine that no key depends on: others imply them, or few machines report them."""
 
 BUCKETS: dict[str, Bucket] = {
     **{f"cell.{name}": "task" for name in Cell.model_fields},
@@ -45,7 +45,7 @@ BUCKETS: dict[str, Bucket] = {
     **{f"execution.{name}": "numerics" for name in Execution.model_fields},
     "execution.captured": "performance",  # the same kernels on the same values
     "execution.resident": "performance",
-    "execution.hash_seed": "information",  # nothing that is computed follows the order of a set
+    "execution.hash_seed": "information",  # no computation depends on the order of a set
     "machine.device": "numerics",
     "machine.compute_capability": "numerics",
     "machine.cuda": "numerics",
@@ -84,7 +84,7 @@ BUCKETS: dict[str, Bucket] = {
     "seconds": "outcome",
 }
 for _opened in ("cell.weights", "cell.recipe", "cell.data"):
-    del BUCKETS[_opened]  # their fields stand in the table one by one
+    del BUCKETS[_opened]  # their fields are in the table one by one
 
 OF_GPU = frozenset(
     {
@@ -95,7 +95,7 @@ OF_GPU = frozenset(
         "machine.driver_branch",
     }
 )
-"""Facts of the keys that a CPU does not have: there their null is no ignorance."""
+"""Facts of the keys that a CPU does not have: there, null does not mean unknown."""
 
 
 def leaves(value: BaseModel, prefix: str) -> Iterator[tuple[str, Any, bool]]:
@@ -115,28 +115,28 @@ def digest(value: object, length: int = 12) -> str:
 
 
 def slug(text: str, limit: int = 60) -> str:
-    """Lower-case letters, digits, dot, dash and underscore only: safe as a file name anywhere."""
+    """Lower-case letters, digits, dot, dash and underscore only: a safe file name anywhere."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:limit] or "x"
 
 
 def cell_identity(cell: Cell) -> dict[str, Any]:
-    """The task of a cell. Defaults are left out, so a field added later changes no identity."""
+    """The task of a cell. Defaults are left out, so a field added later changes no id."""
     found = {path: value for path, value, is_default in leaves(cell, "cell.") if not is_default}
     task = {path: value for path, value in found.items() if BUCKETS[path] == "task"}
     return {"protocol": PROTOCOL_VERSION, **task}
 
 
 def cell_id(cell: Cell) -> str:
-    """Readable slug and 12 hex digits of the task: the same for the cell and for its record."""
+    """Readable slug and 12 hex digits of the task, for a cell to run as for its record."""
     readable = f"{cell.architecture_label}-{cell.strategy}-s{cell.seed}"
     return f"{slug(readable)}-{digest(cell_identity(cell))}"
 
 
 def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
-    """What the key of a bucket is made of, by dotted path; for the task, see `cell_identity`.
+    """The facts that a key depends on, by dotted path; for the task, see `cell_identity`.
 
-    Null is unknown: what a CPU does not have is left out. Whatever changes the numerics may change
-    the speed as well, so the facts of "performance" hold those of "numerics".
+    Null is unknown; what a CPU does not have is left out. Whatever changes the numerics may change
+    the speed too, so "performance" includes the facts of "numerics".
     """
     wanted, beside = {"numerics", bucket}, OF_GPU if machine.device == "cpu" else frozenset()
     found = (*leaves(execution, "execution."), *leaves(machine, "machine."))
@@ -148,12 +148,12 @@ def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[st
 
 
 def unknown_facts(facts: Mapping[str, Any]) -> list[str]:
-    """The paths of a key's facts that nobody could tell."""
+    """The paths of facts that are unknown."""
     return [path for path, value in facts.items() if value is None]
 
 
 def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
-    """Keys of a record; null where a fact is unknown, for unknown never equals unknown."""
+    """Keys of a record; null if a fact is unknown, because unknown never equals unknown."""
 
     def key(bucket: Bucket) -> str | None:
         facts = key_facts(execution, machine, bucket)

@@ -1,6 +1,6 @@
-"""Every value that reaches the disk: cells, records of what came out of them, and the run.
+"""Every value that reaches the disk: cells, the records of their results, and the run.
 
-Which of these facts make two results comparable is decided in `bench.identity`.
+`bench.identity` decides which of these facts make two results comparable.
 """
 
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from bench.suite import Kind, Metric, Suite
 
 SCHEMA_VERSION = 5
-"""Shape of the files in a run folder; a newer one is refused."""
+"""Shape of the files in a run folder; newer files are refused."""
 
 PROTOCOL_VERSION = 1
 """Meaning of a cell: bumped when a default or the meaning of a field changes."""
@@ -32,7 +32,7 @@ class Recipe(Value):
 
     epochs: int
     head_epochs: int | None = None  # epochs of the head-only phase of two_phase
-    stages: int | None = None  # stages that `partial` trains, counted from the head
+    stages: int | None = None  # that `partial` trains, counted from the head
     batch_size: int
     lr: float  # the head's learning rate at its peak
     backbone_lr_scale: float  # the backbone's rate is lr times this
@@ -61,7 +61,7 @@ class Weights(Value):
 
 
 class Data(Value):
-    """The images of a cell: content hashes, sizes of the split, and the class names in order."""
+    """The images of a cell: hashes of content and split, sizes, and class names in order."""
 
     name: str
     classes: tuple[str, ...]
@@ -94,7 +94,7 @@ Profile = Literal["gpu", "cpu"]
 
 
 class Machine(Value):
-    """What the numbers were made on and with; no field identifies a person or a host."""
+    """Hardware and software of a measurement; no field identifies a person or a host."""
 
     device: Literal["cpu", "cuda"]
     gpu_name: str | None
@@ -129,12 +129,12 @@ class Machine(Value):
     pcie_generation_max: int | None = None
     pcie_width_max: int | None = None
     driver_branch: str | None = None  # "580" of "580.82.07"
-    driver_cuda: str | None = None  # the newest CUDA that the driver serves
+    driver_cuda: str | None = None  # the newest CUDA that the driver supports
     nccl: str | None = None
     torch_commit: str | None = None
     torch_build: str | None = None  # hash of compilers, libraries and flags
-    cpu_signature: str | None = None  # what tells processors of one name apart
-    cpu_sockets: int | None = None  # these five are of the host, whatever may be used of it
+    cpu_signature: str | None = None  # tells apart processors that share a name
+    cpu_sockets: int | None = None  # these five describe the whole host
     cpu_physical_cores: int | None = None
     cpu_logical_cores: int | None = None
     numa_nodes: int | None = None
@@ -142,13 +142,13 @@ class Machine(Value):
     cpu_governor: str | None = None
     host_memory_gib: int | None = None
     swap_gib: int | None = None
-    virtual: bool | None = None  # a virtual machine
+    virtual: bool | None = None  # whether it is a virtual machine
     wsl: bool | None = None
-    storage: str | None = None  # file system of the cache of decoded images: "ext4", "nfs4"
+    storage: str | None = None  # file system of the image cache: "ext4", "nfs4"
 
 
 class Execution(Value):
-    """How this machine ran the cell: choices that the suite left to it."""
+    """How this machine ran the cell, where the suite leaves the choice to it."""
 
     precision: Literal["fp32", "bf16"]
     channels_last: bool
@@ -156,9 +156,9 @@ class Execution(Value):
     allow_tf32: bool
     deterministic: bool
     cudnn_benchmark: bool
-    captured: bool  # the whole step was recorded as a CUDA graph and replayed
-    compiled: bool  # its kernels were fused by torch.compile
-    resident: bool  # the images lay on the device; else they were streamed from the disk
+    captured: bool  # the whole training step was replayed as a CUDA graph
+    compiled: bool  # torch.compile fused its kernels
+    resident: bool  # images stayed on the device; otherwise they were streamed from disk
     cudnn_allow_tf32: bool | None = None
     cudnn_deterministic: bool | None = None
     float32_matmul_precision: str | None = None  # "highest", "high", "medium"
@@ -167,58 +167,56 @@ class Execution(Value):
 
 
 class Calibration(Value):
-    """What the machine could do for a moment; probes whose device is not there are null.
+    """Measured speed of the machine at one moment; null where the device of a probe is missing.
 
-    Rates of two calibrations compare where the sizes of their probes agree.
+    Two calibrations are comparable where the sizes of their probes agree.
     """
 
     matmul_fp32_flops: float | None  # per second
     matmul_bf16_flops: float | None
-    copy_bytes_per_second: float | None  # on the device (CPU: host memory), read and written
+    copy_bytes_per_second: float | None  # on the device (CPU: in host memory), read plus written
     upload_bytes_per_second: float | None  # host to device; null on a CPU
     conv_seconds: float | None  # one fixed convolution step, forward and backward
     loop_seconds: float | None  # a fixed pure-Python loop
-    seconds: float  # what the calibration took
-    sizes: dict[str, int] = Field(
-        default_factory=dict
-    )  # by probe: side of the matrices, bytes that a copy reads
+    seconds: float  # how long the calibration took
+    sizes: dict[str, int] = Field(default_factory=dict)  # by probe: matrix side, bytes read
 
 
 class Readings(Value):
-    """What the machine was doing at a moment. Null is unknown; no key depends on it."""
+    """State of the machine at one moment. Null is unknown; no key depends on it."""
 
     sm_clock_mhz: int | None = None
     memory_clock_mhz: int | None = None
     gpu_celsius: int | None = None
-    throttled: tuple[str, ...] | None = None  # what holds the clocks down, save for idleness
-    pcie_generation: int | None = None  # falls while the card idles
+    throttled: tuple[str, ...] | None = None  # why clocks are reduced, other than idling
+    pcie_generation: int | None = None  # drops while the card is idle
     pcie_width: int | None = None
     cpu_celsius: float | None = None
     uptime_seconds: float | None = None
 
 
 class Sitting(Value):
-    """One start of `bench run` on the folder: calibrated at both ends."""
+    """One start of `bench run` on the folder, calibrated before and after."""
 
     start: Calibration | None
-    end: Calibration | None = None  # null where it was killed
-    load: float | None = None  # 1-minute load average before it began, per usable core
+    end: Calibration | None = None  # null if it was killed
+    load: float | None = None  # 1-minute load average before the start, per usable core
     foreign_gpu_processes: int | None = None
     before: Readings | None = None
     after: Readings | None = None
 
 
-# ---- what came out of a cell ------------------------------------------------------------------
+# ---- the result of a cell ---------------------------------------------------------------------
 
 ImageCache = Literal["cold", "warm", "bypassed"]
-"""Images decoded once into a file: in this run, by an earlier one, or by the worker, without it."""
+"""Decoded images: cached by this run, cached by an earlier one, or not cached at all."""
 
 FeatureCache = Literal["computed", "reused"]
-"""Features of the frozen backbone: made in this run, or kept by an earlier one."""
+"""Features of the frozen backbone: computed in this run, or kept by an earlier one."""
 
 
 class Predictions(Value):
-    """Packed per-image outcome of one part, in the order of split.csv: see bench.predictions."""
+    """Packed outcome of each image of a part, in the order of split.csv: see bench.predictions."""
 
     num_images: int
     labels: str
@@ -227,7 +225,7 @@ class Predictions(Value):
 
 
 class Scores(Value):
-    """Quality on one part. `recall` is null for a class without images."""
+    """Quality on one part. `recall` is null for classes without images."""
 
     num_images: int
     top1: float
@@ -242,7 +240,7 @@ class Scores(Value):
 
 
 class Quality(Value):
-    """Scores of the final network; val chooses, test is only reported."""
+    """Scores of the final network; val decides, test is only reported."""
 
     val: Scores
     test: Scores
@@ -260,14 +258,14 @@ class Seconds(Value):
 
 
 class Phase(Value):
-    """One phase of training, as it was run."""
+    """One phase of training, as it ran."""
 
     name: str
     epochs: int
     trainable_parameters: int
     trainable_share: float
     steps: int
-    frozen_cached: bool  # the frozen backbone ran once and its features were kept
+    frozen_cached: bool  # the frozen backbone ran once per image and its features were kept
 
 
 class Throughput(Value):
@@ -280,7 +278,7 @@ class Throughput(Value):
 
 
 class Latency(Value):
-    """Inference of one architecture at one image size, measured once and shared by its cells."""
+    """Inference of one architecture at one image size, measured once for all its cells."""
 
     batch1_p50_seconds: float
     batch1_p95_seconds: float
@@ -290,11 +288,11 @@ class Latency(Value):
 
 
 class Cost(Value):
-    """What the cell cost: alone (`attributed`), and in this run (`marginal`)."""
+    """Cost as if the cell ran alone (`attributed`), and its share in this run (`marginal`)."""
 
     attributed: Seconds
     marginal: Seconds
-    shared_by: int  # cells that divided the largest shared piece of work; 1 = nothing shared
+    shared_by: int  # cells that divided the largest shared work; 1 = nothing shared
     images_per_second: Throughput | None
     latency: Latency | None
     total_parameters: int
@@ -304,27 +302,27 @@ class Cost(Value):
     forward_macs: int | None  # of one image
     seconds_to_target: float | None  # training time until val first reached the target
     images: ImageCache
-    features: FeatureCache | None  # null where the cell uses no cached features
+    features: FeatureCache | None  # null if the cell uses no cached features
 
 
 class Memory(Value):
-    """Peaks over the cell. Unknown is null."""
+    """Peaks during the cell. Null is unknown."""
 
     gpu_allocated_bytes: int | None  # of tensors, as if the cell ran alone
-    gpu_reserved_bytes: int | None  # what lies there for other cells counts, as below
-    gpu_device_bytes: int | None  # whole device, all processes, as NVML sees it
+    gpu_reserved_bytes: int | None  # includes what is kept for other cells
+    gpu_device_bytes: int | None  # whole device, all processes, from NVML
     cpu_rss_above_start_bytes: int | None
 
 
 class Energy(Value):
-    """Difference of the GPU's energy counter; null where there is none."""
+    """Difference of the GPU's energy counter; null without one."""
 
     attributed_joules: float | None
     marginal_joules: float | None
 
 
 class EpochPoint(Value):
-    """One epoch: the mean training loss, and val where it was scored."""
+    """One epoch: mean training loss, and the val score if it was scored."""
 
     phase: str
     epoch: int  # 1, 2, ... counted through all phases
@@ -335,7 +333,7 @@ class EpochPoint(Value):
 class Keys(Value):
     """Short hashes of the task, numerics and performance buckets.
 
-    Null where a fact of the bucket is unknown: such a key equals no other, not even a null one.
+    Null if a fact of the bucket is unknown: such a key equals no other, not even another null.
     """
 
     task: str
@@ -344,12 +342,12 @@ class Keys(Value):
 
 
 class Provenance(Value):
-    """Information that never splits a history."""
+    """Information that no key depends on."""
 
     bench: str
     commit: str | None
     finished_at: str  # UTC, ISO 8601
-    weights_wanted: str | None = None  # first choice of the suite, where all fell back from it
+    weights_wanted: str | None = None  # the suite's first choice, if another source was used
     device_index: int | None = None
 
 
@@ -374,7 +372,7 @@ class Result(Value):
 
 
 class Failure(Value):
-    """The record of a cell that did not: what happened, and in which epoch if it had begun."""
+    """The record of a cell that did not finish: what happened, and in which epoch."""
 
     schema_version: int = SCHEMA_VERSION
     cell_id: str
@@ -396,17 +394,17 @@ RECORD: TypeAdapter[Result | Failure] = TypeAdapter(Record)
 
 
 class MissingWeights(Value):
-    """A pretrained file that could not be had: where it is published, where it is looked for."""
+    """A missing file of pretrained weights: where it is published, and where bench looked."""
 
     architecture: str
     file: str
     address: str | None
-    folder: str  # as the user would write it, never an absolute path
+    folder: str  # as a user would write it, never an absolute path
     why: str
 
 
 class Source(Value):
-    """Which entry of the preference list serves the suite, and what the earlier ones lacked."""
+    """The entry of the preference list that was used, and what the earlier ones lacked."""
 
     wanted: tuple[str, ...]
     used: str
@@ -414,7 +412,7 @@ class Source(Value):
 
     @property
     def fell_back(self) -> bool:
-        """Whether an earlier entry of the list could not be had by all architectures."""
+        """Whether an earlier entry of the list was not available for every architecture."""
         return self.used != self.wanted[0]
 
 
@@ -430,7 +428,7 @@ class Preprocessing(Value):
 
 
 class Run(Value):
-    """run.json: what was asked, on what, and how it ended."""
+    """run.json: what was asked for, on which machine and images, and how it ended."""
 
     schema_version: int = SCHEMA_VERSION
     protocol_version: int = PROTOCOL_VERSION
@@ -440,12 +438,12 @@ class Run(Value):
     machine: Machine
     data: Data
     data_notes: tuple[str, ...]
-    duplicates: dict[str, int]  # "train/test" -> images of identical bytes on both sides
+    duplicates: dict[str, int]  # "train/test": images with identical bytes in both parts
     source: Source
     preprocessing: dict[str, Preprocessing]  # by architecture label
-    cells: tuple[str, ...]  # every cell id that the suite asks for, in order
+    cells: tuple[str, ...]  # id of every cell of the suite, in order
     status: Literal["running", "finished", "interrupted"]
     started_at: str
     finished_at: str | None = None
-    wall_seconds: float = 0.0  # over all sittings of a resumed run, without their calibrations
+    wall_seconds: float = 0.0  # of all sittings, without their calibrations
     sittings: tuple[Sitting, ...] = ()

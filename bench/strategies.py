@@ -1,4 +1,4 @@
-"""Transfer strategies as data: which parameters learn in which phase, and how fast.
+"""Transfer strategies as data: which parameters train in which phase, and how fast.
 
 A strategy is one row of `STRATEGIES`. A phase is an ordered list of rules over parameter names;
 the first rule whose prefix covers a name sets that parameter's learning-rate scale, and a scale
@@ -15,7 +15,7 @@ from bench.suite import Kind
 
 
 class Strategy(NamedTuple):
-    """One way to transfer: its default rates, found by the search that the README describes."""
+    """One strategy and its default rates; suites/README.md describes how they were found."""
 
     summary: str
     lr: float
@@ -33,13 +33,13 @@ STRATEGIES: Mapping[Kind, Strategy] = {
 
 
 STARTS_FROZEN: tuple[Kind, ...] = ("feature_extraction", "two_phase")
-"""Kinds whose first phase trains the head alone, on features that are computed once."""
+"""Kinds whose first phase trains only the head, on features that are computed once."""
 
 PRECISE_BN_IMAGES = 512
-"""Training images that batch-norm statistics are re-estimated from."""
+"""Training images from which batch-norm statistics are re-estimated."""
 
 SCORINGS = 5
-"""Points of a learning curve: scoring val after every epoch would cost as much as training."""
+"""Points of a learning curve; scoring val after every epoch would cost as much as training."""
 
 
 class Rule(NamedTuple):
@@ -49,12 +49,12 @@ class Rule(NamedTuple):
     lr_scale: float  # multiplies the recipe's learning rate; 0 freezes
 
     def covers(self, name: str) -> bool:
-        """Whether the parameter lies under the prefix."""
+        """Whether the parameter is under the prefix."""
         return not self.prefix or f"{name}.".startswith(f"{self.prefix}.")
 
 
 class PhasePlan(NamedTuple):
-    """One phase: a fresh optimiser and schedule over `epochs`, under `rules`."""
+    """One phase of `epochs` with a fresh optimiser and schedule, under `rules`."""
 
     name: str
     epochs: int
@@ -62,7 +62,7 @@ class PhasePlan(NamedTuple):
 
     @property
     def head_only(self) -> bool:
-        """Whether the whole backbone is frozen, so that it need run only once per image."""
+        """Whether the whole backbone is frozen, so that it needs to run only once per image."""
         return self.rules == HEAD_ONLY
 
 
@@ -70,10 +70,10 @@ HEAD_ONLY = (Rule("head", 1.0), Rule("backbone", 0.0))
 
 
 def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[PhasePlan]:
-    """The phases of a strategy in order; their epochs add up to the recipe's.
+    """The phases of a strategy in order; their epochs add up to those of the recipe.
 
     `stages` holds the prefixes of each backbone stage, from input to output.
-    Raises ValueError where the recipe asks for more stages or head epochs than there are.
+    Raises ValueError if the recipe asks for more stages or head epochs than there are.
     """
     everything = (Rule("head", 1.0), Rule("backbone", recipe.backbone_lr_scale))
     match kind:
@@ -92,26 +92,26 @@ def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[
 
 
 def live_phase(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> PhasePlan:
-    """The phase of a strategy that trains on images: the only one but for a head-only first one."""
+    """The phase that trains more than the head; feature_extraction has none."""
     (live,) = (plan for plan in phases(kind, recipe, stages) if not plan.head_only)
     return live
 
 
 def head_epochs_of(epochs: int, head_epochs: int | None) -> int:
-    """Epochs of two_phase's head-only phase: as asked, or half of all, rounded down.
+    """Epochs of two_phase's head-only phase: as given, or half of all, rounded down.
 
-    Raises ValueError where one of the two phases would be empty.
+    Raises ValueError if one of the two phases would be empty.
     """
     chosen = epochs // 2 if head_epochs is None else head_epochs
     if not 1 <= chosen < epochs:
         raise ValueError(
-            f"two_phase needs an epoch in each phase, but {chosen} of {epochs} are the head's"
+            f"two_phase needs an epoch in each phase, but {chosen} of {epochs} train the head"
         )
     return chosen
 
 
 def last_stages(recipe: Recipe, stages: Sequence[Sequence[str]]) -> tuple[Rule, ...]:
-    """Rules that train the head and the recipe's number of stages before it."""
+    """Rules that train the head and the last `recipe.stages` stages."""
     count = recipe.stages or 1
     if count > len(stages):
         raise ValueError(f"stages is {count}, but this architecture has {len(stages)}")
@@ -121,7 +121,7 @@ def last_stages(recipe: Recipe, stages: Sequence[Sequence[str]]) -> tuple[Rule, 
 
 
 def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:
-    """Scale of each parameter name; ValueError if no rule covers one of them."""
+    """Learning-rate scale of each parameter. Raises ValueError if no rule covers one of them."""
     scales = {}
     for name in names:
         scale = next((rule.lr_scale for rule in rules if rule.covers(name)), None)
@@ -132,6 +132,6 @@ def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:
 
 
 def scored_epochs(epochs: int) -> frozenset[int]:
-    """The epochs after which val is scored: at most SCORINGS, spread evenly, the last included."""
+    """Epochs after which val is scored: at most SCORINGS, evenly spaced, the last included."""
     points = min(SCORINGS, epochs)
     return frozenset(math.ceil(epochs * point / points) for point in range(1, points + 1))
