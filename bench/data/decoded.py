@@ -1,8 +1,7 @@
-"""Every image decoded once, resized and kept in the cache as the square centre of the result.
+"""Images decoded once: resized, their square centres kept in the cache.
 
-Evaluation crops and the larger squares of training are both cut from it. A crop lies where it
-lay in the resized picture: the crop of a crop may be off by a pixel, so a square knows the size of
-the picture around it. Without torch.
+Evaluation crops and the larger squares of training are both cut from these. The crop of a crop may
+be off by a pixel, so a square keeps the size of the resized picture. Without torch.
 """
 
 import io
@@ -35,7 +34,7 @@ SQUARES = "squares"  # uint8 [N, 3, size, size]
 SIZES = "sizes"  # int32 [N, 2], height and width of each resized picture around its square
 
 PIXELS_VERSION = 1
-"""Raised whenever the same file and rule come to other pixels."""
+"""Raise it when the code makes other pixels of the same file and rule."""
 
 TELL_SECONDS = 0.5
 IMAGES_AT_A_TIME = 8
@@ -49,7 +48,7 @@ SIDE = 64
 
 
 class Resize(NamedTuple):
-    """How a picture becomes a square: its shorter side is resized to `size`, its centre taken."""
+    """How a picture becomes a square: shorter side resized to `size`, then the centre cut out."""
 
     size: int
     interpolation: str
@@ -147,7 +146,7 @@ class Squares:
 
 
 class Share(NamedTuple):
-    """Work done once before the cells, and how many of them use it."""
+    """Work done once before the cells, and how many cells use it."""
 
     seconds: float
     joules: float | None
@@ -155,14 +154,13 @@ class Share(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The squares of a rule in the cache, and what making them took; nothing if they were there."""
+    """The squares of a rule in the cache; `shares` is what making them took, if this run did."""
 
     folder: Path
     shares: tuple[Share, ...]
 
     @property
     def how(self) -> ImageCache:
-        """Whether this run made them."""
         return "cold" if self.shares else "warm"
 
 
@@ -227,9 +225,8 @@ def make(
 ) -> Making:
     """The squares of all rules, found in the cache or made; energy is what the device counts.
 
-    One pass over the files serves all rules, and is the check of the images as well. `tell` hears
-    lines to say, and now and then the number of images that are decoded.
-    Raises DataError with every image that cannot be decoded.
+    One pass over the files serves all rules. `tell` takes lines for the user, and now and then the
+    number of images decoded so far. Raises DataError with every image that cannot be decoded.
     """
     by_key = {key(dataset, resize): resize for resize in resizes}
     sizes = {name: size_bytes(dataset, resize) for name, resize in by_key.items()}
@@ -251,7 +248,7 @@ def make(
 
     provided = cache.provide(KIND, sizes, decode, tell)
     folders = {by_key[name]: folder for name, folder in provided.folders.items()}
-    if not folders:  # so nobody has decoded them all, neither this run nor one before it
+    if not folders:  # no run has decoded every image
         sources.check_images(dataset, threads)
     if not provided.made:
         return Making(folders, 0.0, {}, None, provided.notes)

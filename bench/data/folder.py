@@ -23,7 +23,7 @@ IMAGE_ENDINGS = {
     *(".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
 UNREADABLE_ENDINGS = {".heic", ".heif"}
-"""Photographs that Pillow cannot read: leaving them out in silence would change the data set."""
+"""Photographs that Pillow cannot read: ignoring them silently would change the data set."""
 
 JUNK_NAMES = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r")
@@ -63,7 +63,7 @@ class Listing(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A folder of one part: the one that holds the class folders, or one of those."""
+    """A folder that holds class folders, or one of these."""
 
     part: Part | None  # None where the data set has no official split
     key: str  # path below the root, "" for the root itself
@@ -71,7 +71,7 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The class; in composed letters, as the same name may be stored decomposed."""
+        """The class, composed: file systems may store the same letters decomposed."""
         return unicodedata.normalize("NFC", PurePosixPath(self.key).name)
 
 
@@ -118,8 +118,8 @@ def existing_folder(source: str) -> Path:
 def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]]:
     """The folders that hold class folders, and what lies below the folders beside them.
 
-    Those are parts where one of them holds folders of its own, or nothing else is there; else the
-    root. The names alone do not decide: "train" may be a class, between "bus" and "tram".
+    Folders called train, val or test are parts if one of them holds folders or nothing else is
+    there. Names alone do not decide: "train" may be a class, between "bus" and "tram".
     """
     inner = {key: list_folder(root, key) for key in top.folders if key.lower() in PART_NAMES}
     beside = [key for key in top.folders if key not in inner]

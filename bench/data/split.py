@@ -1,12 +1,11 @@
 """The split of a data set into train, val and test: stratified, made once, the same everywhere.
 
-The images of a class are put into an order that depends on the seed and the class alone. Train
-is taken from its front and val from its back, so that train sets of growing size contain each
-other and do not move val.
+The images of a class are shuffled by the seed and the class alone. Train is taken from the front
+and val from the back, so a larger train set contains the smaller ones and leaves val as it is.
 
-An official part is kept as it is; a missing one is cut from train (from all images where nothing
-is official). Cut parts stand to the train that remains as 20 to 60: each takes a fifth of the
-images where val and test are both cut, a quarter where one is.
+Official parts are kept; a missing one is cut from train, or from all images where nothing is
+official. Where val and test are both cut, each takes a fifth of the images; where one is, it
+takes a quarter.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +40,7 @@ class Row(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """How many images of a class go to train and val; the rest of them may go to test."""
+    """How many images of a class go to train and val; the rest may go to test."""
 
     train: int
     val: int
@@ -50,11 +49,10 @@ class Cut(NamedTuple):
 def make_split(
     dataset: Dataset, train_per_class: int | None, val_per_class: int | None, split_seed: int
 ) -> Split:
-    """Stratified split with exactly the given number of images per class, the rest to test.
+    """Stratified split with exactly the given numbers of images per class, the rest to test.
 
-    None takes what the module's rule gives. From an official train part `train_per_class` takes
-    a subset, and only then images stay unused: none moves to an official test. From an official
-    val part `val_per_class` takes a subset likewise.
+    None: as the module's docstring says. Of an official train or val part the numbers take a
+    subset; what is left over moves to no official part and may stay unused.
     Raises DataError with a table of every class that is too small for a part.
     """
     for name, number in (("train_per_class", train_per_class), ("val_per_class", val_per_class)):
@@ -81,7 +79,7 @@ ADVICE = "add images to these classes, leave them out, or lower train_per_class 
 
 
 def shuffled_classes(dataset: Dataset, split_seed: int) -> list[dict[Part | None, list[int]]]:
-    """The images of each class by official part, in the order that seed and class decide."""
+    """The images of each class by official part, in shuffled order."""
     classes: list[dict[Part | None, list[int]]] = [{} for _ in dataset.classes]
     for index, item in enumerate(dataset.items):
         classes[item.label].setdefault(item.part, []).append(index)
@@ -123,7 +121,7 @@ def cut_pool(
     has_val: bool,
     has_test: bool,
 ) -> Cut | None:
-    """How a pool of images is cut, or None if a part that it must fill stays empty."""
+    """How a pool of images is cut; None if a part that needs images would get none."""
     parts_cut = (not has_val) + (not has_test)
     share = round_half_up(num_images, 3 + parts_cut)
     val = 0 if has_val else share if val_per_class is None else val_per_class
@@ -135,7 +133,6 @@ def cut_pool(
 
 
 def round_half_up(numerator: int, denominator: int) -> int:
-    """The quotient as a whole number, in integer arithmetic."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -145,7 +142,7 @@ def too_small(
     train_per_class: int | None,
     val_per_class: int | None,
 ) -> Iterator[str]:
-    """A line of the table for each part of a class that has fewer images than it needs."""
+    """A line for each part of a class that has fewer images than it needs."""
     num_images, has = len(pool_of(shuffled)), {part: bool(shuffled.get(part)) for part in PARTS}
 
     def fits(number: int) -> bool:
@@ -169,10 +166,7 @@ def rows(dataset: Dataset, split: Split) -> list[Row]:
 
 
 def duplicates(dataset: Dataset, split: Split) -> dict[str, int]:
-    """How many images of the second part have the bytes of one in the first: {"train/test": 2}.
-
-    Pairs of parts without such images are left out. Only identical bytes are found.
-    """
+    """How many images of the second part are also in the first, byte by byte: {"train/test": 2}."""
     hashes = {
         part: [dataset.items[index].sha256 for index in indices]
         for part, indices in zip(PARTS, split[:3], strict=True)
