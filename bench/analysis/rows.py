@@ -1,6 +1,6 @@
 """Old names, kept until the rooms that import them read `bench.analysis.table` and `choice`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bench.analysis.choice import TIE_BREAKS as TIE_BREAKS
 from bench.analysis.choice import Row as Row
@@ -26,15 +26,3 @@ def results(records: Iterable[Result | Failure]) -> list[Result]:
 def in_order(run: Run, records: Iterable[Result | Failure]) -> list[Result | Failure]:
     place = {cell_id: index for index, cell_id in enumerate(run.cells)}
     return sorted(records, key=lambda record: place[record.cell_id])
-
-
-def grouped(
-    run: Run, records: Sequence[Result | Failure], missing: Sequence[Missing]
-) -> dict[tuple[str, str], list[Result | Failure | None]]:
-    by_id = {record.cell_id: record for record in records}
-    names = {r.cell_id: (r.cell.architecture_label, r.cell.strategy) for r in records}
-    names |= {cell.cell_id: (cell.architecture, cell.strategy) for cell in missing}
-    cells: dict[tuple[str, str], list[Result | Failure | None]] = {}
-    for cell_id in run.cells:
-        cells.setdefault(names[cell_id], []).append(by_id.get(cell_id))
-    return cells

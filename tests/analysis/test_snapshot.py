@@ -8,7 +8,6 @@ import pytest
 
 from bench import folder
 from bench.analysis import snapshot as kept
-from bench.analysis.digest import digest_of
 from bench.analysis.snapshot import KEPT, NAME, from_digest, from_snapshot, past, snapshot
 from bench.analysis.table import Snapshot, read, table
 from bench.errors import FolderError
@@ -157,12 +156,10 @@ def test_the_run_of_an_older_baseline_is_read_whole(path: Path) -> None:
             assert found.columns["task_key"][place] == row["key"]
 
 
-def test_ids_and_facts_of_an_older_baseline_are_those_of_its_records(tmp_path: Path) -> None:
-    found = read(written(tmp_path))
-    digest = digest_of(found.run, list(found.records.values()))
-    back = from_digest(json.loads(digest.model_dump_json()))
+def test_ids_and_facts_of_an_older_baseline_are_those_of_its_records() -> None:
+    found = read(ROOT / "tests/schema3")
+    back = from_digest(json.loads((ROOT / "tests/schema3/digest.json").read_text()))
     names = ("status", "seed", "test_score", "train_seconds", "peak_memory_bytes", "whole_costs")
-    assert same(back, found, (*names, "total_parameters", "task_key", "conditions_key"))
-    ids = zip(back.columns["cell_id"], found.columns["cell_id"], strict=True)
-    assert all(one == other for one, other in ids)
-    assert all(back.task(place) == found.task(place) for place in range(18))
+    assert same(back, found, ("cell_id", *names, "total_parameters", "task_key", "conditions_key"))
+    assert [back.task(place) for place in (0, 1)] == [found.task(place) for place in (0, 1)]
+    assert back.conditions(0) == found.conditions(0)
