@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.intact import damaged
-from bench.analysis.summary import summarise
+from bench.analysis.choice import summarise
+from bench.analysis.consistency import damaged
+from bench.analysis.table import table
 from bench.folder import read_records, remove_weights_but, weights_path, write_thumbnails
 from bench.predictions import confident_mistakes
 from bench.record import Failure, Result, Run
@@ -84,7 +85,7 @@ def lasting(run: Run, records: Sequence[Record]) -> set[str]:
         case "none":
             return set()
         case "winner" if is_settled(run, records):
-            chosen = summarise(run, records).chosen
+            chosen = summarise(table(run, records)).chosen
             return set() if chosen is None else {chosen}
         case _:
             return {record.cell_id for record in records if record.status == "ok"}

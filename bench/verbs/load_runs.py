@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.analysis.summary import summarise
+from bench.analysis.choice import summarise
+from bench.analysis.table import read
 from bench.errors import InputError
 from bench.folder import read_records, read_run, weights_path
 from bench.record import Failure, Result, Run
@@ -34,7 +35,7 @@ def ok_record(
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
     named = f"ok are: {listed(list(ok))}"
-    if cell_id is None and (cell_id := summarise(run, records).chosen) is None:
+    if cell_id is None and (cell_id := summarise(read(folder)).chosen) is None:
         why = "no architecture under any strategy has an ok record for every seed"
         raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
     if cell_id in ok:
