@@ -53,7 +53,7 @@ from bench.analysis.pairs import Pair, matched, sides_of
 from bench.analysis.stats import Floats, Interval
 from bench.analysis.table import Snapshot
 from bench.identity import differences, shown
-from bench.suite import CompareTable, Judged
+from bench.suite import Judged
 
 # Dimensions: H pairs of runs, P cells.
 
@@ -187,7 +187,7 @@ def with_broken(
 
 def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
     """What must be known of the runs beside their verdicts."""
-    found = idle_thresholds(CompareTable.model_validate(new.header.compare), new)
+    found = idle_thresholds(new.header.compare, new)
     for name, runs in (("old", sides.old), ("new", sides.new)):
         if count := answers_differ(runs):
             cells = f"{count} cell{'' if count == 1 else 's'}"
@@ -254,7 +254,7 @@ def costs_of(sides: Sided, cells: Sequence[tuple[str, str]], metric: Judged) -> 
                 old_HP[at, place] = old[cell].value(metric) or np.nan
                 new_HP[at, place] = new[cell].value(metric) or np.nan
     first = {side.cell: side for side in sides_of(sides.new[0])}
-    settings = CompareTable.model_validate(sides.new[0].header.compare)
+    settings = sides.new[0].header.compare
     floors = [
         settings.floor(metric, cell, floor_of(metric, _middle(old_HP[:, at]), first[cell]))
         for at, cell in enumerate(cells)

@@ -101,7 +101,7 @@ def compare(
     sound = [pair for pair, one in zip(match.pairs, cells, strict=True) if one.word == "pass"]
     counts = [count_verdict(pair) for pair in sound]
     alike = [pair for pair, one in zip(sound, counts, strict=True) if one.word == "pass"]
-    settings = CompareTable.model_validate(candidate.header.compare)
+    settings = candidate.header.compare
     known = costs.past_of(baseline, past, before or candidate.header.started_at)
     unstable = unsteady({"baseline": baseline, "candidate": candidate})
     times, here, away = costs.sorted_out(alike, SECONDS)

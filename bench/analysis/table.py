@@ -46,7 +46,7 @@ from bench.record import (
     Scores,
     Value,
 )
-from bench.suite import Metric
+from bench.suite import CompareTable, Metric
 
 Facts = dict[str, Any]
 """Values by dotted path: see `bench.identity.BUCKETS`."""
@@ -103,7 +103,7 @@ class Header(Value):
     device: str
     metric: Metric
     margin: float
-    compare: dict[str, Any]  # the suite's [compare] table
+    compare: CompareTable
     calibration: Calibration | None  # at the start of the last sitting that has one
     unstable: str | None  # why its times are not to be relied on
     information: Facts = Field(default_factory=dict)  # in no key; {} in older baselines
@@ -273,7 +273,7 @@ def _header(run: Run, records: Sequence[Record], metric: Metric) -> Header:
         device=run.machine.device,
         metric=metric,
         margin=run.suite.margin,
-        compare=run.suite.compare.model_dump(),
+        compare=run.suite.compare,
         calibration=next((s.start for s in reversed(run.sittings) if s.start is not None), None),
         unstable=unstable(run),
         information=_information(run, records),
