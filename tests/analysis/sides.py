@@ -59,7 +59,8 @@ def tabled(
 
 def headed(run: Snapshot, **header: object) -> Snapshot:
     """The same run with another header."""
-    return replace(run, header=run.header.model_copy(update=header))
+    fields = {**run.header.model_dump(), **header}
+    return replace(run, header=type(run.header).model_validate(fields))
 
 
 def only(run: Snapshot, keep: Callable[[str, str, int], bool], **columns: object) -> Snapshot:
