@@ -72,7 +72,7 @@ WITHOUT_TORCH = {
         "report",
         *ROOF,
     ),
-    *("serving.messages"),  # what the verbs know of networks
+    "serving.messages",  # what the verbs know of networks
 }
 PRINTS = {"terminal", "progress", "verbs"}
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
