@@ -248,11 +248,6 @@ def write_torch(model: nn.Module, cell: Cell, path: Path) -> None:
     torch.export.save(program, path)
 
 
-def load_torch(path: Path, cell: Cell) -> Loaded:
-    loaded: Loaded = torch.export.load(path).module()
-    return loaded
-
-
 def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
     """ONNX, input `images`, output `logits`."""
     num_bytes = sum(value.nbytes for value in model.state_dict().values())
@@ -284,7 +279,7 @@ def example(cell: Cell) -> Tensor:
 
 FORMATS: Mapping[str, Format] = {
     "safetensors": Format("model.safetensors", write_safetensors, load_safetensors),
-    "torch": Format("model.pt2", write_torch, load_torch),
+    "torch": Format("model.pt2", write_torch, lambda path, cell: torch.export.load(path).module()),
     "onnx": Format("model.onnx", write_onnx, load_onnx),
 }
 

@@ -24,7 +24,7 @@ from bench.models import weights
 from bench.models.build import folded
 from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.evaluate import batch_norms, estimate_statistics, outputs
-from bench.training.feeds import AugmentedImages, Batch, Parts, eval_batch
+from bench.training.feeds import AugmentedFeed, Batch, Parts, eval_batch
 from bench.training.placement import Placement
 from bench.training.start import State, seedless
 
@@ -76,7 +76,7 @@ def computed(
         train = parts.train
         batches: list[Batch] = [eval_batch(train, pipeline)]
         if cell.recipe.views > 1:
-            feed = AugmentedImages(train, pipeline, cell.recipe.flip)
+            feed = AugmentedFeed(train, pipeline, cell.recipe.flip)
             generator = torch.Generator().manual_seed(0)
             draws = [feed.draw(generator).to(place.device) for _ in range(cell.recipe.views)]
             batches = [partial(feed.batch, drawn=drawn) for drawn in draws]

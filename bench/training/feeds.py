@@ -9,7 +9,7 @@ Dimensions: N images, B batch, C channels, H, W pixels.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -106,34 +106,32 @@ Batch = Callable[[Tensor], Tensor]
 """From the indices of a batch to the input of a module."""
 
 
-class Feed(Protocol):
-    """Training inputs of one phase."""
+@dataclass(frozen=True)
+class Feed:
+    """Training inputs of one phase: here the eval crops, the same in every epoch."""
+
+    images: Images
+    pipeline: Preprocessing
 
     @property
     def labels_N(self) -> Tensor:
         """Class of each image, int64, on the device."""
-        ...
+        return self.images.labels_N
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """The random numbers of one epoch, on the CPU; of the same shape in every epoch."""
-        ...
+        return torch.empty(0)
 
     def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
         """The inputs of a batch, by the random numbers of its epoch; both on the device."""
-        ...
+        return eval_batch(self.images, self.pipeline)(indices_B)
 
 
 @dataclass(frozen=True)
-class AugmentedImages:
+class AugmentedFeed(Feed):
     """Standard augmentation, drawn anew in every epoch."""
 
-    images: Images
-    pipeline: Preprocessing
     flip: bool  # whether a mirrored image is still of its class
-
-    @property
-    def labels_N(self) -> Tensor:
-        return self.images.labels_N
 
     def draw(self, generator: torch.Generator) -> Tensor:
         flip_probability = augment.FLIP_PROBABILITY if self.flip else 0.0
@@ -146,29 +144,11 @@ class AugmentedImages:
         return standardise(unit_BCHW, pipeline.mean, pipeline.std)
 
 
-@dataclass(frozen=True)
-class PlainImages:
-    """The eval crops, the same in every epoch."""
-
-    images: Images
-    pipeline: Preprocessing
-
-    @property
-    def labels_N(self) -> Tensor:
-        return self.images.labels_N
-
-    def draw(self, generator: torch.Generator) -> Tensor:
-        return torch.empty(0)
-
-    def batch(self, indices_B: Tensor, drawn: Tensor) -> Tensor:
-        return eval_batch(self.images, self.pipeline)(indices_B)
-
-
 def image_feed(train: Images, pipeline: Preprocessing, recipe: Recipe) -> Feed:
     """What a phase on images trains on."""
     if recipe.augment == "none":
-        return PlainImages(train, pipeline)
-    return AugmentedImages(train, pipeline, recipe.flip)
+        return Feed(train, pipeline)
+    return AugmentedFeed(train, pipeline, recipe.flip)
 
 
 def eval_batch(images: Images, pipeline: Preprocessing) -> Batch:

@@ -19,7 +19,7 @@ from bench.strategies import HEAD_ONLY, PhasePlan, live_phase
 from bench.suite import Kind
 from bench.training import step as steps
 from bench.training.evaluate import host
-from bench.training.feeds import AugmentedImages
+from bench.training.feeds import AugmentedFeed
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.phase import Course, fit
 from bench.training.placement import placement, prepare_device
@@ -157,7 +157,7 @@ def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
     means = []
     for compiled in (False, True):
         network = place.place(start_of(one, None))
-        feed = AugmentedImages(
+        feed = AugmentedFeed(
             resident_pictures(), cells.UNIT.model_copy(update={"crop_size": 32}), flip=True
         )
         step = Step(network, feed, plan.rules, one.recipe, place)
@@ -208,7 +208,7 @@ def test_the_host_waits_for_no_step_of_an_epoch() -> None:
     one = cells.cell("fine_tuning", epochs=2)
     plan = live_phase(one.kind, one.recipe, start_of(one, None).stages)
     place = placement("resnet18", one.recipe, 32, torch.device("cuda", 0))
-    feed = AugmentedImages(
+    feed = AugmentedFeed(
         resident_pictures(), cells.UNIT.model_copy(update={"crop_size": 32}), flip=True
     )
     step = UnwaitedStep(place.place(start_of(one, None)), feed, plan.rules, one.recipe, place)

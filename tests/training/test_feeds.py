@@ -16,10 +16,9 @@ from bench.measure.meters import Clock
 from bench.record import Cell, Quality
 from bench.training.context import Context
 from bench.training.feeds import (
-    AugmentedImages,
+    AugmentedFeed,
     Feed,
     Parts,
-    PlainImages,
     eval_batch,
     fits,
     image_feed,
@@ -42,7 +41,7 @@ def epoch(feed: Feed, generator: torch.Generator, indices_B: Tensor = ALL) -> Te
 def test_plain_images_are_the_normalised_crops_in_every_epoch() -> None:
     images = cells.pictures(6, 8)
     pipeline = cells.UNIT.model_copy(update={"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.25, 2.0)})
-    feed, generator = PlainImages(images, pipeline), torch.Generator().manual_seed(0)
+    feed, generator = Feed(images, pipeline), torch.Generator().manual_seed(0)
     first_BCHW, second_BCHW = (epoch(feed, generator) for _ in range(2))
     assert first_BCHW.equal(second_BCHW)
     blue_BHW = (cells.crops_of(images)[:, 2] / 255 - 0.3) / 2.0
@@ -50,7 +49,7 @@ def test_plain_images_are_the_normalised_crops_in_every_epoch() -> None:
 
 
 def test_augmented_images_differ_from_epoch_to_epoch_and_repeat_with_the_seed() -> None:
-    feed = AugmentedImages(cells.pictures(6, 8), cells.UNIT, flip=True)
+    feed = AugmentedFeed(cells.pictures(6, 8), cells.UNIT, flip=True)
     generator = torch.Generator().manual_seed(0)
     first_BCHW, second_BCHW = (epoch(feed, generator) for _ in range(2))
     again_BCHW = epoch(feed, torch.Generator().manual_seed(0))
@@ -59,7 +58,7 @@ def test_augmented_images_differ_from_epoch_to_epoch_and_repeat_with_the_seed() 
 
 
 def test_an_image_is_augmented_alike_whatever_its_batch() -> None:
-    feed = AugmentedImages(cells.pictures(6, 8), cells.UNIT, flip=True)
+    feed = AugmentedFeed(cells.pictures(6, 8), cells.UNIT, flip=True)
     drawn = feed.draw(torch.Generator())
     some = torch.tensor([4, 2])
     assert feed.batch(ALL, drawn)[some].equal(feed.batch(some, drawn))
@@ -70,19 +69,17 @@ def test_images_are_mirrored_only_where_that_keeps_the_class(flip: bool) -> None
     squares_NCHW = torch.zeros(200, 3, 8, 8, dtype=torch.uint8)
     squares_NCHW[..., :4] = 255  # bright on the left
     images = Images(squares_NCHW, squares_NCHW, torch.zeros(200, dtype=torch.int64))
-    feed = AugmentedImages(images, cells.UNIT, flip)
+    feed = AugmentedFeed(images, cells.UNIT, flip)
     made_BCHW = epoch(feed, torch.Generator().manual_seed(0), torch.arange(200))
     mirrored = int((made_BCHW[..., :2].mean((1, 2, 3)) < made_BCHW[..., -2:].mean((1, 2, 3))).sum())
     # 200 fair coins fall outside 70..130 once in 60,000 times
     assert 70 < mirrored < 130 if flip else mirrored == 0
 
 
-@pytest.mark.parametrize(
-    ("augment", "feed"), [("none", PlainImages), ("standard", AugmentedImages)]
-)
+@pytest.mark.parametrize(("augment", "feed"), [("none", Feed), ("standard", AugmentedFeed)])
 def test_a_live_phase_sees_images_augmented_as_the_recipe_says(augment: str, feed: type) -> None:
     found = image_feed(cells.pictures(6, 8), cells.UNIT, cells.recipe(augment=augment))
-    assert isinstance(found, feed)
+    assert type(found) is feed
 
 
 def test_crops_for_statistics_are_all_of_train_in_another_order_without_augmentation() -> None:
@@ -188,7 +185,7 @@ def test_squares_are_there_only_for_cells_that_augment(cached: Context) -> None:
     assert frozen.images.value.train.squares_NCHW is None
     assert fine.squares is not None
     assert fine.squares.sharers == 1
-    assert isinstance(fine.feed, AugmentedImages)
+    assert isinstance(fine.feed, AugmentedFeed)
     assert fine.feed.images.squares_NCHW is fine.squares.value
     assert fine.feed.images.crops_NCHW is frozen.images.value.train.crops_NCHW
 

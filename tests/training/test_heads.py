@@ -14,7 +14,7 @@ from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.strategies import HEAD_ONLY, PhasePlan
 from bench.training.evaluate import Diverged
-from bench.training.feeds import PlainImages
+from bench.training.feeds import Feed
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
 from bench.training.phase import Course, fit
 from bench.training.run_cell import pieces_of
@@ -61,7 +61,7 @@ def seen_through_the_network(one: Cell) -> nn.Module:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     cells.place().place(network)
-    feed = PlainImages(pieces_of(one, shared).images.value.train, shared.pipeline(one))
+    feed = Feed(pieces_of(one, shared).images.value.train, shared.pipeline(one))
     step = Step(network, feed, HEAD_ONLY, one.recipe, cells.place())
     order = torch.Generator().manual_seed(derived_seed(one.seed, "batches"))
     list(fit(step, PhasePlan("head", 3, HEAD_ONLY), one.recipe.warmup_epochs, order))

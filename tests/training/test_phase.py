@@ -14,7 +14,7 @@ from bench.data.images import Images
 from bench.record import Recipe
 from bench.strategies import HEAD_ONLY, PhasePlan, Rule
 from bench.training.evaluate import Diverged
-from bench.training.feeds import PlainImages, batches_of, steps_per_epoch
+from bench.training.feeds import Feed, batches_of, steps_per_epoch
 from bench.training.phase import Epoch, fit, warmup_cosine
 from bench.training.step import Step
 from tests.training import cells
@@ -37,7 +37,7 @@ def tiny() -> nn.Sequential:
 
 def step_of(network: nn.Module, images: Images, rules: Sequence[Rule], recipe: Recipe) -> Step:
     """A step on plain images."""
-    return Step(network, PlainImages(images, cells.UNIT), rules, recipe, cells.place())
+    return Step(network, Feed(images, cells.UNIT), rules, recipe, cells.place())
 
 
 EVERYTHING = (Rule("head", 1.0), Rule("backbone", 0.1))
@@ -147,7 +147,7 @@ def test_batches_are_full_and_hold_no_image_twice(
     assert set(seen) <= set(range(num_images))
 
 
-class Watched(PlainImages):
+class Watched(Feed):
     """Notes the batches that it is asked for."""
 
     seen: ClassVar[list[int]] = []

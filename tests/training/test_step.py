@@ -15,7 +15,7 @@ from bench.record import Recipe
 from bench.strategies import HEAD_ONLY, PhasePlan, Rule, live_phase, lr_scales, phases
 from bench.suite import Kind
 from bench.training.evaluate import batch_norms, estimate_statistics, trained_norms
-from bench.training.feeds import AugmentedImages, eval_batch
+from bench.training.feeds import AugmentedFeed, eval_batch
 from bench.training.phase import fit
 from bench.training.start import start_of
 from bench.training.step import Step, freeze, param_groups, set_train_mode
@@ -33,7 +33,7 @@ def start(seed: int) -> Network:
 
 
 def step_on(network: Network, plan: PhasePlan, recipe: Recipe) -> Step:
-    feed = AugmentedImages(images(), PIPELINE, flip=True)
+    feed = AugmentedFeed(images(), PIPELINE, flip=True)
     return Step(cells.place().place(network), feed, plan.rules, recipe, cells.place())
 
 
@@ -105,7 +105,7 @@ def digests(network: nn.Module) -> dict[str, str]:
 def two_steps(network: Network, plan: PhasePlan) -> None:
     """Train on noise that differs from step to step."""
     images = cells.pictures(8, 40)
-    feed = AugmentedImages(images, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
+    feed = AugmentedFeed(images, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
     recipe = cells.recipe(batch_size=4, lr=1e-2, warmup_epochs=0.0)
     torch.manual_seed(0)
     step = Step(network, feed, plan.rules, recipe, cells.place())
