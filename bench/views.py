@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench import cache
-from bench.analysis.rows import Row, results
-from bench.analysis.summary import Summary, summarise
+from bench.analysis import table as tables
+from bench.analysis.choice import Row, Summary, summarise
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
 from bench.record import Failure, MissingWeights, Result, Run, Source
-from bench.report import calibration, execution, findings, units
+from bench.report import protocol, sentences, text, units
 from bench.running.answers import Plan, Survey
 from bench.running.plan import disk_bytes, work
 from bench.running.session import Todo
@@ -217,8 +217,9 @@ RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to us
 
 def end(folder: Path, run: Run, records: Sequence[Result | Failure]) -> RenderableType:
     """The best rows, the finding in a sentence, what failed, and where everything lies."""
-    summary = summarise(run, records)
-    return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, run, records, summary)))
+    made = tables.table(run, records)
+    summary = summarise(made)
+    return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, made, summary)))
 
 
 def ranking(summary: Summary) -> list[RenderableType]:
@@ -232,19 +233,19 @@ def ranking(summary: Summary) -> list[RenderableType]:
     return [made, *more]
 
 
-def closing(
-    folder: Path, run: Run, records: Sequence[Result | Failure], summary: Summary
-) -> list[str]:
+def closing(folder: Path, made: tables.RunTable, summary: Summary) -> list[str]:
     """The finding, the failures and the files, line by line."""
+    run, records = made.run, list(made.records.values())
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
-    lines = [findings.plain(findings.headline(run, records, summary))]
-    lines += [findings.plain(text)] if (text := findings.one_seed(run, summary)) else []
+    said = [sentences.headline(made, summary), sentences.one_seed(run, summary)]
+    lines = [text.plain(sentence) for sentence in said if sentence]
     lines += [marks] if (marks := legend(summary)) else []
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
-    lines += [f"note: {text}" for text in calibration.unstable_times(run)]
-    if ok := results(records):
-        lines.append(f"how: {execution.in_short(ok)}")
+    if unstable := sentences.unstable_times(run):
+        lines.append(f"note: {unstable}")
+    if made.results:
+        lines.append(f"how: {protocol.in_short(made.results)}")
     lines.append(f"done: {counts} · {clock_text(run.wall_seconds)}")
     if run.source.fell_back and run.source.used == "random":
         lines.insert(0, f"note: {RANDOM_WEIGHTS}")
@@ -261,7 +262,7 @@ def legend(summary: Summary) -> str:
     """What the marks of the table mean; empty where there is no choice to mark."""
     if len(summary.tied) < 2:
         return ""
-    lowest = findings.lowest(summary, summary.tied)
+    lowest = sentences.lowest(summary, summary.tied)
     return f"* highest mean val, = tied with it, + {lowest} of these"
 
 

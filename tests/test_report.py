@@ -102,8 +102,8 @@ def test_budgets_are_answered_on_the_terminal_and_in_every_document(
     said = bench("report", folder, *limits, "--max-latency", "20ms", "--within", "1")
     begins = (
         "With at most 300 s of training, 800 MiB of memory, 12 M parameters and 20 ms of latency, "
-        "the highest mean val top-1 accuracy is that of resnet18",
-        "Within 1 point of the best, ",
+        "the best on val is resnet18",
+        "Within 1 point of the best val, ",
     )
     texts = [(folder / name).read_text("utf-8") for name in ("report.md", "report.html")]
     for begin in begins:
@@ -142,11 +142,11 @@ def test_an_amount_that_is_none_is_refused_with_an_example(
     [
         (["a"], [failure(cell("a", "partial", 0))], "no winner: no architecture"),
         (["a"], [], "no winner: no architecture"),
-        (["a"], [result(cell("a", "partial", 0))], "a · partial is the only one with every seed"),
+        (["a"], [result(cell("a", "partial", 0))], "nly a · partial has every seed ok"),
         (
             ["a", "b"],
             [result(cell("a", "partial", 0)), failure(cell("b", "partial", 0))],
-            "a · partial is the only one with every seed",
+            "nly a · partial has every seed ok",
         ),
         (
             ["a", "b", "c"],
@@ -270,7 +270,7 @@ def test_runs_with_other_seeds_become_one_report(tmp_path: Path, bench: Bench) -
         "This report merges 2 runs of one task: one (seeds 0, 1; AMD EPYC, 2 cores); "
         "two (seed 2; AMD EPYC, 2 cores)." in text.split("\n## ")[0]
     )
-    assert text.count(" 3/3 |") == 4
+    assert text.count(" over 3 seeds") >= 2
     rows = list(csv.DictReader(io.StringIO((tmp_path / "both" / "results.csv").read_text("utf-8"))))
     assert sorted(row["cell.seed"] for row in rows) == sorted("012" * 4)
     assert not (tmp_path / "both" / "tables" / "repeated.csv").exists()
@@ -285,7 +285,7 @@ def test_the_same_cells_on_two_machines_are_listed(tmp_path: Path, bench: Bench)
     repeated = (tmp_path / "both" / "tables" / "repeated.csv").read_text("utf-8")
     rows = list(csv.DictReader(io.StringIO(repeated)))
     assert len(rows) == 4
-    assert {(row["Counts"], row["Left out"]) for row in rows} == {("cpu", "gpu")}
+    assert {(row["counts"], row["left_out"]) for row in rows} == {("cpu", "gpu")}
     for name in ("report.md", "report.html"):
         text = (tmp_path / "both" / name).read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
         assert "4 cells are in more than one run" in text

@@ -1,25 +1,40 @@
-"""What somebody who decides looks for first, each with its numbers."""
+"""What somebody who decides looks for first, each fact with its numbers; and what was asked for."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
-from bench.analysis.rows import Row, Score, comparable_cost, within
-from bench.analysis.summary import Summary
+from bench.analysis.choice import (
+    LIMITED,
+    Budget,
+    Row,
+    Score,
+    Summary,
+    best_within,
+    cheapest_within,
+    comparable_cost,
+    fits,
+    within,
+)
+from bench.analysis.table import RunTable
 from bench.record import Run
-from bench.report import certainty, findings, units
-from bench.report.findings import Text, amount, named
+from bench.report import sentences, units
+from bench.report.sentences import on_reference, row_name, unknown_for
 
 
 class Fact(NamedTuple):
-    """A title, what is large, and lines of what is to be known about it."""
+    """A title, what is large, and what is to be known about it."""
 
     title: str
-    value: Text
-    notes: tuple[Text, ...] = ()
+    value: str
+    notes: tuple[str, ...] = ()
 
 
-MEMORY = {"gpu": "allocated on the GPU", "cpu": "resident above the cell's start"}
+MEMORY = {"gpu": "allocated on the GPU", "cpu": "RAM above the cell's start"}
 """What the peak is of, by profile."""
+
+
+# ---- the recommendation ---------------------------------------------------------------------
 
 
 def of_recommended(run: Run, summary: Summary) -> list[Fact]:
@@ -27,41 +42,30 @@ def of_recommended(run: Run, summary: Summary) -> list[Fact]:
     row = summary.recommended
     if row is None:
         return []
+    trained = f"{units.share(row.trainable_share)} % trained"
     return [
-        *_scores(row),
-        _fact("Train time", row, "train_seconds", *_over(row)),
-        _fact("Peak memory", row, "peak_memory_bytes", MEMORY[run.profile]),
-        _fact(
-            "Parameters", row, "total_parameters", f"{units.share(row.trainable_share)} % trained"
-        ),
-        _fact("Latency", row, "latency_seconds", "median of one image"),
+        _score("Val", row.val),
+        _score("Test", row.test),
+        _cost("Train time", row, "train_seconds", *_over(row)),
+        _cost("Peak memory", row, "peak_memory_bytes", MEMORY[run.profile]),
+        _cost("Parameters", row, "total_parameters", trained),
+        _cost("Latency", row, "latency_seconds", "one image, median"),
     ]
 
 
-def _fact(title: str, row: Row, cost: str, *notes: str) -> Fact:
-    return Fact(title, (amount(cost, comparable_cost(row, cost)),), tuple((n,) for n in notes))
+def _cost(title: str, row: Row, cost: str, *notes: str) -> Fact:
+    return Fact(title, units.amount(cost, comparable_cost(row, cost)), notes)
 
 
-def _scores(row: Row) -> list[Fact]:
-    assert row.val is not None
-    assert row.test is not None
-    return [
-        Fact("Val", _share(row.val), _basis(row.val)),
-        Fact("Test", _share(row.test), _basis(row.test)),
-    ]
-
-
-def _share(score: Score) -> Text:
-    return (f"{units.percent(score.seeds.mean)} %",)
-
-
-def _basis(score: Score) -> tuple[Text, ...]:
+def _score(title: str, score: Score | None) -> Fact:
+    assert score is not None
     sd, seeds = score.seeds.sd, units.plural(score.seeds.n, "seed")
-    return (
-        (f"95 %: {units.interval(score.interval)}",),
-        (units.plural(score.num_images, "image"),),
-        (seeds if sd is None else f"± {units.percent(sd)} over {seeds}",),
+    basis = (
+        f"95 %: {units.interval(score.interval)}",
+        units.plural(score.num_images, "image"),
+        seeds if sd is None else f"± {units.percent(sd)} over {seeds}",
     )
+    return Fact(title, f"{units.percent(score.seeds.mean)} %", basis)
 
 
 def _over(row: Row) -> list[str]:
@@ -72,76 +76,214 @@ def _over(row: Row) -> list[str]:
     return ["as if it ran alone", *mean]
 
 
+# ---- how sure it is -------------------------------------------------------------------------
+
+
 def of_certainty(run: Run, summary: Summary) -> list[Fact]:
     """How much stands behind the choice, and how small a difference could have been seen."""
     data, seeds = run.data, len(run.suite.seeds)
+    parts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
+    of_seeds = ["of every architecture and strategy, on one split"]
+    if seeds == 1:
+        of_seeds.append("run-to-run variation is unknown")
     found = [
-        Fact(
-            "Images",
-            (f"{data.num_train + data.num_val + data.num_test:,}",),
-            ((f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test",),),
-        ),
-        Fact("Seeds", (f"{seeds}",), tuple((note,) for note in _of_seeds(seeds))),
+        Fact("Images", f"{data.num_train + data.num_val + data.num_test:,}", (parts,)),
+        Fact("Seeds", f"{seeds}", tuple(of_seeds)),
         _visible(summary, seeds),
     ]
     return [*found, _settling(summary)] if len(summary.tied) > 1 else found
 
 
-def _of_seeds(count: int) -> list[str]:
-    asked = "asked of every architecture and strategy, on one split"
-    return [asked, "how much a training varies is unknown"] if count == 1 else [asked]
-
-
 def _visible(summary: Summary, seeds: int) -> Fact:
     title, share = "Smallest visible difference", summary.visible_difference
     if share is None:
-        return Fact(title, ("unknown",), (("nothing to compare with the leader",),))
-    notes = [(certainty.VISIBLE,), *([(certainty.VISIBLE_WITH_ONE_SEED,)] if seeds == 1 else [])]
-    return Fact(title, (f"about {findings.points(share)} points",), tuple(notes))
+        return Fact(title, "unknown", ("nothing to compare with the leader",))
+    found = "about 80 of 100 suites like this find so large a lead over a close rival"
+    variation = "run-to-run variation comes on top" if seeds == 1 else ""
+    return Fact(
+        title, f"about {units.points(share)} points", tuple(filter(None, (found, variation)))
+    )
 
 
 def _settling(summary: Summary) -> Fact:
-    title, ways, ties = (
-        "What would settle the tie",
-        certainty.settling(summary),
-        len(summary.tied) - 1,
-    )
+    title, ways = "What would settle the tie", sentences.settling(summary)
+    ties = len(summary.tied) - 1
     if not ways:
-        least = f"the margin of {findings.points(summary.margin)} points"
-        return Fact(title, ("nothing",), ((f"they differ by less than can be told, or {least}",),))
+        least = f"the margin of {units.points(summary.margin)} points"
+        return Fact(title, "nothing", (f"the differences are too small to tell, or below {least}",))
     first, *others = [
         (way.what, "" if way.ties == ties else f"settles {way.ties} of {ties} ties") for way in ways
     ]
     notes = [first[1], *(f"or {what}{of and f', {of}'}" for what, of in others)]
     notes.append("at the differences seen, in 80 of 100 suites")
-    return Fact(title, (first[0],), tuple((note,) for note in notes if note))
+    return Fact(title, first[0], tuple(filter(None, notes)))
+
+
+# ---- what else to think of ------------------------------------------------------------------
 
 
 def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
-    """What else to think of: the best on val, the cheapest that is as good, the affordable."""
+    """The best on val, the cheapest that is as good, and what was asked for."""
     found = []
-    row = summary.cheapest
-    if summary.leader is not None and summary.leader is not summary.recommended:
-        found.append(_row("Highest val", summary.leader))
-    if row is not None:
-        title = f"Cheapest within {findings.points(summary.margin)} points of the highest val"
-        itself = Fact(title, named(row), (("the recommended itself",),))
-        cheapest = itself if row is summary.recommended else _row(title, row)
-        found.append(cheapest._replace(notes=(*cheapest.notes, *_unknown(summary))))
-    return found + [Fact("Asked for", (), ((answer,),)) for answer in answers]
-
-
-def _unknown(summary: Summary) -> list[Text]:
-    """That others may be cheaper still, for nobody knows what they cost."""
-    assert summary.leader is not None
-    near = within(summary.rows, summary.leader, summary.margin)
-    cost = summary.tie_break[0]
-    lacking = findings.unknown_for(cost, near)
-    return [(f"{units.COSTS[cost]} {lacking}",)] if lacking and len(near) > 1 else []
+    row, leader = summary.cheapest, summary.leader
+    if leader is not None and leader is not summary.recommended:
+        found.append(_row("Highest val", leader))
+    if row is not None and leader is not None:
+        title = f"Cheapest within {units.points(summary.margin)} points of the highest val"
+        same = Fact(title, row_name(row), ("same as the recommendation",))
+        cheapest = same if row is summary.recommended else _row(title, row)
+        near = within(summary.rows, leader, summary.margin)
+        cost = summary.tie_break[0]
+        lacking = unknown_for(cost, near) if len(near) > 1 else ""
+        notes = (f"{units.COSTS[cost]} {lacking}",) if lacking else ()
+        found.append(cheapest._replace(notes=(*cheapest.notes, *notes)))
+    return found + [Fact("Asked for", "", (answer,)) for answer in answers]
 
 
 def _row(title: str, row: Row) -> Fact:
     costs = ("train_seconds", "peak_memory_bytes")
-    numbers = ", ".join(amount(cost, comparable_cost(row, cost)) for cost in costs)
-    scores = (f"val {units.score(row.val)} %", f"test {units.score(row.test)} %")
-    return Fact(title, named(row), tuple((note,) for note in (*scores, numbers)))
+    numbers = ", ".join(units.amount(cost, comparable_cost(row, cost)) for cost in costs)
+    return Fact(title, row_name(row), (*_scores(row), numbers))
+
+
+def _scores(row: Row) -> tuple[str, str]:
+    return f"val {units.score(row.val)} %", f"test {units.score(row.test)} %"
+
+
+# ---- costs ----------------------------------------------------------------------------------
+
+
+def of_costs(table: RunTable, summary: Summary) -> list[Fact]:
+    """Where the time of the run went, and what was cheapest."""
+    ok = table.results
+    marginal = [one.cost.marginal for one in ok]
+    parts = {part: sum(getattr(one, part) for one in marginal) for part in PARTS} if ok else {}
+    split = ", ".join(f"{part} {units.duration(seconds)}" for part, seconds in parts.items())
+    of_run = (f"of this in ok cells, with shared work counted once: {split}",) if split else ()
+    return [
+        Fact("Running time", units.duration(table.run.wall_seconds), of_run),
+        *_lowest(summary, "Quickest to train", "train_seconds"),
+        *_lowest(summary, "Least memory", "peak_memory_bytes"),
+        *_energy(table),
+    ]
+
+
+PARTS = ("data", "build", "warmup", "train", "eval")
+
+
+def _lowest(summary: Summary, title: str, cost: str) -> list[Fact]:
+    """The complete row with the lowest of a cost; nothing where it is comparable in none."""
+    complete = [row for row in summary.rows if row.complete]
+    costs = {row: comparable_cost(row, cost) for row in complete}
+    known = {row: value for row, value in costs.items() if value is not None}
+    if not known:
+        return []
+    fact = _row(title, min(known, key=known.__getitem__))
+    lacking = unknown_for(cost, complete)
+    others = (f"{units.COSTS[cost]} {lacking} complete",) if lacking else ()
+    return [fact._replace(notes=(*fact.notes, *others))]
+
+
+def _energy(table: RunTable) -> list[Fact]:
+    """Mean and range over the whole cells on the reference machine whose energy is known."""
+    whole = [one for one in on_reference(table) if one.cost.features != "reused"]
+    known = [j for one in whole if (j := one.energy.attributed_joules) is not None]
+    if not known:
+        return []
+    mean, least, most = map(units.three_digits, (fmean(known), min(known), max(known)))
+    over = f"{len(known):,} of {units.plural(len(table.results), 'ok cell')}"
+    return [Fact("GPU energy of a cell", f"mean {mean} J", (f"{least} to {most} J", over))]
+
+
+# ---- what was asked for ---------------------------------------------------------------------
+
+
+class Limits(NamedTuple):
+    """A budget, and how much of the val score may be given up, a share."""
+
+    budget: Budget = Budget()
+    within: float | None = None
+
+
+MEASURES = {
+    "train_seconds": (1.0, "s of training"),
+    "peak_memory_bytes": (2.0**20, "MiB of memory"),
+    "total_parameters": (1e6, "M parameters"),
+    "latency_seconds": (1e-3, "ms of latency"),
+}
+"""What a cost is divided by to be read, and its unit in words."""
+
+
+def answers(summary: Summary, limits: Limits) -> list[str]:
+    """A sentence for each question that was asked."""
+    asked = []
+    if any(limit is not None for limit in limits.budget):
+        asked.append(within_budget(summary, limits.budget))
+    if limits.within is not None:
+        asked.append(within_margin(summary, limits.within))
+    return asked
+
+
+def within_budget(summary: Summary, budget: Budget) -> str:
+    """The best row within a budget; or that there is none, and what the least would be."""
+    limits = {name: limit for name, limit in zip(LIMITED, budget, strict=True) if limit is not None}
+    asked = f"With at most {units.joined([_limit(name, limit) for name, limit in limits.items()])}"
+    complete = [row for row in summary.rows if row.complete]
+    row = best_within(summary, budget)
+    if row is None:
+        return f"{asked}, no complete row fits{_least(complete, list(limits))}."
+    fitting = sum(fits(one, budget) for one in complete)
+    return (
+        f"{asked}, the best on val is {row_name(row)}: {_numbers(row, list(limits))}. {fitting:,} "
+        f"of {units.plural(len(complete), 'complete row')} fit{_excluded(complete, list(limits))}."
+    )
+
+
+def _least(complete: Sequence[Row], costs: Sequence[str]) -> str:
+    lowest = []
+    for name in costs:
+        known = [cost for row in complete if (cost := comparable_cost(row, name)) is not None]
+        lowest.append(_measured(name, min(known, default=None)))
+    return f"; the least of any is {units.joined(lowest)}" if complete else ""
+
+
+def _excluded(complete: Sequence[Row], costs: Sequence[str]) -> str:
+    count = sum(any(comparable_cost(row, name) is None for name in costs) for row in complete)
+    return f"; {count:,} with an unknown cost excluded" if count else ""
+
+
+def within_margin(summary: Summary, share: float) -> str:
+    """The row that the tie-break prefers among those not far below the best."""
+    asked = f"Within {100 * share:g} {'point' if share == 0.01 else 'points'} of the best val"
+    row, leader = cheapest_within(summary, share), summary.leader
+    if row is None or leader is None:
+        return f"{asked}, there is nothing: no row is complete."
+    near = within(summary.rows, leader, share)
+    order = sentences.lowest(summary, near)
+    lacking = {cost: unknown_for(cost, near) for cost in summary.tie_break}
+    unknown = "".join(f"; {units.COSTS[cost]} {text}" for cost, text in lacking.items() if text)
+    if row == leader:
+        return f"{asked}, the best itself has the {order}: {row_name(row)}{unknown}."
+    return (
+        f"{asked}, {row_name(row)} has the {order}: {_numbers(row, summary.tie_break)}. The best "
+        f"is {row_name(leader)}: {_numbers(leader, summary.tie_break)}{unknown}."
+    )
+
+
+def _numbers(row: Row, costs: Sequence[str]) -> str:
+    """Both scores of a row, and some of its costs."""
+    return ", ".join(
+        [*_scores(row), *(_measured(name, comparable_cost(row, name)) for name in costs)]
+    )
+
+
+def _measured(name: str, value: float | None) -> str:
+    scale, unit = MEASURES[name]
+    if value is None:
+        return f"{units.COSTS[name]} unknown"
+    return f"{units.three_digits(value / scale)} {unit}"
+
+
+def _limit(name: str, value: float) -> str:
+    scale, unit = MEASURES[name]
+    return f"{value / scale:,.6g} {unit}"

@@ -1,40 +1,37 @@
-"""How the numbers of a report were made: data, recipes, weights, preprocessing, machine.
+"""How the numbers of a run were made: data, recipes, weights, preprocessing, execution, machine.
 
-Every fact is a title and a plain text, so that each format can escape names in its own way.
+A fact is a title and a plain text. What holds of most cells is said first, then what differs, by
+the shortest names that cover those cells.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.analysis.rows import results
-from bench.record import Cell, Failure, Machine, Recipe, Result, Run
-from bench.report import calibration, execution, units
+from bench.analysis.table import RunTable
+from bench.record import Calibration, Cell, Machine, Recipe, Result, Run, Sitting
+from bench.report import units
 
 Fact = tuple[str, str]
-"""A title, and what there is to say under it."""
 
 
-def protocol(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
+def protocol(table: RunTable) -> list[Fact]:
     """Data, split, recipes, weights, preprocessing, and how the machine ran the cells."""
-    cells = [record.cell for record in records]
+    run, cells = table.run, [record.cell for record in table.records.values()]
+    asked = ", ".join(run.source.wanted)
     return [
-        ("Data", data(run)),
-        ("Identical images on both sides", duplicates(run)),
+        ("Data", _data(run)),
+        ("Identical images on both sides", _duplicates(run)),
         *(("Note", note) for note in run.data_notes),
         ("Seeds", f"{', '.join(map(str, run.suite.seeds))}; every cell sees the same split"),
-        *recipes(cells),
-        (
-            "Weights asked for, by preference",
-            f"{', '.join(run.source.wanted)}; used: {run.source.used}",
-        ),
-        *weights(cells),
-        *preprocessing(run, cells),
-        *execution.facts(results(records)).items(),
+        *_recipes(cells),
+        ("Weights asked for, by preference", f"{asked}; used: {run.source.used}"),
+        *_weights(cells),
+        *_preprocessing(run, cells),
+        *executed(table.results),
     ]
 
 
-def data(run: Run) -> str:
-    """Name, classes, sizes and hashes of the data."""
+def _data(run: Run) -> str:
     facts = run.data
     classes = ", ".join(facts.classes[:10])
     more = f" and {len(facts.classes) - 10} more" if len(facts.classes) > 10 else ""
@@ -45,42 +42,41 @@ def data(run: Run) -> str:
     )
 
 
-def duplicates(run: Run) -> str:
-    """Images of the same bytes in two parts of the split."""
+def _duplicates(run: Run) -> str:
     found = [f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count]
     return ", ".join(found) if found else "none"
 
 
-def recipes(cells: Sequence[Cell]) -> list[Fact]:
+def _recipes(cells: Sequence[Cell]) -> list[Fact]:
     """What all strategies share, then what each has of its own."""
     first: dict[str, Cell] = {}
     for cell in cells:
         first.setdefault(cell.strategy, cell)
     if not first:
         return []
-    texts = {strategy: recipe_texts(cell.recipe) for strategy, cell in first.items()}
+    texts = {strategy: _recipe(cell.recipe) for strategy, cell in first.items()}
     shared = [text for text in next(iter(texts.values())) if all(text in t for t in texts.values())]
-    lines = [("Recipe of every strategy", ", ".join(shared))] if shared else []
+    facts = [("Recipe of every strategy", ", ".join(shared))] if shared else []
     for strategy, own in texts.items():
         rest = [f"kind {first[strategy].kind}", *(text for text in own if text not in shared)]
-        lines.append((f"Recipe of {strategy}", ", ".join(rest)))
-    return lines
+        facts.append((f"Recipe of {strategy}", ", ".join(rest)))
+    return facts
 
 
-def recipe_texts(recipe: Recipe) -> list[str]:
+def _recipe(recipe: Recipe) -> list[str]:
     """Every value that was set, as `key value`."""
     values = ((key, getattr(recipe, key)) for key in Recipe.model_fields)
-    return [f"{key} {plain(value)}" for key, value in values if value is not None]
+    return [f"{key} {_shown(value)}" for key, value in values if value is not None]
 
 
-def plain(value: object) -> str:
-    """A value as text: on and off, numbers without trailing zeros."""
+def _shown(value: object) -> str:
+    """On and off; numbers without trailing zeros."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def weights(cells: Sequence[Cell]) -> list[Fact]:
+def _weights(cells: Sequence[Cell]) -> list[Fact]:
     """Where the backbones' values come from; architectures that agree share a line."""
     found: dict[str, list[str]] = {}
     for cell in cells:
@@ -88,27 +84,28 @@ def weights(cells: Sequence[Cell]) -> list[Fact]:
         text = given.source if given.source == given.name else f"{given.source} {given.name}"
         text += f", sha256 {given.sha256[:8]}" if given.sha256 else ""
         text += f", init seed {given.init_seed}" if given.init_seed is not None else ""
-        text += " (random values of each seed's own)" if given.source == "scratch" else ""
+        text += " (random values, other ones for each seed)" if given.source == "scratch" else ""
         found.setdefault(text, []).append(cell.architecture_label)
-    return of_architectures("Weights", found, "results.csv")
+    return _of_architectures("Weights", found, "results.csv")
 
 
-def preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
+def _preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
     """The eval pipelines; architectures that agree share a line."""
     sizes = {cell.architecture_label: cell.image_size for cell in cells}
     found: dict[str, list[str]] = {}
     for label, steps in run.preprocessing.items():
         size = f"{sizes[label]} px, " if label in sizes else ""
+        mean, std = ("/".join(f"{v:g}" for v in values) for values in (steps.mean, steps.std))
         text = (
             f"{size}resize {steps.resize_size}, centre crop {steps.crop_size}, "
-            f"{steps.interpolation}{', antialias' if steps.antialias else ''}, "
-            f"mean {_joined(steps.mean)}, std {_joined(steps.std)}"
+            f"{steps.interpolation}{', antialias' if steps.antialias else ''}, mean {mean}, "
+            f"std {std}"
         )
         found.setdefault(text, []).append(label)
-    return of_architectures("Preprocessing", found, "run.json")
+    return _of_architectures("Preprocessing", found, "run.json")
 
 
-def of_architectures(title: str, labels: Mapping[str, Sequence[str]], file: str) -> list[Fact]:
+def _of_architectures(title: str, labels: Mapping[str, Sequence[str]], file: str) -> list[Fact]:
     """A fact per text with the architectures that share it, cut where they are many."""
     facts = []
     for text, sharing in list(labels.items())[:MOST_FACTS]:
@@ -123,42 +120,131 @@ MOST_FACTS = 24
 MOST_NAMES = 12
 
 
-def _joined(values: Sequence[float]) -> str:
-    return "/".join(f"{value:g}" for value in values)
+# ---- execution ------------------------------------------------------------------------------
+
+Told = Callable[[Result], str | None]
+"""What is true of a cell, in words; None where there is nothing to tell."""
+
+Names = tuple[str, str]
+"""Architecture and strategy of a cell."""
+
+IMAGES = {
+    "cold": "decoded in this run",
+    "warm": "decoded by an earlier run",
+    "bypassed": "decoded in each worker, without the cache",
+}
+FEATURES = {
+    "computed": "computed in this run",
+    "reused": f"kept by an earlier run {units.REUSED}",
+}
+NAMED = 6
 
 
-def machines(run: Run, records: Sequence[Result | Failure]) -> list[Fact]:
-    """Hardware, software and how the cells were executed; more than one machine is said."""
-    ok = results(records)
-    facts = [*machine(run.machine), *other_machines(run.machine, ok)]
+def _precision(one: Result) -> str:
+    # Of the network; heads on kept features are fp32 everywhere.
+    return one.execution.precision
+
+
+def _images(one: Result) -> str:
+    where = "resident" if one.execution.resident else "streamed from the disk"
+    return f"{IMAGES[one.cost.images]}, {where}"
+
+
+def _features(one: Result) -> str | None:
+    return None if one.cost.features is None else FEATURES[one.cost.features]
+
+
+def _steps(one: Result) -> str:
+    how = "as CUDA graphs" if one.execution.captured else "one by one"
+    return how + (", compiled" if one.execution.compiled else "")
+
+
+def settings(one: Result) -> str:
+    """What holds for a whole process."""
+    execution = one.execution
+    flags = {
+        "TF32": execution.allow_tf32,
+        "deterministic": execution.deterministic,
+        "cuDNN benchmark": execution.cudnn_benchmark,
+    }
+    layout = "channels-last" if execution.channels_last else "channels-first"
+    threads = units.plural(execution.threads, "thread")
+    return ", ".join([layout, threads, *(f"{k} {'yes' if v else 'no'}" for k, v in flags.items())])
+
+
+EXECUTION: Mapping[str, Told] = {
+    "Precision": _precision,
+    "Images": _images,
+    "Features of frozen backbones": _features,
+    "Training steps": _steps,
+}
+
+
+def executed(ok: Sequence[Result]) -> list[Fact]:
+    """How the cells were run; cells that differ are named."""
+    found = [(title, told(ok, fact, among)) for title, fact in EXECUTION.items()]
+    return [(title, text) for title, text in found if text]
+
+
+def in_short(ok: Sequence[Result]) -> str:
+    """The same in a line; cells that differ are counted."""
+    parts = {"": _precision, "images ": _images, "features ": _features, "steps ": _steps}
+    found = {title: told(ok, fact, counted) for title, fact in parts.items()}
+    return " · ".join(f"{title}{text}" for title, text in found.items() if text)
+
+
+def told(
+    ok: Sequence[Result], fact: Told, exception: Callable[[Sequence[Names], Sequence[Names]], str]
+) -> str:
+    """`bf16; fp32: mobilenet_v3_small`; empty where there is nothing to tell."""
+    found: dict[str, list[Names]] = {}
+    for one in ok:
+        value = fact(one)
+        if value is not None:
+            names = (one.cell.architecture_label, one.cell.strategy)
+            found.setdefault(value, []).append(names)
+    everybody = [names for of_value in found.values() for names in of_value]
+    most, *others = sorted(found.items(), key=lambda item: -len(item[1])) or [("", [])]
+    return "; ".join([most[0], *(f"{text}{exception(few, everybody)}" for text, few in others)])
+
+
+def counted(few: Sequence[Names], everybody: Sequence[Names]) -> str:
+    """` in 12 of 90 cells`."""
+    return f" in {len(few)} of {units.plural(len(everybody), 'cell')}"
+
+
+def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
+    """`: partial, vit_b_16 (two_phase)`: strategies and architectures that are whole by name."""
+    left, names = dict.fromkeys(few), []
+    for side in (1, 0):
+        for name in dict.fromkeys(one[side] for one in left):
+            whole = {one for one in everybody if one[side] == name}
+            if whole <= left.keys():
+                names.append(name)
+                left = {one: None for one in left if one not in whole}
+    for architecture in dict.fromkeys(one[0] for one in left):
+        strategies = ", ".join(one[1] for one in left if one[0] == architecture)
+        names.append(f"{architecture} ({strategies})")
+    more = len(names) - NAMED
+    return ": " + ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+# ---- machine --------------------------------------------------------------------------------
+
+
+def machines(table: RunTable) -> list[Fact]:
+    """Hardware, software, settings and calibration; more than one machine is said."""
+    run, ok = table.run, table.results
+    facts = [*_machine(run.machine), *_other_machines(run.machine, ok)]
     if ok:
-        facts.append(("Settings", execution.told(ok, execution.settings, execution.among)))
-    facts += calibration.facts(run)
-    if versions := dict.fromkeys(record.provenance.bench for record in records):
+        facts.append(("Settings", told(ok, settings, among)))
+    facts += _calibrations(run.sittings)
+    if versions := dict.fromkeys(one.provenance.bench for one in table.records.values()):
         facts.append(("bench", ", ".join(versions)))
     return [*facts, ("UTC", f"{run.started_at} to {run.finished_at or 'not finished'}")]
 
 
-def other_machines(own: Machine, ok: Sequence[Result]) -> list[Fact]:
-    """In what each further machine differs, and how many cells ran on it."""
-    counts = Counter(result.machine for result in ok)
-    return [
-        (f"Of {units.plural(count, 'cell')} on another machine", _differing(own, other))
-        for other, count in counts.items()
-        if other != own
-    ]
-
-
-def _differing(own: Machine, other: Machine) -> str:
-    values = ((name, getattr(own, name), getattr(other, name)) for name in Machine.model_fields)
-    return ", ".join(
-        f"{name.replace('_', ' ')} {'unknown' if theirs is None else plain(theirs)}"
-        for name, ours, theirs in values
-        if theirs != ours
-    )
-
-
-def machine(facts: Machine) -> list[Fact]:
+def _machine(facts: Machine) -> list[Fact]:
     """Hardware and versions; what is unknown is left out."""
     groups: Mapping[str, Mapping[str, object]] = {
         "GPU": {
@@ -185,10 +271,72 @@ def machine(facts: Machine) -> list[Fact]:
             for key in ("python", "torch", "torchvision", "numpy", "pillow")
         },
     }
-    told = {title: _told(values) for title, values in groups.items()}
-    return [(title, text) for title, text in told.items() if text]
+    known = {
+        title: [f"{k} {_shown(v)}".strip() for k, v in values.items() if v is not None]
+        for title, values in groups.items()
+    }
+    return [(title, ", ".join(texts)) for title, texts in known.items() if texts]
 
 
-def _told(values: Mapping[str, object]) -> str:
-    known = {key: plain(value) for key, value in values.items() if value is not None}
-    return ", ".join(f"{key} {value}".strip() for key, value in known.items())
+def _other_machines(own: Machine, ok: Iterable[Result]) -> list[Fact]:
+    """In what each further machine differs, and how many cells ran on it."""
+    counts = Counter(one.machine for one in ok)
+    return [
+        (f"Of {units.plural(count, 'cell')} on another machine", _differing(own, other))
+        for other, count in counts.items()
+        if other != own
+    ]
+
+
+def _differing(own: Machine, other: Machine) -> str:
+    values = ((key, getattr(own, key), getattr(other, key)) for key in Machine.model_fields)
+    return ", ".join(
+        f"{key.replace('_', ' ')} {'unknown' if theirs is None else _shown(theirs)}"
+        for key, ours, theirs in values
+        if theirs != ours
+    )
+
+
+# ---- calibration ----------------------------------------------------------------------------
+
+
+def calibrated(found: Calibration) -> dict[str, str]:
+    """The result of each probe with its size; those that there are."""
+    rates = {
+        "fp32 matmul": (found.matmul_fp32_flops, "GFLOP/s", "matmul_fp32", "{0} x {0}"),
+        "bf16 matmul": (found.matmul_bf16_flops, "GFLOP/s", "matmul_bf16", "{0} x {0}"),
+        "memory copy": (found.copy_bytes_per_second, "GB/s", "copy", "{1} MiB"),
+        "copy to the GPU": (found.upload_bytes_per_second, "GB/s", "upload", "{1} MiB"),
+    }
+    lines = {}
+    for probe, (value, unit, key, form) in rates.items():
+        if value is not None:
+            size = form.format(found.sizes[key], found.sizes[key] >> 20)
+            lines[probe] = f"{units.three_digits(value / 1e9)} {unit} ({size})"
+    times = {"convolution": found.conv_seconds, "Python loop": found.loop_seconds}
+    known = {probe: value for probe, value in times.items() if value is not None}
+    return lines | {probe: f"{units.milliseconds(value)} ms" for probe, value in known.items()}
+
+
+def _calibrations(sittings: Sequence[Sitting]) -> list[Fact]:
+    many = len(sittings) > 1
+    return [
+        (f"Calibration of sitting {number}" if many else "Calibration", _sitting(one))
+        for number, one in enumerate(sittings, start=1)
+    ]
+
+
+def _sitting(one: Sitting) -> str:
+    ends = {"at the start": one.start, "at the end": one.end}
+    parts = [f"{when} {_in_a_line(found)}" for when, found in ends.items()]
+    if one.load is not None:
+        parts.append(f"load before it {one.load:.2f} per usable core")
+    if one.foreign_gpu_processes is not None:
+        parts.append(f"other processes on the GPU: {one.foreign_gpu_processes}")
+    return "; ".join(parts)
+
+
+def _in_a_line(found: Calibration | None) -> str:
+    if found is None:
+        return "unknown"
+    return ", ".join(f"{probe} {value}" for probe, value in calibrated(found).items())

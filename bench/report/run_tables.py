@@ -1,237 +1,359 @@
-"""Tables of a run.
+"""The tables of a run, each declared once: what its columns are called, hold and look like."""
 
-A table for reading holds text, rounded; a table for computing holds numbers, unrounded. Null
-is a dash in the one and an empty field in the other, never 0.
-"""
+from collections.abc import Callable, Iterable, Mapping
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeGuard, get_args, get_origin
+from bench.analysis.choice import Comparison, Row, Score, Summary, comparable_cost, status_counts
+from bench.analysis.consistency import score_of
+from bench.analysis.merge import Repeated
+from bench.analysis.table import SCALARS, RunTable
+from bench.record import Failure, Result
+from bench.report import units
+from bench.report.classes import Recall
+from bench.report.sentences import on_reference, row_name, verdicts
+from bench.report.tables import Column, Table, Value, as_text, csv_text
+from bench.report.text import name
 
-from pydantic import BaseModel
-
-from bench.analysis.machines import reference
-from bench.analysis.rows import Missing, Row, Score, results, status_counts
-from bench.analysis.summary import Summary
-from bench.record import Failure, Predictions, Result, Run
-from bench.report import standings, units
-from bench.report.formats import Table, Value, text_of
-
-# ---- the tables -----------------------------------------------------------------------------
+ARCHITECTURE = Column("architecture", "Architecture", format=name)
+STRATEGY = Column("strategy", "Strategy", format=name)
+REUSED = Column("features_reused")
 
 
-def main(summary: Summary) -> Table:
-    """One row per architecture and strategy for reading, the best val score first."""
-    header = (
-        *("Architecture", "Strategy", "Val %", "Val 95 %", "Test %", "Test 95 %"),
-        *("Train s", "Memory MiB", "Trainable %", "Seeds ok", "Verdict"),
+def number(
+    key: str,
+    title: str,
+    unit: str = "",
+    form: Callable[..., str] = units.percent,
+    *also: str,
+    note: str = "",
+) -> Column:
+    """A column of numbers, formatted together with those of the columns `also`."""
+    return Column(key, title, unit, form, also, align="right", note=note)
+
+
+def _cost(key: str, title: str, unit: str, form: Callable[[float | None], str]) -> Column:
+    """A cost that is marked where an earlier run's features were used."""
+    return number(key, title, unit, units.marked(form), "features_reused")
+
+
+def _score_columns(part: str, title: str) -> tuple[Column, ...]:
+    """Mean and standard deviation over seeds, and the interval of the mean over images."""
+    low = number(f"{part}_wilson_low", "95 %", "", units.between, f"{part}_wilson_high")
+    return (
+        number(f"{part}_mean", title, "%", units.mean_and_sd, f"{part}_sd"),
+        low._replace(below=True),
+        *(Column(f"{part}_{key}") for key in ("wilson_high", "sd", "min", "max", "num_images")),
     )
-    verdicts = standings.verdicts(summary)
-    rows = tuple(
-        (
-            *(row.architecture, row.strategy, *_score_texts(row.val), *_score_texts(row.test)),
-            units.train_seconds(row),
-            units.memory(row),
-            units.share(row.trainable_share),
-            *(status_counts(row), verdicts[row]),
+
+
+def _score_values(score: Score | None) -> tuple[Value, ...]:
+    if score is None:
+        return (None,) * 7
+    seeds, interval = score.seeds, score.interval
+    return (
+        *(seeds.mean, interval.low, interval.high),
+        *(seeds.sd, seeds.minimum, seeds.maximum, score.num_images),
+    )
+
+
+# ---- every row ------------------------------------------------------------------------------
+
+
+def main(summary: Summary, memory: str) -> Table:
+    """A row for each architecture and strategy, the best on val first; `memory` says of what."""
+    val, *beside_val = _score_columns("val", "Val")
+    columns = (
+        *(ARCHITECTURE, STRATEGY._replace(below=True), Column("metric")),
+        *(val._replace(note=OF_SCORES), *beside_val),
+        Column("verdict", "Against the leader, points", note=OF_VERDICTS),
+        *_score_columns("test", "Test"),
+        _cost("train_seconds_mean", "Train", "s", units.three_digits)._replace(
+            note="As if the cell ran alone."
+        ),
+        _cost("peak_memory_bytes", "Memory", "MiB", units.mebibytes)._replace(
+            note=f"Peak, {memory}, largest over seeds."
+        ),
+        REUSED,
+        number("total_parameters", "Params", "M", units.millions, note="Trained or not."),
+        number("trainable_share", "Trained", "%", units.share, note=OF_TRAINED),
+        number("latency_seconds", "Latency", "ms", units.milliseconds, note="One image, median."),
+        *map(Column, ("train_seconds_sd", "wall_seconds_mean", "wall_seconds_sd", "forward_macs")),
+        *map(Column, ("seeds_ok", "seeds_expected", "leader", "tied", "recommended", "on_front")),
+    )
+    title = f"Architectures and strategies by mean val {units.METRICS[summary.metric]}, best first"
+    rows = (_main_values(row, summary, said) for row, said in _verdicts(summary).items())
+    return Table("main", title, columns, tuple(rows))
+
+
+OF_SCORES = (
+    "Mean over seeds, ± standard deviation where there are several; 95 %: Wilson interval of the "
+    "mean over images. Likewise for test."
+)
+OF_VERDICTS = (
+    "Points of val behind the leader on the same images, ± one standard error (the larger of that "
+    "over images and that over seeds)."
+)
+OF_TRAINED = "Share of the parameters that the last phase trains."
+
+
+def _main_values(row: Row, summary: Summary, verdict: str) -> tuple[Value, ...]:
+    train, wall = row.train_seconds, row.wall_seconds
+    return (
+        *(row.architecture, row.strategy, summary.metric),
+        *_score_values(row.val),
+        verdict,
+        *_score_values(row.test),
+        *(train and train.mean, row.peak_memory_bytes, row.features_reused),
+        *(row.total_parameters, row.trainable_share, row.latency_seconds),
+        *(train and train.sd, wall and wall.mean, wall and wall.sd, row.forward_macs),
+        *(row.statuses.count("ok"), len(row.statuses), row == summary.leader),
+        *(row in summary.tied, row == summary.recommended, row in summary.front),
+    )
+
+
+def _verdicts(summary: Summary) -> dict[Row, str]:
+    """By row, the best on val first: `recommended, tied, 0.3 ± 0.4 behind, on the front`."""
+    found, front = verdicts(summary), set(summary.front)
+    told = {}
+    for row in summary.ranked:
+        is_chosen = row is summary.recommended and row is not summary.winner
+        told[row] = ", ".join(
+            [
+                *(["recommended"] if is_chosen else []),
+                found[row] if row.complete else f"{found[row]}, seeds ok: {status_counts(row)}",
+                *(["on the front"] if row in front else []),
+            ]
         )
-        for row in summary.ranked
-    )
-    return Table(header, rows, align="ll" + "r" * 8 + "l")
+    return told
 
 
-def _score_texts(score: Score | None) -> tuple[str, str]:
-    return units.score(score), units.interval(score.interval if score else None)
-
-
-def main_numbers(summary: Summary) -> Table:
-    """One row per architecture and strategy for computing; scores 0 to 1, seconds, bytes."""
-    tied, front = set(summary.tied), set(summary.front)
-    rows = [
-        {
-            **_numbers(row, summary.metric),
-            "leader": row == summary.leader,
-            "tied": row in tied,
-            "recommended": row == summary.recommended,
-            "on_front": row in front,
-        }
-        for row in summary.ranked
-    ]
-    header = tuple(rows[0]) if rows else ()
-    return Table(header, tuple(tuple(row.values()) for row in rows), "l" * len(header))
-
-
-def _numbers(row: Row, metric: str) -> dict[str, Value]:
-    return {
-        "architecture": row.architecture,
-        "strategy": row.strategy,
-        "metric": metric,
-        "seeds_ok": row.statuses.count("ok"),
-        "seeds_expected": len(row.statuses),
-        **_score_numbers("val", row.val),
-        **_score_numbers("test", row.test),
-        "train_seconds_mean": row.train_seconds.mean if row.train_seconds else None,
-        "train_seconds_sd": row.train_seconds.sd if row.train_seconds else None,
-        "wall_seconds_mean": row.wall_seconds.mean if row.wall_seconds else None,
-        "wall_seconds_sd": row.wall_seconds.sd if row.wall_seconds else None,
-        "peak_memory_bytes": row.peak_memory_bytes,
-        "total_parameters": row.total_parameters,
-        "trainable_share": row.trainable_share,
-        "forward_macs": row.forward_macs,
-        "latency_seconds": row.latency_seconds,
-        "features_reused": row.features_reused,
+def matrix(part: str, summary: Summary) -> Table:
+    """Mean scores on val or test: a row for each architecture, a column for each strategy."""
+    scores = {
+        (row.architecture, row.strategy): row.val if part == "val" else row.test
+        for row in summary.rows
     }
-
-
-def _score_numbers(part: str, score: Score | None) -> dict[str, Value]:
-    seeds, interval = (score.seeds, score.interval) if score else (None, None)
-    return {
-        f"{part}_mean": seeds.mean if seeds else None,
-        f"{part}_sd": seeds.sd if seeds else None,
-        f"{part}_min": seeds.minimum if seeds else None,
-        f"{part}_max": seeds.maximum if seeds else None,
-        f"{part}_wilson_low": interval.low if interval else None,
-        f"{part}_wilson_high": interval.high if interval else None,
-        f"{part}_num_images": score.num_images if score else None,
-    }
-
-
-def matrix(scores: Mapping[tuple[str, str], Score | None]) -> Table:
-    """Mean scores in percent, by (architecture, strategy); a dash where none is ok."""
-    numbers = matrix_numbers(scores)
-    rows = tuple((row[0], *(_percent(value) for value in row[1:])) for row in numbers.rows)
-    return Table(("Architecture", *numbers.header[1:]), rows, numbers.align)
-
-
-def _percent(value: Value) -> str:
-    return units.percent(value if isinstance(value, float) else None)
-
-
-def matrix_numbers(scores: Mapping[tuple[str, str], Score | None]) -> Table:
-    """Mean scores 0 to 1: a row per architecture, a column per strategy."""
-    strategies = tuple(dict.fromkeys(strategy for _, strategy in scores))
+    strategies = dict.fromkeys(strategy for _, strategy in scores)
 
     def mean(architecture: str, strategy: str) -> float | None:
         score = scores.get((architecture, strategy))
         return score.seeds.mean if score else None
 
-    rows = tuple(
+    rows = (
         (architecture, *(mean(architecture, strategy) for strategy in strategies))
         for architecture in dict.fromkeys(architecture for architecture, _ in scores)
     )
-    return Table(("architecture", *strategies), rows, "l" + "r" * len(strategies))
+    columns = (ARCHITECTURE, *(number(strategy, name(strategy)) for strategy in strategies))
+    title = f"Mean {part} {units.METRICS[summary.metric]} in percent"
+    return Table(f"{part}-scores", title, columns, tuple(rows))
 
 
-def architectures(run: Run, records: Sequence[Result | Failure]) -> Table:
-    """What an architecture costs whichever way it is trained, one row each, for reading."""
-    header = (
-        *("Architecture", "Image px", "Params M", "MACs M", "Latency p50 ms", "p95 ms"),
-        "Inference images/s",
+# ---- the choice -----------------------------------------------------------------------------
+
+
+def comparisons(summary: Summary) -> Table:
+    """A row for each complete row but the leader, the best first."""
+    columns = (
+        *(Column("leader_architecture"), Column("leader_strategy"), ARCHITECTURE, STRATEGY),
+        number("behind", "Behind", "points", units.points),
+        number("se", "SE", "points", units.points),
+        *map(Column, ("se_items", "se_seeds", "val_num_images", "leader_num_seeds", "num_seeds")),
+        Column("p_value"),
+        number("p_adjusted", "p, adjusted", "", units.probability, note=OF_P),
+        Column("tied", "Tied", format=lambda tied: "yes" if tied else "no"),
+        number("more_seeds_to_settle", "Seeds to settle", "", _settled, "tied", note=OF_SETTLED),
+        number("val_images_to_settle", "Val images to settle", "", _settled, "tied"),
     )
-    forms: tuple[Callable[[Any], str], ...] = (
-        *(str, text_of, units.millions, units.millions),
-        *(units.milliseconds, units.milliseconds, units.three_digits),
-    )
-    rows = tuple(
-        tuple(form(value) for form, value in zip(forms, row, strict=True))
-        for row in _architecture_rows(run, records)
-    )
-    return Table(header, rows, align="l" + "r" * 6)
+    leader = summary.leader
+    title = f"Behind the leader, {row_name(leader)}" if leader else "Behind the leader"
+    rows = (_comparison(one, leader) for one in summary.comparisons if leader)
+    return Table("comparisons", title, columns, tuple(rows))
 
 
-def architecture_numbers(run: Run, records: Sequence[Result | Failure]) -> Table:
-    """The same for computing: pixels, counts, seconds."""
-    header = (
-        *("architecture", "image_size", "total_parameters", "forward_macs"),
-        *("latency_p50_seconds", "latency_p95_seconds", "inference_images_per_second"),
-    )
-    return Table(header, tuple(_architecture_rows(run, records)), align="l" + "r" * 6)
-
-
-def _architecture_rows(run: Run, records: Sequence[Result | Failure]) -> Iterator[tuple[Any, ...]]:
-    first: dict[str, Result] = {}
-    measured: dict[str, Result] = {}
-    for result in results(records):
-        first.setdefault(result.cell.architecture_label, result)
-    for result in reference(results(records)):
-        if result.cost.latency is not None:
-            measured.setdefault(result.cell.architecture_label, result)
-    for label in run.preprocessing:
-        counts = (at(first.get(label), path) for path in ARCHITECTURE_COUNTS)
-        yield (label, *counts, *(at(measured.get(label), path) for path in ARCHITECTURE_TIMES))
-
-
-ARCHITECTURE_COUNTS = ("cell.image_size", "cost.total_parameters", "cost.forward_macs")
-ARCHITECTURE_TIMES = (
-    "cost.latency.batch1_p50_seconds",
-    "cost.latency.batch1_p95_seconds",
-    "cost.latency.images_per_second",
+OF_P = (
+    "Two-sided, with the leader taken as given and Holm's adjustment over this table; the stricter "
+    "comparison of all with the best decides who is tied."
+)
+OF_SETTLED = (
+    "More seeds for each row on the same images, or val images in all with the same seeds; a dash "
+    "where that alone is not enough."
 )
 
 
-# ---- every scalar of every record -----------------------------------------------------------
+def _settled(count: int | None, tied: bool) -> str:
+    return (units.UNKNOWN if count is None else f"{count:,}") if tied else ""
 
 
-def cells(run: Run, records: Sequence[Result | Failure], missing: Iterable[Missing]) -> Table:
-    """One row per cell of the run; the columns are the dotted paths of record.json.
+def _comparison(one: Comparison, leader: Row) -> tuple[Value, ...]:
+    behind = one.behind
+    return (
+        *(leader.architecture, leader.strategy, one.row.architecture, one.row.strategy),
+        *(behind.mean, behind.se, behind.se_items, behind.se_seeds, behind.num_images),
+        *(*behind.num_seeds, one.p_value, one.p_adjusted, one.tied),
+        *(one.settling or (None, None)),
+    )
+
+
+FRONT = (
+    "No other row is, beyond noise, better in one of val score, train time, memory, parameters and "
+    "latency and worse in none. A row with an unknown cost cannot be ruled out."
+)
+
+
+def front(summary: Summary) -> Table:
+    """The Pareto front, the best on val first; costs that compare with nothing are null."""
+    columns = (
+        *(ARCHITECTURE, STRATEGY),
+        *(
+            number(f"{part}_mean", title, "%", units.mean_and_sd, f"{part}_sd")
+            for part, title in (("val", "Val"), ("test", "Test"))
+        ),
+        _cost("train_seconds", "Train", "s", units.three_digits),
+        _cost("peak_memory_bytes", "Memory", "MiB", units.mebibytes),
+        number("total_parameters", "Params", "M", units.millions),
+        number("latency_seconds", "Latency", "ms", units.milliseconds),
+        Column("verdict", "Against the leader, points"),
+        *(Column("val_sd"), Column("test_sd"), REUSED),
+    )
+    costs = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
+    rows = (
+        (
+            *(row.architecture, row.strategy),
+            *(score and score.seeds.mean for score in (row.val, row.test)),
+            *(comparable_cost(row, cost) for cost in costs),
+            said.removesuffix(", on the front"),
+            *(score and score.seeds.sd for score in (row.val, row.test)),
+            row.features_reused,
+        )
+        for row, said in _verdicts(summary).items()
+        if row in summary.front
+    )
+    return Table("front", "Worth a choice, best on val first", columns, tuple(rows))
+
+
+def best(of: str, rows: Mapping[str, Row | None]) -> Table:
+    """The best on val of each strategy or architecture."""
+    own, other = (STRATEGY, ARCHITECTURE) if of == "strategy" else (ARCHITECTURE, STRATEGY)
+    none = "none: not every seed is ok"
+    columns = (
+        own,
+        other._replace(format=lambda found: none if found is None else name(found)),
+        *(number(part, part.capitalize(), "%") for part in ("val", "test")),
+    )
+    title = f"The best of each {of}, by mean val score"
+    found = (
+        (
+            value,
+            row and getattr(row, other.name),
+            *(
+                score and score.seeds.mean
+                for score in ((row.val, row.test) if row else (None,) * 2)
+            ),
+        )
+        for value, row in rows.items()
+    )
+    return Table(f"best-{of}", title, columns, tuple(found))
+
+
+# ---- costs, classes, cells ------------------------------------------------------------------
+
+
+def architectures(table: RunTable) -> Table:
+    """What an architecture costs whichever way it is trained, one row each."""
+    columns = (
+        ARCHITECTURE,
+        number("image_size", "Image", "px", as_text),
+        number("total_parameters", "Params", "M", units.millions),
+        number("forward_macs", "MACs", "M", units.millions),
+        number("latency_p50_seconds", "Latency p50", "ms", units.milliseconds),
+        number("latency_p95_seconds", "p95", "ms", units.milliseconds),
+        number("inference_images_per_second", "Inference", "images/s", units.three_digits),
+    )
+    first: dict[str, Result] = {}
+    measured: dict[str, Result] = {}
+    for one in table.results:
+        first.setdefault(one.cell.architecture_label, one)
+    for one in on_reference(table):
+        if one.cost.latency is not None:
+            measured.setdefault(one.cell.architecture_label, one)
+    title = "Costs of each architecture: MACs and latency of a forward pass of one image"
+    rows = (
+        (label, *_counts(first.get(label)), *_times(measured.get(label)))
+        for label in table.run.preprocessing
+    )
+    return Table("architectures", title, columns, tuple(rows))
+
+
+def _counts(one: Result | None) -> tuple[Value, ...]:
+    if one is None:
+        return (None,) * 3
+    return one.cell.image_size, one.cost.total_parameters, one.cost.forward_macs
+
+
+def _times(one: Result | None) -> tuple[Value, ...]:
+    latency = one.cost.latency if one else None
+    if latency is None:
+        return (None,) * 3
+    return latency.batch1_p50_seconds, latency.batch1_p95_seconds, latency.images_per_second
+
+
+def classes(found: Iterable[Recall]) -> Table:
+    """The classes of the recommended row on test, the worst first."""
+    columns = (
+        Column("class", "Class", format=name),
+        number("num_images", "Images", "", lambda count: f"{count:,}"),
+        number("recall", "Recall", "%"),
+        number("wilson_low", "95 %", "", units.between, "wilson_high"),
+        Column("wilson_high"),
+        Column("most_often_taken_for", "Most often taken for", format=_name_if_any),
+        number("taken_for_share", "in", "%"),
+    )
+    rows = (
+        (
+            *(one.label, one.num_images, one.share),
+            *(one.interval or (None, None)),
+            *(one.mistaken_for, one.mistaken_share),
+        )
+        for one in found
+    )
+    return Table("classes", "Recall by class on test, the worst first", columns, tuple(rows))
+
+
+def _name_if_any(found: str | None) -> str:
+    return units.UNKNOWN if found is None else name(found)
+
+
+def repeated(cells: Iterable[Repeated]) -> Table:
+    """The cells that more than one of the merged runs has, whose record counts, and the other."""
+    columns = (
+        *(ARCHITECTURE, STRATEGY, number("seed", "Seed", "", str)),
+        *(Column("counts", "Counts", format=name), number("counts_val", "Its val %", "", _val)),
+        Column("left_out", "Left out", format=name),
+        number("left_out_val", "Its val %", "", _val),
+    )
+    rows = (
+        (
+            *(one.counted.cell.architecture_label, one.counted.cell.strategy),
+            *(one.counted.cell.seed, one.counted_name, _score_or_status(one.counted)),
+            *(one.left_out_name, _score_or_status(one.left_out)),
+        )
+        for one in cells
+    )
+    return Table("repeated", "Cells of more than one run", columns, tuple(rows))
+
+
+def _score_or_status(record: Result | Failure) -> float | str:
+    if isinstance(record, Failure):
+        return record.status
+    return score_of(record.quality.val, record.cell.metric)
+
+
+def _val(found: float | str) -> str:
+    return found if isinstance(found, str) else units.percent(found)
+
+
+def results_csv(table: RunTable) -> str:
+    """One row per cell, the columns the dotted paths of record.json.
 
     Lists (curve, confusion matrix, recall, phases) and packed predictions stay in the records.
     """
-    header = tuple(dict.fromkeys([*scalar_paths(Result), *scalar_paths(Failure)]))
-    rows: dict[str, Mapping[str, Value]] = {
-        cell.cell_id: {
-            "cell_id": cell.cell_id,
-            "status": "missing",
-            "cell.architecture_label": cell.architecture,
-            "cell.strategy": cell.strategy,
-            "cell.seed": cell.seed,
-        }
-        for cell in missing
-    }
-    for record in records:
-        rows[record.cell_id] = dict(scalars(record))
-    values = (rows[cell_id] for cell_id in run.cells)
-    return Table(header, tuple(tuple(map(row.get, header)) for row in values), "l" * len(header))
-
-
-def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted paths of the fields that hold one value, in the order of declaration."""
-    for name, inner in _fields(model):
-        if inner is None:
-            yield f"{prefix}{name}"
-        else:
-            yield from scalar_paths(inner, f"{prefix}{name}.")
-
-
-def scalars(value: BaseModel, prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """The values at these paths; nothing below a field that is null."""
-    for name, inner in _fields(type(value)):
-        held = getattr(value, name)
-        if inner is None:
-            yield f"{prefix}{name}", held
-        elif held is not None:
-            yield from scalars(held, f"{prefix}{name}.")
-
-
-@cache
-def _fields(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel] | None], ...]:
-    """Each field but lists and predictions, and the model that it holds, if it holds one."""
-    found = []
-    for name, field in model.model_fields.items():
-        arms = get_args(field.annotation) or (field.annotation,)
-        inner = next((arm for arm in arms if _is_model(arm)), None)
-        if get_origin(field.annotation) is not tuple and inner is not Predictions:
-            found.append((name, inner))
-    return tuple(found)
-
-
-def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(arm, type) and issubclass(arm, BaseModel)
-
-
-def at(value: object, path: str) -> Value:
-    """The value at a dotted path; None below a field that is null."""
-    for name in path.split("."):
-        value = None if value is None else getattr(value, name)
-    assert value is None or isinstance(value, str | int | float)
-    return value
+    return csv_text(SCALARS, zip(*(table.columns[path] for path in SCALARS), strict=True))

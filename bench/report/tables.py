@@ -58,17 +58,14 @@ class Table(NamedTuple):
         """The first rows for reading, of the shown columns."""
         place = {column.name: index for index, column in enumerate(self.columns)}
         wanted = [
-            (column.format, [place[name] for name in (column.name, *column.also)])
-            for column in self.shown
+            (column.format, [index, *(place[name] for name in column.also)])
+            for index, column in enumerate(self.columns)
+            if column.title
         ]
         return [
             [form(*(row[index] for index in places)) for form, places in wanted]
             for row in self.rows[:most]
         ]
-
-    def notes(self) -> str:
-        """What the columns hold, in one paragraph."""
-        return " ".join(column.note for column in self.columns if column.note)
 
     def only(self, keep: Callable[[Column], bool]) -> "Table":
         """The table with some of its columns for reading; the others stay for computing."""
@@ -139,8 +136,8 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def as_html(
     table: Table,
     most: int | None = None,
-    *,
     rest: str = "",
+    *,
     classes: Sequence[str] = (),
     keys: Sequence[Markup] = (),
 ) -> Markup:
@@ -175,43 +172,49 @@ REGION = Markup(
     "<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
 )
 SMALL = Markup("<small>{}</small>")
-NUMBER = Markup(' class="number"')
 
 
 def _head(columns: Sequence[Column]) -> Markup:
     cells = Markup()
-    for column, below in _stacked(columns):
-        unit = ", ".join(filter(None, [column.unit, *(one.title.lower() for one in below)]))
+    for column, _, below in _stacked(columns, [""] * len(columns)):
+        unit = ", ".join(filter(None, [column.unit, *(one.title.lower() for one, _ in below)]))
         small = Markup(" ") + SMALL.format(unit) if unit else ""
-        number = NUMBER if column.align == "right" else ""
-        cells += Markup('<th scope="col"{}>{}{}</th>').format(number, column.title, small)
+        cells += HEAD.format(_side(column), text.html(column.title), small)
     return cells
 
 
 def _cells(columns: Sequence[Column], row: Sequence[str], key: Markup) -> Markup:
-    shown = {column.name: text.html(value) for column, value in zip(columns, row, strict=True)}
     cells = Markup()
-    for column, below in _stacked(columns):
-        inner = shown[column.name] + Markup().join(
-            SMALL.format(shown[one.name]) for one in below if shown[one.name]
-        )
-        if not cells:
-            named = Markup("{}<span>{}</span>").format(key, inner) if key else inner
-            cells += Markup('<th scope="row"{}>{}</th>').format(
-                Markup(' class="named"') if key else "", named
-            )
+    for column, value, below in _stacked(columns, row):
+        small = (SMALL.format(text.html(under)) for _, under in below if under)
+        inner = text.html(value) + Markup().join(small)
+        if cells:
+            cells += CELL.format(_side(column), inner)
+        elif key:
+            cells += KEYED.format(key, inner)
         else:
-            number = NUMBER if column.align == "right" else ""
-            cells += Markup("<td{}>{}</td>").format(number, inner)
+            cells += FIRST.format(inner)
     return cells
 
 
-def _stacked(columns: Sequence[Column]) -> list[tuple[Column, list[Column]]]:
-    """Each column of a page with those that stand in small below it."""
-    stacks: list[tuple[Column, list[Column]]] = []
-    for column in columns:
+HEAD = Markup('<th scope="col"{}>{}{}</th>')
+FIRST = Markup('<th scope="row">{}</th>')
+KEYED = Markup('<th scope="row" class="named">{}<span>{}</span></th>')
+CELL = Markup("<td{}>{}</td>")
+
+
+def _side(column: Column) -> Markup:
+    return Markup(' class="number"') if column.align == "right" else Markup()
+
+
+def _stacked(
+    columns: Sequence[Column], row: Sequence[str]
+) -> list[tuple[Column, str, list[tuple[Column, str]]]]:
+    """Each column of a page with its value, and with those that stand in small below it."""
+    stacks: list[tuple[Column, str, list[tuple[Column, str]]]] = []
+    for column, value in zip(columns, row, strict=True):
         if column.below:
-            stacks[-1][1].append(column)
+            stacks[-1][2].append((column, value))
         else:
-            stacks.append((column, []))
+            stacks.append((column, value, []))
     return stacks

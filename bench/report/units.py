@@ -1,6 +1,8 @@
 """Numbers as people read them: percent, seconds, MiB. Unknown is a dash, never a zero."""
 
-from bench.analysis.rows import Row, Score
+from collections.abc import Callable, Sequence
+
+from bench.analysis.choice import Score
 from bench.analysis.stats import Interval
 from bench.record import Machine, Run
 
@@ -19,8 +21,8 @@ COSTS = {
 
 REUSED = "†"
 REUSED_NOTE = (
-    f"{REUSED} Features that an earlier run had kept were used: time, energy and memory are less "
-    "than the whole cell's and are compared with nothing."
+    f"{REUSED} Features kept by an earlier run were used: time, energy and memory leave out that "
+    "work and are compared with nothing."
 )
 
 
@@ -33,8 +35,7 @@ def score(value: Score | None) -> str:
     """Mean over seeds in percent, with the standard deviation where there are several seeds."""
     if value is None:
         return UNKNOWN
-    sd = value.seeds.sd
-    return percent(value.seeds.mean) + ("" if sd is None else f" ± {percent(sd)}")
+    return mean_and_sd(value.seeds.mean, value.seeds.sd)
 
 
 def mean_and_sd(mean: float | None, sd: float | None) -> str:
@@ -47,23 +48,20 @@ def between(low: float | None, high: float | None) -> str:
     return UNKNOWN if low is None or high is None else f"{percent(low)}–{percent(high)}"
 
 
-def train_seconds(row: Row) -> str:
-    """Mean train time, marked where it is not the whole of it."""
-    return _marked(row, three_digits(row.train_seconds.mean if row.train_seconds else None))
+def marked(form: Callable[[float | None], str]) -> Callable[[float | None, bool], str]:
+    """The format with a mark where part of the cost was not spent: `20.0 †`."""
 
+    def shown(value: float | None, reused: bool) -> str:
+        return " ".join(
+            [*([form(value)] if value is not None or not reused else []), *reused * [REUSED]]
+        )
 
-def memory(row: Row) -> str:
-    """Peak memory in MiB, marked where it is not the whole of it."""
-    return _marked(row, mebibytes(row.peak_memory_bytes))
-
-
-def _marked(row: Row, text: str) -> str:
-    return f"{text} {REUSED}" if row.features_reused and text != UNKNOWN else text
+    return shown
 
 
 def interval(value: Interval | None) -> str:
     """`92.5–95.4`, in percent."""
-    return UNKNOWN if value is None else f"{percent(value.low)}–{percent(value.high)}"
+    return between(value.low, value.high) if value else UNKNOWN
 
 
 def three_digits(value: float | None) -> str:
@@ -74,6 +72,19 @@ def three_digits(value: float | None) -> str:
         return "0"
     digits = max(0, 2 - _exponent(value))
     return f"{value:,.{digits}f}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points: `1.2`, `0.04`."""
+    value = 100 * difference
+    return f"{value:.1f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2f}"
+
+
+def probability(value: float) -> str:
+    """`0.43`, `0.012`, `< 0.001`."""
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def share(value: float | None) -> str:
@@ -98,6 +109,21 @@ def milliseconds(value: float | None) -> str:
     return three_digits(None if value is None else value * 1e3)
 
 
+def amount(cost: str, value: float | None) -> str:
+    """A cost with its unit, by its name in the tie-breaks."""
+    if value is None:
+        return "unknown"
+    match cost:
+        case "train_seconds":
+            return duration(value)
+        case "peak_memory_bytes":
+            return f"{mebibytes(value)} MiB"
+        case "total_parameters":
+            return f"{millions(value)} M"
+        case _:
+            return f"{milliseconds(value)} ms"
+
+
 def duration(seconds: float) -> str:
     """A time for prose: `0.42 s`, `8.5 s`, `4 min 12 s`, `2 h 05 min`."""
     if seconds < 59.95:
@@ -118,6 +144,11 @@ def device(machine: Machine) -> str:
     if machine.device == "cuda":
         return machine.gpu_name or "unknown GPU"
     return f"{machine.cpu_model or 'unknown CPU'}, {plural(machine.usable_cores, 'core')}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def setting(run: Run) -> str:

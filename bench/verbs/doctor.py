@@ -35,7 +35,7 @@ def doctor(device: Device = "auto") -> None:
 
 def pages(found: "Examination") -> dict[str, RenderableType]:
     from bench import identity
-    from bench.report import calibration
+    from bench.report import protocol
 
     execution, machine = found.execution, found.machine
     numerics = identity.key_facts(execution, machine, "numerics")
@@ -62,7 +62,7 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
     return {
         **{title: page(values, found.missing) for title, values in tables.items()},
         "Keys": page(keys, {}),
-        f"Calibration, {taken.seconds:.2f} s": page(calibration.told(taken), {}),
+        f"Calibration, {taken.seconds:.2f} s": page(protocol.calibrated(taken), {}),
         "Folders": page(folders(found.weights_folder), {}),
     }
 

@@ -16,7 +16,7 @@ from bench.verbs import options
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
     from bench.record import Failure, Result, Run
-    from bench.report.derived import Report
+    from bench.report.context import Report
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="RUN", help="Run folders, such as results/capstone/...")
@@ -84,8 +84,8 @@ def report(
     from bench.folder import (
         locked,
     )
-    from bench.report import derived, findings
-    from bench.report.limits import Limits, answers
+    from bench.report import sentences, text, writer
+    from bench.report.facts import Limits, answers
 
     place = place_of(folders, folder)
     limits = Limits(Budget(max_seconds, max_memory, max_params, max_latency), within)
@@ -93,22 +93,21 @@ def report(
         with status(out, "reading the records"):
             made = gather(folders)._replace(limits=limits)
         with locked(place), status(out, "writing the report"):
-            derived.write(place, made)
-    headline = findings.plain(findings.headline(made.run, made.records, made.summary))
-    caution = findings.plain(findings.one_seed(made.run, made.summary))
-    said = [headline, *([caution] if caution else [])]
-    for line in (*said, *answers(made.summary, made.limits), *files(place)):
-        out.print(Text(plain(line)))
+            writer.write(place, made)
+    found, summary = made.table, made.summary
+    said = [sentences.headline(found, summary), sentences.one_seed(found.run, summary)]
+    for line in filter(None, (*said, *answers(summary, made.limits), *files(place))):
+        out.print(Text(plain(text.plain(line))))
 
 
 def write_report(folder: Path) -> "tuple[Run, list[Result | Failure]]":
     """Rebuild everything derived from the records of a locked run folder, and return those."""
-    from bench.report import derived
+    from bench.report import writer
 
     with status(out, "writing the report"):
         made = gather([folder])
-        derived.write(folder, made)
-    return made.run, list(made.records)
+        writer.write(folder, made)
+    return made.table.run, list(made.table.records.values())
 
 
 @contextmanager
@@ -155,25 +154,26 @@ def gather(folders: Sequence[Path]) -> "Report":
     Raises FolderError where a folder holds no run or what does not belong to it, NotOneTask where
     the runs are not of one task.
     """
+    from bench.analysis.choice import summarise
     from bench.analysis.merge import merge
-    from bench.analysis.summary import summarise
+    from bench.analysis.table import table
     from bench.errors import FolderError
     from bench.folder import read_thumbnails
-    from bench.report.derived import Report
-    from bench.report.sources import notes
+    from bench.report.context import Report
+    from bench.report.sentences import sources
 
     parts = [read(one, name) for one, name in zip(folders, names(folders), strict=True)]
     merged = merge(parts)
     try:
-        summary = summarise(merged.run, merged.records)
+        made = table(merged.run, merged.records)
+        summary = summarise(made)
     except ValueError as error:  # what it raises is said of the records
         raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
     thumbnails = [read_thumbnails(one) for one in folders]
     return Report(
-        run=merged.run,
-        records=merged.records,
+        table=made,
         summary=summary,
-        notes=notes(parts, merged),
+        notes=sources(parts, merged),
         repeated=merged.repeated,
         thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
     )

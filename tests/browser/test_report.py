@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.summary import summarise
 from bench.record import Failure, Result, Run
-from bench.report.page.document import document
 from tests import records
 from tests.browser.chromium import NAMES, PATH, Page, browser
+from tests.report.reading import drawn_page_of
 
 pytestmark = pytest.mark.skipif(PATH is None, reason=f"no {', '.join(NAMES)} on PATH")
 
 SECTIONS = (
-    *("glance", "comparison", "best", "charts", "recommended", "unmeasured"),
-    *("protocol", "machine"),
+    *("glance", "comparison", "best", "charts", "recommended", "costs", "unmeasured", "method"),
 )
 STRATEGIES = ("feature_extraction", "fine_tuning", "two_phase")
 HOSTILE = (
@@ -42,7 +40,7 @@ def written(folder: Path, run: Run, found: list[Result | Failure]) -> Path:
     """The page of a run as a file, with a thumbnail for every test image."""
     path = folder / "report.html"
     thumbnails = dict.fromkeys(range(1000), JPEG)
-    path.write_text(document(run, found, summarise(run, found), thumbnails), encoding="utf-8")
+    path.write_text(drawn_page_of(run, found, thumbnails=thumbnails), encoding="utf-8")
     return path
 
 

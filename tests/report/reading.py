@@ -1,6 +1,16 @@
-"""A page as a tree of its elements, for asking what it shows."""
+"""Reports of made-up records, and a page as a tree of its elements, for asking what it shows."""
 
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
+from typing import Any
+
+from bench.analysis.choice import Summary, summarise
+from bench.analysis.table import table
+from bench.record import Failure, Result, Run
+from bench.report import writer
+from bench.report.charts.figure import Chart
+from bench.report.context import Report, all_tables
+from bench.report.figures import About
 
 VOID = {"meta", "link", "img", "br", "wbr"}
 
@@ -62,3 +72,50 @@ class Tree(HTMLParser):
 def read(text: str) -> Node:
     """The root of a page."""
     return Tree(text).root
+
+
+# ---- reports --------------------------------------------------------------------------------
+
+
+def chosen(asked: Run, found: Sequence[Result | Failure]) -> Summary:
+    """What was chosen among the rows of these records."""
+    return summarise(table(asked, found))
+
+
+def report_of(asked: Run, found: Sequence[Result | Failure], **beside: Any) -> Report:
+    """What a report of these records is made of."""
+    made = table(asked, found)
+    return Report(made, summarise(made), **beside)
+
+
+NO_FIGURES: dict[About, list[Chart]] = {"run": [], "recommended": []}
+
+
+def markdown_of(asked: Run, found: Sequence[Result | Failure], **beside: Any) -> str:
+    """report.md, without figures."""
+    return documents(asked, found, NO_FIGURES, **beside)["report.md"]
+
+
+def page_of(asked: Run, found: Sequence[Result | Failure], **beside: Any) -> str:
+    """report.html, without figures, which take long to draw."""
+    return documents(asked, found, NO_FIGURES, **beside)["report.html"]
+
+
+def drawn_page_of(asked: Run, found: Sequence[Result | Failure], **beside: Any) -> str:
+    """report.html."""
+    return documents(asked, found, None, **beside)["report.html"]
+
+
+def documents(
+    asked: Run,
+    found: Sequence[Result | Failure],
+    figures: Mapping[About, Sequence[Chart]] | None,
+    **beside: Any,
+) -> dict[str, str]:
+    report = report_of(asked, found, **beside)
+    return writer.documents(report, all_tables(report), figures or writer.all_figures(report))
+
+
+def section(text: str, title: str) -> str:
+    """One section of report.md, without its heading."""
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]

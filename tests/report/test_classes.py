@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from bench.analysis.stats import wilson
-from bench.analysis.summary import summarise
 from bench.predictions import pack, unpack
-from bench.record import Failure, Result
-from bench.report import classes
-from tests import records
-from tests.records import cell, failure, result, run
+from bench.record import Result
+from bench.report import classes, run_tables
+from tests.records import cell, result, run
+from tests.report.reading import chosen
 
 
 def guessed(one: Result, seed: int, num_classes: int = 10) -> Result:
@@ -23,18 +22,22 @@ def guessed(one: Result, seed: int, num_classes: int = 10) -> Result:
     made = test.model_copy(
         update={
             "confusion": tuple(tuple(map(int, row)) for row in confusion),
+            "top1": float((predicted == labels).mean()),
             "predictions": pack(labels, predicted, np.full(1000, 0.5)),
         }
     )
     return one.model_copy(update={"quality": one.quality.model_copy(update={"test": made})})
 
 
-def test_recall_is_a_mean_over_the_seeds_of_the_recommended_row_the_worst_class_first() -> None:
+LABELS = tuple("0123456789")
+
+
+def test_recall_is_a_mean_over_the_seeds_of_one_row_the_worst_class_first() -> None:
     asked = run(["good", "poor"], ["partial"], seeds=[0, 1])
     good = [guessed(result(cell("good", "partial", seed), val=390), seed) for seed in (0, 1)]
     poor = [result(cell("poor", "partial", seed), val=100) for seed in (0, 1)]
-    found: list[Result | Failure] = [*good, *poor]
-    recalls = classes.recalls(asked, found, summarise(asked, found))
+    recommended = chosen(asked, [*good, *poor]).recommended
+    recalls = classes.recalls(LABELS, classes.tested([*good, *poor], recommended))
     seen = [unpack(one.quality.test.predictions) for one in good]
     expected = {
         str(k): float(np.mean([one.correct_N[one.labels_N == k].mean() for one in seen]))
@@ -53,20 +56,16 @@ def test_recall_is_a_mean_over_the_seeds_of_the_recommended_row_the_worst_class_
 
 
 def test_a_class_without_test_images_has_no_recall_and_comes_last() -> None:
-    asked = run(["a"], ["partial"]).model_copy(update={"data": records.data("abcdefghijk")})
-    one = result(cell("a", "partial", 0), test=1000)
-    test = one.quality.test
+    test = result(cell("a", "partial", 0), test=1000).quality.test
     padded = (*((*row, 0) for row in test.confusion), (0,) * 11)
-    quality = one.quality.model_copy(update={"test": test.model_copy(update={"confusion": padded})})
-    found = [one.model_copy(update={"quality": quality})]
-    *others, last = classes.recalls(asked, found, summarise(asked, found))
+    found = [test.model_copy(update={"confusion": padded})]
+    *others, last = classes.recalls("abcdefghijk", found)
     assert (last.label, last.share, last.num_images) == ("k", None, 0)
     assert {one.mistaken_for for one in others} == {None}
-    assert classes.table([last]).rows == (("k", "0", "-", "-", "-", "-"),)
-    assert classes.numbers([last]).rows == (("k", 0, None, None, None, None, None),)
+    made = run_tables.classes([last])
+    assert made.texts()[0][1:] == ["0", "-", "-", "-", "-"]
+    assert made.rows == (("k", 0, None, None, None, None, None),)
 
 
 def test_without_a_recommendation_there_are_no_classes() -> None:
-    asked = run(["a"], ["partial"])
-    found = [failure(cell("a", "partial", 0))]
-    assert classes.recalls(asked, found, summarise(asked, found)) == []
+    assert classes.recalls(LABELS, classes.tested([result(cell("a", "partial", 0))], None)) == []

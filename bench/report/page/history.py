@@ -11,10 +11,9 @@ from bench.report import units
 from bench.report.charts import history as drawing
 from bench.report.charts.figure import Chart, key
 from bench.report.comparison import TITLES
-from bench.report.findings import Name
-from bench.report.page.templates import template
+from bench.report.render import render
 from bench.report.tables import as_html
-from bench.report.text import printable
+from bench.report.text import name
 
 LISTED = 200
 """Cells, changes and runs that the page has: the newest, and those with the newest changes."""
@@ -56,25 +55,24 @@ def document(found: History, reading: texts.Reading) -> str:
     """The page as one text."""
     changes = news(found)
     headline = texts.headline(found)
-    return template("history.html").render(
-        title=printable(headline),
-        headline=(Name(found.suite_name), headline.removeprefix(found.suite_name)),
-        suite=found.suite_name,
-        limits=[
-            (printable(f"{text[:1].upper()}{text[1:]}."),) for text in texts.remarks(found, reading)
-        ],
-        num_runs=len(found.runs),
-        changes=[_line(found, one) for one in changes[:LISTED]],
-        num_changes=len(changes),
-        timed=any(one.metric == SECONDS for one in changes),
-        table=as_html(texts.table(found.cells, found), LISTED),
-        num_cells=len(found.cells),
-        pictures=_pictures(found),
-        shown_runs=drawing.SHOWN,
-        kinds=_kinds(found),
-        runs=_runs(found),
-        listed=LISTED,
-    )
+    values = {
+        "title": headline,
+        "headline": name(found.suite_name) + headline.removeprefix(found.suite_name),
+        "suite": found.suite_name,
+        "limits": [f"{text[:1].upper()}{text[1:]}." for text in texts.remarks(found, reading)],
+        "num_runs": len(found.runs),
+        "changes": [_line(found, one) for one in changes[:LISTED]],
+        "num_changes": len(changes),
+        "timed": any(one.metric == SECONDS for one in changes),
+        "table": as_html(texts.table(found.cells, found), LISTED),
+        "num_cells": len(found.cells),
+        "pictures": _pictures(found),
+        "shown_runs": drawing.SHOWN,
+        "kinds": _kinds(found),
+        "runs": _runs(found),
+        "listed": LISTED,
+    }
+    return render("history.html", values)
 
 
 def _line(found: History, one: News) -> Line:

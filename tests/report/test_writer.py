@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.analysis.budget import Budget
-from bench.analysis.summary import summarise
+from bench.analysis.choice import Budget
 from bench.record import Failure, Result, Run
-from bench.report import derived
+from bench.report import writer
+from bench.report.facts import Limits
 from bench.report.figures import FIGURES
-from bench.report.limits import Limits
 from tests import records
 from tests.records import cell, failure, result, run
+from tests.report.reading import report_of
 
 EXPECTED = [
     *sorted(f"plots/{one.id}.{suffix}" for one in FIGURES for suffix in ("png", "svg")),
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def write(folder: Path, asked: Run, found: Sequence[Result | Failure]) -> list[Path]:
     """The derived files of a run."""
-    return derived.write(folder, derived.Report(asked, found, summarise(asked, found)))
+    return writer.write(folder, report_of(asked, found))
 
 
 def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_tables_without_a_row_are_not_written_and_do_not_stay(tmp_path: Path) ->
 def test_the_page_shows_thumbnails_answers_and_notes(tmp_path: Path) -> None:
     asked = run(["a"], ["partial"])
     found = [result(cell("a", "partial", 0))]
-    report = derived.Report(
-        *(asked, found, summarise(asked, found)),
+    report = report_of(
+        *(asked, found),
         limits=Limits(Budget(max_seconds=5.0)),
         notes=["This report merges two runs"],
         thumbnails=dict.fromkeys(range(1000), b"jpeg of it"),
     )
-    derived.write(tmp_path, report)
+    writer.write(tmp_path, report)
     texts = [(tmp_path / f"report.{form}").read_text("utf-8") for form in ("md", "html")]
     for text in (text.replace("\N{NO-BREAK SPACE}", " ") for text in texts):
         assert "With at most 5 s of training, no complete row fits" in text
@@ -97,7 +97,7 @@ def test_the_page_shows_thumbnails_answers_and_notes(tmp_path: Path) -> None:
 
 def test_reports_never_import_torch() -> None:
     code = (
-        "import sys; import bench.report.derived; "
+        "import sys; import bench.report.writer; "
         "print([name for name in ('torch', 'torchvision', 'matplotlib.pyplot') "
         "if name in sys.modules])"
     )

@@ -1,0 +1,357 @@
+"""What a run found and what limits it, in sentences that every format says alike.
+
+Names of users are set apart by `text.name`; each format escapes them in its own way.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from bench.analysis.choice import Comparison, Row, Summary, comparable_cost
+from bench.analysis.merge import Merged, Part
+from bench.analysis.stability import unstable
+from bench.analysis.table import RunTable
+from bench.record import Result, Run
+from bench.report import units
+from bench.report.text import name
+
+
+def row_name(row: Row) -> str:
+    """Architecture and strategy."""
+    return f"{name(row.architecture)} · {name(row.strategy)}"
+
+
+# ---- the finding ----------------------------------------------------------------------------
+
+
+def headline(table: RunTable, summary: Summary) -> str:
+    """The finding with its numbers, in at most two sentences."""
+    found = _finding(table, summary)
+    opening = reservation(table)
+    return f"{opening}{found[:1].lower()}{found[1:]}" if opening else found
+
+
+def _finding(table: RunTable, summary: Summary) -> str:
+    chosen = summary.recommended
+    if chosen is None:
+        ok = f"{len(table.results):,} of {len(table.run.cells):,} cells are ok"
+        return f"No winner: no architecture and strategy has every seed ok ({ok})."
+    numbers = val_and_test(chosen, summary)
+    if not summary.comparisons:
+        return (
+            f"Only {row_name(chosen)} has every seed ok: {numbers}. There is nothing to compare it "
+            "with."
+        )
+    if summary.winner is not None:
+        second = summary.comparisons[0]
+        lead, error = units.points(second.behind.mean), units.points(second.behind.se)
+        return (
+            f"{row_name(chosen)} wins with {numbers}, {lead} points of val ahead of "
+            f"{row_name(second.row)} (standard error {error})."
+        )
+    complete = len(summary.comparisons) + 1
+    return (
+        f"No single winner: {len(summary.tied)} of {complete:,} are tied. {because(summary)}: "
+        f"{numbers}{_highest(summary)}."
+    )
+
+
+def reservation(table: RunTable) -> str:
+    """What no number of the run may be quoted without; empty where there is nothing."""
+    so_far = "so far, " if table.run.status != "finished" else ""
+    weights = "from random weights, " if has_random_weights(table) else ""
+    return (so_far + weights).capitalize()
+
+
+def val_and_test(row: Row, summary: Summary) -> str:
+    """`95.2 % top-1 accuracy on val and 94.8 % on test`."""
+    assert row.val is not None
+    assert row.test is not None
+    return (
+        f"{units.percent(row.val.seeds.mean)} % {units.METRICS[summary.metric]} on val and "
+        f"{units.percent(row.test.seeds.mean)} % on test"
+    )
+
+
+def because(summary: Summary) -> str:
+    """`Of these a · b has the lowest train time (20.0 s) and is recommended`."""
+    chosen = summary.recommended
+    assert chosen is not None
+    others = [row for row in summary.tied if row != chosen]
+    for cost in summary.tie_break:
+        own = comparable_cost(chosen, cost)
+        known = [value for row in others if (value := comparable_cost(row, cost)) is not None]
+        if own is not None and all(own < value for value in known):
+            lacking = unknown_for(cost, summary.tied)
+            number = "; ".join(filter(None, (units.amount(cost, own), lacking)))
+            known_ = "known " if lacking else ""
+            return (
+                f"Of these {row_name(chosen)} has the lowest {known_}{units.COSTS[cost]} "
+                f"({number}) and is recommended"
+            )
+    return (
+        f"Of these the suite's tie-break ({lowest(summary, summary.tied)}) recommends "
+        f"{row_name(chosen)}"
+    )
+
+
+def lowest(summary: Summary, rows: Sequence[Row]) -> str:
+    """What the tie-break prefers among rows: `lowest train time, then peak memory`."""
+    costs = (
+        f"{'known ' if unknown_for(cost, rows) else ''}{units.COSTS[cost]}"
+        for cost in summary.tie_break
+    )
+    return f"lowest {', then '.join(costs)}"
+
+
+def unknown_for(cost: str, rows: Sequence[Row]) -> str:
+    """`unknown for 1 of 3`; empty where the cost is known of all."""
+    count = sum(comparable_cost(row, cost) is None for row in rows)
+    return f"unknown for {count:,} of {len(rows):,}" if count else ""
+
+
+def _highest(summary: Summary) -> str:
+    leader = summary.leader
+    if leader is None or leader.val is None or leader is summary.recommended:
+        return ""
+    score = units.percent(leader.val.seeds.mean)
+    return f"; the highest on val is {score} % ({row_name(leader)})"
+
+
+# ---- what limits it -------------------------------------------------------------------------
+
+
+def cautions(table: RunTable, summary: Summary) -> list[str]:
+    """What must be known before the finding is used, the gravest first."""
+    found = (
+        RANDOM_WEIGHTS if has_random_weights(table) else "",
+        _unfinished(table),
+        _fallback(table.run),
+        one_seed(table.run, summary),
+        _mixed_machines(table, summary),
+        unstable_times(table.run),
+        units.REUSED_NOTE if any(row.features_reused for row in summary.rows) else "",
+    )
+    return [sentence for sentence in found if sentence]
+
+
+RANDOM_WEIGHTS = (
+    "Random weights: this run does not tell which pretrained architecture to use. Its backbones "
+    "started from random values, so the ranking says nothing about pretraining."
+)
+
+
+def has_random_weights(table: RunTable) -> bool:
+    """Whether backbones that should bring knowledge were random."""
+    used = {record.cell.weights.source for record in table.records.values()}
+    return table.run.source.used == "random" and (not used or "random" in used)
+
+
+def _unfinished(table: RunTable) -> str:
+    run = table.run
+    done = f"{len(table.records):,} of {len(run.cells):,} cells have a record"
+    if run.status != "finished":
+        return f"This run is {run.status}: {done}. Everything below may change."
+    return f"Only {done}." if len(table.records) < len(run.cells) else ""
+
+
+def _fallback(run: Run) -> str:
+    source = run.source
+    if not source.fell_back:
+        return ""
+    return (
+        f"The suite asks for {name(source.wanted[0])} weights first; the run used "
+        f"{name(source.used)} because {units.plural(len(source.missing), 'file')} could not be "
+        "found or fetched."
+    )
+
+
+def missing_files(run: Run) -> list[str]:
+    """Each file of weights that was missing, and where to put it."""
+    return [
+        f"{name(file.architecture)}: {name(file.file)} ({name(file.why)}); put it into "
+        f"{name(file.folder)}" + (f", from {name(file.address)}" if file.address else "")
+        for file in run.source.missing
+    ]
+
+
+def one_seed(run: Run, summary: Summary) -> str:
+    """That luck was not measured; empty with more seeds, or nothing to compare."""
+    if len(run.suite.seeds) > 1 or not summary.comparisons:
+        return ""
+    return "With one seed, run-to-run variation is unknown: a winner or a tie may be luck."
+
+
+def _mixed_machines(table: RunTable, summary: Summary) -> str:
+    """That costs of all cells do not compare, and whose are given; empty on one machine."""
+    if not summary.mixed_machines:
+        return ""
+    measured = on_reference(table)
+    machine, execution = measured[0].machine, measured[0].execution
+    return (
+        "Cells ran on different machines, or with different numbers of threads. Times and memory "
+        f"are those of {len(measured):,} of {len(table.results):,} ok cells, on "
+        f"{name(units.device(machine))}, {units.plural(execution.threads, 'thread')}; for the "
+        "others they are unknown."
+    )
+
+
+def on_reference(table: RunTable) -> list[Result]:
+    """The ok cells on the machine of most of them: costs are compared there only."""
+    there = zip(table.run.cells, table.columns["on_reference"], strict=True)
+    return [table.result(cell_id) for cell_id, is_there in there if is_there]
+
+
+def unstable_times(run: Run) -> str:
+    """That the machine did not stay the same; empty where nothing says so."""
+    why = unstable(run)
+    return f"Times are unstable: {why}. Scores are not affected." if why else ""
+
+
+def sources(parts: Sequence[Part], merged: Merged) -> list[str]:
+    """Which runs became one, and whose records were left out; nothing for one run."""
+    if len(parts) < 2:
+        return []
+    told = "; ".join(_source(part) for part in parts)
+    found = [f"This report merges {len(parts)} runs of one task: {told}."]
+    if merged.repeated:
+        cells = len({twice.counted.cell_id for twice in merged.repeated})
+        found.append(
+            f"{units.plural(cells, 'cell')} {'is' if cells == 1 else 'are'} in more than one run. "
+            "An ok record counts before others, then that of the run named first: "
+            f"{units.plural(len(merged.repeated), 'record')} left out, see tables/repeated.md."
+        )
+    return found
+
+
+def _source(part: Part) -> str:
+    seeds = part.run.suite.seeds
+    word = "seed" if len(seeds) == 1 else "seeds"
+    machine = units.device(part.run.machine)
+    return f"{name(part.name)} ({word} {', '.join(map(str, seeds))}; {name(machine)})"
+
+
+# ---- how the choice is made -----------------------------------------------------------------
+
+
+def rule(run: Run, summary: Summary) -> list[str]:
+    """How the choice was made, and how often such a choice is wrong."""
+    seeds = len(run.suite.seeds)
+    metric, order = units.METRICS[summary.metric], lowest(summary, ())
+    sentences = [
+        f"The leader has the highest mean val {metric} over {units.plural(seeds, 'seed')}. One "
+        "seed that is not ok disqualifies. Test was not used to choose.",
+        "Tied with the leader are all that an image-by-image comparison with the best cannot tell "
+        "from it (max-T over all pairs, at 5 %), and all that are less than "
+        f"{units.points(summary.margin)} points behind.",
+        HELD_WITH_ONE_SEED if seeds == 1 else HELD,
+        f"Among the tied, the suite's tie-break ({order}; unknown comes last) picks the "
+        "recommendation: a preference for what is cheap, not a finding about accuracy.",
+        "The best of many looks better than it is, because it was picked: trust its test score.",
+    ]
+    if summary.metric == "balanced_accuracy":
+        sentences.append(
+            "Balanced accuracy is not a proportion of images: its intervals are approximate."
+        )
+    return sentences
+
+
+HELD = (
+    "In simulated suites the tied included all that are truly best in 93 to 100 of 100 where the "
+    "trainings of all rows vary alike, and in about 89 where they vary very differently; the "
+    "winner was wrong in up to 6."
+)
+HELD_WITH_ONE_SEED = (
+    "With one seed, run-to-run variation is unknown and left out, so differences look surer than "
+    "they are. In simulated suites that varied by 0.3 to 2 points, one that is truly best was "
+    "missing from the tied in 23 to 67 of 100, and the winner was wrong in up to 33."
+)
+"""What tests/analysis/test_error_rates.py finds."""
+
+
+def verdicts(summary: Summary) -> dict[Row, str]:
+    """Every row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`.
+
+    A leader that nothing is tied with is the winner; a row without each of its seeds is
+    disqualified.
+    """
+    found = dict.fromkeys(summary.disqualified, "disqualified")
+    if summary.leader is not None:
+        found[summary.leader] = _of_leader(summary)
+    for one in summary.comparisons:
+        found[one.row] = f"{'tied, ' if one.tied else ''}{_behind(one)} behind"
+    return found
+
+
+def _of_leader(summary: Summary) -> str:
+    if not summary.comparisons:
+        return "the only one"
+    return "leader" if summary.winner is None else "winner"
+
+
+def _behind(comparison: Comparison) -> str:
+    return f"{units.points(comparison.behind.mean)} ± {units.points(comparison.behind.se)}"
+
+
+class Way(NamedTuple):
+    """What would tell some of the tied from the leader, and how many of them."""
+
+    what: str
+    ties: int
+
+
+def settling(summary: Summary) -> list[Way]:
+    """What would settle the tie, the more of it the earlier; empty where nothing would."""
+    tied = [one.settling for one in summary.comparisons if one.tied and one.settling]
+    seeds = [one.more_seeds for one in tied if one.more_seeds is not None]
+    images = [one.val_images for one in tied if one.val_images is not None]
+    ways = []
+    if seeds:
+        ways.append(Way(f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
+    if images:
+        ways.append(Way(f"about {_rounded(max(images))} val images in all", len(images)))
+    return sorted(ways, key=lambda way: -way.ties)
+
+
+def _rounded(count: int) -> str:
+    """Two digits, rounded up: nobody knows it better."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // unit) * unit:,}"
+
+
+# ---- what was not measured ------------------------------------------------------------------
+
+
+def failures(summary: Summary) -> list[str]:
+    """Each cell that failed, and why."""
+    return [
+        f"{name(one.cell.architecture_label)} · {name(one.cell.strategy)}, seed {one.cell.seed}: "
+        f"{one.status} ({one.kind}) after {units.duration(one.seconds)}: {name(one.reason)}"
+        for one in summary.failures
+    ]
+
+
+def missing(summary: Summary) -> list[str]:
+    """Each cell without a record."""
+    return [
+        f"{name(one.architecture)} · {name(one.strategy)}, seed {one.seed}: no record"
+        for one in summary.missing
+    ]
+
+
+def unmeasured(table: RunTable) -> Iterator[str]:
+    """Quantities that this run could not give."""
+    ok = table.results
+    on_gpu = [one for one in ok if one.machine.device == "cuda"]
+    unknown = {
+        "Energy": sum(one.energy.attributed_joules is None for one in ok),
+        "Peak GPU memory": sum(one.memory.gpu_allocated_bytes is None for one in on_gpu),
+        "Peak CPU memory": sum(one.memory.cpu_rss_above_start_bytes is None for one in ok),
+        "Latency": sum(one.cost.latency is None for one in ok),
+        "MACs": sum(one.cost.forward_macs is None for one in ok),
+    }
+    for quantity, count in unknown.items():
+        if count:
+            yield f"{quantity}: unknown in {count:,} of {len(ok):,} ok cells"
+    if len(table.run.suite.seeds) == 1:
+        yield "Spread over seeds: only one seed"
+    yield "Spread over other splits and data sets: only one split of one data set"
