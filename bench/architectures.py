@@ -244,3 +244,11 @@ def nearest_size(architecture: Architecture, image_size: int) -> int:
     step = architecture.size_multiple
     nearest = (image_size + step // 2) // step * step
     return max(architecture.min_size, nearest)
+
+
+def size_problem(name: str, image_size: int) -> str | None:
+    """Why a network cannot use an image size; None where it can."""
+    near = nearest_size(ARCHITECTURES[name], image_size)
+    if near == image_size:
+        return None
+    return f"{name} cannot use {image_size} px; the nearest size that it accepts is {near}"

@@ -114,8 +114,3 @@ def unknown(name: object, accepted: Sequence[str]) -> str:
 def lower(text: str) -> str:
     """The text with a small first letter, as our messages begin."""
     return text[:1].lower() + text[1:]
-
-
-def size_text(name: str, size: int, near: int) -> str:
-    """Text for an image size that an architecture does not take."""
-    return f"{name} does not take {size} px; the nearest that it takes is {near}"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from bench.architectures import ARCHITECTURES, nearest_size
-from bench.errors import Problem, size_text
+from bench.architectures import size_problem
+from bench.errors import Problem
 from bench.record import Cell, Data, Recipe, Weights
 from bench.strategies import STRATEGIES, head_epochs_of
 from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
@@ -59,9 +59,9 @@ def size_problems(found: Sequence[Cell]) -> list[Problem]:
     """Image sizes of the weights that a network does not accept."""
     sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
     return [
-        Problem("recipe.image_size", size_text(name, size, near))
+        Problem("recipe.image_size", problem)
         for name, size in sizes
-        if (near := nearest_size(ARCHITECTURES[name], size)) != size
+        if (problem := size_problem(name, size))
     ]
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.architectures import ARCHITECTURES, nearest_size
-from bench.errors import Problem, SuiteError, lower, size_text, unknown
+from bench.architectures import ARCHITECTURES, size_problem
+from bench.errors import Problem, SuiteError, lower, unknown
 from bench.record import Profile
 from bench.strategies import head_epochs_of
 from bench.suite import (
@@ -92,7 +92,7 @@ def _syntax_problem(message: str) -> Problem:
 
 
 def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:
-    """Both profiles of a parsed suite. Raises SuiteError with the mistakes of both."""
+    """Both profiles of a parsed suite. Raises SuiteError with every mistake."""
     base = {key: value for key, value in raw.items() if key != "on"}
     on_cpu, problems = _on_cpu(raw.get("on", {}))
     if dataset is not None:
@@ -112,7 +112,7 @@ def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteF
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: tables key by key, everything else (lists too) replaced."""
+    """`base` with `over` on top: tables merge key by key, all else (lists too) is replaced."""
     merged = dict(base)
     for key, value in over.items():
         inner = merged.get(key)
@@ -134,7 +134,7 @@ def _on_cpu(on: object) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
-    """`key` under on.cpu if that is where the suite says it."""
+    """The key with its prefix on.cpu if that is where the file sets it."""
     table: object = on_cpu
     for part in key.split("."):
         name = part.split("[")[0]
@@ -154,7 +154,7 @@ def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
 
 
 def _unknown_architectures(entries: object) -> list[Problem]:
-    """Looked up before the rest is checked, so that all mistakes are said at once."""
+    """Looked up before all else is checked, so that every mistake is listed at once."""
     if not isinstance(entries, list):
         return []
     names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
@@ -168,11 +168,11 @@ def _unknown_architectures(entries: object) -> list[Problem]:
 # ---- pydantic's findings in our words -------------------------------------------------------
 
 WORDING: Mapping[str, str] = {
-    "missing": "required, but not there",
+    "missing": "is required",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
-    "string_type": "must be a text in quotes",
+    "string_type": "must be text in quotes",
     "list_type": "must be a list: [...]",
     "model_type": "must be a name or a table",
     "model_attributes_type": "must be a table",
@@ -185,7 +185,7 @@ WORDING: Mapping[str, str] = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
 }
-"""Our words for pydantic's error types; anything not here keeps pydantic's."""
+"""Our words for pydantic's error types; other types keep pydantic's."""
 
 
 def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Problem:
@@ -230,7 +230,7 @@ def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-# ---- what only the whole suite can tell -----------------------------------------------------
+# ---- what only the whole suite shows -----------------------------------------------------
 
 
 def cross_checks(suite: Suite) -> list[Problem]:
@@ -251,7 +251,7 @@ def cross_checks(suite: Suite) -> list[Problem]:
 
 def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
     twice = [name for name, count in Counter(names).items() if count > 1]
-    return [Problem(key, f'"{name}" is there more than once') for name in twice]
+    return [Problem(key, f'"{name}" appears more than once') for name in twice]
 
 
 def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> list[Problem]:
@@ -265,9 +265,9 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
     kind = strategy.kind
     for key, kinds in ONLY_OF.items():
         if key in strategy.said() and kind not in kinds:
-            problems.append(Problem(f"{place}.{key}", f"means nothing to {kind}: leave it out"))
+            problems.append(Problem(f"{place}.{key}", f"has no effect on {kind}: leave it out"))
     if values["views"] > 1 and values["augment"] == "none":
-        text = 'more than one view needs augment = "standard": plain crops are all the same'
+        text = 'more than one view needs augment = "standard": without it all views are the same'
         problems.append(Problem(place_of("views"), text))
     if kind == "two_phase":
         try:
@@ -278,8 +278,8 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
     for entry in suite.architectures:
         architecture = ARCHITECTURES[entry.name]
         size, stages = values.get("image_size"), values.get("stages") or 1
-        if size is not None and (near := nearest_size(architecture, size)) != size:
-            problems.append(Problem(place_of("image_size"), size_text(entry.name, size, near)))
+        if size is not None and (problem := size_problem(entry.name, size)):
+            problems.append(Problem(place_of("image_size"), problem))
         if kind == "partial" and stages > len(architecture.stages):
             text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
             problems.append(Problem(place_of("stages"), text))
