@@ -1,10 +1,11 @@
 """Every figure of a report, declared once: report.html and plots/ show what is listed here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from bench.analysis.summary import Summary
-from bench.record import Failure, Result, Run
+from bench.analysis.choice import Summary
+from bench.analysis.table import RunTable
+from bench.record import Run
 from bench.report import units
 from bench.report.charts import choice, cost, quality, training
 from bench.report.charts.figure import Chart
@@ -19,7 +20,7 @@ class Listed(NamedTuple):
 
     id: str
     about: About
-    make: Callable[[Run, Sequence[Result | Failure], Summary], Chart | None]
+    make: Callable[[RunTable, Summary], Chart | None]
 
 
 FIGURES = (
@@ -35,12 +36,10 @@ FIGURES = (
 )
 
 
-def charts(
-    run: Run, records: Sequence[Result | Failure], summary: Summary, about: About | None = None
-) -> list[Chart]:
-    """The figures of these records, in the order of FIGURES; they are drawn when asked for."""
+def charts(table: RunTable, summary: Summary, about: About | None = None) -> list[Chart]:
+    """The figures of a run, in the order of FIGURES; they are drawn when asked for."""
     chosen = [one for one in FIGURES if about in (None, one.about)]
-    found = (one.make(run, records, summary) for one in chosen)
+    found = (one.make(table, summary) for one in chosen)
     return [chart for chart in found if chart is not None]
 
 

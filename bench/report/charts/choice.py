@@ -7,22 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from bench.analysis.rows import Row, results, score_of
-from bench.analysis.summary import Summary
-from bench.record import Run
+from bench.analysis.choice import Row, Summary
+from bench.analysis.table import RunTable
 from bench.report import units
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, middle
 from bench.report.charts.figure import AXIS, HEAT, INK, MUTED, ON_HEAT, PAPER, Chart, told
 from bench.report.charts.lettering import LINE, SMALL, TEXT
 from bench.report.charts.shown import (
-    Records,
     best_names,
     heat,
     look,
     metric,
     named,
-    names_of,
     seeds,
     sentences,
     shortfall,
@@ -47,9 +44,9 @@ NARROWEST, WIDEST = 33.0, 92.0
 """Widths of a cell: at least a number, at most a word."""
 
 
-def heat_map(run: Run, records: Records, summary: Summary) -> Chart | None:
+def heat_map(table: RunTable, summary: Summary) -> Chart | None:
     """The val score of each architecture under each strategy; None where no row is complete."""
-    shown = best_names(summary, 40, 24)
+    run, shown = table.run, best_names(summary, 40, 24)
     rows = {(row.architecture, row.strategy): row for row in shown.rows}
     known = [100 * row.val.seeds.mean for row in rows.values() if row.complete and row.val]
     if not known:
@@ -183,17 +180,15 @@ def _colour_scale(figure: Figure, left: float, top: float, limits: tuple[float, 
 # ---- test scores and their intervals --------------------------------------------------------
 
 
-def accuracy(run: Run, records: Records, summary: Summary) -> Chart | None:
+def accuracy(table: RunTable, summary: Summary) -> Chart | None:
     """The test score of each row with its seeds and its interval; None where nothing is ok."""
     shown = best_names(summary, 40, 24)
     rows = {(row.architecture, row.strategy): row for row in shown.rows}
-    values: dict[tuple[str, str], list[float]] = {names: [] for names in rows}
-    for one in results(records):
-        if names_of(one) in values:
-            values[names_of(one)].append(100 * score_of(one.quality.test, summary.metric))
+    scores = table.cells["test_score"]
+    values = {names: [100 * float(v) for v in scores[[*row.ok]]] for names, row in rows.items()}
     if not any(values.values()):
         return None
-    several = len(run.suite.seeds) > 1
+    several = len(table.run.suite.seeds) > 1
     best = "winner" if summary.winner else "best"
     return Chart(
         "accuracy",
@@ -201,7 +196,7 @@ def accuracy(run: Run, records: Records, summary: Summary) -> Chart | None:
         sentences(
             "Bars and numbers: means over seeds; dots: seeds." if several else "",
             f"Thin lines: 95 % Wilson intervals{' of the means' if several else ''} over "
-            f"{run.data.num_test:,} test images.",
+            f"{table.run.data.num_test:,} test images.",
             f"Bold: {best} on val." if summary.leader else "",
             "Hollow: not every seed is ok." if several and summary.disqualified else "",
             shown.note,

@@ -7,9 +7,8 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.rows import Row, comparable_cost
-from bench.analysis.summary import Summary
-from bench.record import Run
+from bench.analysis.choice import Row, Summary, comparable_cost
+from bench.analysis.table import RunTable
 from bench.report import units
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Words, middle
@@ -18,7 +17,6 @@ from bench.report.charts.lettering import SMALL
 from bench.report.charts.shown import (
     JOINT,
     Look,
-    Records,
     best_rows,
     look,
     machine,
@@ -50,25 +48,25 @@ class Cost(NamedTuple):
     words: Callable[[float], str]
 
 
-def against_train_time(run: Run, records: Records, summary: Summary) -> Chart | None:
+def against_train_time(table: RunTable, summary: Summary) -> Chart | None:
     """The val score of each row against its train time."""
     cost = Cost(
         "train_seconds", "accuracy-vs-train-time", "train time",
         "train time of one cell alone, log scale", canvas.mark_times, units.duration,
     )  # fmt: skip
-    return _against(run, records, summary, cost)
+    return _against(table, summary, cost)
 
 
-def against_memory(run: Run, records: Records, summary: Summary) -> Chart | None:
+def against_memory(table: RunTable, summary: Summary) -> Chart | None:
     """The val score of each row against its peak memory."""
-    on_gpu = run.machine.device == "cuda"
+    on_gpu = table.run.machine.device == "cuda"
     what = "GPU memory allocated by torch" if on_gpu else "resident memory above the cell's start"
     cost = Cost(
         "peak_memory_bytes", "accuracy-vs-memory", "peak memory",
         f"peak {what}, log scale", canvas.mark_bytes,
         lambda value: f"{units.mebibytes(value)} MiB",
     )  # fmt: skip
-    return _against(run, records, summary, cost)
+    return _against(table, summary, cost)
 
 
 class Point(NamedTuple):
@@ -81,7 +79,7 @@ class Point(NamedTuple):
     scores: tuple[float, float]
 
 
-def _against(run: Run, records: Records, summary: Summary, cost: Cost) -> Chart | None:
+def _against(table: RunTable, summary: Summary, cost: Cost) -> Chart | None:
     """A point per complete row, and the best for each cost as a step line; None without points."""
     shown = best_rows(summary, MOST)
     found = {row: _point(row, cost.field) for row in shown.rows}
@@ -94,12 +92,12 @@ def _against(run: Run, records: Records, summary: Summary, cost: Cost) -> Chart 
         f"{metric(summary, 'val').capitalize()} against {cost.title}",
         sentences(
             "Marks are means over seeds, thin lines the range over seeds."
-            if len(run.suite.seeds) > 1
+            if len(table.run.suite.seeds) > 1
             else "One seed: thin lines are 95 % Wilson intervals over the val images.",
             "Step line: the best mean for at most that cost; up and to the left is better, and a "
             "step smaller than the thin lines is noise.",
             "Thick ring: recommended; thin rings: tied with the best.",
-            machine(run, records, summary),
+            machine(table, summary),
             shown.note,
             without_costs([row for row, point in found.items() if point is None]),
         ),

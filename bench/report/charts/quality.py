@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.analysis.choice import Row, Summary
 from bench.analysis.stats import Interval, wilson
-from bench.analysis.summary import Summary
+from bench.analysis.table import RunTable
 from bench.predictions import Unpacked, unpack
-from bench.record import Run, Scores
+from bench.record import Scores
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, middle
 from bench.report.charts.choice import cells, column_names, fill
@@ -29,12 +30,16 @@ from bench.report.charts.figure import (
     told,
 )
 from bench.report.charts.lettering import SMALL, TEXT, isolated
-from bench.report.charts.shown import Records, heat, look, named, seeds, sentences
-from bench.report.classes import tested
+from bench.report.charts.shown import heat, look, named, seeds, sentences
 from bench.report.text import printable
 
 # K true classes, K predicted classes.
 Counts = NDArray[np.int64]
+
+
+def _tested(table: RunTable, row: Row | None) -> list[Scores]:
+    """The test scores of a row, one for each seed that is ok; none without a row."""
+    return [table.result(cell_id).quality.test for cell_id in (row.ok if row else ())]
 
 
 # ---- lists of shares ------------------------------------------------------------------------
@@ -113,10 +118,10 @@ PAIRS = 20
 """Most confused pairs that are listed."""
 
 
-def confusion(run: Run, records: Records, summary: Summary) -> Chart | None:
+def confusion(table: RunTable, summary: Summary) -> Chart | None:
     """A matrix of counts up to 20 classes, else the most confused pairs; None without a row."""
-    row, names = summary.recommended, run.data.classes
-    scores = tested(records, row)
+    row, names = summary.recommended, table.run.data.classes
+    scores = _tested(table, row)
     if not scores or row is None:
         return None
     counts_KK = np.sum([np.array(s.confusion, dtype=np.int64) for s in scores], axis=0)
@@ -231,16 +236,18 @@ CLASSES = 40
 """So many classes are drawn; of more, the ones with the lowest recall."""
 
 
-def recall(run: Run, records: Records, summary: Summary) -> Chart | None:
+def recall(table: RunTable, summary: Summary) -> Chart | None:
     """The recall of each class with test images, the lowest first; None without a row."""
     row = summary.recommended
-    scores = tested(records, row)
-    found = _recalls(scores, run.data.classes)
+    scores = _tested(table, row)
+    found = _recalls(scores, table.run.data.classes)
     if not found or row is None:
         return None
     drawn, left_out = found[:CLASSES], len(found) - CLASSES
     mean = fmean(each.share for each in found)
-    empty = [name for name in run.data.classes if (name,) not in {each.names for each in found}]
+    empty = [
+        name for name in table.run.data.classes if (name,) not in {each.names for each in found}
+    ]
     return Chart(
         "recall",
         f"Recall by class{f', the lowest {CLASSES}' if left_out > 0 else ''}",
@@ -299,10 +306,10 @@ class Bin(NamedTuple):
         )
 
 
-def reliability(run: Run, records: Records, summary: Summary) -> Chart | None:
+def reliability(table: RunTable, summary: Summary) -> Chart | None:
     """Accuracy by confidence, a mark per bin that holds predictions; None without a row."""
     row = summary.recommended
-    scores = tested(records, row)
+    scores = _tested(table, row)
     if not scores or row is None:
         return None
     bins = bins_of([unpack(s.predictions) for s in scores])

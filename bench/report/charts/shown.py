@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.analysis.machines import reference
-from bench.analysis.rows import Row, results, status_counts
-from bench.analysis.summary import Summary
-from bench.record import Failure, Result, Run
+from bench.analysis.choice import Row, Summary, status_counts
+from bench.analysis.table import RunTable
 from bench.report import units
 from bench.report.charts.figure import HEAT, SERIES
 from bench.report.charts.lettering import isolated
 from bench.report.text import printable
 
-Records = Sequence[Result | Failure]
 JOINT = " · "
 
 
@@ -79,11 +76,6 @@ def unique(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def names_of(one: Result) -> tuple[str, str]:
-    """Architecture and strategy of a record."""
-    return one.cell.architecture_label, one.cell.strategy
-
-
 # ---- words ----------------------------------------------------------------------------------
 
 
@@ -113,9 +105,9 @@ def sentences(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def machine(run: Run, records: Records, summary: Summary) -> str:
+def machine(table: RunTable, summary: Summary) -> str:
     """The machine, without which no cost can be read."""
-    measured = reference(results(records))
+    run, measured = table.run, table.measured
     device = units.device(measured[0].machine if measured else run.machine)
     others = " Cells of other machines are left out." if summary.mixed_machines else ""
     return f"Costs: {run.profile.upper()} profile, {printable(device)}.{others}"

@@ -1,17 +1,16 @@
 """Figures of how the cells ran: what they learnt by epoch, and where their seconds went."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.analysis.machines import reference
-from bench.analysis.rows import Row, results
-from bench.analysis.summary import Summary
-from bench.record import EpochPoint, Result, Run
+from bench.analysis.choice import Row, Summary
+from bench.analysis.table import RunTable
 from bench.report import units
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Place, middle
@@ -19,14 +18,12 @@ from bench.report.charts.figure import AXIS, INK, MUTED, ON_STAGE, STAGES, Chart
 from bench.report.charts.lettering import SMALL, TEXT
 from bench.report.charts.shown import (
     JOINT,
-    Records,
     best_names,
     best_rows,
     look,
     machine,
     metric,
     named,
-    names_of,
     not_drawn,
     seeds,
     sentences,
@@ -75,10 +72,10 @@ class Limits(NamedTuple):
     losses: Place
 
 
-def learning_curves(run: Run, records: Records, summary: Summary) -> Chart | None:
+def learning_curves(table: RunTable, summary: Summary) -> Chart | None:
     """A panel per strategy, val score above train loss; None where no cell has a curve."""
     shown = best_names(summary, 12, 12)
-    panels = _panels(results(records), shown.rows)
+    panels = _panels(table, shown.rows)
     if not panels:
         return None
     drawn = {(panel.strategy, curves.architecture) for panel in panels for curves in panel.curves}
@@ -88,7 +85,7 @@ def learning_curves(run: Run, records: Records, summary: Summary) -> Chart | Non
         "Learning curves by strategy",
         sentences(
             "Lines: mean over the seeds that are ok; bands: their range."
-            if len(run.suite.seeds) > 1
+            if len(table.run.suite.seeds) > 1
             else "One seed: one line per cell.",
             "All panels share their axes. Above: val score; below: train loss.",
             "Dashed: a new phase begins." if any(len(p.phases) > 1 for p in panels) else "",
@@ -100,45 +97,34 @@ def learning_curves(run: Run, records: Records, summary: Summary) -> Chart | Non
     )
 
 
-def _panels(found: Sequence[Result], rows: Sequence[Row]) -> list[Panel]:
+def _panels(table: RunTable, rows: Sequence[Row]) -> list[Panel]:
     """One panel per strategy with a curve, in the order of the suite."""
-    cells: dict[tuple[str, str], list[Sequence[EpochPoint]]] = {}
-    for result in found:
-        cells.setdefault(names_of(result), []).append(result.curve)
+    cells = dict(iter(table.curves.groupby("cell_id", sort=False)))
     panels = []
     for strategy in dict.fromkeys(row.strategy for row in rows):
-        names = [row.architecture for row in rows if row.strategy == strategy]
-        mine = {name: cells[name, strategy] for name in names if (name, strategy) in cells}
+        mine = {r.architecture: [cells[i] for i in r.ok if i in cells] for r in rows
+                if r.strategy == strategy}  # fmt: skip
         curves = [
-            Curves(name, _epochs(of, _percent), _epochs(of, lambda point: point.train_loss))
+            Curves(name, _epochs(of, "val_score", 100), _epochs(of, "train_loss", 1))
             for name, of in mine.items()
+            if of
         ]
         known = [each for each in curves if each.losses]
         if known:
             longest = max((curve for of in mine.values() for curve in of), key=len)
-            begins = {point.phase: point.epoch for point in reversed(longest)}
-            phases = dict(sorted(begins.items(), key=lambda item: item[1]))
+            begins = longest.groupby("phase")["epoch"].min().sort_values()
+            phases = {str(phase): int(epoch) for phase, epoch in begins.items()}
             panels.append(Panel(strategy, known, phases))
     return panels
 
 
-def _percent(point: EpochPoint) -> float | None:
-    return None if point.val_score is None else 100 * point.val_score
-
-
-def _epochs(
-    curves: Sequence[Sequence[EpochPoint]], value: Callable[[EpochPoint], float | None]
-) -> list[Epoch]:
+def _epochs(curves: Sequence[pd.DataFrame], column: str, unit: float) -> list[Epoch]:
     """Epochs that every seed has a value of: a mean over fewer would be another quantity."""
-    by_epoch: dict[int, list[float]] = {}
-    for curve in curves:
-        for point in curve:
-            if (known := value(point)) is not None:
-                by_epoch.setdefault(point.epoch, []).append(known)
+    values = pd.concat(curves).groupby("epoch")[column]
+    found = unit * values.agg(["mean", "min", "max"])[values.count() == len(curves)]
     return [
-        Epoch(epoch, fmean(values), min(values), max(values))
-        for epoch, values in sorted(by_epoch.items())
-        if len(values) == len(curves)
+        Epoch(int(epoch), *map(float, row))
+        for epoch, row in zip(found.index, found.to_numpy(), strict=True)
     ]
 
 
@@ -290,10 +276,10 @@ class Bar(NamedTuple):
         return f"{named(self.row)}: {units.duration(self.total)} ({parts})"
 
 
-def time_spent(run: Run, records: Records, summary: Summary) -> Chart | None:
+def time_spent(table: RunTable, summary: Summary) -> Chart | None:
     """A bar per complete row, the longest first; None where no row has known times."""
     shown = best_rows(summary, BARS)
-    bars = _bars(records, shown.rows)
+    bars = _bars(table, shown.rows)
     if not bars:
         return None
     drawn = {bar.row for bar in bars}
@@ -302,10 +288,10 @@ def time_spent(run: Run, records: Records, summary: Summary) -> Chart | None:
         "time-spent",
         "Where the seconds went",
         sentences(
-            f"Wall time of one cell as if it ran alone, {seeds(len(run.suite.seeds))}.",
+            f"Wall time of one cell as if it ran alone, {seeds(len(table.run.suite.seeds))}.",
             "Thin lines: range over seeds." if several else "",
             "data: decode and cache; warmup: capture and compile.",
-            machine(run, records, summary),
+            machine(table, summary),
             shown.note,
             without_costs([row for row in shown.rows if row not in drawn]),
         ),
@@ -314,14 +300,12 @@ def time_spent(run: Run, records: Records, summary: Summary) -> Chart | None:
     )
 
 
-def _bars(records: Records, rows: Iterable[Row]) -> list[Bar]:
+def _bars(table: RunTable, rows: Iterable[Row]) -> list[Bar]:
     """Bars of the complete rows without reused features, by total, on the reference machine."""
-    found: dict[tuple[str, str], list[Result]] = {}
-    for result in reference(results(records)):
-        found.setdefault(names_of(result), []).append(result)
+    measured = {one.cell_id: one.cost.attributed for one in table.measured}
     bars = []
     for row in rows:
-        mine = [r.cost.attributed for r in found.get((row.architecture, row.strategy), [])]
+        mine = [measured[cell_id] for cell_id in row.ok if cell_id in measured]
         if mine and row.complete and not row.features_reused:
             means = {part: fmean(getattr(each, part) for each in mine) for part in PARTS}
             walls = [each.wall for each in mine]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench import predictions
-from bench.analysis.summary import summarise
+from bench.analysis.choice import Summary, summarise
+from bench.analysis.table import RunTable, table
 from bench.record import Failure, Quality, Result, Run, Scores
 from bench.report import figures
 from bench.report.charts.figure import Chart
@@ -22,7 +23,13 @@ HOSTILE = (
 
 def drawn(run: Run, found: Records) -> dict[str, Chart]:
     """Every figure that the records give, by its id."""
-    return {chart.id: chart for chart in figures.charts(run, found, summarise(run, found))}
+    return {chart.id: chart for chart in figures.charts(*read(run, found))}
+
+
+def read(run: Run, found: Records) -> tuple[RunTable, Summary]:
+    """What figures are made from."""
+    made = table(run, found)
+    return made, summarise(made)
 
 
 def tested(labels: Sequence[int], predicted: Sequence[int], num_classes: int) -> Scores:
@@ -43,9 +50,13 @@ def tested(labels: Sequence[int], predicted: Sequence[int], num_classes: int) ->
     )
 
 
-def with_test(result: Result, scores: Scores) -> Result:
-    """The record with other test scores."""
-    return result.model_copy(update={"quality": Quality(val=result.quality.val, test=scores)})
+def with_test(result: Result, scores: Scores, classes: Sequence[str]) -> Result:
+    """The record with other test scores, on images of these classes."""
+    # Val stays on ten classes.
+    data = records.data(classes) if len(classes) > 10 else result.cell.data
+    cell = result.cell.model_copy(update={"data": data})
+    quality = Quality(val=result.quality.val, test=scores)
+    return result.model_copy(update={"cell": cell, "quality": quality})
 
 
 def guesses(num_classes: int, num_images: int, seed: int) -> Scores:
@@ -68,5 +79,6 @@ def whole(
     run = run.model_copy(update={"data": records.data(classes)})
     found = records.drawn(run, strategies)
     return run, [
-        with_test(result, guesses(len(classes), num_images, i)) for i, result in enumerate(found)
+        with_test(result, guesses(len(classes), num_images, i), classes)
+        for i, result in enumerate(found)
     ]

@@ -9,7 +9,6 @@ from matplotlib.patches import Rectangle
 from scipy.stats import binomtest
 
 from bench import predictions
-from bench.analysis.summary import summarise
 from bench.record import Result, Run, Scores
 from bench.report.charts import quality
 from bench.report.charts.figure import DESK, GRID, HEAT, PHONE, Chart
@@ -24,7 +23,7 @@ def run_of(*seeds: Scores, classes: Sequence[str]) -> tuple[Run, list[Result]]:
     run = records.run(["resnet18"], ["partial"], range(len(seeds)))
     run = run.model_copy(update={"data": records.data(classes)})
     found = [result(cell("resnet18", "partial", seed)) for seed in range(len(seeds))]
-    return run, [made.with_test(one, s) for one, s in zip(found, seeds, strict=True)]
+    return run, [made.with_test(one, s, classes) for one, s in zip(found, seeds, strict=True)]
 
 
 ANIMALS = ("cat", "dog", "fox")
@@ -39,7 +38,7 @@ MAKE = {
 
 def drawn(name: str, *seeds: Scores, classes: Sequence[str] = ANIMALS) -> Chart:
     run, found = run_of(*seeds, classes=classes)
-    chart = MAKE[name](run, found, summarise(run, found))
+    chart = MAKE[name](*made.read(run, found))
     assert chart is not None
     return chart
 
@@ -73,7 +72,7 @@ def test_colour_is_the_share_of_the_true_class_and_right_answers_have_none() -> 
     assert reading.filled(boxes["cat → dog"]) == HEAT[6]  # 3 of 20, the highest share
     assert reading.filled(boxes["dog → fox"]) == HEAT[1]  # 1 of 40 is a sixth of it
     assert reading.filled(boxes["cat → cat"]) == GRID
-    assert boxes["cat → fox"].get_facecolor()[3] == 0
+    assert np.asarray(boxes["cat → fox"].get_facecolor())[3] == 0
 
 
 def test_many_classes_give_the_most_confused_pairs_in_order() -> None:

@@ -7,7 +7,6 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.analysis.summary import summarise
 from bench.record import EpochPoint, Failure, Result, Run, Seconds
 from bench.report.charts import training
 from bench.report.charts.figure import DESK, STAGES, Chart
@@ -19,7 +18,7 @@ from tests.report.charts.made import ALL, STRATEGIES, Records
 
 
 def curves(run: Run, found: Records) -> Chart:
-    chart = training.learning_curves(run, found, summarise(run, found))
+    chart = training.learning_curves(*made.read(run, found))
     assert chart is not None
     return chart
 
@@ -76,7 +75,6 @@ def test_an_epoch_that_a_seed_lacks_has_no_mean_and_unknown_is_no_zero() -> None
     ((x, _),) = lines(figure, "train loss")
     assert x == [1, 2]
     assert lines(figure, "val score") == []  # one epoch is a point, with its range
-    assert reading.points(figure)["a"] == (pytest.approx(2, abs=1e9), pytest.approx(0, abs=1e9))
     never = [learnt(result(cell("a", "partial", s)), (2.0, None), (1.0, None)) for s in (0, 1)]
     figure = reading.figure(curves(run, never))
     assert len(lines(figure, "train loss")) == 1
@@ -106,7 +104,7 @@ def test_rows_without_an_ok_cell_are_named() -> None:
 
 
 def spent(run: Run, found: Records) -> Chart:
-    chart = training.time_spent(run, found, summarise(run, found))
+    chart = training.time_spent(*made.read(run, found))
     assert chart is not None
     return chart
 
@@ -172,7 +170,7 @@ def test_reused_features_failures_and_no_time_at_all_are_named_not_drawn() -> No
     assert bars(drawn).keys() == {"good · partial"}
     for name in ("reused", "lost", "none"):
         assert f"{name} · partial" in plain(drawn.note)
-    assert training.time_spent(run, found[1:], summarise(run, found[1:])) is None
+    assert training.time_spent(*made.read(run, found[1:])) is None
 
 
 def test_only_the_machine_of_most_cells_is_drawn() -> None:
