@@ -46,8 +46,7 @@ def write(folder: Path, report: Report) -> list[Path]:
 
 def all_figures(report: Report) -> dict[About, list[Chart]]:
     """The figures of a run, by what they are about."""
-    run, records = report.table.run, list(report.table.records.values())
-    return {about: charts(run, records, report.summary, about) for about in get_args(About)}
+    return {about: charts(report.table, report.summary, about) for about in get_args(About)}
 
 
 def documents(
