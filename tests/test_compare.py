@@ -338,7 +338,7 @@ def test_on_any_terminal_nothing_is_cut_off(
     monkeypatch.setattr(out, "width", width)
     lines = bench("compare", BASE, "failed", "--all").out.splitlines()
     rows = [line for line in lines if not line.startswith("- ")][1:]
-    assert max(map(len, rows)) <= width
+    assert all(len(row) <= width for row in rows)
     text = " ".join("".join(lines).split())
     assert "…" not in text
     assert "seed 1 diverged" in text

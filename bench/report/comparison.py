@@ -235,16 +235,17 @@ def listed(fields: Sequence[str]) -> str:
 
 def remarks(found: Comparison) -> list[str]:
     """What must be known beside the rows, a sentence each."""
-    lines = [*found.notes, *reasons(found)]
+    lines = [found.unstable] if found.unstable else []
+    if found.shift and (found.shift.blame != "none" or abs(found.shift.change) >= 0.05):
+        lines.append(_of_shift(found.shift))
+    lines += [line for line in reasons(found) if not (found.unstable and found.unstable in line)]
+    lines += found.notes
     other = dict.fromkeys(f for v in found.verdicts if v.metric == ACCURACY for f in v.fields)
     if other:
         lines.append(
-            f"test scores are held to equivalence, for the arithmetic differs: {listed([*other])}"
+            "test scores are only shown to be equivalent or not, as the arithmetic differs "
+            f"({listed([*other])})"
         )
-    if found.unstable and all(one.reason != found.unstable for one in found.verdicts):
-        lines.append(found.unstable)
-    if found.shift and (found.shift.blame != "none" or abs(found.shift.change) >= 0.05):
-        lines.append(_of_shift(found.shift))
     if away := found.elsewhere:
         ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
         lines.append(

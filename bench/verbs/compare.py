@@ -1,6 +1,7 @@
 """`bench compare`: whether anything got worse from one run to another."""
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from itertools import combinations
 from pathlib import Path
@@ -70,7 +71,6 @@ def compare(
     judged. 2: a side or the folder of past runs does not exist.
     """
     from bench.analysis.compare import outcomes
-    from bench.report.comparison import Sides
     from bench.verbs.past import folder_of_past
 
     failing = asked(fail_on)
@@ -82,43 +82,48 @@ def compare(
         raise InputError("--out needs --format markdown, json or junit")
     check_file(place, given)
     results = folder_of_past(history)
-    called = names(given)
     with uncollected(), status(out, "reading the records"):
-        found = compared(baseline, dict(zip(called[1:], candidates, strict=True)), results)
-    tell(found, Sides(called[0], " and ".join(called[1:])), form, place, everything=everything)
+        found, sides = compared(baseline, candidates, results)
+    tell(found, sides, form, place, everything=everything)
     raise typer.Exit(exit_code(outcomes(found), failing))
 
 
-def compared(baseline: Path, candidates: dict[str, Path], results: Path) -> "Comparison":
-    """The comparison of what lies there. Raises InputError or FolderError."""
+def compared(
+    baseline: Path, candidates: Sequence[Path], results: Path
+) -> "tuple[Comparison, Sides]":
+    """The comparison of what lies there, and how the sides are called.
+
+    Raises InputError or FolderError.
+    """
     from bench.analysis.compare import compare as compare_
     from bench.analysis.compare import together
     from bench.analysis.pairs import same_run
+    from bench.report.comparison import Sides
     from bench.verbs.past import past_below, read_side
 
-    before = read_side(baseline)
-    after = {name: read_side(path) for name, path in candidates.items()}
-    paths = [baseline, *candidates.values()]
-    runs = [before.run, *(side.run for side in after.values())]
+    paths = [baseline, *candidates]
+    before, *after = map(read_side, paths)
+    runs = [before.run, *(side.run for side in after)]
     for one, other in combinations(range(len(runs)), 2):
         if same_run(runs[one], runs[other]):
             raise InputError(f"{paths[one]} and {paths[other]} are the same run: name two")
     past = past_below(results, runs[1].header.suite_name)
-    costs = [*before.past, *past.costs, *(run for side in after.values() for run in side.past)]
-    # Candidates are no past of one another.
-    first = min(run.header.started_at for run in runs[1:])
+    costs = [*before.past, *past.costs, *(run for side in after for run in side.past)]
+    first = min(run.header.started_at for run in runs[1:])  # candidates judge no other candidate
+    called = names(paths)
     try:
         each = {
-            name: with_rates(compare_(before.run, side.run, costs, first), before.run, side.run)
-            for name, side in after.items()
+            name: with_rates(compare_(before.run, run, costs, first), before.run, run)
+            for name, run in zip(called[1:], runs[1:], strict=True)
         }
     except ValueError as error:
         raise FolderError(f"{' and '.join(map(str, paths))}: {error}") from error
     found = together(each)
     lost = len(past.unreadable)
     unread = [f"past runs below {results} that could not be read: {lost}"] if lost else []
-    noted = [note for side in (before, *after.values()) for note in side.notes]
-    return found._replace(notes=(*found.notes, *noted, *unread))
+    noted = [note for side in (before, *after) for note in side.notes]
+    sides = Sides(called[0], " and ".join(called[1:]))
+    return found._replace(notes=(*found.notes, *noted, *unread)), sides
 
 
 def with_rates(found: "Comparison", baseline: "Snapshot", candidate: "Snapshot") -> "Comparison":
