@@ -11,8 +11,7 @@ from rich.text import Text
 
 from bench.errors import InputError
 from bench.terminal import clock_text, err, out, plain
-from bench.verbs.endings import asked, exit_code
-from bench.verbs.options import Device, Everything, Offline, OwnImages
+from bench.verbs.options import Device, Everything, Offline, OwnImages, exit_code, failing_outcomes
 
 if TYPE_CHECKING:
     from bench.analysis.ab import Alternation, Sided
@@ -196,7 +195,7 @@ def failing_of(fail_on: str | None) -> "set[Outcome]":
     An unsteady machine does not by itself: it makes the intervals over the pairs wide, and what
     could go unseen in them is inconclusive.
     """
-    return asked(None) - {"unstable"} if fail_on is None else asked(fail_on)
+    return failing_outcomes(None) - {"unstable"} if fail_on is None else failing_outcomes(fail_on)
 
 
 def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from bench.errors import FolderError, InputError
 from bench.terminal import out, status
-from bench.verbs.endings import asked, exit_code
-from bench.verbs.options import RESULTS, Everything, check_file
+from bench.verbs.options import RESULTS, Everything, check_file, exit_code, failing_outcomes
 from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def compare(
     from bench.analysis.compare import outcomes
     from bench.verbs.past import folder_of_past
 
-    failing = asked(fail_on)
+    failing = failing_outcomes(fail_on)
     given = [baseline, *candidates]
     for one, other in combinations(given, 2):
         if os.path.realpath(one) == os.path.realpath(other):

@@ -2,13 +2,16 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from bench.errors import InputError
+from bench.errors import Exit, InputError, unknown
+
+if TYPE_CHECKING:
+    from bench.analysis.compare import Outcome
 
 CellId = Annotated[
     str | None,
@@ -78,3 +81,37 @@ def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
         raise InputError([f"--out: {place} is a folder; name a file"])
     if place.name in RECORDS or os.path.realpath(place) in map(os.path.realpath, given):
         raise InputError([f"--out: {place} holds what would be lost; name another file"])
+
+
+# ---- --fail-on: which outcomes of a comparison are an error ---------------------------------
+
+CODES: "dict[Outcome, Exit]" = {
+    "regressed": Exit.REGRESSION,
+    "failed": Exit.REGRESSION,
+    "missing": Exit.NOT_ALL_OK,
+    "refused": Exit.NOT_ALL_OK,
+    "unstable": Exit.NOT_ALL_OK,
+    "nothing_judged": Exit.NOT_ALL_OK,
+    "inconclusive": Exit.NOT_ALL_OK,
+}
+
+
+def failing_outcomes(fail_on: str | None) -> "set[Outcome]":
+    """The outcomes that --fail-on names, or its default. Raises InputError."""
+    from bench.analysis.compare import Outcome
+
+    if fail_on is None:
+        return {outcome for outcome in CODES if outcome != "inconclusive"}
+    given = [name.strip() for name in fail_on.split(",") if name.strip()]
+    wrong = [name for name in given if name not in get_args(Outcome)]
+    if wrong or not given:
+        accepted = list(get_args(Outcome))
+        problems = [f"--fail-on {name}: {unknown(name, accepted)}" for name in wrong]
+        raise InputError(problems or [f"--fail-on: names none of {', '.join(accepted)}"])
+    # Comparing nothing is never success.
+    return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
+
+
+def exit_code(has: "Collection[Outcome]", failing: "set[Outcome]") -> Exit:
+    """The worst code of the outcomes that are there and count as failing."""
+    return max((CODES[name] for name in failing.intersection(has)), default=Exit.OK)
