@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 UNDONE: Mapping[str, str] = {
     "run": "nothing was trained",
+    "inspect": "nothing was inspected",
     "report": "nothing was reported",
     "export": "nothing was exported",
     "predict": "nothing was predicted",

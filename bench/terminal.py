@@ -51,7 +51,7 @@ def screen() -> Screen:
 
 
 out = screen()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def say(text: str, style: str = "") -> None:
@@ -63,7 +63,7 @@ def complain(code: str, place: str, problems: Sequence[str]) -> None:
     """Print on standard error what is wrong, where, and what to do."""
     err.print(Text(f"error[{code}] {plain(place)}", style="bold red"))
     for problem in problems:
-        err.print(Text(f"  {plain(problem)}"))
+        err.print(Indented(plain(problem)))
 
 
 def can_redraw(console: Console) -> bool:

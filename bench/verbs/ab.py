@@ -55,7 +55,9 @@ def ab(
     ] = None,
     everything: Everything = False,
 ) -> None:
-    """Compare two checkouts of bench by runs of a suite that take turns: old new new old ...
+    """Compare two checkouts of bench by runs of a suite in turn.
+
+    The order is old new new old ...
 
     Exit code 4: the new code is worse. 3: not one task, not everything there, or nothing judged.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.analysis.table import Snapshot
 
 baseline = typer.Typer(
-    help="Accept a run as what later ones are compared with; list and show these.",
+    help="Accept a run as a baseline; list and show baselines.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

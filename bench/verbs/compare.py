@@ -64,7 +64,7 @@ def compare(
     fail_on: FailOn = None,
     everything: Everything = False,
 ) -> None:
-    """Compare a run with a baseline: accuracy, time and memory of every cell.
+    """Compare runs with a baseline: accuracy, time and memory.
 
     Exit code 4: something is worse. 3: not one task, not everything there, unsteady, or nothing
     judged. 2: a side or the folder of past runs does not exist.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def doctor(device: Device = "auto") -> None:
-    """Print what results of this machine will say about it, what is unknown and why."""
+    """Print what this machine is and does, and what is unknown."""
     from bench.report import units
     from bench.running import child
 

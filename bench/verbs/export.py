@@ -53,7 +53,10 @@ def export(
     weights: OwnWeights = None,
     offline: Offline = False,
 ) -> None:
-    """Save a trained network with its class names and preprocessing, by default the chosen one."""
+    """Save a trained network as files that need no bench.
+
+    With its class names and preprocessing; by default the chosen network.
+    """
     from bench.running import child
     from bench.verbs.load_runs import trained_cell
 

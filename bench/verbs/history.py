@@ -29,7 +29,10 @@ def history(
         bool, typer.Option("--json", help="Print it as JSON; write a page with --out only.")
     ] = False,
 ) -> None:
-    """Show scores, times and memory of a suite over all its runs, and when their level changed."""
+    """Show the scores, times and memory of all runs of a suite.
+
+    And when they changed.
+    """
     from bench.analysis.history import history as history_of
     from bench.folder import write_text
     from bench.identity import slug

@@ -10,13 +10,14 @@ from bench.terminal import out
 def inspect(
     architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
 ) -> None:
-    """Print the parts of an architecture: stages, head, weights, transforms, accuracy."""
+    """Print the parts of an architecture and its pinned weights."""
     from bench.architectures import ARCHITECTURES
-    from bench.errors import unknown
+    from bench.errors import InputError, unknown
 
     if architecture not in ARCHITECTURES:
-        text = unknown(architecture, list(ARCHITECTURES))
-        raise typer.BadParameter(f'architecture "{architecture}" {text}')
+        raise InputError(
+            f'architecture "{architecture}" {unknown(architecture, list(ARCHITECTURES))}'
+        )
     from bench import views
     from bench.running import child
 

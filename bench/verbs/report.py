@@ -30,7 +30,7 @@ MaxSeconds = Annotated[
     typer.Option(
         parser=options.amount(options.SECONDS, "60 or 5min"),
         metavar="TIME",
-        help="Name the best whose training takes at most so long.",
+        help="Name the best cell that trains within this time.",
     ),
 ]
 MaxMemory = Annotated[
@@ -46,7 +46,7 @@ MaxParams = Annotated[
     typer.Option(
         parser=options.amount(options.COUNT, "12M or 800k"),
         metavar="COUNT",
-        help="... with at most so many parameters.",
+        help="... with at most this many parameters.",
     ),
 ]
 MaxLatency = Annotated[
@@ -54,7 +54,7 @@ MaxLatency = Annotated[
     typer.Option(
         parser=options.amount(options.LATENCY, "20ms or 0.1s"),
         metavar="TIME",
-        help="... that answers for one image within this time.",
+        help="... that takes at most this long for one image.",
     ),
 ]
 Within = Annotated[
@@ -62,7 +62,7 @@ Within = Annotated[
     typer.Option(
         parser=options.amount(options.POINTS, "1 or 0.5"),
         metavar="POINTS",
-        help="Name the cheapest whose val score is at most so many points below the best.",
+        help="Name the cheapest whose val score is at most this many points below the best.",
     ),
 ]
 
@@ -76,7 +76,7 @@ def report(
     max_latency: MaxLatency = None,
     within: Within = None,
 ) -> None:
-    """Rebuild the report, tables and plots from the records of a run.
+    """Rebuild the report, tables and plots of a run.
 
     Several runs of one suite, with other seeds or on other machines, become one report in --out.
     """

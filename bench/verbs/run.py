@@ -38,7 +38,7 @@ def run(
         bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
 ) -> None:
-    """Train and compare every combination of a suite, and write the report."""
+    """Train every combination of a suite and write the report."""
     from bench import views
     from bench.folder import check_usable, new_folder
     from bench.running import session
