@@ -32,7 +32,7 @@ def cells(suite: Suite, facts: Facts) -> list[Cell]:
 
 
 def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
-    said = {**suite.recipe.said(), **strategy.said()}
+    said = suite.said_for(strategy)
     kind = strategy.kind
     scratch = Weights(source="scratch", name="scratch")
     return Cell(

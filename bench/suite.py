@@ -272,6 +272,10 @@ class Suite(Table):
     recipe: RecipeTable = RecipeTable()
     compare: CompareTable = CompareTable()
 
+    def said_for(self, strategy: StrategyEntry) -> dict[str, Any]:
+        """The recipe keys that are set for a strategy: its own, then the suite's."""
+        return {**self.recipe.said(), **strategy.said()}
+
     @property
     def asked(self) -> list[tuple[str, str, int]]:
         """Architecture label, strategy name and seed of every cell, in order."""

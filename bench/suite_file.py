@@ -149,7 +149,7 @@ def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
-        return None, unknown_names + [problem_of(details, KEYS) for details in error.errors()]
+        return None, unknown_names + [_problem(details) for details in error.errors()]
     return suite, unknown_names or cross_checks(suite)
 
 
@@ -188,16 +188,15 @@ WORDING: Mapping[str, str] = {
 """Our words for pydantic's error types; other types keep pydantic's."""
 
 
-def problem_of(details: ErrorDetails, keys: Mapping[str, Collection[str]]) -> Problem:
-    """A mistake that pydantic found, in our words; `keys` are the accepted ones of each table."""
+def _problem(details: ErrorDetails) -> Problem:
     key = _dotted(details["loc"])
     context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
             table = key.rpartition(".")[0].split("[")[0]
-            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], keys[table])}")
+            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], KEYS[table])}")
         case "literal_error":
-            accepted = [part.strip().strip("'") for part in _listed(context["expected"])]
+            accepted = re.findall(r"'([^']+)'", context["expected"])
             got = _shown(details["input"])
             return Problem(key, f"{got} {unknown(details['input'], accepted)}")
         case "value_error":
@@ -215,10 +214,6 @@ def _dotted(loc: Sequence[int | str]) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _listed(expected: str) -> list[str]:
-    return expected.replace(" or ", ", ").split(", ")
-
-
 def _nearest_key(key: str, accepted: Collection[str]) -> str:
     near = difflib.get_close_matches(key, accepted, n=1)
     return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
@@ -230,7 +225,7 @@ def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-# ---- what only the whole suite shows -----------------------------------------------------
+# ---- what only the whole suite shows --------------------------------------------------------
 
 
 def cross_checks(suite: Suite) -> list[Problem]:
@@ -255,7 +250,7 @@ def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
 
 
 def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> list[Problem]:
-    said = {**suite.recipe.said(), **strategy.said()}
+    said = suite.said_for(strategy)
     values = {**RECIPE_DEFAULTS, **said}
 
     def place_of(key: str) -> str:
