@@ -123,7 +123,7 @@ def _highest(summary: Summary) -> str:
 def cautions(table: RunTable, summary: Summary) -> list[str]:
     """What must be known before the finding is used, the gravest first."""
     found = (
-        RANDOM_WEIGHTS if has_random_weights(table) else "",
+        *(RANDOM_WEIGHTS if has_random_weights(table) else ()),
         _unfinished(table),
         _fallback(table.run),
         one_seed(table.run, summary),
@@ -135,8 +135,8 @@ def cautions(table: RunTable, summary: Summary) -> list[str]:
 
 
 RANDOM_WEIGHTS = (
-    "Random weights: this run does not tell which pretrained architecture to use. Its backbones "
-    "started from random values, so the ranking says nothing about pretraining."
+    "Random weights: this run does not tell which pretrained architecture to use.",
+    "Backbones started from random values, so the ranking says nothing about pretraining.",
 )
 
 

@@ -37,7 +37,7 @@ def history(
     from bench.folder import write_text
     from bench.identity import slug
     from bench.report import history as texts
-    from bench.report.page import history as page
+    from bench.report import history_page as page
     from bench.verbs.report import names, uncollected
 
     check_file(place)

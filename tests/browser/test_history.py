@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.report.history import Reading
-from bench.report.page.history import document
+from bench.report.history_page import document
 from tests.analysis import sides
 from tests.analysis.timelines import slowed, told
 from tests.browser.chromium import NAMES, PATH, Page, browser

@@ -8,7 +8,7 @@ from bench.analysis.history import news
 from bench.analysis.table import Snapshot
 from bench.report import history as texts
 from bench.report.history import Reading, as_json
-from bench.report.page.history import document
+from bench.report.history_page import document
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
 from tests.report.reading import Tree

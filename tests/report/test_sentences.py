@@ -185,7 +185,7 @@ def test_a_fallback_to_random_says_first_that_it_does_not_answer_and_names_every
     unnamed = file.model_copy(update={"architecture": "b", "file": "b.pth", "address": None})
     source = Source(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
     asked = run(["a", "b"], ["partial"]).model_copy(update={"source": source})
-    first, fallback, _ = cautions(asked, [result(cell(name, "partial", 0)) for name in "ab"])
+    first, _, fallback, _ = cautions(asked, [result(cell(name, "partial", 0)) for name in "ab"])
     assert has(first, "Random weights", "does not tell which pretrained architecture to use")
     assert has(fallback, "imagenet", "random", "2 files")
     files = [text.plain(one) for one in sentences.missing_files(asked)]

@@ -1,1 +1,0 @@
-"""report.html: one file that shows the whole of a run."""
