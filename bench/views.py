@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench import cache
-from bench.analysis import table as tables
-from bench.analysis.choice import Row, Summary, summarise
+from bench.analysis.choice import Row, Summary
+from bench.analysis.table import RunTable
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
 from bench.record import Failure, MissingWeights, Result, Run, Source
@@ -39,7 +39,7 @@ def architectures() -> RenderableType:
         families.setdefault(row.family, []).append(name)
     for family, names in families.items():
         add(made, family, ", ".join(names))
-    return Group(made, Text(f"\n{len(ARCHITECTURES)} architectures; see bench inspect NAME"))
+    return Group(made, Text(f"\n{len(ARCHITECTURES)} architectures; bench inspect NAME shows one"))
 
 
 def strategies() -> RenderableType:
@@ -122,7 +122,8 @@ def dry_run(survey: Survey) -> RenderableType:
         add(matrix, label, *(f"{shares[label, name]:.1%}" for name in names))
     lines = [
         f"{units.plural(len(plan.cells), 'cell')}: {units.plural(len(labels), 'architecture')} x "
-        f"{strategies_text(names)} x {units.plural(num_seeds, 'seed')}",
+        f"{len(names)} {'strategy' if len(names) == 1 else 'strategies'} x "
+        f"{units.plural(num_seeds, 'seed')}",
         images_line(plan),
         *source_lines(plan.chosen.source),
         f"predicted time  about {clock_text(survey.seconds)}",
@@ -132,7 +133,7 @@ def dry_run(survey: Survey) -> RenderableType:
     if cached := plan.cache_bytes:
         megabytes = f"about {cached / 1e6:.0f} MB of decoded images"
         lines.append(f"cache           {megabytes}, {cache.root()}")
-    return Group(matrix, Text(), *prose(lines))
+    return Group(Text(), matrix, Text(), *prose(lines))
 
 
 def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
@@ -161,19 +162,14 @@ def disk_text(plan: Plan, weights_bytes: int) -> str:
     return f"about {total:.0f} MB, {weights_bytes / 1e6:.0f} MB of it trained weights{after}"
 
 
-def strategies_text(names: Sequence[str]) -> str:
-    """How many strategies."""
-    return "1 strategy" if len(names) == 1 else f"{len(names)} strategies"
-
-
 def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
     """What is about to run."""
     lines = [images_line(plan), *source_lines(run.source)]
     if todo.done:
         rest = "" if todo.left else "; nothing is left to train"
-        lines.append(f"going on: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
+        lines.append(f"continuing: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
     lines += [
-        f"record of {found.cell_id} was damaged; kept as {found.moved_to}, the cell runs again"
+        f"the record of {found.cell_id} was damaged: kept as {found.moved_to}; the cell runs again"
         for found in todo.damaged
     ]
     lines += [
@@ -195,7 +191,7 @@ def source_lines(source: Source) -> list[str]:
     """Where the weights come from; after a fallback, what it means and what was missing."""
     if not source.fell_back:
         return [f"weights: {source.used}"]
-    lines = [f"weights: {source.used} – {source.wanted[0]} could not be had for all architectures"]
+    lines = [f"weights: {source.used} – {source.wanted[0]} is not available for every architecture"]
     by_reason: dict[str, list[MissingWeights]] = {}
     for missing in source.missing:
         by_reason.setdefault(missing.why, []).append(missing)
@@ -215,10 +211,8 @@ NAMED_FILES = 3
 RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to use"
 
 
-def end(folder: Path, run: Run, records: Sequence[Result | Failure]) -> RenderableType:
+def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
     """The best rows, the finding in a sentence, what failed, and where everything lies."""
-    made = tables.table(run, records)
-    summary = summarise(made)
     return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, made, summary)))
 
 
@@ -233,7 +227,7 @@ def ranking(summary: Summary) -> list[RenderableType]:
     return [made, *more]
 
 
-def closing(folder: Path, made: tables.RunTable, summary: Summary) -> list[str]:
+def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
     """The finding, the failures and the files, line by line."""
     run, records = made.run, list(made.records.values())
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
@@ -254,7 +248,7 @@ def closing(folder: Path, made: tables.RunTable, summary: Summary) -> list[str]:
         lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}")
         lines.append(f"  log: {folder}/cells/{failed.cell_id}/log.txt")
     if summary.failures:
-        lines.append(f"the same command with --out {folder} tries these again")
+        lines.append(f"run the same command with --out {folder} to try these again")
     return [*lines, f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
 
 

@@ -92,7 +92,7 @@ def test_the_same_command_again_trains_nothing(here: Place, done: Path) -> None:
     before = command.tree(done / "cells")
     again = bench(here, "run", here.suite(SUITE), "--out", done.name)
     assert (again.returncode, again.stderr) == (0, "")
-    assert "going on: 2 of 2 cells are done; nothing is left to train" in again.stdout
+    assert "continuing: 2 of 2 cells are done; nothing is left to train" in again.stdout
     assert command.tree(done / "cells") == before
 
 

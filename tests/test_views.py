@@ -1,13 +1,16 @@
 """Pages of the terminal: what they say, at 80 columns, and of names that mean harm."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
 
 from bench import terminal, views
-from bench.record import MissingWeights, Result, Run, Source
+from bench.analysis.choice import summarise
+from bench.analysis.table import table
+from bench.record import Failure, MissingWeights, Result, Run, Source
 from tests import records
 
 HOSTILE = "[red]x[/red]\x1b[2J"
@@ -17,6 +20,11 @@ def shown(page: RenderableType, width: int = 80) -> list[str]:
     file = io.StringIO()
     Console(file=file, width=width, highlight=False).print(page)
     return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def end(folder: Path, run: Run, found: Sequence[Result | Failure]) -> RenderableType:
+    made = table(run, found)
+    return views.end(folder, made, summarise(made))
 
 
 def drawn(*strategies: str) -> tuple[Run, list[Result]]:
@@ -45,7 +53,7 @@ def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
     lost = [*(missing(name, "not in the cache; no net") for name in names), missing("x", "damaged")]
     source = Source(wanted=("imagenet", "random"), used="random", missing=tuple(lost))
     assert views.source_lines(source) == [
-        "weights: random – imagenet could not be had for all architectures",
+        "weights: random – imagenet is not available for every architecture",
         "  not in the cache; no net",
         "  missing: resnet18.pth, resnet50.pth, vgg16.pth and 1 more",
         "  damaged",
@@ -77,7 +85,7 @@ def test_the_end_marks_the_winner_and_what_is_recommended() -> None:
     other = records.result(records.cell("vit_b_16", "partial", 0), val=370, train_seconds=50)
     other = records.wrong_on_val(other, slice(100, 122))
     run = records.run(["resnet18", "resnet50", "vit_b_16"], ["partial"])
-    lines = shown(views.end(Path("out"), run, [cheap, best, other]), width=200)
+    lines = shown(end(Path("out"), run, [cheap, best, other]), width=200)
     rows = [line.split() for line in lines if line.startswith(("* ", "=")) and " MiB" in line]
     assert [row[:5] for row in rows] == [
         ["*", "resnet50", "partial", "95.0", "%"],
@@ -93,7 +101,7 @@ def test_the_end_marks_the_winner_and_what_is_recommended() -> None:
 
 def test_more_seeds_need_no_caution_about_one() -> None:
     run = records.run(["resnet18", "resnet50"], ["partial"], seeds=(0, 1))
-    lines = shown(views.end(Path("out"), run, records.drawn(run, ["partial"])), width=200)
+    lines = shown(end(Path("out"), run, records.drawn(run, ["partial"])), width=200)
     assert not any("one seed" in line for line in lines)
 
 
@@ -103,7 +111,7 @@ def test_the_lowest_of_costs_that_are_not_all_known_is_called_so_in_the_legend()
         records.result(records.cell("resnet18", "partial", 0)),
         records.reused(records.result(records.cell("resnet50", "partial", 0))),
     ]
-    text = " ".join(shown(views.end(Path("out"), run, found), width=200))
+    text = " ".join(shown(end(Path("out"), run, found), width=200))
     assert "+ lowest known train time, then known peak memory of these" in text
 
 
@@ -113,7 +121,7 @@ def test_a_winner_needs_no_legend() -> None:
         records.result(records.cell("resnet18", "partial", 0), val=300),
         records.result(records.cell("resnet50", "partial", 0), val=380),
     ]
-    lines = shown(views.end(Path("out"), run, found), width=200)
+    lines = shown(end(Path("out"), run, found), width=200)
     assert [line.split()[:2] for line in lines if " MiB" in line] == [
         ["*", "resnet50"],
         ["resnet18", "partial"],
@@ -125,9 +133,9 @@ def test_a_winner_needs_no_legend() -> None:
 
 def test_the_end_says_in_a_line_how_the_cells_were_run_and_marks_reused_features() -> None:
     run, found = drawn("feature_extraction", "fine_tuning")
-    before = shown(views.end(Path("out"), run, found), width=200)
+    before = shown(end(Path("out"), run, found), width=200)
     found[0] = records.reused(found[0])
-    lines = shown(views.end(Path("out"), run, found), width=200)
+    lines = shown(end(Path("out"), run, found), width=200)
     assert before[-4] == (
         "how: fp32 · images decoded in this run, resident · features computed in this run · "
         "steps one by one"
@@ -144,7 +152,7 @@ def test_the_end_says_in_a_line_how_the_cells_were_run_and_marks_reused_features
 
 def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
     run, found = drawn("feature_extraction", "fine_tuning")
-    lines = shown(views.end(Path("out"), run, found))
+    lines = shown(end(Path("out"), run, found))
     rows = [line for line in lines if " %  " in line]
     assert len(rows) == views.TOP
     assert all("feature_extraction  " in row or "fine_tuning  " in row for row in rows)
@@ -155,18 +163,18 @@ def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
 def test_failures_are_listed_with_their_log_and_the_way_on() -> None:
     run = records.run(["resnet18"], ["partial"])
     failed = records.failure(records.cell("resnet18", "partial", 0), reason=HOSTILE)
-    lines = shown(views.end(Path("out"), run, [failed]), width=200)
+    lines = shown(end(Path("out"), run, [failed]), width=200)
     assert any("no winner: " in x and "(0 of 1 cells are ok)" in x for x in lines)
     assert "done: 1 diverged · 8 min 32 s" in lines
     assert "resnet18 · partial · s0: diverged (training): [red]x[/red][2J" in lines
     assert f"  log: out/cells/{failed.cell_id}/log.txt" in lines
-    assert "the same command with --out out tries these again" in lines
+    assert "run the same command with --out out to try these again" in lines
 
 
 def test_a_cell_without_a_record_is_counted() -> None:
     run = records.run(["resnet18"], ["partial", "fine_tuning"])
     done = records.result(records.cell("resnet18", "partial", 0))
-    assert "done: 1 ok, 1 missing · 8 min 32 s" in shown(views.end(Path("out"), run, [done]))
+    assert "done: 1 ok, 1 missing · 8 min 32 s" in shown(end(Path("out"), run, [done]))
 
 
 def test_random_weights_are_said_again_at_the_end() -> None:
@@ -174,7 +182,7 @@ def test_random_weights_are_said_again_at_the_end() -> None:
         update={"source": Source(wanted=("imagenet", "random"), used="random")}
     )
     done = records.result(records.cell("resnet18", "partial", 0))
-    assert f"note: {views.RANDOM_WEIGHTS}" in shown(views.end(Path("out"), run, [done]))
+    assert f"note: {views.RANDOM_WEIGHTS}" in shown(end(Path("out"), run, [done]))
 
 
 @pytest.mark.parametrize("cell", ["[bold]x", "x[/]", HOSTILE])

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from bench.errors import InputError
-from bench.terminal import out, plain, status
+from bench.terminal import out, say, status
 from bench.verbs import options
 
 if TYPE_CHECKING:
     from bench.analysis.merge import Part
-    from bench.record import Failure, Result, Run
     from bench.report.context import Report
 
 Folders = Annotated[
@@ -97,17 +95,17 @@ def report(
     found, summary = made.table, made.summary
     said = [sentences.headline(found, summary), sentences.one_seed(found.run, summary)]
     for line in filter(None, (*said, *answers(summary, made.limits), *files(place))):
-        out.print(Text(plain(text.plain(line))))
+        say(text.plain(line))
 
 
-def write_report(folder: Path) -> "tuple[Run, list[Result | Failure]]":
-    """Rebuild everything derived from the records of a locked run folder, and return those."""
+def write_report(folder: Path) -> "Report":
+    """Rebuild everything derived from the records of a locked run folder."""
     from bench.report import writer
 
     with status(out, "writing the report"):
         made = gather([folder])
         writer.write(folder, made)
-    return made.table.run, list(made.table.records.values())
+    return made
 
 
 @contextmanager

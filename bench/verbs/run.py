@@ -90,21 +90,21 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
     from bench.verbs.finish import finish
 
     run = session.begin(plan, earlier)  # refuses another task before the folder is touched
-    made = decode(plan)
+    decoded = decode(plan)
     with locked(folder):
         session.check_unchanged(folder, earlier)
         try:
-            trained = train_in(folder, run, plan, made)
+            trained = train_in(folder, run, plan, decoded)
         except Stopped:
             err.print(Text(f"stopped; run the same command with --out {folder} to continue"))
             raise
         with status(out, "gathering thumbnails"):
-            notes = finish(folder, trained, plan.images, made)
+            notes = finish(folder, trained, plan.images, decoded)
         for note in notes:
             say(note)
-        finished, records = write_report(folder)
-    out.print(views.end(folder, finished, records))
-    all_ok = all(record.status == "ok" for record in records)
+        made = write_report(folder)
+    out.print(views.end(folder, made.table, made.summary))
+    all_ok = all(record.status == "ok" for record in made.table.records.values())
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
