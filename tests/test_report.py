@@ -243,8 +243,7 @@ def test_damaged_predictions_are_refused_by_cell_part_and_column(
     path.write_text(json.dumps(record), "utf-8")
     said = bench("report", folder)
     assert said.code == 6
-    assert f"1 record is damaged, such as that of {cell_id} (quality.{part}." in said.err
-    assert f"predictions.{column}" in said.err
+    assert f"{cell_id}/record.json: quality.{part}.predictions.{column}" in said.err
     assert not (folder / "report.md").exists()
 
 

@@ -5,10 +5,11 @@ to look for weights first, which to keep) may differ, and so may the machines.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import NamedTuple
 
-from bench.analysis.table import compared_facts, machine_of, reference_machine
+from bench.analysis.table import RunTable, compared_facts, table
 from bench.errors import NotOneTask
 from bench.identity import cell_identity, differences, flat
 from bench.record import Cell, Failure, Result, Run, Source
@@ -19,8 +20,7 @@ class Part(NamedTuple):
     """One of the runs, under its name in the report."""
 
     name: str
-    run: Run
-    records: Sequence[Result | Failure]
+    table: RunTable
 
 
 class Repeated(NamedTuple):
@@ -35,8 +35,7 @@ class Repeated(NamedTuple):
 class Merged(NamedTuple):
     """The runs as one, over the union of their seeds."""
 
-    run: Run
-    records: list[Result | Failure]
+    table: RunTable
     repeated: tuple[Repeated, ...]
 
 
@@ -48,33 +47,34 @@ def merge(parts: Sequence[Part]) -> Merged:
     """The runs as one, in the order of the first suite; a single one on its reference machine.
 
     Of a cell that several runs have, an ok record counts before one that is not (a resumed run
-    would have replaced it), then that of the run named first. Raises NotOneTask.
+    would have replaced it), then that of the run named first. Raises NotOneTask, or ValueError
+    where records contradict each other.
     """
-    first = parts[0]
+    first = parts[0].table
     if len(parts) == 1:
-        return Merged(on_reference_machine(first.run, first.records), list(first.records), ())
+        return Merged(_on_reference_machine(first), ())
     for one, other in combinations(parts, 2):
-        if problems := [*run_differences(one.run, other.run), *cell_differences(one, other)]:
+        if problems := [*run_differences(one.table.run, other.table.run), *_cells(one, other)]:
             raise NotOneTask(one.name, other.name, problems)
-    seeds = sorted({seed for part in parts for seed in part.run.suite.seeds})
+    runs = [part.table.run for part in parts]
+    seeds = sorted({seed for run in runs for seed in run.suite.seeds})
     suite = first.run.suite.model_copy(update={"seeds": seeds})
-    ids = {asked: cell_id for part in parts for asked, cell_id in _cell_ids(part.run).items()}
+    ids = {asked: cell_id for run in runs for asked, cell_id in _cell_ids(run).items()}
     cells = tuple(ids[asked] for asked in suite.asked)
     counted, repeated = _counted(parts)
     records = [counted[cell_id] for cell_id in cells if cell_id in counted]
-    run = _as_one([part.run for part in parts], suite, cells)
-    return Merged(on_reference_machine(run, records), records, tuple(repeated))
+    whole = table(_as_one(runs, suite, cells), records)
+    return Merged(_on_reference_machine(whole), tuple(repeated))
 
 
-def on_reference_machine(run: Run, records: Sequence[Result | Failure]) -> Run:
+def _on_reference_machine(found: RunTable) -> RunTable:
     """The run with the machine whose costs are compared."""
-    ok = [one for one in records if isinstance(one, Result)]
-    most = reference_machine(map(machine_of, ok))
-    machine = next((one.machine for one in ok if machine_of(one) == most), run.machine)
-    if compared_facts(machine) == compared_facts(run.machine):
-        return run
+    machine = next((one.machine for one in found.measured), found.run.machine)
+    if compared_facts(machine) == compared_facts(found.run.machine):
+        return found
     profile = "gpu" if machine.device == "cuda" else "cpu"
-    return run.model_copy(update={"machine": machine, "profile": profile})
+    run = found.run.model_copy(update={"machine": machine, "profile": profile})
+    return replace(found, run=run)
 
 
 def _cell_ids(run: Run) -> dict[tuple[str, str, int], str]:
@@ -88,7 +88,7 @@ def _counted(
     """The record that counts, by cell id, and all that do not count."""
     found: dict[str, list[tuple[Result | Failure, str]]] = {}
     for part in parts:
-        for record in part.records:
+        for record in part.table.records.values():
             found.setdefault(record.cell_id, []).append((record, part.name))
     counted, repeated = {}, []
     for cell_id, records in found.items():
@@ -153,7 +153,7 @@ def _run_task(run: Run) -> dict[str, object]:
     }
 
 
-def cell_differences(first: Part, other: Part) -> list[str]:
+def _cells(first: Part, other: Part) -> list[str]:
     """Fields in which cells of one architecture and strategy differ besides the seed."""
     tasks, others = _row_tasks(first), _row_tasks(other)
     found = [
@@ -161,13 +161,13 @@ def cell_differences(first: Part, other: Part) -> list[str]:
         for row in tasks.keys() & others.keys()
         for field in differences(tasks[row], others[row])
     ]
-    return sorted(found) or _id_differences(first.run, other.run)
+    return sorted(found) or _id_differences(first.table.run, other.table.run)
 
 
 def _row_tasks(part: Part) -> dict[tuple[str, str], dict[str, object]]:
     """The task of each architecture and strategy, from the first of its records."""
     first: dict[tuple[str, str], Cell] = {}
-    for record in part.records:
+    for record in part.table.records.values():
         first.setdefault((record.cell.architecture_label, record.cell.strategy), record.cell)
     tasks = {row: cell_identity(cell) for row, cell in first.items()}
     return {row: {**task, "cell.seed": None} for row, task in tasks.items()}

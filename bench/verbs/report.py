@@ -13,7 +13,6 @@ from bench.terminal import out, say, status
 from bench.verbs import options
 
 if TYPE_CHECKING:
-    from bench.analysis.merge import Part
     from bench.report.context import Report
 
 Folders = Annotated[
@@ -78,7 +77,7 @@ def report(
 
     Several runs of one suite, with other seeds or on other machines, become one report in --out.
     """
-    from bench.analysis.budget import Budget
+    from bench.analysis.choice import Budget
     from bench.folder import (
         locked,
     )
@@ -153,55 +152,29 @@ def gather(folders: Sequence[Path]) -> "Report":
     the runs are not of one task.
     """
     from bench.analysis.choice import summarise
-    from bench.analysis.merge import merge
-    from bench.analysis.table import table
-    from bench.errors import FolderError
+    from bench.analysis.merge import Part, merge
+    from bench.analysis.table import read
+    from bench.errors import FolderError, NotOneTask
     from bench.folder import read_thumbnails
     from bench.report.context import Report
     from bench.report.sentences import sources
 
-    parts = [read(one, name) for one, name in zip(folders, names(folders), strict=True)]
-    merged = merge(parts)
+    called = zip(names(folders), folders, strict=True)
+    parts = [Part(name, read(folder)) for name, folder in called]
     try:
-        made = table(merged.run, merged.records)
-        summary = summarise(made)
-    except ValueError as error:  # what it raises is said of the records
+        merged = merge(parts)
+    except NotOneTask:
+        raise
+    except ValueError as error:  # records that fit their own run, but not another's
         raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
     thumbnails = [read_thumbnails(one) for one in folders]
     return Report(
-        table=made,
-        summary=summary,
+        table=merged.table,
+        summary=summarise(merged.table),
         notes=sources(parts, merged),
         repeated=merged.repeated,
         thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
     )
-
-
-def read(folder: Path, name: str) -> "Part":
-    """A run and its records.
-
-    Raises FolderError where there is none, records are of another, or predictions are damaged.
-    """
-    from bench.analysis.intact import damaged
-    from bench.analysis.merge import Part
-    from bench.errors import FolderError
-    from bench.folder import read_records, read_run
-
-    run, records = read_run(folder), read_records(folder)
-    if strangers := {record.cell_id for record in records} - set(run.cells):
-        count = "1 record belongs" if len(strangers) == 1 else f"{len(strangers):,} records belong"
-        raise FolderError(
-            f"{folder}: {count} to no cell of this run, such as {min(strangers)}; move what is "
-            "not of this run out of cells/"
-        )
-    if bad := damaged(records):
-        cell_id, problem = next(iter(bad.items()))
-        count = "1 record is" if len(bad) == 1 else f"{len(bad):,} records are"
-        raise FolderError(
-            f"{folder}: {count} damaged, such as that of {cell_id} ({problem}); move the folders "
-            "of such cells out of cells/, and the command that made the run does them again"
-        )
-    return Part(name, run, records)
 
 
 def names(folders: Sequence[Path]) -> list[str]:

@@ -1,19 +1,38 @@
 """Runs of one task become one, whatever their machines and seeds; others are refused by field."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from bench import identity
-from bench.analysis.merge import Merged, Part, merge, on_reference_machine
+from bench.analysis import merge as merging
 from bench.analysis.table import table
 from bench.errors import NotOneTask
-from bench.record import Failure, Machine, MissingWeights, Result, Sitting, Source
+from bench.record import Failure, Machine, MissingWeights, Result, Run, Sitting, Source
 from tests import records
 from tests.records import cell, failure, result, run, summarised
 
 ROWS = ["resnet18", "vit_b_16"], ["partial", "two_phase"]
+
+
+class Part(NamedTuple):
+    """A run and its records, to be changed and then merged."""
+
+    name: str
+    run: Run
+    records: Sequence[Result | Failure]
+
+
+class Merged(NamedTuple):
+    run: Run
+    records: list[Result | Failure]
+    repeated: tuple[merging.Repeated, ...]
+
+
+def merge(parts: Sequence[Part]) -> Merged:
+    found = merging.merge([merging.Part(one.name, table(one.run, one.records)) for one in parts])
+    return Merged(found.table.run, list(found.table.records.values()), found.repeated)
 
 
 def part(called: str, seeds: Sequence[int], **changes: Any) -> Part:
@@ -247,6 +266,6 @@ def test_where_two_machines_have_as_many_cells_the_rows_and_the_run_agree(
 ) -> None:
     asked = run(["a", "b"], ["partial"], machine=machine)
     found = [result(cell("a", "partial", 0)), result(cell("b", "partial", 0), machine=records.GPU)]
-    told = on_reference_machine(asked, found[::order]).machine
+    told = merge([Part("a", asked, found[::order])]).run.machine
     known = {row.architecture for row in summarised(asked, found).rows if row.train_seconds}
     assert known == {one.cell.architecture for one in found if one.machine == told}

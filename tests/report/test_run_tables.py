@@ -207,7 +207,7 @@ def test_a_cell_of_two_runs_is_listed_with_both_its_records() -> None:
         result(cell("b", "partial", 0), val=380),
     ]
     other = [result(cell("a", "partial", 0), val=300), result(cell("b", "partial", 0), val=200)]
-    merged = merge([Part("x", asked, one), Part("y", asked, other)])
+    merged = merge([Part("x", table(asked, one)), Part("y", table(asked, other))])
     rows = [
         [text.plain(cell_) for cell_ in row] for row in run_tables.repeated(merged.repeated).texts()
     ]

@@ -243,7 +243,7 @@ def test_reused_features_are_explained() -> None:
 
 def test_runs_that_became_one_are_named_with_their_seeds_and_what_was_left_out() -> None:
     asked, found = two_seeds()
-    parts = [Part("x", asked, found), Part("y", asked, found[:1])]
+    parts = [Part("x", table(asked, found)), Part("y", table(asked, found[:1]))]
     said = sentences.sources(parts, merge(parts))
     assert has(text.plain(said[0]), "2 runs", "x (seeds 0, 1; AMD EPYC, 2 cores)", "y (")
     assert has(said[1], "1 cell is in more than one run", "1 record left out", "repeated")
