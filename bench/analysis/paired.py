@@ -21,9 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.stats import ROUNDING, seed_variances, spread
-from bench.analysis.stats import Floats as Floats
-from bench.analysis.stats import holm as holm
+from bench.analysis.stats import ROUNDING, Floats, seed_variances, spread
 
 # Dimensions: R rows, N val images, K some of the rows, P pairs of rows.
 
