@@ -19,7 +19,7 @@ CellId = Annotated[
 ]
 OwnWeights = Annotated[
     Path | None,
-    typer.Option("--weights", help="Folder of your own weights that the run started from."),
+    typer.Option("--weights", help="Folder of your own weights that an older run started from."),
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Use only weights that are on this machine.")
