@@ -1,15 +1,106 @@
-"""An accepted run as one file that a review can read: what later runs are compared with."""
+"""What runs are compared with: past runs, and an accepted run as a file that a review can read."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.analysis.costs import PastRun, distinct, past_run
-from bench.analysis.pairs import sides_of
+import numpy as np
+
+from bench.analysis.judge import MEMORY, SECONDS
+from bench.analysis.pairs import Pair, sides_of
 from bench.analysis.snapshot import from_digest, from_snapshot, snapshot
+from bench.analysis.stats import Floats
 from bench.analysis.table import Snapshot
 from bench.identity import digest, slug
+from bench.record import Value
+
+# ---- past runs -------------------------------------------------------------------------------
+
+
+class PastRun(Value):
+    """What a finished run cost: by `Side.past_key`, then by metric."""
+
+    started_at: str
+    finished_at: str
+    rows: dict[str, dict[str, float | None]]
+
+
+def past_run(run: Snapshot) -> PastRun | None:
+    """The costs by which later runs are judged; no times of an unsteady machine.
+
+    None where the run has not finished.
+    """
+    head = run.header
+    if head.status != "finished" or head.finished_at is None:
+        return None
+    sides = [side for side in sides_of(run) if side.ok and not side.mixed]
+    rows = {
+        side.past_key: {
+            SECONDS: None if head.unstable else side.value(SECONDS),
+            MEMORY: side.value(MEMORY),
+        }
+        for side in sides
+    }
+    return PastRun(started_at=head.started_at, finished_at=head.finished_at, rows=rows)
+
+
+def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
+    """Each run once, in order of time: a baseline's own may lie in the folder of runs as well.
+
+    Two are the same that began in the same second and took the same for a cell: a run that was
+    started again ends at another time. The one that knows most of its cells stays.
+    """
+    found: dict[str, list[PastRun]] = {}
+    for run in sorted(runs, key=lambda run: -len(run.rows)):
+        others = found.setdefault(run.started_at, [])
+        if not any(is_same(run, other) for other in others):
+            others.append(run)
+    return [run for start in sorted(found) for run in found[start]]
+
+
+def is_same(one: PastRun, other: PastRun) -> bool:
+    """Whether two are the same run."""
+    return one.started_at == other.started_at and any(
+        other.rows.get(key) == row for key, row in one.rows.items() if any(row.values())
+    )
+
+
+class Past(NamedTuple):
+    """The runs before a candidate, in order of time."""
+
+    runs: Sequence[PastRun]
+    own: PastRun | None  # of the baseline; None where it has not finished
+
+    def costs(self, pairs: Sequence[Pair], metric: str) -> tuple[Floats, int | None]:
+        """What H runs took for P cells, NaN where unknown, and which of them is the baseline.
+
+        Only runs with any of the cells: of the same task, seeds and conditions.
+        """
+        keys = [pair.after.past_key for pair in pairs]
+        rows: list[list[float]] = []
+        place = None
+        for run in self.runs:
+            costs = [run.rows.get(key, {}).get(metric) for key in keys]
+            if any(costs):
+                place = len(rows) if self.own and is_same(run, self.own) else place
+                rows.append([cost or np.nan for cost in costs])
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(keys)), place
+
+    def relevant(self, pairs: Sequence[Pair]) -> int:
+        """Runs with one of the cells under the candidate's conditions."""
+        keys = {pair.after.past_key for pair in pairs}
+        return sum(not keys.isdisjoint(run.rows) for run in self.runs)
+
+
+def past_of(baseline: Snapshot, runs: Iterable[PastRun], before: str) -> Past:
+    """The past runs that began before this time, the baseline's own among them, each once."""
+    own = past_run(baseline)
+    found = distinct((*runs, *([own] if own else [])))
+    return Past([run for run in found if run.started_at < before], own)
+
+
+# ---- the baseline ---------------------------------------------------------------------------
 
 BASELINE_VERSION = 4
 """Shape of the file; a newer one is refused.

@@ -12,7 +12,8 @@ import numpy as np
 
 from bench.analysis import costs
 from bench.analysis.accuracy import Rules, judge_accuracy
-from bench.analysis.costs import Elsewhere, PastRun, Shift
+from bench.analysis.baseline import PastRun, past_of
+from bench.analysis.costs import Elsewhere, Shift
 from bench.analysis.judge import (
     ACCURACY,
     CELL,
@@ -102,7 +103,7 @@ def compare(
     counts = [count_verdict(pair) for pair in sound]
     alike = [pair for pair, one in zip(sound, counts, strict=True) if one.word == "pass"]
     settings = candidate.header.compare
-    known = costs.past_of(baseline, past, before or candidate.header.started_at)
+    known = past_of(baseline, past, before or candidate.header.started_at)
     unstable = unsteady({"baseline": baseline, "candidate": candidate})
     times, here, away = costs.sorted_out(alike, SECONDS)
     shift = None

@@ -12,7 +12,7 @@ from bench.terminal import out, plain, status
 from bench.verbs.options import RESULTS
 
 if TYPE_CHECKING:
-    from bench.analysis.costs import PastRun
+    from bench.analysis.baseline import PastRun
     from bench.analysis.table import Snapshot
 
 baseline = typer.Typer(

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.analysis.baseline import Baseline, parsed
-from bench.analysis.costs import PastRun, past_run
+from bench.analysis.baseline import Baseline, PastRun, parsed, past_run
 from bench.analysis.snapshot import past
 from bench.analysis.table import Snapshot
 from bench.errors import FolderError, InputError

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from bench import identity
-from bench.analysis.costs import PastRun, past_run
+from bench.analysis.baseline import PastRun, past_run
 from bench.analysis.table import RunTable, Snapshot, table
 from bench.record import Calibration, Failure, Phase, Result, Run, Sitting, Throughput
 from tests import records

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bench.analysis.baseline import past_run
 from bench.analysis.compare import Comparison, compare, outcomes, together
-from bench.analysis.costs import past_run
 from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEMORY, SECONDS
 from bench.analysis.table import Snapshot, table
 from bench.record import Calibration, Result, Sitting
