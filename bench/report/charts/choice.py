@@ -182,7 +182,7 @@ def _colour_scale(figure: Figure, left: float, top: float, limits: tuple[float, 
 
 def accuracy(table: RunTable, summary: Summary) -> Chart | None:
     """The test score of each row with its seeds and its interval; None where nothing is ok."""
-    shown = best_names(summary, 40, 24)
+    shown = best_names(summary, 24, 12)
     rows = {(row.architecture, row.strategy): row for row in shown.rows}
     scores = table.cells["test_score"]
     values = {names: [100 * float(v) for v in scores[[*row.ok]]] for names, row in rows.items()}

@@ -9,7 +9,10 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from xml.etree.ElementTree import Element
@@ -119,7 +122,8 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-class Chart(NamedTuple):
+@dataclass(frozen=True)
+class Chart:
     """A figure with its heading, how to read it, and its numbers in words for a screen reader."""
 
     id: str  # and the stem of its files
@@ -127,6 +131,11 @@ class Chart(NamedTuple):
     note: str
     description: str
     draw: Callable[[float], Figure]  # at a width in pixels
+
+    @cached_property
+    def desk(self) -> Element:
+        """The drawing for a wide column, of which page and SVG file are made."""
+        return _drawn(self, DESK)
 
     @property
     def svg(self) -> Markup:
@@ -149,17 +158,24 @@ TOLD, BETWEEN = "told:", "\u241e"
 def inline(chart: Chart) -> Markup:
     """Both drawings in one element; the style of the page shows one of them."""
     pictures = []
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
-        for name, width in (("desk", DESK), ("phone", PHONE)):
-            figure = chart.draw(width)
-            figure.patch.set_visible(False)
-            root = _labelled(_parsed(figure), chart, f"{chart.id}-{name}")
-            root.set("class", name)
-            for attribute in ("width", "height"):
-                del root.attrib[attribute]
-            pictures.append(_with_variables(ElementTree.tostring(root, encoding="unicode")))
+    for name, drawing in (("desk", chart.desk), ("phone", _drawn(chart, PHONE))):
+        root = _labelled(drawing, chart, f"{chart.id}-{name}")
+        root.set("class", name)
+        for attribute in ("width", "height"):
+            del root.attrib[attribute]
+        pictures.append(_with_variables(ElementTree.tostring(root, encoding="unicode")))
     return Markup('<div class="chart">{}</div>').format(Markup("".join(pictures)))
+
+
+def _drawn(chart: Chart, width: float) -> Element:
+    """The figure at a width as SVG, without a ground."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a browser has its own fonts
+        figure = chart.draw(width)
+        figure.patch.set_visible(False)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        return _tidied(ElementTree.fromstring(file.getvalue()))[0]
 
 
 def _with_variables(svg: str) -> str:
@@ -218,45 +234,66 @@ def paths(stem: Path) -> tuple[Path, Path]:
 def save(chart: Chart, stem: Path, basis: str = "") -> None:
     """Write the figure under its title, above its note and what its numbers come from (`basis`)."""
     png, svg = paths(stem)
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of the SVG: see _letters
+    with mpl.rc_context(STYLE):
         figure = chart.draw(DESK)
-        options: dict[str, Any] = {
-            "bbox_inches": _captioned(figure, chart, basis),
-            "facecolor": PAPER,
-        }
-        root = _labelled(_parsed(figure, **options), chart, chart.id)
-        root.insert(0, _element("style", "text { font-variant-numeric: tabular-nums }"))
+        wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+        lines = _captions(chart, basis, wide, high)
+        top, bottom = lines[0].y - 14 * LINE - 2, lines[-1].y + 8
+        root = _captioned(chart, lines, (-MARGIN, top, wide + 2 * MARGIN, bottom - top))
         svg.write_bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+        for line in lines:
+            figure.text(0, line.y, line.words, transform=pixels(figure), fontsize=line.size,
+                        fontweight=line.weight, color=line.colour, va="baseline")  # fmt: skip
         for each in figure.findobj(Text):
             assert isinstance(each, Text)
             each.set_text(lettering.drawable(each.get_text()))
             each.set_fontfamily(lettering.families([each.get_text()]))
+        sides = (-MARGIN, high - bottom, wide + MARGIN, high - top)
+        box = Bbox.from_extents(*(side / 72 for side in sides))
+        options: Any = {"bbox_inches": box, "facecolor": PAPER}
         figure.savefig(png, dpi=144, pil_kwargs={"compress_level": 4}, **options)
-
-
-def _captioned(figure: Figure, chart: Chart, basis: str) -> Bbox:
-    """Write title, note and basis around the figure; the box that holds everything, in inches."""
-    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    y = -14.0
-    for line in reversed(lettering.wrap(chart.title, wide / 1.15, 14, " ")):
-        _line(figure, y, line, fontsize=14, fontweight="bold", color=INK)
-        y -= 14 * LINE
-    top, y = y - 2, high + 4
-    for part in filter(None, (chart.note, basis)):
-        for line in lettering.wrap(part, wide, SMALL, " "):
-            y += SMALL * 1.35
-            _line(figure, y, line, fontsize=SMALL, color=MUTED)
-        y += 4
-    sides = (-MARGIN, high - y - 8, wide + MARGIN, high - top)
-    return Bbox.from_extents(*(side / 72 for side in sides))
 
 
 MARGIN = 12.0
 
 
-def _line(figure: Figure, y: float, words: str, **looks: Any) -> None:
-    figure.text(0, y, words, transform=pixels(figure), va="baseline", **looks)
+class Line(NamedTuple):
+    """A line of the title or of the note, with its baseline."""
+
+    y: float
+    words: str
+    size: float
+    weight: int
+    colour: str
+
+
+def _captions(chart: Chart, basis: str, wide: float, high: float) -> list[Line]:
+    """The title above a figure of this size, its note and its basis below."""
+    title = lettering.wrap(chart.title, wide / 1.15, 14, " ")  # bold letters are wider
+    above = [-14 - 14 * LINE * i for i in reversed(range(len(title)))]
+    lines = [Line(y, words, 14, 700, INK) for y, words in zip(above, title, strict=True)]
+    y = high + 4
+    for part in filter(None, (chart.note, basis)):
+        for words in lettering.wrap(part, wide, SMALL, " "):
+            y += SMALL * 1.35
+            lines.append(Line(y, words, SMALL, 400, MUTED))
+        y += 4
+    return lines
+
+
+def _captioned(chart: Chart, lines: Sequence[Line], view: tuple[float, ...]) -> Element:
+    """The SVG file: the drawing on paper, with its captions."""
+    root = _labelled(chart.desk, chart, chart.id)
+    left, top, wide, high = (f"{side:.2f}" for side in view)
+    root.attrib |= {"viewBox": f"{left} {top} {wide} {high}", "width": wide, "height": high}
+    ground = {"x": left, "y": top, "width": wide, "height": high, "style": f"fill: {PAPER}"}
+    root.insert(2, _element("rect", "", **ground))
+    root.insert(2, _element("style", "* { stroke-linejoin: round } text { white-space: pre }"))
+    for line in lines:
+        font = f"font-size: {line.size:g}px; font-family: '{FAMILY}'; font-weight: {line.weight}"
+        looks = {"y": f"{line.y:.2f}", "style": f"{font}; fill: {line.colour}"}
+        root.append(_element("text", line.words, **looks))
+    return root
 
 
 def pixels(figure: Figure) -> Transform:
@@ -271,14 +308,6 @@ SVG = "http://www.w3.org/2000/svg"
 HREF = "{http://www.w3.org/1999/xlink}href"
 DROPPED = {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}
 ElementTree.register_namespace("", SVG)
-
-
-def _parsed(figure: Figure, **options: Any) -> Element:
-    """The figure as SVG by matplotlib, without what a reader cannot see."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None}, **options)
-    root = ElementTree.fromstring(file.getvalue())
-    return _tidied(root)[0]
 
 
 def _tidied(element: Element) -> list[Element]:
@@ -331,7 +360,8 @@ def _trimmed(found: re.Match[str]) -> str:
 
 
 def _labelled(root: Element, chart: Chart, prefix: str) -> Element:
-    """The drawing as one image for a screen reader; its ids begin with `prefix`."""
+    """A copy of the drawing as one image for a screen reader; its ids begin with `prefix`."""
+    root = deepcopy(root)
     new = {name: f"{prefix}-{i}" for i, name in enumerate(_ids(root))}
     for element in root.iter():
         for key, value in list(element.attrib.items()):
