@@ -54,14 +54,14 @@ def test_without_a_cache_one_line_says_so_and_scores_are_the_same(here: Place, c
 
 def test_damaged_images_are_decoded_again_with_one_line(here: Place, cold: Path) -> None:
     shutil.copytree(here.folder / "cache", here.folder / "damaged")
-    (path,) = (here.folder / "damaged").rglob("squares.u8")
+    (path,) = (here.folder / "damaged").rglob("squares.npy")
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
     path.write_bytes(content)
     done = bench(here, "run", here.suite(SUITE), "--out", "again", BENCH_CACHE="damaged")
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "cache" in line)
-    assert line.startswith("cached images were damaged, made again: squares.u8 has changed")
+    assert line.startswith("cached images were damaged, made again: squares.npy has changed")
     assert images(here.folder / "again") == ["cold"] * 2
     assert command.scores(here.folder / "again") == command.scores(cold)
 
