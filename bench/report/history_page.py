@@ -97,9 +97,12 @@ def _pictures(found: History) -> list[Picture]:
             drawing.chart(cell, found, number),
             open=bool(cell.changes) or number < FEW,
         )
-        for number, cell in enumerate(found.cells[:LISTED])
+        for number, cell in enumerate(found.cells[:DRAWN])
     ]
 
+
+DRAWN = 60
+"""Cells with a figure: those with the newest changes come first."""
 
 FEW = 6
 """Cells that are shown whether or not they have changed."""
