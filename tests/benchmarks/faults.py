@@ -83,10 +83,10 @@ FAULTS = {
         RESNET18,
     ),
     "normalisation": Fault(
-        "training/stage.py",
-        "    return Exam(eval_batch(images, preprocessing), host(images.labels_N))",
+        "training/evaluate.py",
+        "    return Exam(eval_batch(images, pipeline), host(images.labels_N))",
         "    forgotten = {'mean': (0.0, 0.0, 0.0), 'std': (1.0, 1.0, 1.0)}\n"
-        "    batch = eval_batch(images, preprocessing.model_copy(update=forgotten))\n"
+        "    batch = eval_batch(images, pipeline.model_copy(update=forgotten))\n"
         "    return Exam(batch, host(images.labels_N))",
         "accuracy",
         frozenset((architecture, "fine_tuning") for architecture in ARCHITECTURES),
@@ -101,7 +101,7 @@ FAULTS = {
         RESNET18,
     ),
     "labels": Fault(
-        "training/live.py",
+        "training/phase.py",
         '    torch.manual_seed(derived_seed(cell.seed, "dropout"))\n',
         '    torch.manual_seed(derived_seed(cell.seed, "dropout"))\n'
         "    if cell.architecture == 'resnet18' and cell.seed == 1:\n"
