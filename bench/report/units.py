@@ -52,9 +52,9 @@ def marked(form: Callable[[float | None], str]) -> Callable[[float | None, bool]
     """The format with a mark where part of the cost was not spent: `20.0 †`."""
 
     def shown(value: float | None, reused: bool) -> str:
-        return " ".join(
-            [*([form(value)] if value is not None or not reused else []), *reused * [REUSED]]
-        )
+        if not reused:
+            return form(value)
+        return REUSED if value is None else f"{form(value)} {REUSED}"
 
     return shown
 

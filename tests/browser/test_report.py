@@ -2,13 +2,14 @@
 
 import base64
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.record import Failure, Result, Run
+from bench.record import Failure, Result
 from tests import records
 from tests.browser.chromium import NAMES, PATH, Page, browser
 from tests.report.reading import drawn_page_of
@@ -36,27 +37,37 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield tab
 
 
-def written(folder: Path, run: Run, found: list[Result | Failure]) -> Path:
-    """The page of a run as a file, with a thumbnail for every test image."""
+@cache
+def content(of: str) -> str:
+    """A page with a thumbnail for every test image, drawn once: of a run with one failure, or of
+    one whose names are all meant to break it.
+    """
+    if of == "plain":
+        run = records.run(tuple(records.ARCHITECTURES), STRATEGIES, seeds=(0, 1), source="imagenet")
+        found: list[Result | Failure] = [*records.drawn(run, STRATEGIES, "imagenet")]
+        found[-1] = records.failure(found[-1].cell)
+    else:
+        run = records.run(HOSTILE, HOSTILE[:2], seeds=(0, 1))
+        run = run.model_copy(update={"data": records.data(HOSTILE), "suite_name": "</title><b>"})
+        found = [*records.drawn(run, HOSTILE[:2])]
+    return drawn_page_of(run, found, thumbnails=dict.fromkeys(range(1000), JPEG))
+
+
+def written(folder: Path, of: str) -> Path:
+    """The page as a file."""
     path = folder / "report.html"
-    thumbnails = dict.fromkeys(range(1000), JPEG)
-    path.write_text(drawn_page_of(run, found, thumbnails=thumbnails), encoding="utf-8")
+    path.write_text(content(of), encoding="utf-8")
     return path
 
 
 def plain(folder: Path) -> Path:
     """The page of a run of several architectures, strategies and seeds with one failure."""
-    run = records.run(tuple(records.ARCHITECTURES), STRATEGIES, seeds=(0, 1), source="imagenet")
-    found: list[Result | Failure] = [*records.drawn(run, STRATEGIES, "imagenet")]
-    found[-1] = records.failure(found[-1].cell)
-    return written(folder, run, found)
+    return written(folder, "plain")
 
 
 def hostile(folder: Path) -> Path:
     """The page of a run whose names are all meant to break it."""
-    run = records.run(HOSTILE, HOSTILE[:2], seeds=(0, 1))
-    run = run.model_copy(update={"data": records.data(HOSTILE), "suite_name": "</title><b>"})
-    return written(folder, run, [*records.drawn(run, HOSTILE[:2])])
+    return written(folder, "hostile")
 
 
 def complaints(page: Page) -> list[Any]:
