@@ -323,7 +323,7 @@ def test_runs_of_different_tasks_are_refused_by_field_and_nothing_is_written(
     [
         (["one", "two"], 2, "name it with --out"),
         (["one", "one", "--out", "both"], 2, "one and one are the same run"),
-        (["one", "two", "--out", "one"], 6, "holds a run of its own"),
+        (["one", "two", "--out", "one"], 6, "holds a run"),
         (["one", "two", "--out", "mine"], 6, "holds other files (notes.txt"),
         (["one", "nowhere", "--out", "both"], 6, "nowhere: holds no run"),
     ],
