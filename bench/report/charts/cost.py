@@ -262,7 +262,7 @@ def _key(figure: Figure, style: Look, top: float) -> float:
         [(name, colour, 0) for name, colour in style.colours.items()],
         [(name, MUTED, shape) for name, shape in style.shapes.items()],
     ):
-        rooms = [min(24 + lettering.width(printable(e[0]), SMALL), width - 8) for e in entries]
+        rooms = [min(24 + lettering.width(printable(e[0]), SMALL), width / 2) for e in entries]
         found = canvas.places(rooms, (6, y), width, 18)
         for (name, colour, shape), room, (x, y) in zip(entries, rooms, found, strict=True):
             canvas.dot(figure, (x, y), colour, shape=shape, size=0.9)
