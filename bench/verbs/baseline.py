@@ -39,8 +39,8 @@ def accept(
     from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
     from bench.folder import read_run, write_text
     from bench.report import units
+    from bench.verbs.load_runs import uncollected
     from bench.verbs.past import folder_of_past, past_below, read_folder
-    from bench.verbs.report import uncollected
 
     if not reason.strip():
         raise InputError("--reason: must not be empty")

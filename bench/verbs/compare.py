@@ -13,7 +13,6 @@ from rich.text import Text
 from bench.errors import FolderError, InputError
 from bench.terminal import out, status
 from bench.verbs.options import RESULTS, Everything, check_file, exit_code, failing_outcomes
-from bench.verbs.report import names, uncollected
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Comparison
@@ -70,6 +69,7 @@ def compare(
     judged. 2: a side or the folder of past runs does not exist.
     """
     from bench.analysis.compare import outcomes
+    from bench.verbs.load_runs import uncollected
     from bench.verbs.past import folder_of_past
 
     failing = failing_outcomes(fail_on)
@@ -98,6 +98,7 @@ def compared(
     from bench.analysis.compare import together
     from bench.analysis.pairs import same_run
     from bench.report.comparison import Sides
+    from bench.verbs.load_runs import names
     from bench.verbs.past import past_below, read_side
 
     paths = [baseline, *candidates]

@@ -38,7 +38,7 @@ def history(
     from bench.identity import slug
     from bench.report import history as texts
     from bench.report import history_page as page
-    from bench.verbs.report import names, uncollected
+    from bench.verbs.load_runs import names, uncollected
 
     check_file(place)
     name = suite_name(suite)

@@ -1,16 +1,68 @@
 """What verbs read from run folders: a trained network, records to report on."""
 
 import difflib
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.analysis.choice import summarise
+from bench.analysis.merge import Part, merge
 from bench.analysis.table import read
-from bench.errors import InputError
-from bench.folder import read_records, read_run, weights_path
+from bench.errors import FolderError, InputError, NotOneTask
+from bench.folder import read_records, read_run, read_thumbnails, weights_path
 from bench.record import Failure, Result, Run
+from bench.report.context import Report
+from bench.report.sentences import sources
 from bench.serving.messages import Trained
+
+# ---- records to report on -------------------------------------------------------------------
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage: among millions of values of records it takes long, and finds none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def gather(folders: Sequence[Path]) -> Report:
+    """The records of run folders, as one run, and what they say.
+
+    Raises FolderError where a folder holds no run or what does not belong to it, NotOneTask where
+    the runs are not of one task.
+    """
+    called = zip(names(folders), folders, strict=True)
+    parts = [Part(name, read(folder)) for name, folder in called]
+    try:
+        merged = merge(parts)
+    except NotOneTask:
+        raise
+    except ValueError as error:  # records that fit their own run, but not another's
+        raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
+    thumbnails = [read_thumbnails(one) for one in folders]
+    return Report(
+        table=merged.table,
+        summary=summarise(merged.table),
+        notes=sources(parts, merged),
+        repeated=merged.repeated,
+        thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
+    )
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Each folder by as few of its last names as tell it from the others; no absolute path."""
+    parts = [folder.resolve().parts for folder in folders]
+    lengths = range(1, max(map(len, parts)) + 1)
+    told = (["/".join(one[-length:]) for one in parts] for length in lengths)
+    return next(found for found in told if len(set(found)) == len(parts))
+
+
+# ---- a trained network ----------------------------------------------------------------------
 
 
 def trained_cell(

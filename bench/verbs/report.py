@@ -1,8 +1,6 @@
 """`bench report`: everything that is derived from the records of one run, or of several."""
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,11 +76,10 @@ def report(
     Several runs of one suite, with other seeds or on other machines, become one report in --out.
     """
     from bench.analysis.choice import Budget
-    from bench.folder import (
-        locked,
-    )
+    from bench.folder import locked
     from bench.report import sentences, text, writer
     from bench.report.facts import Limits, answers
+    from bench.verbs.load_runs import gather, uncollected
 
     place = place_of(folders, folder)
     limits = Limits(Budget(max_seconds, max_memory, max_params, max_latency), within)
@@ -100,6 +97,7 @@ def report(
 def write_report(folder: Path) -> "Report":
     """Rebuild everything derived from the records of a locked run folder."""
     from bench.report import writer
+    from bench.verbs.load_runs import gather
 
     with status(out, "writing the report"):
         made = gather([folder])
@@ -107,29 +105,14 @@ def write_report(folder: Path) -> "Report":
     return made
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage: among millions of values of records it takes long, and finds none."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def files(folder: Path) -> list[str]:
     """Where the report lies."""
     return [f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
 
 
-# ---- from folders to a report ---------------------------------------------------------------
-
-
 def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
     """Where the report goes. Raises InputError or FolderError; makes nothing."""
-    from bench.folder import (
-        check_report_folder,
-    )
+    from bench.folder import check_report_folder
 
     known: dict[Path, Path] = {}
     for one in folders:
@@ -143,43 +126,3 @@ def place_of(folders: Sequence[Path], asked: Path | None) -> Path:
     if asked.resolve() not in known or len(folders) > 1:
         check_report_folder(asked)
     return asked
-
-
-def gather(folders: Sequence[Path]) -> "Report":
-    """The records of run folders, as one run, and what they say.
-
-    Raises FolderError where a folder holds no run or what does not belong to it, NotOneTask where
-    the runs are not of one task.
-    """
-    from bench.analysis.choice import summarise
-    from bench.analysis.merge import Part, merge
-    from bench.analysis.table import read
-    from bench.errors import FolderError, NotOneTask
-    from bench.folder import read_thumbnails
-    from bench.report.context import Report
-    from bench.report.sentences import sources
-
-    called = zip(names(folders), folders, strict=True)
-    parts = [Part(name, read(folder)) for name, folder in called]
-    try:
-        merged = merge(parts)
-    except NotOneTask:
-        raise
-    except ValueError as error:  # records that fit their own run, but not another's
-        raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
-    thumbnails = [read_thumbnails(one) for one in folders]
-    return Report(
-        table=merged.table,
-        summary=summarise(merged.table),
-        notes=sources(parts, merged),
-        repeated=merged.repeated,
-        thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
-    )
-
-
-def names(folders: Sequence[Path]) -> list[str]:
-    """Each folder by as few of its last names as tell it from the others; no absolute path."""
-    parts = [folder.resolve().parts for folder in folders]
-    lengths = range(1, max(map(len, parts)) + 1)
-    told = (["/".join(one[-length:]) for one in parts] for length in lengths)
-    return next(found for found in told if len(set(found)) == len(parts))
