@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from bench.analysis.baseline import Past
 from bench.analysis.judge import (
@@ -359,6 +358,8 @@ class Elsewhere(NamedTuple):
 
 def elsewhere(pairs: Sequence[Pair]) -> Elsewhere | None:
     """Of pairs under other conditions; None without any."""
+    from scipy import stats  # slow to import
+
     if not pairs:
         return None
     before_P, after_P = _costs(pairs, SECONDS)
