@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bench.architectures import size_problem
 from bench.errors import Problem
 from bench.record import Cell, Data, Recipe, Weights
-from bench.strategies import STRATEGIES, head_epochs_of
+from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
 from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
 
 
@@ -79,14 +79,11 @@ def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
         **said,
     }
     values.pop("image_size", None)
-    if kind == "feature_extraction":
-        values["backbone_lr_scale"] = 0.0
-        if values["views"] == 1:  # the eval crop, whatever the recipe says about augmentation
-            values |= {"augment": "none", "flip": False}
-    if kind != "partial":
-        values.pop("stages", None)
-    if kind == "two_phase":
+    for key in OPTIONS:
+        if key not in strategy.options:
+            values[key] = strategy.backbone_lr_scale if key == "backbone_lr_scale" else None
+    if "head_epochs" in strategy.options:
         values["head_epochs"] = head_epochs_of(values["epochs"], values.get("head_epochs"))
-    else:
-        values.pop("head_epochs", None)
+    if not strategy.live and values["views"] == 1:
+        values |= {"augment": "none", "flip": False}  # it sees the eval crop alone
     return Recipe.model_validate(values)

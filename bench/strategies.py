@@ -7,33 +7,14 @@ freeze a backbone.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.record import Recipe
-from bench.suite import Kind
 
+Stages = Sequence[Sequence[str]]
+"""Prefixes of each backbone stage, from input to output."""
 
-class Strategy(NamedTuple):
-    """One strategy and its default rates; suites/README.md describes how they were found."""
-
-    summary: str
-    lr: float
-    backbone_lr_scale: float  # two_phase: of its whole second phase
-    uses_weights: bool  # False: the backbone is drawn anew for each seed
-
-
-STRATEGIES: Mapping[Kind, Strategy] = {
-    "feature_extraction": Strategy("train the head on a frozen backbone", 1e-2, 0.0, True),
-    "fine_tuning": Strategy("train everything, the backbone more slowly", 1e-3, 0.3, True),
-    "two_phase": Strategy("train the head, then everything at a low rate", 3e-3, 0.1, True),
-    "partial": Strategy("train the last stage and the head", 1e-3, 0.3, True),
-    "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False),
-}
-
-
-STARTS_FROZEN: tuple[Kind, ...] = ("feature_extraction", "two_phase")
-"""Kinds whose first phase trains only the head, on features that are computed once."""
 
 PRECISE_BN_IMAGES = 512
 """Training images from which batch-norm statistics are re-estimated."""
@@ -69,29 +50,83 @@ class PhasePlan(NamedTuple):
 HEAD_ONLY = (Rule("head", 1.0), Rule("backbone", 0.0))
 
 
-def phases(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> list[PhasePlan]:
+# ---- the strategies ---------------------------------------------------------------------------
+
+
+def _head_alone(recipe: Recipe, _: Stages) -> list[PhasePlan]:
+    return [PhasePlan("head", recipe.epochs, HEAD_ONLY)]
+
+
+def _everything(recipe: Recipe, _: Stages) -> list[PhasePlan]:
+    rules = (Rule("head", 1.0), Rule("backbone", recipe.backbone_lr_scale))
+    return [PhasePlan("all", recipe.epochs, rules)]
+
+
+def _head_then_everything(recipe: Recipe, _: Stages) -> list[PhasePlan]:
+    head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
+    scale = recipe.backbone_lr_scale
+    slowly = (Rule("head", scale), Rule("backbone", scale))
+    return [
+        PhasePlan("head", head_epochs, HEAD_ONLY),
+        PhasePlan("all", recipe.epochs - head_epochs, slowly),
+    ]
+
+
+def _last_stages_and_head(recipe: Recipe, stages: Stages) -> list[PhasePlan]:
+    return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
+
+
+class Strategy(NamedTuple):
+    """One strategy and its default rates; suites/README.md describes how they were found."""
+
+    summary: str
+    lr: float
+    backbone_lr_scale: float  # two_phase: of its whole second phase
+    uses_weights: bool  # False: the backbone is drawn anew for each seed
+    phases: Callable[[Recipe, Stages], list[PhasePlan]]
+    options: tuple[str, ...] = ("backbone_lr_scale",)  # of OPTIONS, those that it takes
+    starts_frozen: bool = False  # the first phase trains only the head, on cached features
+    live: bool = True  # a phase trains on images
+
+
+OPTIONS = ("backbone_lr_scale", "stages", "head_epochs")
+"""Recipe keys that not every strategy takes."""
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "feature_extraction": Strategy(
+        "train the head on a frozen backbone",
+        *(1e-2, 0.0, True, _head_alone),
+        options=(),
+        starts_frozen=True,
+        live=False,
+    ),
+    "fine_tuning": Strategy(
+        "train everything, the backbone more slowly", 1e-3, 0.3, True, _everything
+    ),
+    "two_phase": Strategy(
+        "train the head, then everything at a low rate",
+        *(3e-3, 0.1, True, _head_then_everything),
+        options=("backbone_lr_scale", "head_epochs"),
+        starts_frozen=True,
+    ),
+    "partial": Strategy(
+        "train the last stage and the head",
+        *(1e-3, 0.3, True, _last_stages_and_head),
+        options=("backbone_lr_scale", "stages"),
+    ),
+    "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False, _everything),
+}
+
+
+def phases(kind: str, recipe: Recipe, stages: Stages) -> list[PhasePlan]:
     """The phases of a strategy in order; their epochs add up to those of the recipe.
 
-    `stages` holds the prefixes of each backbone stage, from input to output.
     Raises ValueError if the recipe asks for more stages or head epochs than there are.
     """
-    everything = (Rule("head", 1.0), Rule("backbone", recipe.backbone_lr_scale))
-    match kind:
-        case "feature_extraction":
-            return [PhasePlan("head", recipe.epochs, HEAD_ONLY)]
-        case "fine_tuning" | "from_scratch":
-            return [PhasePlan("all", recipe.epochs, everything)]
-        case "two_phase":
-            head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
-            rest = recipe.epochs - head_epochs
-            scale = recipe.backbone_lr_scale
-            slowly = (Rule("head", scale), Rule("backbone", scale))
-            return [PhasePlan("head", head_epochs, HEAD_ONLY), PhasePlan("all", rest, slowly)]
-        case "partial":
-            return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
+    return STRATEGIES[kind].phases(recipe, stages)
 
 
-def live_phase(kind: Kind, recipe: Recipe, stages: Sequence[Sequence[str]]) -> PhasePlan:
+def live_phase(kind: str, recipe: Recipe, stages: Stages) -> PhasePlan:
     """The phase that trains more than the head; feature_extraction has none."""
     (live,) = (plan for plan in phases(kind, recipe, stages) if not plan.head_only)
     return live
@@ -110,7 +145,7 @@ def head_epochs_of(epochs: int, head_epochs: int | None) -> int:
     return chosen
 
 
-def last_stages(recipe: Recipe, stages: Sequence[Sequence[str]]) -> tuple[Rule, ...]:
+def last_stages(recipe: Recipe, stages: Stages) -> tuple[Rule, ...]:
     """Rules that train the head and the last `recipe.stages` stages."""
     count = recipe.stages or 1
     if count > len(stages):

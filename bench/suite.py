@@ -4,11 +4,11 @@
 below each field is its row in suites/README.md.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,10 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from bench.errors import unknown
-
-Kind = Literal["feature_extraction", "fine_tuning", "two_phase", "partial", "from_scratch"]
-"""A row of `bench.strategies.STRATEGIES`."""
+Kind = str
+"""A row of `bench.strategies.STRATEGIES`; `bench.suite_file` checks that it is one."""
 
 Metric = Literal["top1", "balanced_accuracy"]
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
@@ -114,13 +112,6 @@ RECIPE_DEFAULTS: Mapping[str, Any] = {
 }
 """The rates come from the strategy, the image size from the weights, flip from the images."""
 
-ONLY_OF: Mapping[str, Collection[Kind]] = {
-    "stages": {"partial"},
-    "head_epochs": {"two_phase"},
-    "backbone_lr_scale": {"fine_tuning", "two_phase", "partial", "from_scratch"},
-}
-"""Recipe keys that apply only to some kinds of strategy."""
-
 
 # ---- what is crossed ------------------------------------------------------------------------
 
@@ -153,13 +144,7 @@ def _named_kind(entry: object) -> object:
     entry = _named(entry)
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return entry
-    if entry.get("kind") is not None:
-        return entry
-    name, kinds = entry["name"], get_args(Kind)
-    if name not in kinds:
-        hint = f'{unknown(name, kinds)} (a name of your own needs a "kind")'
-        raise ValueError(f'strategy "{name}" {hint}')
-    return {**entry, "kind": name}
+    return entry if entry.get("kind") is not None else {**entry, "kind": entry["name"]}
 
 
 class StrategyEntry(RecipeTable):

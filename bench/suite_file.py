@@ -14,9 +14,8 @@ from pydantic_core import ErrorDetails
 from bench.architectures import ARCHITECTURES, size_problem
 from bench.errors import Problem, SuiteError, lower, unknown
 from bench.record import Profile
-from bench.strategies import head_epochs_of
+from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
 from bench.suite import (
-    ONLY_OF,
     RECIPE_DEFAULTS,
     ArchitectureEntry,
     CompareTable,
@@ -145,7 +144,10 @@ def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
 
 
 def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
-    unknown_names = _unknown_architectures(table.get("architectures"))
+    unknown_names = [
+        *_unknown_architectures(table.get("architectures")),
+        *_unknown_strategies(table.get("strategies")),
+    ]
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
@@ -163,6 +165,22 @@ def _unknown_architectures(entries: object) -> list[Problem]:
         for i, name in enumerate(names)
         if isinstance(name, str) and name not in ARCHITECTURES
     ]
+
+
+def _unknown_strategies(entries: object) -> list[Problem]:
+    if not isinstance(entries, list):
+        return []
+    found = []
+    for i, entry in enumerate(entries):
+        table = entry if isinstance(entry, dict) else {"name": entry}
+        name, kind = table.get("name"), table.get("kind")
+        if kind is None and isinstance(name, str) and name not in STRATEGIES:
+            hint = f'{unknown(name, list(STRATEGIES))} (a name of your own needs a "kind")'
+            found.append(Problem(f"strategies[{i}]", f'strategy "{name}" {hint}'))
+        if isinstance(kind, str) and kind not in STRATEGIES:
+            text = f'"{kind}" {unknown(kind, list(STRATEGIES))}'
+            found.append(Problem(f"strategies[{i}].kind", text))
+    return found
 
 
 # ---- pydantic's findings in our words -------------------------------------------------------
@@ -258,13 +276,14 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
 
     problems = []
     kind = strategy.kind
-    for key, kinds in ONLY_OF.items():
-        if key in strategy.said() and kind not in kinds:
+    options = STRATEGIES[kind].options
+    for key in OPTIONS:
+        if key in strategy.said() and key not in options:
             problems.append(Problem(f"{place}.{key}", f"has no effect on {kind}: leave it out"))
     if values["views"] > 1 and values["augment"] == "none":
         text = 'more than one view needs augment = "standard": without it all views are the same'
         problems.append(Problem(place_of("views"), text))
-    if kind == "two_phase":
+    if "head_epochs" in options:
         try:
             head_epochs_of(values["epochs"], values.get("head_epochs"))
         except ValueError as error:
@@ -275,7 +294,7 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
         size, stages = values.get("image_size"), values.get("stages") or 1
         if size is not None and (problem := size_problem(entry.name, size)):
             problems.append(Problem(place_of("image_size"), problem))
-        if kind == "partial" and stages > len(architecture.stages):
+        if "stages" in options and stages > len(architecture.stages):
             text = f"{entry.name} has {len(architecture.stages)} stages (got {stages})"
             problems.append(Problem(place_of("stages"), text))
     return problems

@@ -4,7 +4,6 @@ import pytest
 
 from bench.strategies import (
     HEAD_ONLY,
-    STARTS_FROZEN,
     STRATEGIES,
     Rule,
     last_stages,
@@ -94,5 +93,5 @@ def test_epochs_of_all_phases_add_up_and_head_only_phases_are_those_of_frozen_st
     (known,) = (k for k in STRATEGIES if k == kind)
     plans = phases(known, cells.recipe(epochs=6, backbone_lr_scale=0.3), STAGES)
     assert sum(plan.epochs for plan in plans) == 6
-    assert plans[0].head_only == (known in STARTS_FROZEN)
+    assert plans[0].head_only == STRATEGIES[known].starts_frozen
     assert not any(plan.head_only for plan in plans[1:])

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from bench.predictions import MISTAKES
 from bench.record import Cell
 from bench.running.answers import Sizes, Speed
-from bench.strategies import PRECISE_BN_IMAGES, STARTS_FROZEN, scored_epochs
-from bench.suite import KeepWeights, Kind
+from bench.strategies import PRECISE_BN_IMAGES, STRATEGIES, scored_epochs
+from bench.suite import KeepWeights
 
 DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
 """Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
@@ -18,14 +18,6 @@ GFLOP/s per core)."""
 EFFICIENT = ("vit",)
 """Families that are one large matrix product after another: about twice as fast per multiply-add
 (48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
-
-ORDER: tuple[Kind, ...] = (
-    *("fine_tuning", "from_scratch", "two_phase"),  # share a captured step
-    "feature_extraction",  # shares features with two_phase, which is the first to need them
-    "partial",
-)
-"""Kinds in the order in which a worker runs them: those that share work lie side by side, and no
-features take room on the device while a step is captured."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record
@@ -57,6 +49,14 @@ def workers(cells: Sequence[Cell]) -> list[WorkerPlan]:
     return [WorkerPlan(label, tuple(_in_running_order(list(own)))) for label, own in by_label]
 
 
+def _rank(kind: str) -> tuple[bool, bool, bool]:
+    """Strategies that share work lie side by side, and no features take room on the device while
+    a step is captured: two_phase needs them first, feature_extraction shares them.
+    """
+    strategy = STRATEGIES[kind]
+    return "stages" in strategy.options, not strategy.live, strategy.starts_frozen
+
+
 def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
     """Cells by image size, kind and strategy, and else as they come: seeds lie together."""
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
@@ -64,7 +64,7 @@ def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
         cells,
         key=lambda cell: (
             cell.image_size,
-            ORDER.index(cell.kind),
+            _rank(cell.kind),
             strategies.index(cell.strategy),
         ),
     )
@@ -75,7 +75,7 @@ def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
 
     They are the seeds of a strategy that begins with a head-only phase; else the cell alone.
     """
-    if of.kind not in STARTS_FROZEN:
+    if not STRATEGIES[of.kind].starts_frozen:
         return [of]
     name = (of.architecture_label, of.strategy)
     return [cell for cell in cells if (cell.architecture_label, cell.strategy) == name]
@@ -87,7 +87,7 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
     counted: dict[Cell, Visits] = {}
     for cell in (cell for plan in workers(cells) for cell in plan.cells):
         features = (cell.architecture_label, cell.image_size, cell.recipe.views)
-        is_first = cell.kind in STARTS_FROZEN and features not in cached
+        is_first = STRATEGIES[cell.kind].starts_frozen and features not in cached
         if is_first:
             cached.add(features)
         counted[cell] = _visits(cell, _frozen_visits(cell) if is_first else 0)
@@ -100,11 +100,11 @@ def _frozen_visits(cell: Cell) -> int:
 
 def _visits(cell: Cell, frozen: int) -> Visits:
     """Visits of one cell whose frozen backbone looks at `frozen` images."""
-    if cell.kind == "feature_extraction":
+    if not STRATEGIES[cell.kind].live:
         return Visits(0, frozen)
     recipe, data = cell.recipe, cell.data
     epochs = recipe.epochs - (recipe.head_epochs or 0)
-    share = PARTIAL_SHARE if cell.kind == "partial" else 1.0
+    share = PARTIAL_SHARE if "stages" in STRATEGIES[cell.kind].options else 1.0
     statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
     scoring = len(scored_epochs(epochs)) * (data.num_val + statistics) + data.num_test
     return Visits(epochs * data.num_train * share, frozen + scoring)

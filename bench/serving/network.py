@@ -28,6 +28,7 @@ from bench.models.state import digest, read
 from bench.models.weights import Request
 from bench.record import Preprocessing, Result
 from bench.serving.messages import Published, Trained
+from bench.strategies import STRATEGIES
 from bench.training.evaluate import EVAL_BATCH, outputs
 from bench.training.placement import Placement, execution, placement
 from bench.training.start import State, seedless
@@ -184,7 +185,7 @@ def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Prep
         return whole(place.place(published(wanted)), pipeline, place), pipeline
     network, pipeline = rebuilt(wanted), pipeline_of(wanted)
     place = as_scored(wanted.record, device)
-    if wanted.record.cell.kind == "feature_extraction":
+    if not STRATEGIES[wanted.record.cell.kind].live:
         return in_two(network, pipeline, place), pipeline
     return whole(place.place(network), pipeline, place), pipeline
 

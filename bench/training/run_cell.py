@@ -25,7 +25,7 @@ from bench.record import (
     Quality,
     Throughput,
 )
-from bench.strategies import live_phase
+from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
 from bench.training.evaluate import Exam, feature_exam, image_exam, latency, logits, score
 from bench.training.features import Features, computed, given_backbone
@@ -96,7 +96,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) ->
     if pieces.heads is not None:
         courses.append(pieces.heads.value.of(cell.seed))
         curve.add(courses[0].plan.name, *courses[0].points)
-    if cell.kind == "feature_extraction":
+    if not STRATEGIES[cell.kind].live:
         trained = trained_head(cell, shared, pieces, courses[0], meters.clock)
     else:
         step = started_step(cell, shared, pieces, courses, meters.clock)

@@ -18,7 +18,7 @@ from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent
 from bench.models import build
 from bench.models.build import Network
 from bench.record import Cell, Memory, Preprocessing
-from bench.strategies import STARTS_FROZEN
+from bench.strategies import STRATEGIES
 from bench.training.context import Context
 from bench.training.placement import Placement, placement
 
@@ -156,10 +156,11 @@ class Keys(NamedTuple):
 def keys_of(cell: Cell) -> Keys:
     """What tells each of the cell's pieces from others of its name."""
     recipe, size, precision = cell.recipe, cell.image_size, cell.recipe.precision
-    is_live, starts_frozen = cell.kind != "feature_extraction", cell.kind in STARTS_FROZEN
+    strategy = STRATEGIES[cell.kind]
+    is_live, starts_frozen = strategy.live, strategy.starts_frozen
     views = (recipe.views, recipe.flip) if recipe.views > 1 else (1,)
     augmented = (recipe.augment, recipe.flip if recipe.augment == "standard" else None)
-    stages = recipe.stages if cell.kind == "partial" else "all"
+    stages = recipe.stages if "stages" in strategy.options else "all"
     recorded = (recipe.batch_size, *augmented, stages, recipe.label_smoothing, recipe.weight_decay)
     return Keys(
         images=("images", size),
@@ -181,5 +182,6 @@ def backbone_key(cell: Cell) -> Key:
 
 def augments(cell: Cell) -> bool:
     """Whether the cell looks at augmented train images: live, or as cached views."""
-    live = cell.kind != "feature_extraction" and cell.recipe.augment == "standard"
-    return live or (cell.kind in STARTS_FROZEN and cell.recipe.views > 1)
+    strategy = STRATEGIES[cell.kind]
+    live = strategy.live and cell.recipe.augment == "standard"
+    return live or (strategy.starts_frozen and cell.recipe.views > 1)

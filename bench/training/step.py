@@ -19,7 +19,7 @@ from torch.nn import functional
 from bench.measure.meters import Clock
 from bench.models.build import Network
 from bench.record import Cell, Recipe
-from bench.strategies import Rule, live_phase, lr_scales
+from bench.strategies import STRATEGIES, Rule, live_phase, lr_scales
 from bench.training.evaluate import outputs
 from bench.training.feeds import Batch, Feed, steps_per_epoch
 from bench.training.placement import Placement, worth_compiling
@@ -233,7 +233,7 @@ def warm_up(
     with clock.part("warmup"):
         network = place.place(seedless(cell, backbone))
         outputs(network, crops, min(WARMUP_IMAGES, len(feed.labels_N)), place)
-        if cell.kind != "feature_extraction":
+        if STRATEGIES[cell.kind].live:
             recipe = cell.recipe.model_copy(update={"batch_size": WARMUP_IMAGES})
             small = cell.model_copy(update={"recipe": recipe})
             step = step_of(small, network, feed, place)

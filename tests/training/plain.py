@@ -256,6 +256,7 @@ def phases(cell: Cell) -> list[Phase]:
             return [Phase(first, {head: lr}), Phase(recipe.epochs - first, {EVERYTHING: low})]
         case "fine_tuning" | "from_scratch":
             return [Phase(recipe.epochs, {head: lr, EVERYTHING: low})]
+    raise AssertionError(f"no plain phases of {cell.kind}")
 
 
 def epochs(
