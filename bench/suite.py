@@ -23,7 +23,8 @@ from pydantic import (
 Kind = str
 """A row of `bench.strategies.STRATEGIES`; `bench.suite_file` checks that it is one."""
 
-Metric = Literal["top1", "balanced_accuracy"]
+Metric = str
+"""A row of `bench.metrics.METRICS`, checked likewise."""
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
 KeepWeights = Literal["winner", "all", "none"]
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from bench.architectures import ARCHITECTURES, size_problem
 from bench.errors import Problem, SuiteError, lower, unknown
+from bench.metrics import METRICS
 from bench.record import Profile
 from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
 from bench.suite import (
@@ -145,6 +146,7 @@ def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
 
 def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
     unknown_names = [
+        *_unknown_metric(table.get("metric")),
         *_unknown_architectures(table.get("architectures")),
         *_unknown_strategies(table.get("strategies")),
     ]
@@ -165,6 +167,12 @@ def _unknown_architectures(entries: object) -> list[Problem]:
         for i, name in enumerate(names)
         if isinstance(name, str) and name not in ARCHITECTURES
     ]
+
+
+def _unknown_metric(name: object) -> list[Problem]:
+    if not isinstance(name, str) or name in METRICS:
+        return []
+    return [Problem("metric", f'"{name}" {unknown(name, list(METRICS))}')]
 
 
 def _unknown_strategies(entries: object) -> list[Problem]:

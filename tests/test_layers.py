@@ -27,7 +27,7 @@ FLOORS: tuple[set[str], ...] = (
     {"suite"},
     {"record"},
     {"identity", "predictions"},
-    {"strategies", "architectures"},
+    {"strategies", "architectures", "metrics"},
     {"suite_file"},
     {"expand"},
     {"folder"},
@@ -42,8 +42,26 @@ FLOORS: tuple[set[str], ...] = (
 )
 # Beside the tower: what reads a finished run folder knows nothing of how it was made.
 WING: dict[str, set[str]] = {
-    "analysis": {"bench", "record", "identity", "predictions", "folder", "errors", "suite"},
-    "report": {"bench", "suite", "record", "identity", "predictions", "folder", "analysis"},
+    "analysis": {
+        "bench",
+        "metrics",
+        "record",
+        "identity",
+        "predictions",
+        "folder",
+        "errors",
+        "suite",
+    },
+    "report": {
+        "bench",
+        "metrics",
+        "suite",
+        "record",
+        "identity",
+        "predictions",
+        "folder",
+        "analysis",
+    },
 }
 ROOF = (
     "terminal",
@@ -60,7 +78,7 @@ HEAVY = {
     *("jinja2", "tabulate", "psutil", "pynvml", "filelock"),
 }
 WITHOUT_TORCH = {
-    *("bench", "record", "identity", "predictions", "strategies", "architectures"),
+    *("bench", "record", "identity", "predictions", "strategies", "architectures", "metrics"),
     *(
         "errors",
         "suite",

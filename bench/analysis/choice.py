@@ -26,8 +26,9 @@ from bench.analysis.paired import (
     visible_difference,
     with_seeds,
 )
-from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, weights, wilson
+from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
+from bench.metrics import METRICS
 from bench.record import Failure
 from bench.suite import Metric, TieBreak
 
@@ -296,7 +297,7 @@ def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
             hits_RN[place] += val.right[cell_id]
     score = dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
     scores = [[score[cell_id] for cell_id in row.ok] for row in rows]
-    return with_seeds(hits_RN, weights(val.labels_N, table.header.metric), scores)
+    return with_seeds(hits_RN, METRICS[table.header.metric].weights(val.labels_N), scores)
 
 
 def _comparisons(

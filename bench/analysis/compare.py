@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bench import metrics
 from bench.analysis import costs
 from bench.analysis.accuracy import Rules, judge_accuracy
 from bench.analysis.baseline import PastRun, past_of
@@ -34,7 +35,6 @@ from bench.analysis.pairs import (
     task_differences,
     untold,
 )
-from bench.analysis.stats import weights
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import Difference, differences
 from bench.suite import CompareTable
@@ -168,7 +168,7 @@ def accuracy_verdicts(
         np.array(floors),
         [bool(one) for one in fields],
         Rules(
-            weights(candidate.labels_N, candidate.header.metric),
+            metrics.METRICS[candidate.header.metric].weights(candidate.labels_N),
             settings.visible_drop,
             settings.equivalence,
         ),

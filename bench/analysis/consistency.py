@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import identity
-from bench.analysis.stats import weights
+from bench.metrics import METRICS
 from bench.predictions import Unpacked, unpack
 from bench.record import Cell, Failure, Part, Result, Run, Scores, Seconds
 from bench.suite import Metric
@@ -27,7 +27,7 @@ class Contradiction(ValueError):
 
 def score_of(scores: Scores, metric: Metric) -> float:
     """The run's metric, 0 to 1."""
-    return scores.top1 if metric == "top1" else scores.balanced_accuracy
+    return float(getattr(scores, metric))
 
 
 class Missing(NamedTuple):
@@ -142,7 +142,7 @@ def damaged(records: Iterable[Record]) -> dict[str, str]:
 def check_score(one: Result, test: Images, metric: Metric) -> None:
     """Raise Contradiction where a test score is not that of its predictions."""
     score = score_of(one.quality.test, metric)
-    found = float(np.mean(test.right[one.cell_id] * weights(test.labels_N, metric)))
+    found = float(np.mean(test.right[one.cell_id] * METRICS[metric].weights(test.labels_N)))
     if abs(found - score) > 1e-6:
         raise Contradiction(
             one.cell_id,

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.suite import Metric
-
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-9
@@ -70,17 +68,6 @@ def spread(values: Sequence[float]) -> Spread:
         maximum=max(values),
         n=len(values),
     )
-
-
-def weights(labels_N: NDArray[np.integer], metric: Metric) -> Floats:
-    """Weight of each image in the score, [N]; their mean is 1.
-
-    Balanced accuracy weighs classes alike: the fewer images in a class, the more each counts.
-    """
-    if metric == "top1":
-        return np.ones(len(labels_N))
-    classes_N, sizes_K = np.unique(labels_N, return_inverse=True, return_counts=True)[1:]
-    return np.asarray(len(labels_N) / len(sizes_K) / sizes_K[classes_N])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

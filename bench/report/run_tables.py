@@ -6,6 +6,7 @@ from bench.analysis.choice import Comparison, Row, Score, Summary, comparable_co
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.table import SCALARS, RunTable
+from bench.metrics import METRICS
 from bench.record import Failure, Result
 from bench.report import units
 from bench.report.classes import Recall
@@ -79,7 +80,7 @@ def main(summary: Summary, memory: str) -> Table:
         *map(Column, ("train_seconds_sd", "wall_seconds_mean", "wall_seconds_sd", "forward_macs")),
         *map(Column, ("seeds_ok", "seeds_expected", "leader", "tied", "recommended", "on_front")),
     )
-    title = f"Architectures and strategies by mean val {units.METRICS[summary.metric]}, best first"
+    title = f"Architectures and strategies by mean val {METRICS[summary.metric].title}, best first"
     rows = (_main_values(row, summary, said) for row, said in _verdicts(summary).items())
     return Table("main", title, columns, tuple(rows))
 
@@ -143,7 +144,7 @@ def matrix(part: str, summary: Summary) -> Table:
         for architecture in dict.fromkeys(architecture for architecture, _ in scores)
     )
     columns = (ARCHITECTURE, *(number(strategy, name(strategy)) for strategy in strategies))
-    title = f"Mean {part} {units.METRICS[summary.metric]} in percent"
+    title = f"Mean {part} {METRICS[summary.metric].title} in percent"
     return Table(f"{part}-scores", title, columns, tuple(rows))
 
 

@@ -10,6 +10,7 @@ from bench.analysis.choice import Comparison, Row, Summary, comparable_cost
 from bench.analysis.merge import Merged, Part
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
+from bench.metrics import METRICS
 from bench.record import Result, Run
 from bench.report import units
 from bench.report.text import name
@@ -67,7 +68,7 @@ def val_and_test(row: Row, summary: Summary) -> str:
     assert row.val is not None
     assert row.test is not None
     return (
-        f"{units.percent(row.val.seeds.mean)} % {units.METRICS[summary.metric]} on val and "
+        f"{units.percent(row.val.seeds.mean)} % {METRICS[summary.metric].title} on val and "
         f"{units.percent(row.test.seeds.mean)} % on test"
     )
 
@@ -236,7 +237,7 @@ def _source(part: Part) -> str:
 def rule(run: Run, summary: Summary) -> list[str]:
     """How the choice was made, and how often such a choice is wrong."""
     seeds = len(run.suite.seeds)
-    metric, order = units.METRICS[summary.metric], lowest(summary, ())
+    metric, order = METRICS[summary.metric].title, lowest(summary, ())
     sentences = [
         f"The leader has the highest mean val {metric} over {units.plural(seeds, 'seed')}. One "
         "seed that is not ok disqualifies. Test was not used to choose.",
@@ -248,9 +249,9 @@ def rule(run: Run, summary: Summary) -> list[str]:
         "recommendation: a preference for what is cheap, not a finding about accuracy.",
         "The best of many looks better than it is, because it was picked: trust its test score.",
     ]
-    if summary.metric == "balanced_accuracy":
+    if not METRICS[summary.metric].is_proportion:
         sentences.append(
-            "Balanced accuracy is not a proportion of images: its intervals are approximate."
+            f"{metric.capitalize()} is not a proportion of images: its intervals are approximate."
         )
     return sentences
 

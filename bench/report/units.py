@@ -8,9 +8,6 @@ from bench.record import Machine, Run
 
 UNKNOWN = "-"
 
-METRICS = {"top1": "top-1 accuracy", "balanced_accuracy": "balanced accuracy"}
-"""The metrics in words."""
-
 COSTS = {
     "train_seconds": "train time",
     "peak_memory_bytes": "peak memory",

@@ -17,8 +17,8 @@ from bench import predictions
 from bench.data.images import Images
 from bench.measure import meters
 from bench.measure.device import Device
+from bench.metrics import METRICS, confusion_matrix, recall
 from bench.record import Latency, Preprocessing, Scores
-from bench.suite import Metric
 from bench.training.feeds import Batch, eval_batch
 from bench.training.placement import Placement
 
@@ -187,35 +187,15 @@ def score(logits_NK: Floats, labels_N: Ints) -> Scores:
     )
 
 
-def metric_of(logits_NK: Floats, labels_N: Ints, metric: Metric) -> float:
+def metric_of(logits_NK: Floats, labels_N: Ints, metric: str) -> float:
     """The suite's metric alone, the same number as in `score`, for learning curves."""
-    predicted_N = logits_NK.argmax(axis=1)
-    match metric:
-        case "top1":
-            return float((predicted_N == labels_N).mean())
-        case "balanced_accuracy":
-            confusion_KK = confusion_matrix(labels_N, predicted_N, logits_NK.shape[1])
-            return float(np.nanmean(recall(confusion_KK)))
+    return METRICS[metric].score(labels_N, logits_NK.argmax(axis=1))
 
 
 def top_k(log_probs_NK: Floats, labels_N: Ints, k: int) -> float:
     """Share of images whose class is among the k most probable."""
     best_Nk = np.argpartition(-log_probs_NK, k - 1, axis=1)[:, :k]
     return float((best_Nk == labels_N[:, None]).any(axis=1).mean())
-
-
-def confusion_matrix(labels_N: Ints, predicted_N: Ints, num_classes: int) -> Ints:
-    """Counts [true class, predicted class]."""
-    flat_N = labels_N * num_classes + predicted_N
-    return np.bincount(flat_N, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
-def recall(confusion_KK: Ints) -> Floats:
-    """Share of each class that was found; NaN for a class without images."""
-    found_K, there_K = np.diag(confusion_KK), confusion_KK.sum(axis=1)
-    unknown_K = np.full(len(there_K), np.nan)
-    recall_K: Floats = np.divide(found_K, there_K, out=unknown_K, where=there_K > 0)
-    return recall_K
 
 
 def macro_f1(confusion_KK: Ints) -> float:

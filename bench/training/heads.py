@@ -22,7 +22,6 @@ from bench.models import build
 from bench.models.build import Network
 from bench.record import Cell, Recipe
 from bench.strategies import PhasePlan, phases, scored_epochs
-from bench.suite import Metric
 from bench.training.evaluate import Diverged, host, metric_of
 from bench.training.features import Features
 from bench.training.feeds import Parts, batches_of, steps_per_epoch
@@ -270,7 +269,7 @@ def stacked(heads: Sequence[nn.Sequential], device: torch.device) -> dict[str, T
 
 
 def train_heads(
-    heads: Heads, plan: PhasePlan, recipe: Recipe, val: FeatureExam, metric: Metric, clock: Clock
+    heads: Heads, plan: PhasePlan, recipe: Recipe, val: FeatureExam, metric: str, clock: Clock
 ) -> list[Course | Diverged]:
     """Train every seed through a head-only phase; their courses in order.
 
@@ -325,7 +324,7 @@ class Learning:
         self,
         logits_NK: Logits,
         labels_N: NDArray[np.int64],
-        metric: Metric,
+        metric: str,
         wanted: Literal["last", "best"],
     ) -> float | None:
         """The val score; the head is held if it is the one that counts so far."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bench.analysis.choice import Row, Summary, status_counts
 from bench.analysis.table import RunTable
+from bench.metrics import METRICS
 from bench.report import units
 from bench.report.charts.figure import HEAT, SERIES
 from bench.report.charts.lettering import isolated
@@ -92,7 +93,7 @@ def shortfall(row: Row) -> str:
 
 def metric(summary: Summary, part: str) -> str:
     """`val top-1 accuracy`."""
-    return f"{part} {units.METRICS[summary.metric]}"
+    return f"{part} {METRICS[summary.metric].title}"
 
 
 def seeds(count: int) -> str:
