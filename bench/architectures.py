@@ -7,7 +7,6 @@ stage. `tests/test_architectures.py` checks each row against torchvision.
 """
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 Stages = tuple[tuple[str, ...], ...]
@@ -221,9 +220,7 @@ def _rows() -> Iterator[Architecture]:
             yield Architecture(name=name, family=family, pinned=pinned, stages=stages, **shared)
 
 
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {row.name: row for row in sorted(_rows())}
-)
+ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in sorted(_rows())}
 """By name."""
 
 FEATURED = (

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from bench.record import Recipe
 
 Stages = Sequence[Sequence[str]]
-"""Prefixes of each backbone stage, from input to output."""
+"""Prefixes of each backbone stage, from input to output; empty where only a first phase that trains
+the head alone is asked for.
+"""
 
 
 PRECISE_BN_IMAGES = 512
