@@ -14,7 +14,6 @@ from bench.analysis.judge import (
     CELL,
     COUNTS,
     FEW_CELLS,
-    MEMORY,
     METRICS,
     SECONDS,
     WORDS,
@@ -92,12 +91,14 @@ def table(verdicts: Sequence[Verdict], sides: Sides = RUNS) -> Table:
         Column("baseline", sides.baseline, format=amount, also=("metric",), align="right"),
         Column("candidate", sides.candidate, format=amount, also=("metric",), align="right"),
         Column("change", "Change", format=changed, also=("metric",), align="right"),
+        Column("interval", "95 % interval", align="right"),
         Column("visible", "Visible", format=changed, also=("metric",), align="right"),
         Column("why", "Why"),
     )
     rows = tuple(
         (
             *(one.name, one.metric, one.word, one.baseline, one.candidate, one.change),
+            _span(one),
             visible(one),
             why(one, fields=one.metric in (CELL, COUNTS)),
         )
@@ -201,13 +202,14 @@ def signed(share: float) -> str:
 
 
 def why(one: Verdict, *, fields: bool = True) -> str:
-    """The reason, the fields that differ, how sure a mean is, and what each candidate showed."""
+    """The reason, the fields that differ, and what each candidate showed."""
     reason = ": ".join(filter(None, (one.reason, listed(one.fields) if fields else "")))
-    span = ""
-    if one.interval:
-        low, high = map(_hundredths, one.interval)
-        span = f"{low} to {high} %, n = {one.num_pairs}"
-    return "; ".join(filter(None, (reason, span, _showed(one))))
+    return "; ".join(filter(None, (reason, _showed(one))))
+
+
+def _span(one: Verdict) -> str | None:
+    """`+9.7 to +22.3 %`."""
+    return one.interval and f"{_hundredths(one.interval.low)} to {signed(one.interval.high)}"
 
 
 def _showed(one: Verdict) -> str:
@@ -315,15 +317,17 @@ def ab_remarks(found: Alternation) -> list[str]:
         lines.append(f"pairs in which the machine was not steady: {numbers}; {end}")
     lines += [*found.comparison.notes, *reasons(found.comparison)]
     verdicts = found.comparison.verdicts
-    means = [m for m in (SECONDS, MEMORY) if any(v.interval for v in verdicts if v.metric == m)]
+    means = [one for one in verdicts if one.interval]
     if means:
-        of = " and ".join(TITLES[metric] for metric in means)
+        of = " and ".join(dict.fromkeys(TITLES[one.metric] for one in means))
+        counts = sorted({one.num_pairs or 0 for one in means})
+        pairs = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         beyond = (
-            "; of a cell's train time, beyond what all cells have in common unless Why says so"
+            "; train times of cells are beyond what all cells have in common, unless Why says so"
             if found.parted
             else ""
         )
-        lines.append(f"changes of {of} are means over n pairs with 95 % intervals{beyond}")
+        lines.append(f"changes of {of} are means over {pairs} pairs{beyond}")
     told = []
     for metric in METRICS:
         of_metric = (v for v in verdicts if v.metric == metric and v.architecture != ALL_CELLS)

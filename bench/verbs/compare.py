@@ -48,7 +48,7 @@ def compare(
     candidates: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CANDIDATE...",
+            metavar="CANDIDATE",
             help="The same; of several, a metric is worse only where it is worse in each.",
         ),
     ],

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 WORDY = ("cell", "newest_change")
 """Columns whose texts may be broken between words."""
 
-DROPPED = ("visible", "why", "baseline", "candidate")
-"""Columns that go, one after another, where the table is too wide; `why` stands below it then."""
+DROPPED = ((), ("visible",), ("visible", "why"), ("visible", "why", "baseline", "candidate"))
+"""Columns that go where the table is too wide, ever more; `why` stands below it then."""
 
 UNBOUNDED = 10_000
 
@@ -67,8 +67,8 @@ def names(content: "Table") -> list[str]:
 
 def fitted(content: "Table", most: int | None) -> "Table | None":
     """The table without the columns that do not fit; None where not even words fit."""
-    for count in range(len(DROPPED) + 1):
-        found = without(content, DROPPED[:count])
+    for gone in DROPPED:
+        found = without(content, gone)
         if narrowest(found, most) <= out.width:
             return found
     return None

@@ -191,11 +191,11 @@ def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     assert [one.name for one in ab_matters(made())] == ["all cells"]
     only = table(ab_matters(made()), CODES)
     names = [column.heading for column in only.shown]
-    assert names == ["Cell", "Metric", "Verdict", "Change", "Visible", "Why"]
-    ((*said, change, _, why),) = only.texts()
+    assert names == ["Cell", "Metric", "Verdict", "Change", "95 % interval", "Visible"]
+    ((*said, change, interval, _),) = only.texts()
     assert said == ["all cells", "train time", "pass"]
     assert change.endswith(" %")
-    assert re.fullmatch(r"-\d\.\d to \+\d\.\d %, n = 4", why)
+    assert re.fullmatch(r"-\d\.\d to \+\d\.\d %", interval)
     slow = made(1.2, cells=tuple(range(6)))
     shown = table(list(slow.comparison.verdicts), CODES).shown
     assert [column.heading for column in shown][3:5] == ["Old", "New"]
@@ -232,7 +232,7 @@ def test_markdown_has_the_headline_the_table_and_the_ab_remarks() -> None:
     lines = ab_markdown(made(1.2), SIDES).splitlines()
     assert lines[0].startswith("### new against old, 4 pairs of runs: worse")
     assert re.match(r"\| vit_b_16 · feature_extraction +\| train time +\| regressed", lines[4])
-    assert "95 % intervals" in lines[-2]
+    assert "means over 4 pairs" in lines[-2]
     assert "could be seen: test score" in lines[-1]
 
 
