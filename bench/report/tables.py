@@ -159,7 +159,7 @@ def as_html(
     return REGION.format(
         id=f"{table.name}-caption",
         tall=" tall" if len(rows) > 40 else "",
-        kind="main" if classes else "",
+        kind="main" if len(table.shown) > 6 else "",  # names stay while it scrolls
         caption=text.html(caption),
         head=_head(table.shown),
         body=body,
