@@ -84,8 +84,6 @@ class Sided(NamedTuple):
 
 
 class Alternation(NamedTuple):
-    """The result."""
-
     comparison: Comparison
     num_pairs: int
     judged: tuple[int, ...]  # places of the pairs by which costs were judged
@@ -94,12 +92,10 @@ class Alternation(NamedTuple):
 
     @property
     def marked(self) -> bool:
-        """Whether unsteady pairs had to stay."""
         return any(place in self.unsteady for place in self.judged)
 
     @property
     def outcomes(self) -> set[Outcome]:
-        """What the result has of each."""
         return outcomes(self.comparison) | ({"unstable"} if self.marked else set())
 
 
@@ -134,7 +130,6 @@ def alternation(sides: Sided) -> Alternation:
 
 
 def soundest(runs: Sequence[Snapshot]) -> Snapshot:
-    """The first of those with the most results."""
     return max(runs, key=lambda run: list(run.columns["status"]).count("ok"))
 
 
@@ -160,7 +155,6 @@ def unsteady(sides: Sided) -> dict[int, str]:
 
 
 def steady(num_pairs: int, shaky: Mapping[int, str]) -> list[int]:
-    """Places of the pairs that count: the steady ones, or all where these are too few."""
     found = [place for place in range(num_pairs) if place not in shaky]
     return found if len(found) >= LEAST_PAIRS else list(range(num_pairs))
 
@@ -203,7 +197,6 @@ def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
 
 
 def other_ways(pair: Pair) -> list[str]:
-    """How the new code executes a cell differently, where both are known."""
     return [
         str(one).removeprefix("execution.")
         for one in differences(pair.before.conditions, pair.after.conditions)
@@ -279,7 +272,6 @@ def machine_changes(sides: Sided) -> tuple[str, ...]:
 
 
 def time_verdicts(costs: Costs) -> tuple[list[Verdict], bool]:
-    """Train times, and whether what all cells have in common is a verdict of its own."""
     if costs.refused:
         return _refusals(costs), False
     split = parted(costs.ratios_HP)
@@ -323,7 +315,6 @@ def _named(costs: Costs, found: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _middle(values_H: Floats) -> float | None:
-    """The median of what is known."""
     known = values_H[~np.isnan(values_H)].tolist()
     return median(known) if known else None
 

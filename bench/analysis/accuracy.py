@@ -44,8 +44,6 @@ class Scored(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What a drop of accuracy is held to."""
-
     weights_N: Floats  # of an image in the score
     visible_drop: float  # a larger drop must not go unseen
     equivalence: float
@@ -131,7 +129,6 @@ def _verdict(
 
 
 def same_answers(before: Scored, after: Scored) -> bool:
-    """Whether the same seeds had the same images right."""
     first, second = (dict(zip(one.seeds, one.right_SN, strict=True)) for one in (before, after))
     return first.keys() == second.keys() and all(
         np.array_equal(right_N, second[seed]) for seed, right_N in first.items()

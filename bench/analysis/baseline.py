@@ -60,7 +60,6 @@ def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
 
 
 def is_same(one: PastRun, other: PastRun) -> bool:
-    """Whether two are the same run."""
     return one.started_at == other.started_at and any(
         other.rows.get(key) == row for key, row in one.rows.items() if any(row.values())
     )
@@ -142,7 +141,6 @@ def accepted(
 
 
 def unacceptable(run: Snapshot) -> str | None:
-    """Why nothing can be compared with a run, or None."""
     if run.header.status != "finished":
         return f"it did not finish ({run.header.status})"
     if "ok" not in run.columns["status"]:

@@ -80,7 +80,6 @@ class Row(NamedTuple):
 
 
 def rows_of(table: RunTable) -> tuple[Row, ...]:
-    """The rows of a run, in the order of the suite."""
     return tuple(_row(table, *names, places) for names, places in table.rows.items())
 
 
@@ -159,7 +158,6 @@ def preference(row: Row, tie_break: Sequence[str]) -> tuple[tuple[bool, float], 
 
 
 def best(complete: Iterable[Row], tie_break: Sequence[str]) -> Row | None:
-    """The row with the highest mean val score; the tie-break settles equal means."""
     rows = sorted(complete, key=lambda row: preference(row, tie_break))
     return max(rows, key=val_mean, default=None)
 
@@ -170,7 +168,6 @@ def preferred(tied: Iterable[Row], tie_break: Sequence[str]) -> Row | None:
 
 
 def within(rows: Iterable[Row], leader: Row, share: float) -> list[Row]:
-    """Complete rows whose mean val score is at most `share` below the leader's."""
     lowest = val_mean(leader) - share - ROUNDING
     return [row for row in rows if row.complete and val_mean(row) >= lowest]
 
@@ -195,8 +192,6 @@ class Comparison(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Rows in the order of the suite, and what was chosen among them on val."""
-
     metric: Metric
     tie_break: tuple[str, ...]
     margin: float  # practical: a smaller difference counts as a tie
@@ -218,17 +213,14 @@ class Summary(NamedTuple):
 
     @property
     def disqualified(self) -> tuple[Row, ...]:
-        """Rows with a seed that is not ok."""
         return tuple(row for row in self.rows if not row.complete)
 
     @property
     def ranked(self) -> tuple[Row, ...]:
-        """Rows by mean val score, best first; disqualified rows last."""
         return tuple(sorted(self.rows, key=lambda row: (not row.complete, -val_mean(row))))
 
 
 def summarise(table: RunTable) -> Summary:
-    """The choice of a run, finished or not."""
     tie_break = tuple(table.run.suite.tie_break)
     metric, margin = table.header.metric, table.header.margin
     rows = rows_of(table)
@@ -259,8 +251,6 @@ def summarise(table: RunTable) -> Summary:
 
 
 class Judged(NamedTuple):
-    """What the val images and seeds say of the complete rows."""
-
     tied: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
     front: tuple[Row, ...]
@@ -288,7 +278,6 @@ def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
 
 
 def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
-    """What rows got right on val, the leader first."""
     val = table.val
     most = max(len(row.ok) for row in rows)
     hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
@@ -303,7 +292,6 @@ def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
 def _comparisons(
     complete: Sequence[Row], found: Outcomes, behind: Contrasts, told: Tied, margin: float
 ) -> tuple[Comparison, ...]:
-    """Each complete row but the leader, which is the first."""
     p_values = behind.p_values_R.tolist()
     adjusted = [1.0, *holm(p_values[1:])]
     return tuple(
@@ -344,8 +332,6 @@ def _best_by(
 
 
 class Budget(NamedTuple):
-    """What a row may cost at most; None is no limit."""
-
     max_seconds: float | None = None  # of training, attributed, mean over seeds
     max_memory_bytes: float | None = None
     max_parameters: float | None = None  # trained or not
@@ -357,7 +343,6 @@ LIMITED = TIE_BREAKS
 
 
 def best_within(summary: Summary, budget: Budget) -> Row | None:
-    """The best val score of the complete rows within the budget."""
     affordable = [row for row in summary.rows if row.complete and fits(row, budget)]
     return best(affordable, summary.tie_break)
 
@@ -372,7 +357,6 @@ def fits(row: Row, budget: Budget) -> bool:
 
 
 def cheapest_within(summary: Summary, share: float) -> Row | None:
-    """What the tie-break prefers among rows whose mean val is within `share` of the leader's."""
     if summary.leader is None:
         return None
     return preferred(within(summary.rows, summary.leader, share), summary.tie_break)

@@ -44,8 +44,6 @@ NAMED = 3
 
 
 class Comparison(NamedTuple):
-    """Of two runs of one suite, or of one with several."""
-
     verdicts: tuple[Verdict, ...]
     shift: Shift | None
     elsewhere: Elsewhere | None
@@ -55,7 +53,6 @@ class Comparison(NamedTuple):
     each: Mapping[str, "Comparison"] = {}  # by candidate, where there are several
 
     def count(self, *words: Word) -> int:
-        """Verdicts with one of these words."""
         return sum(one.word in words for one in self.verdicts)
 
 
@@ -140,7 +137,6 @@ def _untimed(pair: Pair, why: str) -> Verdict:
 
 
 def unsteady(runs: Mapping[str, Snapshot]) -> str | None:
-    """Why the times of these runs are not judged."""
     found = [
         f"the {name} is unstable: {run.header.unstable}"
         for name, run in runs.items()
@@ -152,7 +148,6 @@ def unsteady(runs: Mapping[str, Snapshot]) -> str | None:
 def accuracy_verdicts(
     pairs: Sequence[Pair], baseline: Snapshot, candidate: Snapshot, settings: CompareTable
 ) -> list[Verdict]:
-    """On test: comparing runs chooses nothing."""
     if not pairs:
         return []
     same_metric = baseline.header.metric == candidate.header.metric
@@ -191,7 +186,6 @@ BROKEN = ("failed", "diverged", "timeout")
 
 
 def cell_verdict(pair: Pair) -> Verdict:
-    """Whether both sides have results, all of those that were asked for."""
     return _standing(pair.before, pair.after).of(pair.cell, CELL)
 
 
@@ -234,7 +228,6 @@ def without_seeds(pair: Pair, one: Verdict) -> Verdict:
 
 
 def count_verdict(pair: Pair) -> Verdict:
-    """Whether the network is still the same."""
     fields = count_differences(pair)
     made = (
         Verdict("not_comparable", "another network", fields=fields) if fields else Verdict("pass")
@@ -243,7 +236,6 @@ def count_verdict(pair: Pair) -> Verdict:
 
 
 def other_task(pair: Pair) -> Verdict:
-    """A pair of the same names but of two tasks."""
     made = Verdict("not_comparable", "another task", fields=task_differences(pair))
     return made.of(pair.cell, CELL)
 
@@ -256,7 +248,6 @@ def _alone(side: Side, word: Word, reason: str = "") -> Verdict:
 
 
 def notes(baseline: Snapshot, candidate: Snapshot, settings: CompareTable) -> tuple[str, ...]:
-    """What must be known of the two runs."""
     runs = {"baseline": baseline, "candidate": candidate}
     before, after = baseline.header, candidate.header
     found = [
@@ -277,7 +268,6 @@ def notes(baseline: Snapshot, candidate: Snapshot, settings: CompareTable) -> tu
 
 
 def is_mixed(run: Snapshot) -> bool:
-    """Whether seeds of a cell ran under different conditions."""
     return any(side.mixed for side in sides_of(run))
 
 

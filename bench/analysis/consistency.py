@@ -31,8 +31,6 @@ def score_of(scores: Scores, metric: Metric) -> float:
 
 
 class Missing(NamedTuple):
-    """A cell that the suite asks for and no record answers."""
-
     cell_id: str
     architecture: str
     strategy: str
@@ -89,8 +87,6 @@ def _check(one: Record, other: Record, fields: Sequence[str]) -> None:
 
 
 class Images(NamedTuple):
-    """The images of one part: true classes, and which of them each ok cell got right."""
-
     labels_N: NDArray[np.int64]
     right: dict[str, NDArray[np.bool_]]
 

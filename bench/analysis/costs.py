@@ -99,7 +99,6 @@ def _seeds(pair: Pair) -> str:
 
 
 def floors_of(pairs: Sequence[Pair], metric: Judged, settings: CompareTable) -> Floats:
-    """The least relative change of each cell that counts."""
     floors = [floor_of(metric, pair.before.value(metric), pair.after) for pair in pairs]
     each = zip(pairs, floors, strict=True)
     return np.array([settings.floor(metric, pair.cell, floor) for pair, floor in each])
@@ -133,7 +132,6 @@ def time_verdicts(
 def memory_verdicts(
     pairs: Sequence[Pair], past: Past, settings: CompareTable, device: str
 ) -> list[Verdict]:
-    """On cells under the same conditions."""
     before_P, after_P = _costs(pairs, MEMORY)
     floors_P = floors_of(pairs, MEMORY, settings)
     if device == "cuda":
@@ -222,7 +220,6 @@ def judge_times(times: Times, machine: float | None) -> tuple[list[Verdict], Shi
 
 
 def beyond(past: Estimate, values_P: Floats) -> Estimate:
-    """How far new values lie above what is predicted."""
     return past._replace(changes_P=values_P - past.changes_P)
 
 

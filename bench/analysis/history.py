@@ -18,8 +18,6 @@ from bench.identity import BUCKETS, differences, digest, unknown_facts
 
 
 class Dot(NamedTuple):
-    """A value of one run."""
-
     run: int  # its place among the runs
     value: float
     setup: int  # the kind of machine with its software, by its place in `History.setups`
@@ -27,8 +25,6 @@ class Dot(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A step of a series, and what else changed there."""
-
     architecture: str
     strategy: str
     metric: str
@@ -41,13 +37,10 @@ class Change(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Architecture and strategy."""
         return f"{self.architecture} · {self.strategy}"
 
 
 class Series(NamedTuple):
-    """Values of one cell that may be joined, from the oldest to the newest."""
-
     metric: str
     task: str
     seeds: tuple[int, ...]
@@ -57,8 +50,6 @@ class Series(NamedTuple):
 
 
 class CellHistory(NamedTuple):
-    """One architecture under one strategy, all seeds together."""
-
     architecture: str
     strategy: str
     rows: Mapping[int, Side]  # by the place of the run
@@ -66,7 +57,6 @@ class CellHistory(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Architecture and strategy."""
         return f"{self.architecture} · {self.strategy}"
 
     @property
@@ -77,15 +67,12 @@ class CellHistory(NamedTuple):
 
     @property
     def failures(self) -> dict[int, str]:
-        """By run, what became of seeds that are not ok."""
         return {run: failure(side) for run, side in self.rows.items() if failure(side)}
 
     def of(self, metric: str) -> list[Series]:
-        """Series of one metric, in the order in which they begin."""
         return [series for series in self.series if series.metric == metric]
 
     def latest(self, metric: str) -> Dot | None:
-        """The newest value."""
         dots = [series.dots[-1] for series in self.of(metric)]
         return max(dots, key=lambda dot: dot.run, default=None)
 
@@ -100,8 +87,6 @@ class Setup(NamedTuple):
 
 
 class RunMark(NamedTuple):
-    """A run as the history names it."""
-
     name: str
     started_at: str
     unstable: str | None
@@ -109,8 +94,6 @@ class RunMark(NamedTuple):
 
 
 class History(NamedTuple):
-    """All cells of a suite over its finished runs."""
-
     suite_name: str
     runs: tuple[RunMark, ...]  # from the oldest to the newest
     cells: tuple[CellHistory, ...]  # those with the newest changes first
@@ -119,8 +102,6 @@ class History(NamedTuple):
 
 
 class News(NamedTuple):
-    """Changes of one metric between the same two runs."""
-
     metric: str
     run: int
     before: int
@@ -129,7 +110,6 @@ class News(NamedTuple):
 
 
 def history(runs: Mapping[str, Snapshot]) -> History:
-    """The history of at least one finished run of a suite, from the oldest to the newest."""
     names, tables = list(runs), list(runs.values())
     sides = [sides_of(run) for run in tables]
     conditions = known_conditions(sides)
@@ -146,7 +126,6 @@ def history(runs: Mapping[str, Snapshot]) -> History:
 
 
 def news(found: History) -> list[News]:
-    """All changes, the newest first; those of one metric between the same runs together."""
     together: dict[tuple[int, int, int], list[Change]] = {}
     order = list(METRICS)
     for cell in found.cells:
@@ -211,15 +190,12 @@ def failure(side: Side) -> str:
 
 
 class Conditions(NamedTuple):
-    """A set of conditions, and what may be joined under it."""
-
     facts: Facts
     numerics: str | None
     performance: str | None
 
 
 def known_conditions(sides: Sequence[Sequence[Side]]) -> dict[str, Conditions]:
-    """All conditions, by their key."""
     first = {side.conditions_key: side for of_run in sides for side in of_run if side.ok}
     found = {key: side.conditions for key, side in first.items()}
     return {key: Conditions(all_, _key(_numerics(all_)), _key(all_)) for key, all_ in found.items()}
@@ -298,7 +274,6 @@ def _slower(before: Side, after: Side) -> float | None:
 
 
 def setups_of(sides: Sequence[Sequence[Side]]) -> tuple[tuple[Setup, ...], dict[str, int]]:
-    """Kinds of machines with their software as they came, and which one each condition is of."""
     machines: dict[str, Facts] = {}  # by hash
     setup_of: dict[str, int] = {}
     runs: dict[int, dict[int, None]] = {}

@@ -109,21 +109,17 @@ class Verdict(NamedTuple):
 
     @property
     def cell(self) -> tuple[str, str]:
-        """Architecture and strategy."""
         return self.architecture, self.strategy
 
     @property
     def name(self) -> str:
-        """Architecture and strategy in one; the one alone where the other is empty."""
         return " · ".join(filter(None, self.cell))
 
     def of(self, cell: tuple[str, str], metric: str) -> "Verdict":
-        """The same, of this cell and metric."""
         return self._replace(architecture=cell[0], strategy=cell[1], metric=metric)
 
 
 def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """The worst news first, as they came within the same word."""
     return sorted(verdicts, key=lambda one: WORDS.index(one.word))
 
 
@@ -153,8 +149,6 @@ class Estimate(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What `judge` says of P changes."""
-
     words: list[Word]  # "inconclusive": as large as the floor, but not surely
     worse_P: Floats  # adjusted p that a change is up
     better_P: Floats  # and that it is down
@@ -282,7 +276,6 @@ def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
 
 
 def too_few(kept_H: Floats, past_H: Floats) -> str:
-    """Why a cell is not judged, by what is left of its past on the baseline's level."""
     count, others = (int((~np.isnan(one)).sum()) for one in (kept_H, past_H))
     away = f"; {others - count} others are of another level" if others - count > 1 else ""
     return f"not judged ({count} of {NEEDED} runs{away})"
@@ -337,7 +330,6 @@ class _Level:
 
     @property
     def is_young(self) -> bool:
-        """Whether its scatter is hardly known."""
         return len(self.values) < NEEDED
 
     def is_beyond(self, value: float) -> bool:

@@ -17,8 +17,6 @@ from bench.suite import Suite
 
 
 class Part(NamedTuple):
-    """One of the runs, under its name in the report."""
-
     name: str
     table: RunTable
 
@@ -33,8 +31,6 @@ class Repeated(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """The runs as one, over the union of their seeds."""
-
     table: RunTable
     repeated: tuple[Repeated, ...]
 
@@ -68,7 +64,6 @@ def merge(parts: Sequence[Part]) -> Merged:
 
 
 def _on_reference_machine(found: RunTable) -> RunTable:
-    """The run with the machine whose costs are compared."""
     machine = next((one.machine for one in found.measured), found.run.machine)
     if compared_facts(machine) == compared_facts(found.run.machine):
         return found
@@ -78,14 +73,12 @@ def _on_reference_machine(found: RunTable) -> RunTable:
 
 
 def _cell_ids(run: Run) -> dict[tuple[str, str, int], str]:
-    """By architecture, strategy and seed."""
     return dict(zip(run.suite.asked, run.cells, strict=True))
 
 
 def _counted(
     parts: Sequence[Part],
 ) -> tuple[dict[str, Result | Failure], list[Repeated]]:
-    """The record that counts, by cell id, and all that do not count."""
     found: dict[str, list[tuple[Result | Failure, str]]] = {}
     for part in parts:
         for record in part.table.records.values():
@@ -99,7 +92,6 @@ def _counted(
 
 
 def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
-    """What the runs are together; else what the first one is."""
     first = runs[0]
     open_runs = [run.status for run in runs if run.status != "finished"]
     ends = [run.finished_at for run in runs]
@@ -141,7 +133,6 @@ def run_differences(first: Run, other: Run) -> list[str]:
 
 
 def _run_task(run: Run) -> dict[str, object]:
-    """By dotted path, all of a run that every one of its cells shares."""
     return {
         "protocol_version": run.protocol_version,
         "data.content_sha256": run.data.content_sha256,
@@ -154,7 +145,6 @@ def _run_task(run: Run) -> dict[str, object]:
 
 
 def _cells(first: Part, other: Part) -> list[str]:
-    """Fields in which cells of one architecture and strategy differ besides the seed."""
     tasks, others = _row_tasks(first), _row_tasks(other)
     found = [
         f"{' · '.join(row)}: {field}"
@@ -165,7 +155,6 @@ def _cells(first: Part, other: Part) -> list[str]:
 
 
 def _row_tasks(part: Part) -> dict[tuple[str, str], dict[str, object]]:
-    """The task of each architecture and strategy, from the first of its records."""
     first: dict[tuple[str, str], Cell] = {}
     for record in part.table.records.values():
         first.setdefault((record.cell.architecture_label, record.cell.strategy), record.cell)

@@ -197,7 +197,6 @@ def simultaneous(found: Outcomes, behind: Contrasts, margin: float) -> Tied:
 
 
 def limit(found: Outcomes, rows_R: NDArray[np.bool_]) -> float:
-    """The distance that equal rows exceed in 5 of 100 suites."""
     count = int(rows_R.sum())
     if count < 2:
         return -float(special.ndtri(ALPHA / 2))
@@ -275,7 +274,6 @@ def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
 
 
 def settling(found: Outcomes, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
-    """What would tell this row from the leader."""
     mean = float(behind.means_R[row])
     if mean <= margin + ROUNDING:
         return Settling(None, None)

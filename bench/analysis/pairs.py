@@ -32,7 +32,6 @@ class Side:
 
     @property
     def cell(self) -> tuple[str, str]:
-        """Architecture and strategy."""
         return self.architecture, self.strategy
 
     @cached_property
@@ -42,20 +41,16 @@ class Side:
 
     @cached_property
     def ok(self) -> tuple[int, ...]:
-        """Places of the seeds with a result."""
         return tuple(at for at in self.places if self.run.columns["status"][at] == "ok")
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The ok seeds, sorted."""
         return tuple(sorted(self.ok_column("seed")))
 
     def column(self, name: str) -> list[Any]:
-        """The values of all seeds."""
         return [self.run.columns[name][at] for at in self.places]
 
     def ok_column(self, name: str) -> list[Any]:
-        """The values of the ok seeds."""
         return [self.run.columns[name][at] for at in self.ok]
 
     # ---- who it is --------------------------------------------------------------------------
@@ -83,7 +78,6 @@ class Side:
 
     @cached_property
     def mixed(self) -> tuple[str, ...]:
-        """Conditions in which the ok seeds differ."""
         if len(set(self.ok_column("conditions_key"))) < 2:
             return ()
         facts = [self.run.conditions(at) for at in self.ok]
@@ -119,37 +113,29 @@ class Side:
 
     @property
     def scored(self) -> Scored:
-        """The ok seeds on the test images."""
         ids = self.ok_column("cell_id")
         right_SN = np.stack([self.run.right_N(one) for one in ids])
         return Scored(tuple(self.ok_column("seed")), tuple(self.ok_column("test_score")), right_SN)
 
 
 def sides_of(run: Snapshot) -> list[Side]:
-    """The cells of a run, in the order of its suite."""
     return [Side(run, *names, tuple(places)) for names, places in run.rows.items()]
 
 
 class Pair(NamedTuple):
-    """A cell before and after."""
-
     before: Side
     after: Side
 
     @property
     def cell(self) -> tuple[str, str]:
-        """Architecture and strategy, as the candidate calls them: its thresholds count."""
         return self.after.cell
 
     @property
     def name(self) -> str:
-        """Both in one."""
         return " · ".join(self.cell)
 
 
 class Match(NamedTuple):
-    """The cells of two runs."""
-
     pairs: tuple[Pair, ...]  # of one task
     other_task: tuple[Pair, ...]  # of the same names only
     missing: tuple[Side, ...]
@@ -212,7 +198,6 @@ def same_run(one: Snapshot, other: Snapshot) -> bool:
 
 
 def task_differences(pair: Pair) -> tuple[str, ...]:
-    """Fields of the task."""
     return tuple(map(str, differences(pair.before.task, pair.after.task)))
 
 

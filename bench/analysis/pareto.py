@@ -62,7 +62,6 @@ def known_or_infinite(costs: Costs) -> Floats:
 
 
 def undominated(means_R: Floats, costs_RV: Floats) -> Mask:
-    """The Pareto front without noise."""
     values_RV = np.column_stack([-means_R, costs_RV])
     on_R = np.zeros(len(values_RV), dtype=np.bool_)
     kept_KV = np.empty_like(values_RV)
@@ -109,7 +108,6 @@ def _noise(
     found: Outcomes,
     limits: tuple[float, float],
 ) -> Floats:
-    """Distance up to which two val scores cannot be told apart, [S, R]."""
     one_SN, other_RN = found.deviations(some_S), found.deviations(others_R)
     squares_S, squares_R = (one_SN**2).sum(axis=1), (other_RN**2).sum(axis=1)
     items_SR = squares_S[:, None] + squares_R - 2 * one_SN @ other_RN.T

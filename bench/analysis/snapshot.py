@@ -175,7 +175,6 @@ OF_DIGEST = Header.model_fields.keys() - {"protocol"}
 
 
 def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]:
-    """The columns of each seed of a row."""
     sizes = {f"preprocessing.{name}" for name in SIZES}  # before schema 3 tasks held them
     task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
     conditions = {**run["conditions"], **row["conditions"]}

@@ -56,7 +56,6 @@ def between(sittings: Sequence[Sitting]) -> Iterator[str]:
 
 
 def reasons(sitting: Sitting) -> Iterator[str]:
-    """What speaks against the times of one sitting."""
     if sitting.start is not None and sitting.end is not None:
         change = change_of(sitting.start, sitting.end)
         if change is not None and is_beyond(change):

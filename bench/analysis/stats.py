@@ -15,8 +15,6 @@ ROUNDING = 1e-9
 
 
 class Interval(NamedTuple):
-    """Closed at both ends."""
-
     low: float
     high: float
 

@@ -171,8 +171,6 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class RunTable(Snapshot):
-    """One run, read."""
-
     run: Run
     records: Mapping[str, Record]  # by cell id, in the order of the suite
     missing: tuple[Missing, ...]
@@ -188,7 +186,6 @@ class RunTable(Snapshot):
 
     @cached_property
     def results(self) -> list[Result]:
-        """The records of the ok cells."""
         return [one for one in self.records.values() if isinstance(one, Result)]
 
     @cached_property
@@ -296,7 +293,6 @@ def _information(run: Run, records: Sequence[Record]) -> Facts:
 
 
 def _derived(run: Run, found: Sequence[Record | None], metric: Metric) -> dict[str, list[Any]]:
-    """Columns that take more than one field of a record."""
     results = [one if isinstance(one, Result) else None for one in found]
     machines = [None if one is None else machine_of(one) for one in results]
     most = reference_machine(machines)
@@ -465,7 +461,6 @@ COMPARED = tuple(
 
 
 def compared_facts(machine: Machine) -> tuple[object, ...]:
-    """The facts of a machine that its costs depend on."""
     return tuple(getattr(machine, name) for name in COMPARED)
 
 

@@ -165,8 +165,6 @@ class Stored(NamedTuple):
 
 
 class Making(NamedTuple):
-    """What decoding the images gave, and what it took."""
-
     folders: Mapping[Resize, Path]  # without those that could be neither found nor made
     opening_seconds: float  # reading, decoding, checksums: for all rules that were made
     resizing_seconds: Mapping[Resize, float]  # resizing and writing, for each of them

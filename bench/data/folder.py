@@ -52,8 +52,6 @@ LAYOUT = (
 
 
 class Listing(NamedTuple):
-    """Sorted keys of what was found."""
-
     folders: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # files that are not images, or that Pillow cannot read
@@ -63,8 +61,6 @@ class Listing(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A folder that holds class folders, or one of these."""
-
     part: Part | None  # None where the data set has no official split
     key: str  # path below the root, "" for the root itself
     listing: Listing
@@ -184,7 +180,6 @@ def too_few_classes(source: str, where: str, branch: Place, folders: Sequence[Pl
 
 
 def holding(listing: Listing) -> str:
-    """What a folder holds, in words."""
     found = [images(listing)] if listing.images else []
     found += [f"{number} {ending}" for ending, number in endings(listing.others)]
     return f"found {', '.join(found)}" if found else "it is empty"
@@ -202,7 +197,6 @@ def endings(keys: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def notes(listing: Listing, outside: int) -> tuple[str, ...]:
-    """What was left out, counted."""
     kinds = ", ".join(f"{ending} {number}" for ending, number in endings(listing.others))
     counted = (
         (len(listing.junk), "files or folders that file managers leave were ignored"),
@@ -301,5 +295,4 @@ def list_tree(root: Path, key: str) -> Listing:
 
 
 def merged(listings: Sequence[Listing]) -> Listing:
-    """Several listings as one."""
     return Listing(*(tuple(sorted(chain(*keys))) for keys in zip(*listings, strict=True)))

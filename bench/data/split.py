@@ -31,8 +31,6 @@ class Split(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of split.csv."""
-
     key: str
     class_name: str
     part: Part

@@ -96,7 +96,6 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
 
 
 def turn_seconds(device: Device) -> float:
-    """How long a turn of a probe is."""
     return SECONDS[device.type] / (len(PROBES) + 2) * TURN_SHARE
 
 
@@ -197,31 +196,26 @@ def quickest(step: Step, device: Device) -> float:
 
 
 def matmul_flops(side: int) -> int:
-    """Floating-point operations of the product of two square matrices."""
     return 2 * side**3
 
 
 def read_and_written(size: int) -> int:
-    """Bytes that pass through memory when so many are copied in it."""
     return 2 * size
 
 
 def matmul(place: torch.device, side: int, dtype: torch.dtype) -> Step:
-    """The product of two square matrices."""
     left, right = (torch.rand(side, side, device=place).to(dtype) for _ in range(2))
     product = torch.empty_like(left)
     return lambda: torch.mm(left, right, out=product)
 
 
 def copy(place: torch.device, size: int) -> Step:
-    """A copy of so many bytes within the memory of the device."""
     source = torch.ones(size, dtype=torch.uint8, device=place)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source)
 
 
 def upload(place: torch.device, size: int) -> Step:
-    """A copy of so many bytes from pinned memory of the host to the device."""
     source = torch.ones(size, dtype=torch.uint8).pin_memory()
     target = torch.zeros(size, dtype=torch.uint8, device=place)
     return lambda: target.copy_(source, non_blocking=True)

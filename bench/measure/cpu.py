@@ -57,7 +57,6 @@ def favours_bf16(cpuinfo: str) -> bool:
 
 
 def cpu_model() -> str | None:
-    """Marketing name of the CPU."""
     found = re.search(r"^model name\s*:\s*(\S.*)$", _cpuinfo(), re.MULTILINE)
     return found.group(1).strip() if found else platform.processor() or None
 

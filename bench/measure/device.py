@@ -19,8 +19,6 @@ INSTEAD = "or run on the CPU with --device cpu"
 
 @dataclass(frozen=True)
 class Device:
-    """One device to compute on."""
-
     type: Literal["cpu", "cuda"]
     index: int | None  # CUDA's number; None on a CPU
 
@@ -35,8 +33,6 @@ class Device:
 
 
 class Facts(NamedTuple):
-    """What torch, the driver and the environment say about GPUs."""
-
     torch_cuda_built: bool
     torch_devices: tuple[str, ...]  # names, in CUDA's order
     torch_error: str | None  # why torch cannot use CUDA; None if it can

@@ -143,12 +143,10 @@ def default_power_limit_watts(gpu: Any) -> float | None:
 
 
 def max_power_limit_watts(gpu: Any) -> float | None:
-    """The highest limit that an administrator may set."""
     return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1]) / 1000)
 
 
 def max_clock_mhz(gpu: Any, clock: Clock) -> int | None:
-    """The highest clock of the multiprocessors or the memory."""
     return _known(lambda: int(pynvml.nvmlDeviceGetMaxClockInfo(gpu, CLOCKS[clock])))
 
 
@@ -163,7 +161,6 @@ def max_pcie_generation(gpu: Any) -> int | None:
 
 
 def max_pcie_width(gpu: Any) -> int | None:
-    """Lanes of that link."""
     return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu)))
 
 
@@ -171,12 +168,10 @@ def max_pcie_width(gpu: Any) -> int | None:
 
 
 def clock_mhz(gpu: Any, clock: Clock) -> int | None:
-    """The clock at this moment."""
     return _known(lambda: int(pynvml.nvmlDeviceGetClockInfo(gpu, CLOCKS[clock])))
 
 
 def celsius(gpu: Any) -> int | None:
-    """Temperature of the chip."""
     return _known(lambda: int(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)))
 
 
@@ -186,7 +181,6 @@ def pcie_generation(gpu: Any) -> int | None:
 
 
 def pcie_width(gpu: Any) -> int | None:
-    """Lanes of the link at this moment."""
     return _known(lambda: int(pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu)))
 
 

@@ -23,7 +23,6 @@ class Resident(NamedTuple):
 
 
 def resident() -> Resident:
-    """The present state of this process."""
     status = PROCESS / "status"
     text = status.read_text() if sys.platform == "linux" and status.exists() else ""
     return Resident(_kib_line(text, "VmRSS"), _kib_line(text, "VmHWM"))

@@ -102,8 +102,6 @@ def builder_options(architecture: Architecture, image_size: int) -> dict[str, An
 
 
 class Parts(NamedTuple):
-    """What a torchvision model falls into."""
-
     backbone: nn.Module
     dropout: nn.Module | None
     layer: nn.Module
@@ -207,8 +205,6 @@ def forward_macs(name: str, num_classes: int, image_size: int) -> int:
 
 
 class Counts(NamedTuple):
-    """Parameters of a network and of its parts."""
-
     total: int
     head: int
     stages: tuple[int, ...]

@@ -12,8 +12,6 @@ from bench.record import Preprocessing
 
 
 class Stage(NamedTuple):
-    """One stage of the backbone, from input to output."""
-
     prefixes: tuple[str, ...]  # inside torchvision's model
     parameters: int
 
@@ -31,8 +29,6 @@ class Published(NamedTuple):
 
 
 class Description(NamedTuple):
-    """Everything that `bench inspect` prints; parameters and MACs with the 1000-class head."""
-
     name: str
     family: str
     stages: tuple[Stage, ...]
@@ -81,7 +77,6 @@ def describe(name: str) -> Description:
 
 
 def published(name: str, weights_member: str) -> Published:
-    """What torchvision says about one member of the architecture's weights enum."""
     member = models.get_model_weights(name)[weights_member]
     accuracy = member.meta["_metrics"]["ImageNet-1K"]
     return Published(

@@ -41,7 +41,6 @@ class Absent(NamedTuple):
 
 
 def file_name(address: str) -> str:
-    """The name under which a published file lies in the cache."""
     return Path(urlsplit(address).path).name
 
 
@@ -85,7 +84,6 @@ def fetch(
 
 
 def digits(address: str) -> str:
-    """The hex digits of the SHA-256 that a published file carries in its name."""
     found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", file_name(address))
     assert found, f"{address} carries no hash in its name"
     return found[1]
@@ -98,7 +96,6 @@ def _sha256(path: Path, _size: int, _modified: int) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hex digits of the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -40,8 +40,6 @@ class Layer(NamedTuple):
 
 
 class Ceilings(NamedTuple):
-    """What a device reaches at best."""
-
     flop_per_second: float
     bytes_per_second: float
 

@@ -34,8 +34,6 @@ SCRATCH = Weights(source="scratch", name="scratch")
 
 
 class Ready(NamedTuple):
-    """Weights at hand."""
-
     weights: Weights
     path: Path | None  # None = drawn, not read
 
@@ -48,12 +46,10 @@ class Download(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where torchvision publishes it."""
         return cast(str, self.member.url)
 
     @property
     def megabytes(self) -> float:
-        """Its published size."""
         return cast(float, self.member.meta["_file_size"])
 
 
@@ -107,13 +103,11 @@ def member(architecture: str, weights_name: str) -> WeightsEnum:
 
 
 def _published(published: WeightsEnum, found: download.Located) -> Ready:
-    """A verified file of torchvision's."""
     weights = Weights(source="imagenet", name=published.name, sha256=found.sha256)
     return Ready(weights, found.path)
 
 
 def _missing(architecture: str, published: WeightsEnum, why: str) -> MissingWeights:
-    """A file of torchvision's that cannot be had."""
     return MissingWeights(
         architecture=architecture,
         file=download.file_name(published.url),
@@ -170,8 +164,6 @@ def shown(place: str | Path) -> str:
 
 
 class Request(NamedTuple):
-    """What one entry of the suite's architectures asks for."""
-
     architecture: str
     weights: str | None  # exact weights; None = the preference list
 
@@ -185,7 +177,6 @@ class Survey(NamedTuple):
 
     @property
     def downloads(self) -> tuple[Download, ...]:
-        """The files to fetch, each once."""
         found = (f for f in self.findings.values() if isinstance(f, Download))
         return tuple({download.address: download for download in found}.values())
 

@@ -36,7 +36,6 @@ def calibration_error(scores: Sequence[Scores]) -> Spread:
 
 
 def recalls(labels: Sequence[str], scores: Sequence[Scores]) -> list[Recall]:
-    """Every class by the mean confusion over seeds, the worst first; empty without a seed."""
     if not scores:
         return []
     counts_KK = np.array([one.confusion for one in scores], dtype=np.float64).mean(axis=0)

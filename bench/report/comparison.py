@@ -37,14 +37,11 @@ MOST_FIELDS, MOST_CELLS = 3, 6
 
 
 class Sides(NamedTuple):
-    """The names by which the two sides are called."""
-
     baseline: str
     candidate: str  # or several, joined
 
 
 def said(word: Word) -> str:
-    """A word as it is written."""
     return SAID.get(word, word)
 
 
@@ -62,7 +59,6 @@ RESULT: Mapping[str, str] = {
 
 
 def headline(found: Comparison, sides: Sides, beside: str = "") -> str:
-    """What came of it, in one sentence."""
     has = outcomes(found)
     result = next(text for name, text in RESULT.items() if name in has or not name)
     counts = [
@@ -144,7 +140,6 @@ def _grouped(found: Comparison) -> dict[tuple[Word, str], Group]:
 
 
 def reasons(found: Comparison) -> Iterator[str]:
-    """A line for each reason why cells were not judged, with their number."""
     for (word, reason), (counts, fields) in _grouped(found).items():
         same: dict[int, list[str]] = {}
         for metric, count in counts.items():
@@ -167,14 +162,12 @@ def visible(one: Verdict) -> float | None:
 
 
 def amount(value: float | None, metric: str) -> str:
-    """A value with its unit."""
     if value is None:
         return units.UNKNOWN
     return f"{level(value, metric)} {METRICS[metric].unit}"
 
 
 def level(value: float | None, metric: str) -> str:
-    """A value without its unit."""
     match metric:
         case "accuracy":
             return units.percent(value)
@@ -202,7 +195,6 @@ def signed(share: float) -> str:
 
 
 def why(one: Verdict, *, fields: bool = True) -> str:
-    """The reason, the fields that differ, and what each candidate showed."""
     reason = ": ".join(filter(None, (one.reason, listed(one.fields) if fields else "")))
     return "; ".join(filter(None, (reason, _showed(one))))
 
@@ -227,7 +219,6 @@ def _showed(one: Verdict) -> str:
 
 
 def listed(fields: Sequence[str]) -> str:
-    """The first few fields that differ."""
     more = f"; and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
     return "; ".join(fields[:MOST_FIELDS]) + more
 
@@ -236,7 +227,6 @@ def listed(fields: Sequence[str]) -> str:
 
 
 def remarks(found: Comparison) -> list[str]:
-    """What must be known beside the rows, a sentence each."""
     lines = [found.unstable] if found.unstable else []
     if found.shift and (found.shift.blame != "none" or abs(found.shift.change) >= 0.05):
         lines.append(_of_shift(found.shift))
@@ -274,7 +264,6 @@ def _of_shift(shift: Shift) -> str:
 
 
 def reached(rates: Sequence[Rates]) -> list[str]:
-    """Shares of the roofline, those that fell most first."""
     known = [(one.name, *one.shares) for one in rates if one.shares]
     if not known:
         return []
@@ -295,21 +284,18 @@ def _range(shares: Sequence[float]) -> str:
 
 
 def ab_headline(found: Alternation, sides: Sides) -> str:
-    """What came of it, in one sentence."""
     mark = ", the machine not steady" if found.marked else ""
     pairs = units.plural(found.num_pairs, "pair")
     return headline(found.comparison, sides, f", {pairs} of runs{mark}")
 
 
 def ab_matters(found: Alternation) -> list[Verdict]:
-    """What is not as before, and what all cells have in common."""
     shown = matters(found.comparison)
     quiet = [one for one in found.comparison.verdicts if one.architecture == ALL_CELLS]
     return [*shown, *(one for one in quiet if one not in shown)]
 
 
 def ab_remarks(found: Alternation) -> list[str]:
-    """What must be known beside the rows, a sentence each."""
     lines = []
     if found.unsteady:
         numbers = ", ".join(str(place + 1) for place in found.unsteady)
@@ -343,12 +329,10 @@ def ab_remarks(found: Alternation) -> list[str]:
 
 
 def markdown(found: Comparison, sides: Sides) -> str:
-    """For a pull request."""
     return _document(headline(found, sides), table(matters(found)), remarks(found))
 
 
 def ab_markdown(found: Alternation, sides: Sides) -> str:
-    """For a pull request."""
     shown = table(ab_matters(found), CODES)
     return _document(ab_headline(found, sides), shown, ab_remarks(found))
 
@@ -363,13 +347,11 @@ def _document(title: str, shown: Table, lines: Iterable[str]) -> str:
 
 
 def left_out(shown: Table) -> list[str]:
-    """That there are more rows than are shown."""
     more = len(shown.rows) - MOST_ROWS
     return [f"and {units.plural(more, 'row')} more: see --all or --format json"] if more > 0 else []
 
 
 def as_json(found: Comparison, sides: Sides) -> str:
-    """Everything, for a program."""
     each = {name: _content(one) for name, one in found.each.items()}
     content = {"baseline": sides.baseline, "candidate": sides.candidate, **_content(found)}
     return _json({**content, "candidates": each} if each else content)
@@ -430,7 +412,6 @@ def _without_nan(value: object) -> object:
 
 
 def baseline_table(run: Snapshot) -> Table:
-    """A row for each cell: what later runs are compared with."""
     metrics = [
         Column(one.name, one.title.capitalize(), one.unit, partial(level, metric=one.name))
         for one in METRICS.values()

@@ -22,8 +22,6 @@ from bench.report.text import name
 
 
 class Report(NamedTuple):
-    """What a report is made of."""
-
     table: RunTable
     summary: Summary  # of the same
     limits: Limits = Limits()
@@ -35,7 +33,6 @@ class Report(NamedTuple):
 def context(
     report: Report, tables: Mapping[str, Table], figures: Mapping[About, Sequence[Chart]]
 ) -> dict[str, object]:
-    """The values of report.html and report.md."""
     table, summary = report.table, report.summary
     run, row = table.run, summary.recommended
     headline = sentences.headline(table, summary)
@@ -69,7 +66,6 @@ def context(
 
 
 def glance(report: Report) -> list[tuple[str, list[facts.Fact]]]:
-    """Groups of facts under their titles, the recommendation first; none is empty."""
     run, summary = report.table.run, report.summary
     row = summary.recommended
     asked = facts.answers(summary, report.limits)
@@ -82,7 +78,6 @@ def glance(report: Report) -> list[tuple[str, list[facts.Fact]]]:
 
 
 def all_tables(report: Report) -> dict[str, Table]:
-    """Every table of a run by its name."""
     table, summary = report.table, report.summary
     tested = classes.tested(table.results, summary.recommended)
     made = (
@@ -106,7 +101,6 @@ def _column_notes(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
 
 
 def _confidence(table: RunTable, row: Row) -> str:
-    """How far the confidence is off, with its range over seeds."""
     error = classes.calibration_error(classes.tested(table.results, row))
     mean, least, most = (
         units.three_digits(100 * value) for value in (error.mean, error.minimum, error.maximum)
@@ -122,7 +116,6 @@ def _confidence(table: RunTable, row: Row) -> str:
 
 
 def _looks(summary: Summary) -> dict[str, dict[str, object]]:
-    """By table, the keys before its rows and their classes."""
     key = _key_of(summary)
     best = {"strategy": summary.best_by_strategy, "architecture": summary.best_by_architecture}
     return {
@@ -145,7 +138,6 @@ def _standing(row: Row, summary: Summary) -> str:
 
 
 def _key_of(summary: Summary) -> Callable[[Row | None], Markup]:
-    """The colour of the architecture in the shape of the strategy, as the figures have them."""
     look = shown.look(summary)
 
     def key(row: Row | None) -> Markup:

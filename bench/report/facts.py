@@ -23,8 +23,6 @@ from bench.report.sentences import on_reference, row_name, unknown_for
 
 
 class Fact(NamedTuple):
-    """A title, what is large, and what is to be known about it."""
-
     title: str
     value: str
     notes: tuple[str, ...] = ()
@@ -80,7 +78,6 @@ def _over(row: Row) -> list[str]:
 
 
 def of_certainty(run: Run, summary: Summary) -> list[Fact]:
-    """How much stands behind the choice, and how small a difference could have been seen."""
     data, seeds = run.data, len(run.suite.seeds)
     parts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
     of_seeds = ["of every architecture and strategy, on one split"]
@@ -123,7 +120,6 @@ def _settling(summary: Summary) -> Fact:
 
 
 def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
-    """The best on val, the cheapest that is as good, and what was asked for."""
     found = []
     row, leader = summary.cheapest, summary.leader
     if leader is not None and leader is not summary.recommended:
@@ -154,7 +150,6 @@ def _scores(row: Row) -> tuple[str, str]:
 
 
 def of_costs(table: RunTable, summary: Summary) -> list[Fact]:
-    """Where the time of the run went, and what was cheapest."""
     ok = table.results
     marginal = [one.cost.marginal for one in ok]
     parts = {part: sum(getattr(one, part) for one in marginal) for part in PARTS} if ok else {}
@@ -215,7 +210,6 @@ MEASURES = {
 
 
 def answers(summary: Summary, limits: Limits) -> list[str]:
-    """A sentence for each question that was asked."""
     asked = []
     if any(limit is not None for limit in limits.budget):
         asked.append(within_budget(summary, limits.budget))
@@ -253,7 +247,6 @@ def _excluded(complete: Sequence[Row], costs: Sequence[str]) -> str:
 
 
 def within_margin(summary: Summary, share: float) -> str:
-    """The row that the tie-break prefers among those not far below the best."""
     asked = f"Within {100 * share:g} {'point' if share == 0.01 else 'points'} of the best val"
     row, leader = cheapest_within(summary, share), summary.leader
     if row is None or leader is None:
@@ -271,7 +264,6 @@ def within_margin(summary: Summary, share: float) -> str:
 
 
 def _numbers(row: Row, costs: Sequence[str]) -> str:
-    """Both scores of a row, and some of its costs."""
     return ", ".join(
         [*_scores(row), *(_measured(name, comparable_cost(row, name)) for name in costs)]
     )

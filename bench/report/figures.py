@@ -37,14 +37,12 @@ FIGURES = (
 
 
 def charts(table: RunTable, summary: Summary, about: About | None = None) -> list[Chart]:
-    """The figures of a run, in the order of FIGURES; they are drawn when asked for."""
     chosen = [one for one in FIGURES if about in (None, one.about)]
     found = (one.make(table, summary) for one in chosen)
     return [chart for chart in found if chart is not None]
 
 
 def basis(run: Run) -> str:
-    """What the numbers of a figure come from: machine, data and seeds."""
     data, name = run.data, printable(run.data.name)
     images = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test images"
     seeds = units.plural(len(run.suite.seeds), "seed")

@@ -15,8 +15,6 @@ from bench.report.tables import Column, Table, Value
 
 
 class Reading(NamedTuple):
-    """What was not shown of the runs below a folder."""
-
     unfinished: int = 0
     unreadable: Sequence[str] = ()  # why, one for each
     copies: int = 0
@@ -27,7 +25,6 @@ NAMED = 3
 
 
 def headline(found: History) -> str:
-    """What became of the suite, in a sentence."""
     runs = found.runs
     if len(runs) == 1:
         return f"{found.suite_name} has one finished run: there is no history yet."
@@ -61,7 +58,6 @@ def clock(time: str) -> str:
 
 
 def of_change(change: Change) -> str:
-    """Points of a score, percent of time and memory."""
     return changed(change.amount, change.metric)
 
 
@@ -86,7 +82,6 @@ def cells_of(one: News) -> str:
 
 
 def levels(change: Change) -> str:
-    """Both levels, with the number of runs on each."""
     step = change.step
     before, after = (level(value, change.metric) for value in (step.before, step.after))
     runs = f"medians of {step.num_before} and {step.num_after} runs"
@@ -98,7 +93,6 @@ SAME = 0.0005
 
 
 def differing(one: News) -> str:
-    """What else is not the same in the two runs."""
     fields = tuple(dict.fromkeys(field for change in one.changes for field in change.fields))
     facts = listed(fields) if fields else "nothing recorded of machine or software changed"
     machine = one.changes[0].machine
@@ -114,7 +108,6 @@ def differing(one: News) -> str:
 
 
 def table(cells: Sequence[CellHistory], found: History) -> Table:
-    """A row for each cell: the newest values, and its newest change."""
     metrics = [
         Column(one.name, TITLE[one.name], one.unit, partial(level, metric=one.name), align="right")
         for one in METRICS.values()
@@ -154,7 +147,6 @@ def newest_change(cell: CellHistory, found: History) -> str:
 
 
 def remarks(found: History, reading: Reading) -> list[str]:
-    """What limits this, a sentence each."""
     return [
         *_of_length(found),
         *_of_newest(found),
@@ -178,7 +170,6 @@ def _of_length(found: History) -> list[str]:
 
 
 def counted(series: Series) -> int:
-    """Values that take part in the steps."""
     return sum(not dot.apart for dot in series.dots)
 
 
@@ -275,7 +266,6 @@ def other_than(setup: Setup) -> str:
 
 
 def as_json(found: History, reading: Reading) -> str:
-    """Everything; runs are told by their place in `runs`."""
     content = {
         "suite": found.suite_name,
         "runs": [run._asdict() for run in found.runs],

@@ -20,8 +20,6 @@ LISTED = 200
 
 
 class Line(NamedTuple):
-    """A change, or several that came together."""
-
     date: str
     metric: str
     cells: str
@@ -31,8 +29,6 @@ class Line(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of machine with its software."""
-
     letter: str
     key: Markup
     machine: str
@@ -43,8 +39,6 @@ class Kind(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """The chart of a cell, under a heading that opens it."""
-
     name: str
     news: str
     chart: Chart
@@ -52,7 +46,6 @@ class Picture(NamedTuple):
 
 
 def document(found: History, reading: texts.Reading) -> str:
-    """The page as one text."""
     changes = news(found)
     headline = texts.headline(found)
     values = {
@@ -124,7 +117,6 @@ def _kinds(found: History) -> list[Kind]:
 
 
 def _runs(found: History) -> list[tuple[str, str, str, str]]:
-    """Start, name, kinds of machine, and what must be known of it; the newest first."""
     setups: dict[int, list[str]] = {}
     for number, setup in enumerate(found.setups):
         for run in setup.runs:

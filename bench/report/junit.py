@@ -35,7 +35,6 @@ WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "nothing_judged")
 
 
 def junit(found: Comparison, sides: Sides) -> str:
-    """The whole file."""
     suite = Element("testsuite", name=text.printable(headline(found, sides)))
     for one in found.verdicts:
         _case(suite, one)
@@ -71,7 +70,6 @@ def _both(one: Verdict) -> str:
 
 
 def _reason_of(found: Comparison, outcome: Outcome) -> str:
-    """What is known of an outcome of the whole, each reason once."""
     match outcome:
         case "refused":
             told = [

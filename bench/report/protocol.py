@@ -15,7 +15,6 @@ Fact = tuple[str, str]
 
 
 def protocol(table: RunTable) -> list[Fact]:
-    """Data, split, recipes, weights, preprocessing, and how the machine ran the cells."""
     run, cells = table.run, [record.cell for record in table.records.values()]
     asked = ", ".join(run.source.wanted)
     return [
@@ -48,7 +47,6 @@ def _duplicates(run: Run) -> str:
 
 
 def _recipes(cells: Sequence[Cell]) -> list[Fact]:
-    """What all strategies share, then what each has of its own."""
     first: dict[str, Cell] = {}
     for cell in cells:
         first.setdefault(cell.strategy, cell)
@@ -70,7 +68,6 @@ def _recipe(recipe: Recipe) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    """On and off; numbers without trailing zeros."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -160,7 +157,6 @@ def _steps(one: Result) -> str:
 
 
 def settings(one: Result) -> str:
-    """What holds for a whole process."""
     execution = one.execution
     flags = {
         "TF32": execution.allow_tf32,
@@ -181,7 +177,6 @@ EXECUTION: Mapping[str, Told] = {
 
 
 def executed(ok: Sequence[Result]) -> list[Fact]:
-    """How the cells were run; cells that differ are named."""
     found = [(title, told(ok, fact, among)) for title, fact in EXECUTION.items()]
     return [(title, text) for title, text in found if text]
 
@@ -233,7 +228,6 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
 
 
 def machines(table: RunTable) -> list[Fact]:
-    """Hardware, software, settings and calibration; more than one machine is said."""
     run, ok = table.run, table.results
     facts = [*_machine(run.machine), *_other_machines(run.machine, ok)]
     if ok:
@@ -245,7 +239,6 @@ def machines(table: RunTable) -> list[Fact]:
 
 
 def _machine(facts: Machine) -> list[Fact]:
-    """Hardware and versions; what is unknown is left out."""
     groups: Mapping[str, Mapping[str, object]] = {
         "GPU": {
             "": facts.gpu_name,

@@ -128,7 +128,6 @@ def _verdicts(summary: Summary) -> dict[Row, str]:
 
 
 def matrix(part: str, summary: Summary) -> Table:
-    """Mean scores on val or test: a row for each architecture, a column for each strategy."""
     scores = {
         (row.architecture, row.strategy): row.val if part == "val" else row.test
         for row in summary.rows
@@ -152,7 +151,6 @@ def matrix(part: str, summary: Summary) -> Table:
 
 
 def comparisons(summary: Summary) -> Table:
-    """A row for each complete row but the leader, the best first."""
     columns = (
         *(Column("leader_architecture"), Column("leader_strategy"), ARCHITECTURE, STRATEGY),
         number("behind", "Behind", "points", units.points),
@@ -232,7 +230,6 @@ def front(summary: Summary) -> Table:
 
 
 def best(of: str, rows: Mapping[str, Row | None]) -> Table:
-    """The best on val of each strategy or architecture."""
     own, other = (STRATEGY, ARCHITECTURE) if of == "strategy" else (ARCHITECTURE, STRATEGY)
     none = "none: not every seed is ok"
     columns = (
@@ -259,7 +256,6 @@ def best(of: str, rows: Mapping[str, Row | None]) -> Table:
 
 
 def architectures(table: RunTable) -> Table:
-    """What an architecture costs whichever way it is trained, one row each."""
     columns = (
         ARCHITECTURE,
         number("image_size", "Image", "px", as_text),
@@ -298,7 +294,6 @@ def _times(one: Result | None) -> tuple[Value, ...]:
 
 
 def classes(found: Iterable[Recall]) -> Table:
-    """The classes of the recommended row on test, the worst first."""
     columns = (
         Column("class", "Class", format=name),
         number("num_images", "Images", "", lambda count: f"{count:,}"),

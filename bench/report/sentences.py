@@ -17,7 +17,6 @@ from bench.report.text import name
 
 
 def row_name(row: Row) -> str:
-    """Architecture and strategy."""
     return f"{name(row.architecture)} · {name(row.strategy)}"
 
 
@@ -25,7 +24,6 @@ def row_name(row: Row) -> str:
 
 
 def headline(table: RunTable, summary: Summary) -> str:
-    """The finding with its numbers, in at most two sentences."""
     found = _finding(table, summary)
     opening = reservation(table)
     return f"{opening}{found[:1].lower()}{found[1:]}" if opening else found
@@ -167,7 +165,6 @@ def _fallback(run: Run) -> str:
 
 
 def missing_files(run: Run) -> list[str]:
-    """Each file of weights that was missing, and where to put it."""
     return [
         f"{name(file.architecture)}: {name(file.file)} ({name(file.why)}); put it into "
         f"{name(file.folder)}" + (f", from {name(file.address)}" if file.address else "")
@@ -235,7 +232,6 @@ def _source(part: Part) -> str:
 
 
 def rule(run: Run, summary: Summary) -> list[str]:
-    """How the choice was made, and how often such a choice is wrong."""
     seeds = len(run.suite.seeds)
     metric, order = METRICS[summary.metric].title, lowest(summary, ())
     sentences = [
@@ -323,7 +319,6 @@ def _rounded(count: int) -> str:
 
 
 def failures(summary: Summary) -> list[str]:
-    """Each cell that failed, and why."""
     return [
         f"{name(one.cell.architecture_label)} · {name(one.cell.strategy)}, seed {one.cell.seed}: "
         f"{one.status} ({one.kind}) after {units.duration(one.seconds)}: {name(one.reason)}"
@@ -332,7 +327,6 @@ def failures(summary: Summary) -> list[str]:
 
 
 def missing(summary: Summary) -> list[str]:
-    """Each cell without a record."""
     return [
         f"{name(one.architecture)} · {name(one.strategy)}, seed {one.seed}: no record"
         for one in summary.missing
@@ -340,7 +334,6 @@ def missing(summary: Summary) -> list[str]:
 
 
 def unmeasured(table: RunTable) -> Iterator[str]:
-    """Quantities that this run could not give."""
     ok = table.results
     on_gpu = [one for one in ok if one.machine.device == "cuda"]
     unknown = {

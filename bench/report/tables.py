@@ -19,7 +19,6 @@ Value = str | int | float | bool | None
 
 
 def as_text(value: Value) -> str:
-    """A value as it is."""
     return units.UNKNOWN if value is None else str(value)
 
 
@@ -51,11 +50,9 @@ class Table(NamedTuple):
 
     @property
     def shown(self) -> tuple[Column, ...]:
-        """The columns for reading."""
         return tuple(column for column in self.columns if column.title)
 
     def texts(self, most: int | None = None) -> list[list[str]]:
-        """The first rows for reading, of the shown columns."""
         place = {column.name: index for index, column in enumerate(self.columns)}
         wanted = [
             (column.format, [index, *(place[name] for name in column.also)])
@@ -68,7 +65,6 @@ class Table(NamedTuple):
         ]
 
     def only(self, keep: Callable[[Column], bool]) -> "Table":
-        """The table with some of its columns for reading; the others stay for computing."""
         columns = (one if keep(one) else one._replace(title="") for one in self.columns)
         return self._replace(columns=tuple(columns))
 
@@ -120,7 +116,6 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Every column, unrounded."""
     return csv_text([column.name for column in table.columns], table.rows)
 
 
@@ -210,7 +205,6 @@ def _side(column: Column) -> Markup:
 def _stacked(
     columns: Sequence[Column], row: Sequence[str]
 ) -> list[tuple[Column, str, list[tuple[Column, str]]]]:
-    """Each column of a page with its value, and with those that stand in small below it."""
     stacks: list[tuple[Column, str, list[tuple[Column, str]]]] = []
     for column, value in zip(columns, row, strict=True):
         if column.below:

@@ -19,7 +19,6 @@ def name(text: str) -> str:
 
 
 def plain(sentence: str) -> str:
-    """A sentence for the terminal."""
     return sentence.replace(OPEN, "").replace(CLOSE, "")
 
 

@@ -57,7 +57,6 @@ def marked(form: Callable[[float | None], str]) -> Callable[[float | None, bool]
 
 
 def interval(value: Interval | None) -> str:
-    """`92.5–95.4`, in percent."""
     return between(value.low, value.high) if value else UNKNOWN
 
 
@@ -92,22 +91,18 @@ def share(value: float | None) -> str:
 
 
 def mebibytes(value: float | None) -> str:
-    """Bytes as MiB."""
     return three_digits(None if value is None else value / 2**20)
 
 
 def millions(value: float | None) -> str:
-    """A count in millions."""
     return three_digits(None if value is None else value / 1e6)
 
 
 def milliseconds(value: float | None) -> str:
-    """Seconds as milliseconds."""
     return three_digits(None if value is None else value * 1e3)
 
 
 def amount(cost: str, value: float | None) -> str:
-    """A cost with its unit, by its name in the tie-breaks."""
     if value is None:
         return "unknown"
     match cost:

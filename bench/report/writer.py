@@ -45,20 +45,17 @@ def write(folder: Path, report: Report) -> list[Path]:
 
 
 def all_figures(report: Report) -> dict[About, list[Chart]]:
-    """The figures of a run, by what they are about."""
     return {about: charts(report.table, report.summary, about) for about in get_args(About)}
 
 
 def documents(
     report: Report, made: Mapping[str, Table], figures: Mapping[About, Sequence[Chart]]
 ) -> dict[str, str]:
-    """The report for a terminal and as a page."""
     values = context(report, made, figures)
     return {name: render(name, values) for name in ("report.md", "report.html")}
 
 
 def table_texts(made: list[Table]) -> dict[str, str]:
-    """Every table that has a row in every format, by its path in the run folder."""
     texts = {}
     for table in made:
         if table.rows:

@@ -27,8 +27,6 @@ Sizes = tuple[str, int]
 
 
 class Request(NamedTuple):
-    """What a run is planned from."""
-
     file: SuiteFile
     device: str  # auto, cpu, cuda or cuda:N
     offline: bool
@@ -45,8 +43,6 @@ class Hardware(NamedTuple):
 
 
 class Images(NamedTuple):
-    """The images of a suite, split."""
-
     dataset: Dataset
     split: Split
     data: Data
@@ -77,14 +73,12 @@ class Plan(NamedTuple):
 
     @property
     def preprocessing(self) -> dict[str, Preprocessing]:
-        """The eval pipeline of each architecture, at the size of its first cell."""
         first: dict[str, Preprocessing] = {}
         for (label, _size), pipeline in self.pipelines.items():
             first.setdefault(label, pipeline)
         return first
 
     def resize(self, cell: Cell) -> Resize:
-        """How the decoded images of a cell are resized."""
         return resize_of(self.pipelines[cell.architecture_label, cell.image_size])
 
     @property
@@ -93,28 +87,21 @@ class Plan(NamedTuple):
 
     @property
     def cache_bytes(self) -> int:
-        """What decoding the images will add to the cache."""
         return missing_bytes(self.images.dataset, self.resizes)
 
 
 class Speed(NamedTuple):
-    """Measured seconds per image of one architecture at one size."""
-
     train: float
     forward: float
 
 
 class Survey(NamedTuple):
-    """What a dry run tells."""
-
     plan: Plan
     seconds: float  # predicted wall time
     weights_bytes: int  # of trained weights on the disk, at the most
 
 
 class End(NamedTuple):
-    """The state of the machine at one end of a sitting."""
-
     calibration: Calibration
     readings: Readings
     load: float | None
@@ -123,8 +110,6 @@ class End(NamedTuple):
 
 
 class Examination(NamedTuple):
-    """What `bench doctor` finds out."""
-
     device: Device
     machine: Machine
     execution: Execution  # of a dense network, whose precision is the device's own choice

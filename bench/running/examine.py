@@ -78,12 +78,10 @@ def measure(device: Device, sizes: Mapping[str, int] | None) -> End:
 
 
 def load_per_core() -> float | None:
-    """The 1-minute load average, as a share of the usable cores."""
     return psutil.getloadavg()[0] / usable_cores() if hasattr(psutil, "getloadavg") else None
 
 
 def readings(device: Device) -> Readings:
-    """Temperatures, clocks and the like at this moment."""
     of_card: dict[str, Any] = {} if device.index is None else gpu.readings(device.index)
     return Readings(
         cpu_celsius=cpu_celsius(), uptime_seconds=time.time() - psutil.boot_time(), **of_card
@@ -110,7 +108,6 @@ def missing(device: Device) -> dict[str, str]:
 
 
 def without_gpu() -> str:
-    """Why there is no GPU in use."""
     facts = devices.probe()
     if facts.torch_devices:
         return "this looks at the CPU; --device cuda looks at the GPU"

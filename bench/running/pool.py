@@ -48,22 +48,16 @@ class Job(NamedTuple):
 
 
 class CellStarted(NamedTuple):
-    """A cell begins."""
-
     cell_id: str
 
 
 class EpochEnded(NamedTuple):
-    """One epoch of the cell that runs is over."""
-
     cell_id: str
     point: EpochPoint
     images_per_second: float
 
 
 class CellEnded(NamedTuple):
-    """The record of a cell is on the disk."""
-
     cell_id: str
     status: str
     summary: str  # one line: the scores, or what went wrong
@@ -91,8 +85,6 @@ Listener = Callable[[Event], None]
 
 
 class Death(NamedTuple):
-    """How a worker ended in the middle of a cell."""
-
     how: str  # "was killed by SIGKILL"
     out_of_memory: bool
 
@@ -222,8 +214,6 @@ def control_group() -> Path:
 
 
 class Cause(NamedTuple):
-    """Status and kind of a failure, and one line for the reader."""
-
     status: Literal["failed", "diverged", "interrupted"]
     kind: Literal["data", "weights", "oom_gpu", "oom_host", "crash", "cuda", "training", "stopped"]
     reason: str
@@ -266,7 +256,6 @@ def without_folders(text: str) -> str:
 
 
 def provenance(job: Job) -> Provenance:
-    """When, and by which bench."""
     return Provenance(
         bench=bench.__version__,
         commit=job.commit,
@@ -282,7 +271,6 @@ def now() -> str:
 
 
 def summary(record: Result | Failure) -> str:
-    """One line for the terminal."""
     if isinstance(record, Failure):
         return f"{record.status} ({record.kind}): {record.reason}"
     metric = record.cell.metric

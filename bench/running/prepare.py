@@ -95,7 +95,6 @@ def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -
 
 
 def same_ids(asked: Sequence[Cell]) -> list[Problem]:
-    """Cells that no name tells apart."""
     twice = [name for name, count in Counter(map(cell_id, asked)).items() if count > 1]
     return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
 

@@ -225,7 +225,6 @@ def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell
 
 
 def begun(device: Device, tell: Tell) -> Sitting:
-    """A sitting at its start."""
     end = _measured(device, None, tell)
     if end is None:
         return Sitting(start=None)
@@ -238,7 +237,6 @@ def begun(device: Device, tell: Tell) -> Sitting:
 
 
 def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
-    """The sitting at its end, by probes of the same sizes."""
     if sitting.start is None:
         return sitting
     end = _measured(device, sitting.start.sizes, tell)

@@ -127,7 +127,6 @@ def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
 
 
 def log_of(job: Job, cell: Cell) -> Path:
-    """Where what happens during one cell is written."""
     return cell_folder(job.folder, cell_id(cell)) / "log.txt"
 
 
@@ -153,7 +152,6 @@ POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
 
 
 def cause_of(error: Exception) -> Cause:
-    """What an exception that ended a cell says about it."""
     reason = first_line(error)
     match error:
         case Diverged():
@@ -176,7 +174,6 @@ def cause_of(error: Exception) -> Cause:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
@@ -196,8 +193,6 @@ class Keeper:
         self._told = False
 
     def of(self, cell: Cell) -> Keep:
-        """What is to be done with the network of a cell."""
-
         def keep(quality: Quality, module: nn.Module) -> None:
             try:
                 if self._wants(cell, quality):

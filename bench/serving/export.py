@@ -78,7 +78,6 @@ def export(
 
 @torch.no_grad()
 def answers(model: Callable[[Tensor], Tensor], inputs_N: Tensor) -> Tensor:
-    """Logits of all images, [N, K]."""
     return torch.cat([model(inputs_B).float() for inputs_B in torch.split(inputs_N, BATCH)])
 
 
@@ -112,8 +111,6 @@ T = TypeVar("T")
 
 
 class Images(NamedTuple):
-    """Images that an export is checked on."""
-
     source: str | None  # folder that the keys are below; "digits"; None: there are none
     keys: Sequence[str]
     hashes: Sequence[str | None]  # SHA-256 of each, where it must be that one
@@ -226,8 +223,6 @@ ONE_FILE_BYTES = 1_900_000_000
 
 
 class Format(NamedTuple):
-    """One kind of file: its name, how it is written, and how it is loaded again."""
-
     name: str
     write: Callable[[nn.Module, Cell, Path], None]
     load: Callable[[Path, Cell], Loaded]
@@ -327,7 +322,6 @@ print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
 
 
 def description(record: Result, pipeline: Preprocessing) -> dict[str, Any]:
-    """All of model.json but the files and their check."""
     cell = record.cell
     return {
         "format": MODEL_JSON,
@@ -369,13 +363,11 @@ def description(record: Result, pipeline: Preprocessing) -> dict[str, Any]:
 
 
 def scores(part: Scores) -> dict[str, Any]:
-    """The scores of one part, shares of 1, with the number of its images."""
     shown = ("num_images", "top1", "top5", "balanced_accuracy", "macro_f1")
     return {name: getattr(part, name) for name in shown}
 
 
 def write_description(folder: Path, about: Mapping[str, Any], done: Exported) -> None:
-    """Write model.json."""
     files: dict[str, Any] = {
         file.name: {
             "bytes": file.num_bytes,

@@ -7,8 +7,6 @@ from bench.record import Preprocessing, Result
 
 
 class Trained(NamedTuple):
-    """A network that a run trained, and where its values are."""
-
     record: Result
     pipeline: Preprocessing  # of its architecture, as run.json has it
     kept: Path  # its weights file
@@ -57,8 +55,6 @@ class Written(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """The files that an export wrote, and the images that it checked them on."""
-
     files: tuple[Written, ...]
     images: str  # which these are, or why there are none
     num_images: int

@@ -11,8 +11,6 @@ from bench.measure.device import Device
 
 
 class Context(NamedTuple):
-    """Device, images and weights of a run."""
-
     device: Device
     dataset: Dataset
     split: Split

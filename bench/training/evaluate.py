@@ -43,24 +43,19 @@ class Diverged(ArithmeticError):
 
 
 class Exam(NamedTuple):
-    """Inputs and true classes of one part that is scored."""
-
     batch: Batch
     labels_N: NDArray[np.int64]
 
 
 def image_exam(images: Images, pipeline: Preprocessing) -> Exam:
-    """The eval crops of one part."""
     return Exam(eval_batch(images, pipeline), host(images.labels_N))
 
 
 def feature_exam(features_N: Tensor, labels_N: Tensor) -> Exam:
-    """Cached features of one part."""
     return Exam(lambda indices_B: features_N[indices_B], host(labels_N))
 
 
 def host(labels_N: Tensor) -> NDArray[np.int64]:
-    """Labels as a numpy array."""
     array_N: NDArray[np.int64] = labels_N.cpu().numpy()
     return array_N
 

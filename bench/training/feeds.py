@@ -82,14 +82,12 @@ def load_squares(context: Context, parts: Parts, clock: Clock) -> Pixels:
 def centres(
     context: Context, squares: Squares, items: Sequence[int], size: int, *, stays: bool
 ) -> Pixels:
-    """The centres of some images."""
     if stays:
         return resident(squares, items, size, torch.device(str(context.device)))
     return Streamed(squares, items, size)
 
 
 def fits(need_bytes: int, free_bytes: int) -> bool:
-    """Whether so many bytes of images may stay on a device."""
     return need_bytes <= RESIDENT_SHARE * free_bytes
 
 
@@ -145,7 +143,6 @@ class AugmentedFeed(Feed):
 
 
 def image_feed(train: Images, pipeline: Preprocessing, recipe: Recipe) -> Feed:
-    """What a phase on images trains on."""
     if recipe.augment == "none":
         return Feed(train, pipeline)
     return AugmentedFeed(train, pipeline, recipe.flip)

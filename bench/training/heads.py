@@ -142,12 +142,10 @@ class Heads:
 
     @property
     def trainable_parameters(self) -> int:
-        """Number of values in one head."""
         return sum(parameter[0].numel() for parameter in self._parameters.values())
 
     @property
     def step_macs(self) -> int:
-        """Multiply-adds of one step's forward pass."""
         num_positions = self._rows_VNPD.shape[2]
         return self.batch_size * num_positions * self._parameters["weight"].numel()
 
@@ -305,8 +303,6 @@ def train_heads(
 
 
 class Learning:
-    """One seed's head on its way through the phase."""
-
     def __init__(self, heads: Heads, seed: int, plan: PhasePlan) -> None:
         self._heads, self._seed, self._plan = heads, seed, plan
         self.points: list[Point] = []

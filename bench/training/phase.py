@@ -32,8 +32,6 @@ Logits = NDArray[np.float32]
 
 
 class Point(NamedTuple):
-    """One epoch of a phase."""
-
     epoch: int  # 1, 2, ... within the phase
     train_loss: float
     val_score: float | None  # of the suite's metric, where val was scored
@@ -50,8 +48,6 @@ class Checkpoint(NamedTuple):
 
 
 class Course(NamedTuple):
-    """One phase, trained to its end."""
-
     plan: PhasePlan
     points: tuple[Point, ...]
     checkpoint: Checkpoint  # the network that counts
@@ -117,7 +113,6 @@ def score_val(step: Step, val: Exam, crops: Batch | None) -> Logits:
 
 
 def snapshot(network: nn.Module) -> Mapping[str, Tensor]:
-    """A copy of a network's values."""
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
@@ -125,8 +120,6 @@ def snapshot(network: nn.Module) -> Mapping[str, Tensor]:
 
 
 class Epoch(NamedTuple):
-    """One epoch of a phase, just trained."""
-
     number: int  # 1, 2, ... within the phase
     train_loss: float
     images: int  # that were trained on, counting repeats

@@ -67,8 +67,6 @@ def forget(quality: Quality, module: nn.Module) -> None:
 
 
 class Outcome(NamedTuple):
-    """The results of a cell, before they are put into a record."""
-
     quality: Quality
     curve: tuple[EpochPoint, ...]
     cost: Cost
@@ -78,8 +76,6 @@ class Outcome(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a cell trained, and how it is scored."""
-
     module: nn.Module
     placement: Placement
     val: Exam
@@ -130,8 +126,6 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) ->
 
 
 class Pieces(NamedTuple):
-    """The shared pieces of a cell; None for those that it does without."""
-
     images: Piece[Parts]
     feed: Feed  # train, as the phase on images sees it
     squares: Piece[Pixels] | None  # where train is augmented
@@ -143,7 +137,6 @@ class Pieces(NamedTuple):
 
     @property
     def spent(self) -> list[tuple[Spent, int]]:
-        """What they cost, and how many cells share each; decoding came before the workers."""
         decoding = [
             (Spent({"data": share.seconds}, UNCOUNTED, share.joules), share.sharers)
             for share in self.images.value.shares
@@ -292,7 +285,6 @@ def started_step(
 
 
 def trained_network(cell: Cell, shared: Shared, pieces: Pieces, step: Step) -> Trained:
-    """The whole network, scored on images."""
     images, pipeline = pieces.images.value, shared.pipeline(cell)
     execution = step.placement.execution.model_copy(
         update={

@@ -113,21 +113,17 @@ class Shared:
 
     @property
     def captures(self) -> bool:
-        """Whether training steps are recorded as CUDA graphs."""
         return self.context.device.type == "cuda"
 
     def placement(self, cell: Cell) -> Placement:
-        """Where and in which arithmetic the cell runs."""
         device = torch.device(str(self.context.device))
         return placement(cell.architecture, cell.recipe, cell.image_size, device)
 
     def pipeline(self, cell: Cell) -> Preprocessing:
-        """The eval pipeline of the cell."""
         member = self.context.pipelines[cell.architecture_label]
         return build.preprocessing(cell.architecture, member, cell.image_size)
 
     def outline(self, cell: Cell) -> Network:
-        """The cell's network without values, for its names and shapes."""
         return self.fact(
             ("outline", cell.image_size),
             lambda: build.outline(cell.architecture, len(cell.data.classes), cell.image_size),

@@ -141,7 +141,6 @@ class Step:
 
     @property
     def trainable_parameters(self) -> int:
-        """Number of values that the optimiser trains."""
         groups = self._optimiser.param_groups
         return sum(parameter.numel() for group in groups for parameter in group["params"])
 

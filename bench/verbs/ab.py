@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 class Told(StrEnum):
-    """How it is told."""
-
     TABLE = "table"
     MARKDOWN = "markdown"
     JSON = "json"
@@ -117,7 +115,6 @@ def judged(plan: "Plan", say: Console) -> "Alternation":
 
 
 def first_lines(plan: "Plan", say: Console) -> None:
-    """What is compared with what, and where it lies."""
     say.print(Text(plain(f"bench ab {plan.suite} · {plan.num_pairs} pairs of runs"), style="bold"))
     for name, side in plan.sides.items():
         say.print(Text(plain(f"{name}: {side.name}")))
@@ -127,7 +124,6 @@ def first_lines(plan: "Plan", say: Console) -> None:
 
 
 def run_all(plan: "Plan", say: Console) -> "Sided":
-    """The runs of both sides; of the first pair only, where they turn out to be of two tasks."""
     from bench.analysis.ab import Sided, one_task, same_task
     from bench.verbs import checkouts
 
@@ -150,8 +146,6 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
 
 
 class Progress:
-    """A line for each run: begun when it begins, ended when it ends."""
-
     def __init__(self, total: int, say: Console) -> None:
         self._total, self._say = total, say
         self._seconds: list[float] = []
@@ -170,7 +164,6 @@ class Progress:
         self._is_open = True
 
     def end(self, done: "Done", run: "Snapshot") -> None:
-        """The rest of it."""
         statuses = list(run.columns["status"])
         ok = f"{statuses.count('ok')} of {len(statuses)} cells ok"
         if done.seconds is None:

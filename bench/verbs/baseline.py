@@ -67,7 +67,6 @@ def accept(
 
 
 def broken(run: "Snapshot") -> list[str]:
-    """Cells of the baseline that are not ok."""
     return [
         f"not ok, so nothing is judged by it: {architecture} · {strategy}, seed {seed} ({status_})"
         for architecture, strategy, seed, status_ in run.cells[NAMES].itertuples(index=False)

@@ -34,8 +34,6 @@ ASKED = "import bench; print(bench.__file__)"
 
 
 class Checkout(NamedTuple):
-    """Code that can be run: the folder holds the package `bench`."""
-
     asked: str  # as the user named it
     folder: Path
     commit: str | None  # of a revision
@@ -43,7 +41,6 @@ class Checkout(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the user named it, and which code that was."""
         return f"{self.asked} ({self.commit[:10] if self.commit else f'code {self.sha256[:8]}'})"
 
 
@@ -62,7 +59,6 @@ def check_out(asked: str, folder: Path) -> Checkout:
 
 
 def copy_package(source: Path, folder: Path) -> None:
-    """The package as it lies there, without what Python has compiled of it."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".#*")  # editors' locks are links
     shutil.copytree(source / "bench", folder / "bench", ignore=ignored)
 
@@ -138,7 +134,6 @@ def check_runs(checkout: Checkout, environment: Mapping[str, str]) -> None:
 
 
 def last_line(text: str) -> str:
-    """The last that is not empty."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "said nothing")
 
 
@@ -161,8 +156,6 @@ class SideFailed(BenchError):
 
 
 class Plan(NamedTuple):
-    """What is to run, and where."""
-
     folder: Path
     sides: dict[str, Checkout]  # "old" and "new"
     suite: Path
@@ -171,20 +164,15 @@ class Plan(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One run: its side, and the number of its pair from 1."""
-
     side: str
     pair: int
 
     @property
     def name(self) -> str:
-        """Of its folder."""
         return f"{self.side}-{self.pair}"
 
 
 class Done(NamedTuple):
-    """A finished run, in the order of running."""
-
     turn: Turn
     number: int
     seconds: float | None  # None where it was finished before
@@ -228,7 +216,6 @@ def check_folder(folder: Path) -> None:
 
 
 def facts_of(plan: Plan) -> dict[str, Any]:
-    """What must be the same for the same comparison to go on."""
     code = {f"the {name} code": side.sha256 for name, side in plan.sides.items()}
     suite = hashlib.sha256(plan.suite.read_bytes()).hexdigest()
     return {**code, "the suite": suite, "options": list(plan.options)}
@@ -285,7 +272,6 @@ def read_run(plan: Plan, turn: Turn) -> Snapshot:
 
 
 def run(plan: Plan, turn: Turn) -> None:
-    """One run, to its end."""
     checkout, folder = plan.sides[turn.side], plan.folder / turn.name
     variables = environment(checkout, cache(plan, turn.side))
     suite = plan.folder / SUITE
@@ -327,10 +313,8 @@ def complain(turn: Turn, checkout: Checkout, code: int, lines: Sequence[str]) ->
 
 
 def cache(plan: Plan, side: str) -> Path:
-    """Where a side keeps what it decodes."""
     return plan.folder / "cache" / side
 
 
 def clear(plan: Plan) -> None:
-    """Take away the caches of both sides, which nobody asks again."""
     shutil.rmtree(plan.folder / "cache", ignore_errors=True)

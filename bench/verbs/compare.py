@@ -24,8 +24,6 @@ SIDE = "Run folder, or file of `bench baseline accept`."
 
 
 class Form(StrEnum):
-    """How a comparison is told."""
-
     TABLE = "table"
     MARKDOWN = "markdown"
     JSON = "json"
@@ -127,7 +125,6 @@ def compared(
 
 
 def with_rates(found: "Comparison", baseline: "Snapshot", candidate: "Snapshot") -> "Comparison":
-    """The comparison with what cells reached of what their machines allow."""
     from bench.analysis import costs
     from bench.analysis.pairs import matched
     from bench.record import Calibration

@@ -80,7 +80,6 @@ def page(values: Mapping[str, Any], missing: Mapping[str, str]) -> RenderableTyp
 
 
 def unknown(values: Mapping[str, Any], missing: Mapping[str, str]) -> dict[str, list[str]]:
-    """The names of the fields that are null, by reason."""
     found: dict[str, list[str]] = {}
     for path, value in values.items():
         if value is None:
@@ -116,7 +115,6 @@ def key(facts: Mapping[str, Any]) -> str:
 
 
 def folders(weights: Path) -> dict[str, str]:
-    """Where images, weights and the machine's name are kept, and their sizes."""
     from bench import cache
     from bench.measure import machine as machines
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """What an export may hold."""
-
     SAFETENSORS = "safetensors"
     TORCH = "torch"
     ONNX = "onnx"
@@ -122,7 +120,6 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def page(trained: "Trained", done: "Exported", target: Path) -> Iterator[str]:
-    """What was written, and how it was checked."""
     cell = trained.record.cell
     yield f"{cell.architecture_label} · {cell.strategy} · s{cell.seed} ({trained.record.cell_id})"
     if done.num_images:

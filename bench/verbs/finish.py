@@ -59,7 +59,6 @@ def mistakes(records: Iterable[Record]) -> list[int]:
 
 
 def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[str]:
-    """Take away the weights that are not to stay, and say which are missing."""
     wanted = lasting(run, records)
     remove_weights_but(folder, wanted)
     there = {cell_id for cell_id in wanted if weights_path(folder, cell_id).exists()}
@@ -72,7 +71,6 @@ def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[st
 
 
 def named(cell_ids: Collection[str]) -> str:
-    """Cells by name, or by number where they are more than a few."""
     return ", ".join(sorted(cell_ids)) if len(cell_ids) < 3 else f"{len(cell_ids)} cells"
 
 

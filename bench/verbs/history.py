@@ -99,7 +99,6 @@ MOST_NEWS, MOST_CELLS = 12, 40
 
 
 def show(found: "History", reading: "Reading") -> None:
-    """The headline, what changed, the cells with news first, and what limits it."""
     from bench.analysis.history import news
     from bench.report import history as texts
     from bench.verbs.tables import lines, say

@@ -9,8 +9,6 @@ from bench.terminal import out
 
 
 class Listed(StrEnum):
-    """What `bench list` lists."""
-
     ARCHITECTURES = "architectures"
     STRATEGIES = "strategies"
     DATASETS = "datasets"

@@ -20,8 +20,6 @@ ALTERNATION = "ab.json"
 
 
 class Side(NamedTuple):
-    """A run, and the past runs that a baseline file brings along."""
-
     run: Snapshot
     past: tuple[PastRun, ...] = ()
     notes: tuple[str, ...] = ()
@@ -85,8 +83,6 @@ def _outdated(path: Path, baseline: Baseline) -> Iterator[str]:
 
 
 class Past(NamedTuple):
-    """What lies below a folder of the runs of a suite."""
-
     runs: dict[str, Snapshot]  # finished, by their folder, from the oldest to the newest
     unfinished: int
     unreadable: list[str]  # why, one for each; also of those that do not tell their suite
@@ -95,13 +91,10 @@ class Past(NamedTuple):
 
     @property
     def costs(self) -> list[PastRun]:
-        """What the runs cost."""
         return [one for one in map(past_run, self.runs.values()) if one]
 
 
 class Head(NamedTuple):
-    """What stands at the top of a run.json."""
-
     path: Path  # of the run folder
     suite_name: str
     status: str
@@ -172,7 +165,6 @@ def _head(path: Path) -> Head:
 def _runs(
     results: Path, copies: Sequence[Sequence[Head]], unreadable: list[str], tell: Tell
 ) -> dict[str, Snapshot]:
-    """Each run once, by the first of its copies that can be read."""
     found = {}
     for number, heads in enumerate(copies, start=1):
         tell(f"reading the runs: {number:,} of {len(copies):,}")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """The files that the arguments name, and what is wrong with the others."""
-
     paths: tuple[str, ...]
     problems: tuple[tuple[str, str], ...]  # argument or file, and why
 
@@ -128,14 +126,12 @@ def missing(argument: str) -> str:
 
 
 def unread(paths: Sequence[str], images: Sequence["Prediction"]) -> Iterator[tuple[str, str]]:
-    """Each file that could not be read, and why."""
     for path, image in zip(paths, images, strict=True):
         if image.problem is not None:
             yield path, image.problem.removeprefix(f"{path}: ")
 
 
 def table(paths: Sequence[str], done: "Predictions") -> RenderableType:
-    """The classes of each image, the likeliest first."""
     made = terminal.table("image", "class", "probability", numbers=("probability",))
     for path, image in zip(paths, done.images, strict=True):
         for rank, (number, probability) in enumerate(image.top):

@@ -106,7 +106,6 @@ def write_report(folder: Path) -> "Report":
 
 
 def files(folder: Path) -> list[str]:
-    """Where the report lies."""
     return [f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
 
 

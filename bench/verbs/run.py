@@ -128,7 +128,6 @@ def decode(plan: "Plan") -> "Making":
 
 
 def train_in(folder: Path, run: "Run", plan: "Plan", made: "Making") -> "Run":
-    """Run the cells that have no good record in a locked folder."""
     from bench import progress, views
     from bench.running import session
     from bench.running.plan import work

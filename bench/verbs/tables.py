@@ -33,7 +33,6 @@ def say(
     most: int | None = None,
     rest: str = "",
 ) -> None:
-    """The headline, the first rows of the table, where the rest is, and what limits them."""
     if headline:
         out.print(Text(plain(headline), style="bold"))
     if content.rows:
@@ -50,7 +49,6 @@ def say(
 
 
 def lines(texts: Iterable[str]) -> None:
-    """Sentences, each with a dash; where they are broken, the rest is indented."""
     for text in texts:
         if out.soft_wrap:
             out.print(Text(f"- {plain(text)}"))
@@ -61,7 +59,6 @@ def lines(texts: Iterable[str]) -> None:
 
 
 def names(content: "Table") -> list[str]:
-    """The names of the shown columns."""
     return [column.name for column in content.shown]
 
 
@@ -75,7 +72,6 @@ def fitted(content: "Table", most: int | None) -> "Table | None":
 
 
 def without(content: "Table", gone: Collection[str]) -> "Table":
-    """The table without some of its columns."""
     return content.only(lambda column: bool(column.title) and column.name not in gone)
 
 
@@ -113,7 +109,6 @@ def listed(content: "Table", most: int | None) -> Iterator[str]:
 
 
 def asides(content: "Table", most: int | None) -> Iterator[str]:
-    """Why the rows are as they are, those with one reason together."""
     if "why" not in names(content):
         return
     together: dict[str, list[str]] = {}

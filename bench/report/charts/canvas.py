@@ -24,8 +24,6 @@ Place = tuple[float, float]
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels."""
-
     left: float
     top: float
     right: float
@@ -81,7 +79,6 @@ def _box_of(figure: Figure, ax: Axes) -> Box:
 
 
 def pixel(ax: Axes, x: float, y: float) -> Place:
-    """Where a value lies."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     across, up = ax.transData.transform((x, y))
@@ -89,7 +86,6 @@ def pixel(ax: Axes, x: float, y: float) -> Place:
 
 
 def ticks(count: int, *, whole: bool = False) -> MaxNLocator:
-    """Round values, at most `count` + 1."""
     return MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=1)
 
 
@@ -114,7 +110,6 @@ def log_limits(values: Sequence[float]) -> Place:
 def line(
     figure: Figure, points: Sequence[Place], colour: str, width: float = 1.0, **looks: Any
 ) -> None:
-    """A line through pixels."""
     x, y = zip(*points, strict=True)
     drawn = Line2D(x, y, color=colour, linewidth=width, transform=pixels(figure), **looks)
     figure.add_artist(drawn)
@@ -123,7 +118,6 @@ def line(
 def dot(
     figure: Figure, at: Place, colour: str, *, shape: int = 0, size: float = 1.0, words: str = ""
 ) -> None:
-    """The mark of an architecture and a strategy at a pixel."""
     drawn = Line2D(
         [at[0]], [at[1]], linestyle="none", transform=pixels(figure), **look(colour, shape, size)
     )
@@ -132,7 +126,6 @@ def dot(
 
 
 def look(colour: str, shape: int = 0, size: float = 1.0, *, hollow: bool = False) -> dict[str, Any]:
-    """How a mark looks, for the plots of matplotlib."""
     marker, standard = MARKERS[shape % len(MARKERS)]
     fill, edge = (PAPER, colour) if hollow else (colour, PAPER)
     return {
@@ -153,7 +146,6 @@ def write(figure: Figure, x: float, y: float, words: str, **looks: Any) -> None:
 
 
 def name(figure: Figure, x: float, y: float, words: str, room: float, **looks: Any) -> None:
-    """A user's name, cut to its room."""
     full = printable(words)
     size, bold = looks.get("fontsize", SMALL), looks.get("fontweight") == "bold"
     write(figure, x, y, lettering.shorten(full, room, size, bold=bold), full=full, **looks)
@@ -181,7 +173,6 @@ _STEPS = ((1, 0), (2, 2), (5, 1), (10, 0), (20, 2), (30, 1))
 
 
 def mark_times(ax: Axes) -> None:
-    """Mark seconds, minutes, hours and days, as people say them."""
     ranks = {v * 10.0**d: rank for d in range(-6, 1) for v, rank in _STEPS[:3]}
     ranks |= {10.0: 0, 20.0: 2, 30.0: 1}
     ranks |= {60.0 * v: rank for v, rank in _STEPS}
@@ -198,7 +189,6 @@ def _time(seconds: float) -> str:
 
 
 def mark_bytes(ax: Axes) -> None:
-    """Mark powers of two bytes."""
     _mark(ax, [(2.0**p, _bytes(p), 1 + p % 2 if p % 10 else 0) for p in range(60)])
 
 
@@ -208,7 +198,6 @@ def _bytes(power: int) -> str:
 
 
 def _mark(ax: Axes, found: Sequence[tuple[float, str, int]]) -> None:
-    """Ticks for the values within the axis, words where there is room; low ranks come first."""
     low, high = ax.get_xlim()
     inside = [one for one in found if low <= one[0] <= high]
     taken: list[Place] = []
@@ -277,7 +266,6 @@ NEAR, FAR = (10.0,), (10.0, 22.0, 36.0, 52.0)
 def place(
     at: Place, lines: Sequence[Words], taken: Sequence[Box], inside: Box, distances: Sequence[float]
 ) -> Note | None:
-    """The first place beside the point where the lines cover nothing, if there is one."""
     for distance, (right, down) in product(distances, SIDES):
         note = _beside(at, lines, distance, right, down)
         free = note.box.inside(inside) and not any(note.box.overlaps(box) for box in taken)
@@ -310,7 +298,6 @@ def _crosses(start: Place, end: Place, taken: Iterable[Box]) -> bool:
 
 
 def annotate(figure: Figure, at: Place, note: Note, lines: Sequence[Words]) -> None:
-    """Write a label in its place, with a line to its point where it is far from it."""
     if note.leader:
         line(figure, [at, note.leader], MUTED, 0.75)
     for i, one in enumerate(lines):

@@ -31,7 +31,6 @@ Rows = Mapping[tuple[str, str], Row]
 
 
 def row_names(figure: Figure, names: Mapping[str, str], left: float, tops: Sequence[float]) -> None:
-    """Architectures at the left, each with its colour; `tops` are the middles of their rows."""
     for (name, colour), y in zip(names.items(), tops, strict=True):
         canvas.dot(figure, (6, y), colour)
         canvas.name(figure, 15, middle(y), name, left - 22, fontsize=TEXT)
@@ -222,7 +221,6 @@ NUMBERS = 38.0
 def _accuracy(
     width: float, summary: Summary, rows: Rows, values: Mapping[tuple[str, str], Sequence[float]]
 ) -> Figure:
-    """A panel per strategy with a line per architecture, all on one scale."""
     figure = canvas.blank(width, 100)
     architectures, strategies = (unique(names) for names in zip(*rows, strict=True))
     colours = {name: look(summary).colours[name] for name in architectures}

@@ -38,8 +38,6 @@ MANY = 14
 
 
 class Cost(NamedTuple):
-    """A cost, how it is named, and how its axis is marked."""
-
     field: str
     id: str
     title: str
@@ -49,7 +47,6 @@ class Cost(NamedTuple):
 
 
 def against_train_time(table: RunTable, summary: Summary) -> Chart | None:
-    """The val score of each row against its train time."""
     cost = Cost(
         "train_seconds", "accuracy-vs-train-time", "train time",
         "train time of one cell alone, log scale", canvas.mark_times, units.duration,
@@ -58,7 +55,6 @@ def against_train_time(table: RunTable, summary: Summary) -> Chart | None:
 
 
 def against_memory(table: RunTable, summary: Summary) -> Chart | None:
-    """The val score of each row against its peak memory."""
     on_gpu = table.run.machine.device == "cuda"
     what = "GPU memory allocated by torch" if on_gpu else "resident memory above the cell's start"
     cost = Cost(
@@ -80,7 +76,6 @@ class Point(NamedTuple):
 
 
 def _against(table: RunTable, summary: Summary, cost: Cost) -> Chart | None:
-    """A point per complete row, and the best for each cost as a step line; None without points."""
     shown = best_rows(summary, MOST)
     found = {row: _point(row, cost.field) for row in shown.rows}
     points = [point for point in found.values() if point is not None]
@@ -172,7 +167,6 @@ def _mark(
 
 
 def ringed(row: Row, summary: Summary) -> bool:
-    """Whether the choice came down to the row."""
     return row == summary.recommended or row in summary.tied
 
 
@@ -219,14 +213,12 @@ def _lines(row: Row, summary: Summary) -> list[Words]:
 
 
 def _roles(row: Row, summary: Summary) -> str:
-    """What the choice on val made of a row."""
     best = "winner" if row == summary.winner else "best on val"
     found = [best] if row == summary.leader else []
     return ", ".join([*found, *(["recommended"] if row == summary.recommended else [])])
 
 
 def _obstacles(ax: Axes, points: Sequence[Point], summary: Summary) -> list[Box]:
-    """What labels keep clear of: the marks, their ranges and the step line."""
     boxes = []
     for p in points:
         x, y = canvas.pixel(ax, p.cost, p.score)
@@ -245,7 +237,6 @@ def _obstacles(ax: Axes, points: Sequence[Point], summary: Summary) -> list[Box]
 
 
 def _numbers(figure: Figure, numbered: Sequence[Point], summary: Summary, top: float) -> float:
-    """The names behind the numbers, a line each; where they end."""
     for i, (row, *_) in enumerate(numbered):
         y = top + 16 * i + 8
         canvas.write(figure, 6, y, str(i + 1), fontweight="bold")
@@ -256,7 +247,6 @@ def _numbers(figure: Figure, numbered: Sequence[Point], summary: Summary, top: f
 
 
 def _key(figure: Figure, style: Look, top: float) -> float:
-    """Colours of the architectures, then shapes of the strategies; where they end."""
     width, y = 72 * figure.get_figwidth(), top
     for entries in (
         [(name, colour, 0) for name, colour in style.colours.items()],

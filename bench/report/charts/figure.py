@@ -134,12 +134,10 @@ class Chart:
 
     @cached_property
     def desk(self) -> Element:
-        """The drawing for a wide column, of which page and SVG file are made."""
         return _drawn(self, DESK)
 
     @property
     def svg(self) -> Markup:
-        """The figure for a page: one drawing for a wide column and one for a phone."""
         return inline(self)
 
 
@@ -156,7 +154,6 @@ TOLD, BETWEEN = "told:", "\u241e"
 
 
 def inline(chart: Chart) -> Markup:
-    """Both drawings in one element; the style of the page shows one of them."""
     pictures = []
     for name, drawing in (("desk", chart.desk), ("phone", _drawn(chart, PHONE))):
         root = _labelled(drawing, chart, f"{chart.id}-{name}")
@@ -189,7 +186,6 @@ def _with_variables(svg: str) -> str:
 
 
 def style() -> str:
-    """The style sheet of the figures of a page, with the colours for light and dark."""
     light = "".join(f"--{name}: {colours[0]}; " for name, colours in COLOURS.items())
     dark = "".join(f"--{name}: {colours[1]}; " for name, colours in COLOURS.items())
     return (
@@ -227,7 +223,6 @@ def key(colour: str, shape: int = 0) -> Markup:
 
 
 def paths(stem: Path) -> tuple[Path, Path]:
-    """The files of a figure: PNG and SVG."""
     return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
 
 
@@ -258,8 +253,6 @@ MARGIN = 12.0
 
 
 class Line(NamedTuple):
-    """A line of the title or of the note, with its baseline."""
-
     y: float
     words: str
     size: float
@@ -268,7 +261,6 @@ class Line(NamedTuple):
 
 
 def _captions(chart: Chart, basis: str, wide: float, high: float) -> list[Line]:
-    """The title above a figure of this size, its note and its basis below."""
     title = lettering.wrap(chart.title, wide / 1.15, 14, " ")  # bold letters are wider
     above = [-14 - 14 * LINE * i for i in reversed(range(len(title)))]
     lines = [Line(y, words, 14, 700, INK) for y, words in zip(above, title, strict=True)]
@@ -282,7 +274,6 @@ def _captions(chart: Chart, basis: str, wide: float, high: float) -> list[Line]:
 
 
 def _captioned(chart: Chart, lines: Sequence[Line], view: tuple[float, ...]) -> Element:
-    """The SVG file: the drawing on paper, with its captions."""
     root = _labelled(chart.desk, chart, chart.id)
     left, top, wide, high = (f"{side:.2f}" for side in view)
     root.attrib |= {"viewBox": f"{left} {top} {wide} {high}", "width": wide, "height": high}
@@ -339,7 +330,6 @@ def _tidied(element: Element) -> list[Element]:
 
 
 def _tell(group: Element, words: list[str]) -> None:
-    """One title for the group, or one for each mark of a collection."""
     if len(words) == 1:
         group.insert(0, _element("title", words[0]))
         return
@@ -349,7 +339,6 @@ def _tell(group: Element, words: list[str]) -> None:
 
 
 def _short(value: str) -> str:
-    """Coordinates to a hundredth."""
     value = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.2f}", " ".join(value.split()))
     return re.sub(r"-?(\d+\.\d*?)0+\b", _trimmed, value)
 

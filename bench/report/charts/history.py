@@ -32,7 +32,6 @@ LIFT = 10.0
 
 
 def chart(cell: CellHistory, found: History, number: int) -> Chart:
-    """A panel for each metric of the cell that has a value."""
     last = len(found.runs) - 1
     runs = range(max(0, last - SHOWN + 1), last + 1)
     panels = _panels(cell, runs.start)
@@ -51,7 +50,6 @@ def chart(cell: CellHistory, found: History, number: int) -> Chart:
 
 
 def colour(setup: int) -> str:
-    """The colour of a kind of machine."""
     return SERIES[setup % len(SERIES)]
 
 
@@ -59,8 +57,6 @@ def colour(setup: int) -> str:
 
 
 class Measure(NamedTuple):
-    """How a metric is drawn: its name, its unit in words and in numbers."""
-
     metric: str
     title: str
     words: str
@@ -98,13 +94,11 @@ class Panel(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The heading."""
         unit = "% of median" if self.relative else self.measure.words
         return f"{self.measure.title} ({unit})"
 
     @property
     def limits(self) -> Place:
-        """Both ends of the axis."""
         values = [dot.value / line.unit for line in self.lines for dot in line.dots]
         if self.measure.metric == ACCURACY:
             return canvas.percent_limits(values)
@@ -113,13 +107,11 @@ class Panel(NamedTuple):
         return max(0.0, (low + high - span) / 2), (low + high + span) / 2
 
     def y(self, value: float) -> float:
-        """The pixel of a value."""
         low, high = self.limits
         return self.top + HIGH * (high - value) / (high - low)
 
 
 def _panels(cell: CellHistory, first: int) -> list[Panel]:
-    """The metrics that have a value from a run on."""
     found: list[Panel] = []
     for measure in MEASURES:
         shown = [(s, [dot for dot in s.dots if dot.run >= first]) for s in cell.of(measure.metric)]
@@ -172,7 +164,6 @@ def _ticks(panel: Panel) -> list[tuple[float, str]]:
 
 
 def _dates(found: History, runs: range, count: int) -> dict[int, str]:
-    """Dates below a few runs; times of day where all ran on one day."""
     times = {run: found.runs[run].started_at for run in runs}
     one_day = len({texts.day(time) for time in times.values()}) == 1
     written = {
@@ -203,7 +194,6 @@ def _panel(figure: Figure, ax: Axes, panel: Panel, found: History, runs: range) 
 
 
 def _joined(ax: Axes, panel: Panel, line: Line, found: History) -> None:
-    """A line through the values that count."""
     counted = [dot for dot in line.dots if not dot.apart]
     if line.series.key is None or len(counted) < 2:
         return
@@ -258,7 +248,6 @@ def _step(
 
 
 def _extent(series: Series, change: Change) -> tuple[int, int]:
-    """The first run of the level before and the last of the level after."""
     counted = [dot.run for dot in series.dots if not dot.apart]
     place = counted.index(change.run)
     return counted[place - change.step.num_before], counted[place + change.step.num_after - 1]

@@ -65,7 +65,6 @@ def _fitting(name: str, room: float, size: float, bold: bool) -> str:
 def joined(
     names: Sequence[str], joint: str, room: float, size: float = TEXT, *, bold: bool = False
 ) -> str:
-    """Names on one line, each cut to a fair share of the room where they do not fit."""
     parts = [printable(name) for name in names]
     widths = [width(part, size, bold=bold) for part in parts]
     left = room - width(joint, size, bold=bold) * (len(parts) - 1)
@@ -116,7 +115,6 @@ def isolated(name: str) -> str:
 
 
 def families(texts: Iterable[str]) -> list[str]:
-    """Font families that together hold every letter of the texts that this machine can draw."""
     found = (family_of(letter) for letter in sorted(set("".join(texts))))
     return list(dict.fromkeys([FAMILY, *(family for family in found if family)]))
 
@@ -136,7 +134,6 @@ def _code_point(letter: str) -> str:
 
 @cache
 def family_of(letter: str) -> str | None:
-    """The first family with this letter."""
     return next((family for family, letters in _fonts() if ord(letter) in letters), None)
 
 

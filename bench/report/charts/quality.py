@@ -38,7 +38,6 @@ Counts = NDArray[np.int64]
 
 
 def _tested(table: RunTable, row: Row | None) -> list[Scores]:
-    """The test scores of a row, one for each seed that is ok; none without a row."""
     return [table.result(cell_id).quality.test for cell_id in (row.ok if row else ())]
 
 
@@ -55,7 +54,6 @@ class Share(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The names in full."""
         return ARROW.join(isolated(printable(name)) for name in self.names)
 
 
@@ -67,7 +65,6 @@ HEAD = 40.0
 def _shares(
     width: float, shares: Sequence[Share], colour: str, axis: str, mean: float | None = None
 ) -> Figure:
-    """The shares in the given order, under one axis in percent."""
     longest = max(lettering.width(share.name) for share in shares)
     counts = max(lettering.width(share.counted, SMALL) for share in shares)
     # Where names are long and the figure is narrow, they stand above their line.
@@ -265,7 +262,6 @@ def recall(table: RunTable, summary: Summary) -> Chart | None:
 
 
 def _recalls(scores: Sequence[Scores], classes: Sequence[str]) -> list[Share]:
-    """Recall of the classes that have images, a mean over seeds, the lowest first."""
     found = []
     for k, name in enumerate(classes):
         known = [share for s in scores if (share := s.recall[k]) is not None]
@@ -299,7 +295,6 @@ class Bin(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Its numbers."""
         return (
             f"{self.size:,} predictions at {100 * self.confidence:.1f} % confidence: "
             f"{100 * self.accuracy:.1f} % right"
@@ -331,7 +326,6 @@ def reliability(table: RunTable, summary: Summary) -> Chart | None:
 
 
 def bins_of(parts: Sequence[Unpacked]) -> list[Bin]:
-    """The bins that hold predictions, by confidence."""
     confidences_N = np.concatenate([part.confidences_N for part in parts])
     correct_N = np.concatenate([part.correct_N for part in parts])
     places_N = np.clip(np.ceil(confidences_N * BINS).astype(int) - 1, 0, BINS - 1)
@@ -379,7 +373,6 @@ def _reliability(width: float, bins: Sequence[Bin], colour: str, ece: str) -> Fi
 
 
 def _counts(ax: Axes, bins: Sequence[Bin], wide: float) -> None:
-    """A column per bin, with its count where the columns are wide enough."""
     largest, free_from = max((each.size for each in bins), default=1), 0.0
     for each in bins:
         x, high = 100 * (each.place + 0.5) / BINS, each.size / largest

@@ -49,7 +49,6 @@ class Shown(NamedTuple):
 
 
 def best_rows(summary: Summary, limit: int) -> Shown:
-    """At most `limit` rows: the recommended one, and those with the best val scores."""
     kept = set(_first(summary)[:limit])
     note = f"Only the {limit} of {len(summary.rows):,} rows with the best val scores are drawn."
     rows = tuple(row for row in summary.rows if row in kept)
@@ -57,7 +56,6 @@ def best_rows(summary: Summary, limit: int) -> Shown:
 
 
 def best_names(summary: Summary, num_architectures: int, num_strategies: int) -> Shown:
-    """At most so many architectures and strategies: the recommended, and the best on val."""
     first = _first(summary)
     architectures = unique(row.architecture for row in first)[:num_architectures]
     strategies = unique(row.strategy for row in first)[:num_strategies]
@@ -81,7 +79,6 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def named(row: Row) -> str:
-    """A row by its architecture and strategy, in full."""
     return JOINT.join(isolated(printable(name)) for name in (row.architecture, row.strategy))
 
 
@@ -102,7 +99,6 @@ def seeds(count: int) -> str:
 
 
 def sentences(*parts: str) -> str:
-    """Those that are not empty, one after the other."""
     return " ".join(part for part in parts if part)
 
 
@@ -115,7 +111,6 @@ def machine(table: RunTable, summary: Summary) -> str:
 
 
 def not_drawn(rows: Sequence[Row], why: str) -> str:
-    """A sentence that names rows without a place in a figure; empty without such rows."""
     if not rows:
         return ""
     more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
@@ -123,7 +118,6 @@ def not_drawn(rows: Sequence[Row], why: str) -> str:
 
 
 def without_costs(rows: Sequence[Row]) -> str:
-    """Sentences for rows without a place in a figure of costs, by reason."""
     reasons: dict[str, Callable[[Row], bool]] = {
         "not every seed is ok": lambda row: not row.complete,
         "features of an earlier run made them cheaper (†)": lambda r: (

@@ -65,8 +65,6 @@ class Panel(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What all panels share, so that they can be compared."""
-
     epochs: int
     scores: Place | None  # None where val was never scored while training
     losses: Place
@@ -98,7 +96,6 @@ def learning_curves(table: RunTable, summary: Summary) -> Chart | None:
 
 
 def _panels(table: RunTable, rows: Sequence[Row]) -> list[Panel]:
-    """One panel per strategy with a curve, in the order of the suite."""
     cells = dict(iter(table.curves.groupby("cell_id", sort=False)))
     panels = []
     for strategy in dict.fromkeys(row.strategy for row in rows):
@@ -214,7 +211,6 @@ def _curve(ax: Axes, epochs: Sequence[Epoch], colour: str, words: str) -> None:
 
 
 def _names(ax: Axes, ends: Mapping[str, Epoch], colours: Mapping[str, str], room: float) -> None:
-    """Names at the ends of the lines, moved apart, each joined to its own line."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     (right, bottom), (_, top) = (
@@ -266,12 +262,10 @@ class Bar(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Mean wall time."""
         return sum(self.seconds.values())
 
     @property
     def words(self) -> str:
-        """Its numbers."""
         parts = ", ".join(f"{part} {units.duration(s)}" for part, s in self.seconds.items())
         return f"{named(self.row)}: {units.duration(self.total)} ({parts})"
 
@@ -301,7 +295,6 @@ def time_spent(table: RunTable, summary: Summary) -> Chart | None:
 
 
 def _bars(table: RunTable, rows: Iterable[Row]) -> list[Bar]:
-    """Bars of the complete rows without reused features, by total, on the reference machine."""
     measured = {one.cell_id: one.cost.attributed for one in table.measured}
     bars = []
     for row in rows:
@@ -343,7 +336,6 @@ def _time_figure(width: float, summary: Summary, bars: Sequence[Bar]) -> Figure:
 
 
 def _part_names(figure: Figure, x: float) -> None:
-    """Names of the parts above the bars, in their order."""
     for part, colour in zip(PARTS, STAGES, strict=True):
         canvas.line(figure, [(x, 8.5), (x + 9, 8.5)], colour, 9)
         canvas.write(figure, x + 13, 12.5, part)
