@@ -89,6 +89,7 @@ class Strategy(NamedTuple):
     options: tuple[str, ...] = ("backbone_lr_scale",)  # of OPTIONS, those that it takes
     starts_frozen: bool = False  # the first phase trains only the head, on cached features
     live: bool = True  # a phase trains on images
+    whole: bool = True  # that phase trains every parameter: such strategies share captured steps
 
 
 OPTIONS = ("backbone_lr_scale", "stages", "head_epochs")
@@ -115,6 +116,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         "train the last stage and the head",
         *(1e-3, 0.3, True, _last_stages_and_head),
         options=("backbone_lr_scale", "stages"),
+        whole=False,
     ),
     "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False, _everything),
 }

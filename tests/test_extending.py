@@ -74,7 +74,9 @@ def test_a_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
         return [PhasePlan("head", half, HEAD_ONLY), PhasePlan("last", recipe.epochs - half, rules)]
 
     assert not accepted(strategies=["head_then_last"])
-    row = Strategy("the head, then the last stage", 1e-3, 0.3, True, late, starts_frozen=True)
+    row = Strategy(
+        "the head, then the last stage", 1e-3, 0.3, True, late, starts_frozen=True, whole=False
+    )
     add(monkeypatch, STRATEGIES, "head_then_last", row)
     suite = check({**SUITE, "strategies": ["head_then_last"]}, "mine.toml").profiles["cpu"]
     model = cells.cell("partial", epochs=2)

@@ -54,7 +54,7 @@ def _rank(kind: str) -> tuple[bool, bool, bool]:
     a step is captured: two_phase needs them first, feature_extraction shares them.
     """
     strategy = STRATEGIES[kind]
-    return "stages" in strategy.options, not strategy.live, strategy.starts_frozen
+    return not strategy.whole, not strategy.live, strategy.starts_frozen
 
 
 def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
@@ -104,7 +104,7 @@ def _visits(cell: Cell, frozen: int) -> Visits:
         return Visits(0, frozen)
     recipe, data = cell.recipe, cell.data
     epochs = recipe.epochs - (recipe.head_epochs or 0)
-    share = PARTIAL_SHARE if "stages" in STRATEGIES[cell.kind].options else 1.0
+    share = 1.0 if STRATEGIES[cell.kind].whole else PARTIAL_SHARE
     statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
     scoring = len(scored_epochs(epochs)) * (data.num_val + statistics) + data.num_test
     return Visits(epochs * data.num_train * share, frozen + scoring)

@@ -156,8 +156,8 @@ def keys_of(cell: Cell) -> Keys:
     is_live, starts_frozen = strategy.live, strategy.starts_frozen
     views = (recipe.views, recipe.flip) if recipe.views > 1 else (1,)
     augmented = (recipe.augment, recipe.flip if recipe.augment == "standard" else None)
-    stages = recipe.stages if "stages" in strategy.options else "all"
-    recorded = (recipe.batch_size, *augmented, stages, recipe.label_smoothing, recipe.weight_decay)
+    trained = "all" if strategy.whole else (cell.kind, recipe.stages)
+    recorded = (recipe.batch_size, *augmented, trained, recipe.label_smoothing, recipe.weight_decay)
     return Keys(
         images=("images", size),
         squares=("squares", size) if augments(cell) else None,
