@@ -35,8 +35,6 @@ class Request(NamedTuple):
 
 
 class Hardware(NamedTuple):
-    """The device that was chosen, the machine around it, and the commit of bench."""
-
     device: Device
     machine: Machine
     commit: str | None
@@ -60,8 +58,6 @@ class Chosen(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything that is decided before the first cell trains."""
-
     suite: Suite
     hardware: Hardware
     images: Images

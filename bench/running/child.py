@@ -73,7 +73,6 @@ def call(function: str, *arguments: object, listen: Listener | None = None) -> A
 
 
 def _answer(receiver: Connection, listen: Listener | None) -> Answer:
-    """The last message of a child; those before it are heard."""
     while True:
         try:
             outcome, value = receiver.recv()
@@ -113,7 +112,6 @@ def no_interrupt() -> Iterator[None]:
 
 
 def exit_text(exitcode: int | None) -> str:
-    """How a process ended, in words: the signal by its name."""
     if exitcode is None:
         return "still running"
     if exitcode < 0:

@@ -98,7 +98,6 @@ def cpu_celsius() -> float | None:
 
 
 def missing(device: Device) -> dict[str, str]:
-    """Why a field may be null, by its name."""
     why = dict(WHY)
     if name := machines.machine_id().why:
         why["id"] = name

@@ -30,8 +30,6 @@ THUMBNAIL_BYTES = 2_000
 
 
 class WorkerPlan(NamedTuple):
-    """The cells of one architecture, run one after another in one process."""
-
     architecture_label: str
     cells: tuple[Cell, ...]
 
@@ -99,7 +97,6 @@ def _frozen_visits(cell: Cell) -> int:
 
 
 def _visits(cell: Cell, frozen: int) -> Visits:
-    """Visits of one cell whose frozen backbone looks at `frozen` images."""
     if not STRATEGIES[cell.kind].live:
         return Visits(0, frozen)
     recipe, data = cell.recipe, cell.data
@@ -134,7 +131,6 @@ def seconds(cells: Sequence[Cell], speeds: Mapping[Sizes, Speed]) -> float:
 
 
 def sizes_of(cell: Cell) -> Sizes:
-    """What the cost of one image depends on."""
     return cell.architecture, cell.image_size
 
 

@@ -33,8 +33,6 @@ EXIT_TEXTS = {POISONED_EXIT: "lost its GPU", MEMORY_EXIT: "ran out of memory"}
 
 
 class Job(NamedTuple):
-    """What a worker needs besides its cells."""
-
     folder: Path
     context: Context
     machine: Machine
@@ -64,16 +62,12 @@ class CellEnded(NamedTuple):
 
 
 class GroupRetried(NamedTuple):
-    """The worker died that trained the heads of several seeds together: each runs alone, once."""
-
     strategy: str  # with its architecture
     num_seeds: int
     death: str  # how the worker ended
 
 
 class Noted(NamedTuple):
-    """Something that a person should know, such as a cache that could not be used."""
-
     text: str
 
 
@@ -203,7 +197,6 @@ def oom_kills() -> int:
 
 
 def control_group() -> Path:
-    """The folder of this process's control group, version 2."""
     root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
     lines = own.read_text().splitlines() if own.exists() else []
     paths = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
@@ -220,7 +213,6 @@ class Cause(NamedTuple):
 
 
 def crash_cause(death: Death) -> Cause:
-    """Why a cell has no result, where its worker ended in the middle of it."""
     if death.out_of_memory:
         return Cause("failed", "oom_host", f"out of memory: its process {death.how}")
     return Cause("failed", "crash", f"its process {death.how}; see log.txt beside the record")
@@ -251,7 +243,6 @@ def failure(cell: Cell, cause: Cause, job: Job, *, seconds: float) -> Failure:
 
 
 def without_folders(text: str) -> str:
-    """The text with absolute paths cut down to their last name."""
     return re.sub(r"(?<![\w.:/~])/(?:[^\s/:'\"]+/)+([^\s/:'\"]+)", r".../\1", text)
 
 

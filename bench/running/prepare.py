@@ -69,7 +69,6 @@ def survey(request: Request, tell: Tell) -> Survey:
 
 
 def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
-    """The device asked for, the machine, and the suite of that device's profile."""
     device = devices.choose(request.device)
     machine = machines.machine(device.type, device.index, cache.root())
     found = Hardware(device, machine, machines.commit())
@@ -78,7 +77,6 @@ def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
 
 
 def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -> Plan:
-    """The cells of the suite, and what each network makes of an image."""
     suite = request.file.profiles[found.device.profile]
     facts = Facts(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
     asked = cells(suite, facts)
@@ -100,7 +98,6 @@ def same_ids(asked: Sequence[Cell]) -> list[Problem]:
 
 
 def pipelines(asked: Sequence[Cell], chosen: Chosen) -> dict[Sizes, Preprocessing]:
-    """The eval pipeline by architecture label and image size, in the order of the cells."""
     found = {}
     for cell in asked:
         label, size = cell.architecture_label, cell.image_size
@@ -171,7 +168,6 @@ def wanted_weights(suite: Suite) -> dict[str, Wanted]:
 
 
 def without_weights(suite: Suite) -> Chosen:
-    """Where every strategy starts from scratch."""
     wanted, source = wanted_weights(suite), Source(wanted=("scratch",), used="scratch")
     drawn = dict.fromkeys(wanted, RANDOM)
     return chosen_of(wanted, source, drawn, dict.fromkeys(drawn), ())
@@ -206,7 +202,6 @@ def pipeline(one: Wanted) -> str:
 
 
 def network_sizes(asked: Sequence[Cell]) -> list[int]:
-    """Bytes of each cell's network; the same for every strategy and seed."""
     sizes: dict[tuple[str, int], int] = {}
     for cell in asked:
         shape = (cell.architecture, cell.image_size)
@@ -216,7 +211,6 @@ def network_sizes(asked: Sequence[Cell]) -> list[int]:
 
 
 def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:
-    """Seconds per image of a few real steps for each architecture and size among the cells."""
     prepare_device(device)
     return {
         key: _speed(cell, device) for key, cell in {plans.sizes_of(c): c for c in asked}.items()

@@ -117,7 +117,6 @@ NAMED_CHANGES = 3
 
 
 def write_split(folder: Path, images: Images) -> None:
-    """split.csv: which image is in which part."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "class", "part", "sha256"))
@@ -141,8 +140,6 @@ def decode_images(plan: Plan, tell: Callable[[str | int], None]) -> Making:
 
 
 class Todo(NamedTuple):
-    """Which cells have a good record already, and which run now."""
-
     done: Sequence[Cell]
     left: Sequence[Cell]
     damaged: Sequence[Damaged]

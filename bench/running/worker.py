@@ -94,7 +94,6 @@ def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | Non
 def attempt(
     cell: Cell, shared: Shared, job: Job, listen: Listen, keeper: "Keeper"
 ) -> Result | Failure:
-    """The record of one cell, whatever happens to it short of the end of the process."""
     started = time.perf_counter()
 
     def report(point: EpochPoint, images_per_second: float) -> None:

@@ -187,7 +187,6 @@ def openers(images: Images) -> list[Open]:
 
 
 def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
-    """All values of a network under torchvision's own names."""
     head = ARCHITECTURES[architecture].head
 
     return {
@@ -199,13 +198,11 @@ def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
 
 
 def plain_options(cell: Cell) -> dict[str, Any]:
-    """What torchvision's builder is told besides the name; plain JSON."""
     own = builder_options(ARCHITECTURES[cell.architecture], cell.image_size)
     return {"num_classes": len(cell.data.classes), **own}
 
 
 def plain_model(cell: Cell, state: Mapping[str, Tensor]) -> nn.Module:
-    """torchvision's model with these values, in eval mode."""
     model = cast(nn.Module, models.get_model(cell.architecture, **plain_options(cell)))
     values = model.state_dict()  # with the versions that some modules ask for
     assert values.keys() == state.keys(), "both are of one architecture"
@@ -229,7 +226,6 @@ class Format(NamedTuple):
 
 
 def write_safetensors(model: nn.Module, cell: Cell, path: Path) -> None:
-    """All values by torchvision's names."""
     save_file(dict(model.state_dict()), path, {"architecture": cell.architecture})
 
 
@@ -238,13 +234,11 @@ def load_safetensors(path: Path, cell: Cell) -> Loaded:
 
 
 def write_torch(model: nn.Module, cell: Cell, path: Path) -> None:
-    """A graph of torch.export, for batches of any size."""
     program = torch.export.export(model, (example(cell),), dynamic_shapes=({0: Dim.DYNAMIC},))
     torch.export.save(program, path)
 
 
 def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
-    """ONNX, input `images`, output `logits`."""
     num_bytes = sum(value.nbytes for value in model.state_dict().values())
     torch.onnx.export(
         model,
@@ -260,7 +254,6 @@ def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
 
 
 def load_onnx(path: Path, cell: Cell) -> Loaded:
-    """The file in ONNX Runtime, on the CPU."""
     import onnxruntime  # optional
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -15,8 +15,6 @@ class Trained(NamedTuple):
 
 
 class Published(NamedTuple):
-    """An architecture with its pinned weights, as torchvision publishes them."""
-
     architecture: str
     offline: bool
 
@@ -32,15 +30,11 @@ class Prediction(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """The predictions of some images, in their order, and the names of the classes."""
-
     classes: tuple[str, ...]
     images: tuple[Prediction, ...]
 
 
 class Check(NamedTuple):
-    """How far a written file's logits are from those of the network that the run trained."""
-
     largest_difference: float
     tolerance: float
 

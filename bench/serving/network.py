@@ -191,8 +191,6 @@ def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Prep
 
 
 def whole(network: nn.Module, pipeline: Preprocessing, place: Placement) -> Scorer:
-    """Logits of a network that was trained on images."""
-
     def score(crops_BCHW: Tensor) -> Tensor:
         def batch(indices: Tensor) -> Tensor:
             return normalise(crops_BCHW[indices], pipeline.mean, pipeline.std)

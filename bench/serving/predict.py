@@ -45,7 +45,6 @@ def predict(
 def block_predictions(
     block: Sequence[Crop | str], scorer: Scorer, num_top: int, device: torch.device
 ) -> Iterator[Prediction]:
-    """A prediction for each crop, a problem for each picture that could not be read."""
     crops = [crop for crop in block if not isinstance(crop, str)]
     tops = iter(likeliest(scorer(stacked(crops, device)).cpu().numpy(), num_top) if crops else ())
     for crop in block:

@@ -188,7 +188,6 @@ def metric_of(logits_NK: Floats, labels_N: Ints, metric: str) -> float:
 
 
 def top_k(log_probs_NK: Floats, labels_N: Ints, k: int) -> float:
-    """Share of images whose class is among the k most probable."""
     best_Nk = np.argpartition(-log_probs_NK, k - 1, axis=1)[:, :k]
     return float((best_Nk == labels_N[:, None]).any(axis=1).mean())
 

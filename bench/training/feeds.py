@@ -71,7 +71,6 @@ def load_images(
 
 
 def load_squares(context: Context, parts: Parts, clock: Clock) -> Pixels:
-    """What train is augmented from, resident on the device or read batch by batch."""
     with clock.part("data"):
         squares = parts.squares
         assert squares is not None, "parts that were loaded have squares"
@@ -127,8 +126,6 @@ class Feed:
 
 @dataclass(frozen=True)
 class AugmentedFeed(Feed):
-    """Standard augmentation, drawn anew in every epoch."""
-
     flip: bool  # whether a mirrored image is still of its class
 
     def draw(self, generator: torch.Generator) -> Tensor:
@@ -149,7 +146,6 @@ def image_feed(train: Images, pipeline: Preprocessing, recipe: Recipe) -> Feed:
 
 
 def eval_batch(images: Images, pipeline: Preprocessing) -> Batch:
-    """Eval crops, normalised as the weights ask."""
     return lambda indices_B: normalise(images.crops_NCHW[indices_B], pipeline.mean, pipeline.std)
 
 

@@ -43,23 +43,17 @@ LAYER = "layer"
 
 
 class Seeded(NamedTuple):
-    """One head before its first step, and where its random numbers come from."""
-
     head: nn.Sequential
     order: torch.Generator  # of batches and views, on the CPU
     dropout: torch.Generator  # on the device
 
 
 class FeatureExam(NamedTuple):
-    """Features that heads are scored on, and their true classes."""
-
     features_N: Tensor
     labels_N: NDArray[np.int64]
 
 
 class TrainedHeads(NamedTuple):
-    """The heads of one strategy after its head-only phase, by seed."""
-
     courses: Mapping[int, Course | Diverged]
     captured: bool
 
@@ -163,7 +157,6 @@ class Heads:
         return torch.stack(orders).to(self._labels_N.device)
 
     def run(self, indices_SB: Tensor, scale: float) -> None:
-        """Train every head on its batch, at `scale` times the peak rate."""
         self._indices_SB.copy_(indices_SB)
         self._rate.fill_(self._peak * scale)
         self._run()
@@ -310,7 +303,6 @@ class Learning:
         self._fault: Diverged | None = None
 
     def check(self, epoch: int, loss: float) -> None:
-        """Note a loss that is not finite."""
         try:
             check_loss(loss, epoch, self._plan)
         except Diverged as fault:
@@ -333,7 +325,6 @@ class Learning:
         return value
 
     def course(self, steps: int) -> Course | Diverged:
-        """The whole phase, once it is over."""
         if self._fault is not None:
             return self._fault
         assert self._held is not None, "the last epoch is always scored"

@@ -149,7 +149,6 @@ def fit(
 
 
 def check_loss(train_loss: float, epoch: int, phase: PhasePlan) -> None:
-    """Raise Diverged where a training loss is not finite."""
     if not math.isfinite(train_loss):
         raise Diverged(f"training loss is {train_loss} in epoch {epoch} of phase {phase.name}")
 

@@ -49,8 +49,6 @@ there it gains nothing on resnet18 and makes vit_b_16 six times slower."""
 
 
 class Placement(NamedTuple):
-    """A device and the arithmetic to use on it."""
-
     device: torch.device
     execution: Execution
 
@@ -67,11 +65,9 @@ class Placement(NamedTuple):
         return inputs.contiguous(memory_format=torch.channels_last)
 
     def in_fp32(self) -> "Placement":
-        """The same device in fp32."""
         return Placement(self.device, self.execution.model_copy(update={"precision": "fp32"}))
 
     def place(self, network: M) -> M:
-        """The network on the device, in the memory layout of this cell; moved in place."""
         network.to(self.device)
         if self.execution.channels_last:
             network.to(memory_format=torch.channels_last)
@@ -81,7 +77,6 @@ class Placement(NamedTuple):
 def placement(
     architecture: str, recipe: Recipe, image_size: int, device: torch.device
 ) -> Placement:
-    """Where and how a cell of this architecture runs on this device."""
     precision = _precision(architecture, recipe.precision, image_size, device)
     return Placement(device, execution(precision))
 

@@ -201,7 +201,6 @@ def pieces_of(cell: Cell, shared: Shared) -> Pieces:
 def features_of(
     cell: Cell, shared: Shared, key: Key, compute: Callable[[Clock], Features]
 ) -> Piece[Features]:
-    """Features of every image, computed, or kept by an earlier run."""
     if shared.made(key) is not None or not shared.context.reuse_features:
         return shared.once(key, compute)
     place = shared.placement(cell)
@@ -222,7 +221,6 @@ def features_of(
 
 
 def forward_macs(cell: Cell, shared: Shared) -> int:
-    """Multiply-accumulates of one image's forward pass."""
     return shared.fact(
         ("macs", cell.image_size),
         lambda: build.forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
@@ -230,7 +228,6 @@ def forward_macs(cell: Cell, shared: Shared) -> int:
 
 
 def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
-    """Inference latency and throughput, once for each size and precision."""
     place, device = shared.placement(cell), shared.context.device
 
     def measure() -> Latency:
@@ -311,7 +308,6 @@ def live_course(
     curve: "Curve",
     clock: Clock,
 ) -> Course:
-    """Train on images to the end."""
     plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
     train, pipeline = pieces.images.value.train, shared.pipeline(cell)
     crops = shuffled_crops(train, pipeline) if cell.recipe.precise_bn else None
@@ -361,7 +357,6 @@ def quality_of(trained: Trained, course: Course, clock: Clock) -> Quality:
 
 
 def phase_of(course: Course, total_parameters: int) -> Phase:
-    """One phase, as it was run."""
     return Phase(
         name=course.plan.name,
         epochs=course.plan.epochs,

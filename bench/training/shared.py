@@ -81,7 +81,6 @@ class Shared:
         self._facts: dict[Key, Any] = {}
 
     def once(self, key: Key, make: Callable[[Clock], T]) -> Piece[T]:
-        """The piece of that key, made and metered if it is not there yet."""
         if key not in self._pieces:
             meters = Meters(self.context.device)
             value = make(meters.clock)
@@ -89,12 +88,10 @@ class Shared:
         return self._pieces[key]
 
     def made(self, key: Key | None) -> Any:
-        """The value of the piece of that key; None where it is not made."""
         piece = None if key is None else self._pieces.get(key)
         return None if piece is None else piece.value
 
     def users(self, key: Key) -> list[Cell]:
-        """The cells that use the piece of that key."""
         return [cell for cell in self.cells if key in keys_of(cell)]
 
     def release(self, cell: Cell) -> None:
@@ -130,7 +127,6 @@ class Shared:
         )
 
     def tell_of(self, text: str) -> None:
-        """Tell something of this worker's architecture."""
         self.tell(f"{self.cells[0].architecture_label}: {text}")
 
 

@@ -51,7 +51,6 @@ ParamGroups = list[dict[str, Any]]
 
 
 def freeze(model: nn.Module, scales: Mapping[str, float]) -> None:
-    """Stop gradients to every parameter whose scale is zero, and allow all others."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(scales[name] > 0)
         parameter.grad = None
