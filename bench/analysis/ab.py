@@ -193,7 +193,7 @@ def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
         found.append(f"old: cells without a result, over all runs: {broken}")
     pairs = matched(old, new).pairs
     ways = dict.fromkeys(way for pair in pairs for way in other_ways(pair))
-    return found + [f"the new code runs cells in another way: {way}" for way in ways]
+    return found + [f"the new code runs cells differently: {way}" for way in ways]
 
 
 def other_ways(pair: Pair) -> list[str]:

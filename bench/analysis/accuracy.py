@@ -2,7 +2,7 @@
 
 Images pair, seeds do not: the larger of the two standard errors counts (see
 `bench.analysis.paired`). A single seed that fell far counts too: one training of three that goes
-wrong hides in the mean, for it widens the very spread that the mean is held against. Between two
+wrong hides in the mean, because it widens the spread that the mean is tested against. Between two
 kinds of arithmetic results differ a little, and the claim is that they are equivalent: two
 one-sided tests (Schuirmann 1987, doi:10.1007/BF01068419).
 """

@@ -195,7 +195,7 @@ def _standing(before: Side, after: Side) -> Verdict:
     newly = {s: status for s, status in broken.items() if before.statuses.get(s, "ok") == "ok"}
     if newly and before.ok:
         return Verdict("failed", _seeds(newly))
-    # Even if the baseline has no result either: of what did not run nobody knows that it fails.
+    # Even if the baseline has no result either: a cell that did not run is not known to fail.
     if lost:
         return Verdict("missing", _seeds(lost))
     if not before.ok and after.ok and not broken:

@@ -324,7 +324,7 @@ def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) 
 # ---- under other conditions -----------------------------------------------------------------
 
 APART = math.log(2)
-"""Cells differ by so much between machines by nature."""
+"""Cells naturally differ by up to this much between machines."""
 
 
 class Rates(NamedTuple):

@@ -1,4 +1,4 @@
-"""Whether a change is real: the one test that `compare`, `ab` and the rest of the house share.
+"""Whether a change is real: the one test that `compare`, `ab` and the other analyses share.
 
 A change counts that is significant over the whole suite (one-sided t, Holm's adjustment) and no
 smaller than its floor. How uncertain a change is, its caller says: runs of the past, pairs of runs,
@@ -59,7 +59,7 @@ class Metric(NamedTuple):
 METRICS: dict[str, Metric] = {
     one.name: one
     for one in (
-        # Of suites without a change less than 5 % raise an alarm: variances are but estimated.
+        # Of suites without a change less than 5 % raise an alarm: variances are only estimated.
         Metric(ACCURACY, "test score", "%", "test_score", fmean, 0.005, False, 0.045),
         Metric(SECONDS, "train time", "s", "train_seconds", median, 0.05, True, 0.05),
         Metric(MEMORY, "peak memory", "MiB", "peak_memory_bytes", max, 0.05, True, 0.05),

@@ -28,7 +28,7 @@ TIMES = {"conv_seconds": "convolution", "loop_seconds": "Python loop"}
 SLOWDOWNS = frozenset(
     {"hardware slowdown", "too hot (software)", "too hot (hardware)", "power supply"}
 )
-"""What holds clocks down against everybody's will; a power limit is how a card is run."""
+"""Throttling that nobody asked for; a power limit is a setting."""
 
 
 def unstable(run: Run) -> str | None:

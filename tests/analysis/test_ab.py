@@ -405,7 +405,7 @@ def test_what_the_new_code_makes_of_the_machine_is_judged_and_told() -> None:
     found = judged(new_runs(captured))
     assert ("vit_b_16", "feature_extraction", "train_seconds", "regressed") in not_passed(found)
     assert found.comparison.notes == (
-        "the new code runs cells in another way: captured: False and True",
+        "the new code runs cells differently: captured: False and True",
     )
 
 
