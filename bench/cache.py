@@ -86,7 +86,6 @@ def silent(text: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The cause in plain words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
@@ -189,7 +188,6 @@ def provide(
 
 
 def _find(kind: str, keys: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """The entries that are there, and what is wrong with those that are damaged."""
     found, damaged = {}, {}
     for key in keys:
         try:

@@ -89,7 +89,6 @@ UNDONE: Mapping[str, str] = {
 
 
 def heading(error: BenchError, verb: str) -> str:
-    """The first line about an error: where it is, or what did not happen."""
     match error:
         case SuiteError():
             count = len(error.mistakes)
@@ -101,12 +100,10 @@ def heading(error: BenchError, verb: str) -> str:
 
 
 def lines(error: BenchError) -> list[str]:
-    """What the heading does not say."""
     return [] if isinstance(error, FolderError) else error.problems
 
 
 def crash(error: BaseException) -> Exit:
-    """Save the traceback of a bug in bench, and say where."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="bench-crash-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:

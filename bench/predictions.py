@@ -91,7 +91,6 @@ def _class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
 
 
 def pack_column(values_N: NDArray[np.generic]) -> str:
-    """One column of integers in 0..65535 as text."""
     return _deflated(values_N.astype("<u2").tobytes())
 
 

@@ -35,7 +35,6 @@ class Work(NamedTuple):
 
 
 def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]) -> Work:
-    """The work of the cells that are left; names tell the seed where there are several."""
     ids = [cell_id(cell) for cell in left]
     several = len({cell.seed for cell in (*done, *left)}) > 1
     names = [_name(cell) + (f" · seed {cell.seed}" if several else "") for cell in left]
@@ -53,8 +52,6 @@ def _name(cell: Cell) -> str:
 
 
 class Tally:
-    """Where a run stands: cells over, the cell that runs, and how much work is left."""
-
     def __init__(self, work: Work) -> None:
         self.work = work
         self.over: dict[str, CellEnded] = {}
@@ -76,7 +73,6 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Cells of the run, those of earlier sittings too."""
         return len(self.work.amount) + self.work.done_before
 
     @property
@@ -95,7 +91,6 @@ class Tally:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the first cell was about to start."""
         return time.monotonic() - self._started
 
     @property
@@ -138,7 +133,6 @@ def display(console: Console, work: Work) -> Iterator[Listener]:
 
 
 def picture(tally: Tally) -> RenderableType:
-    """What stands below the lines: the cell that runs, and how far the run is."""
     grid = Table.grid(padding=(0, 2))
     grid.add_row(
         Text(f"{tally.count}/{tally.total} cells", style="bold"),
@@ -150,7 +144,6 @@ def picture(tally: Tally) -> RenderableType:
 
 
 def current_text(tally: Tally) -> str:
-    """The cell that runs: its name, epoch, speed and last val score."""
     if tally.current is None:
         return "starting a worker"
     name = tally.work.names[tally.current]
@@ -163,7 +156,6 @@ def current_text(tally: Tally) -> str:
 
 
 def cell_line(tally: Tally, ended: CellEnded) -> str:
-    """What became of a cell."""
     width = len(str(tally.total))
     names = max(len(name) for name in tally.work.names.values())
     name = tally.work.names[ended.cell_id]

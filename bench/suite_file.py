@@ -134,7 +134,6 @@ def _on_cpu(on: object) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
-    """The key with its prefix on.cpu if that is where the file sets it."""
     table: object = on_cpu
     for part in key.split("."):
         name = part.split("[")[0]

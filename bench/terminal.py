@@ -43,7 +43,6 @@ PIPE_COLUMNS = 160
 
 
 def screen() -> Screen:
-    """Standard output: lines are broken on a terminal only, and tables stay tables."""
     if sys.stdout.isatty():
         return Screen(highlight=False)
     width = None if "COLUMNS" in os.environ else PIPE_COLUMNS
@@ -60,7 +59,6 @@ def say(text: str, style: str = "") -> None:
 
 
 def complain(code: str, place: str, problems: Sequence[str]) -> None:
-    """Print on standard error what is wrong, where, and what to do."""
     err.print(Text(f"error[{code}] {plain(place)}", style="bold red"))
     for problem in problems:
         err.print(Indented(plain(problem)))
@@ -98,7 +96,6 @@ def clock_text(seconds: float) -> str:
 
 
 def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """An empty table; `numbers` names the columns that are aligned to the right."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         made.add_column(name, justify="right" if name in numbers else "left")
@@ -106,7 +103,6 @@ def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
 
 
 def add(made: Table, *cells: str) -> None:
-    """A row of plain texts."""
     made.add_row(*(Text(plain(cell)) for cell in cells))
 
 
@@ -122,7 +118,6 @@ class Indented(NamedTuple):
 
 
 def prose(lines: Iterable[str]) -> list[RenderableType]:
-    """Plain lines; one that starts with two spaces is indented."""
     return [
         Indented(plain(line.strip())) if line.startswith("  ") else Text(plain(line))
         for line in lines

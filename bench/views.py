@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 def architectures() -> RenderableType:
-    """Every architecture by family; the featured ones first."""
     made = table("family", "architectures")
     families: dict[str, list[str]] = {"featured": list(FEATURED)}
     for name, row in ARCHITECTURES.items():
@@ -43,7 +42,6 @@ def architectures() -> RenderableType:
 
 
 def strategies() -> RenderableType:
-    """Every kind of strategy with its default rates."""
     made = table("strategy", "lr", "backbone", "what it does", numbers=("lr", "backbone"))
     for kind, row in STRATEGIES.items():
         backbone = f"x {row.backbone_lr_scale:g}" if row.backbone_lr_scale else "frozen"
@@ -52,7 +50,6 @@ def strategies() -> RenderableType:
 
 
 def datasets() -> RenderableType:
-    """Every kind of source."""
     made = table("source", "what it is", "train / val images per class")
     for name, row in SOURCES.items():
         split = "60 / 20 / 20 % of all images"
@@ -63,7 +60,6 @@ def datasets() -> RenderableType:
 
 
 def description(found: "Description") -> RenderableType:
-    """The parts of one architecture."""
     stages = table("stage", "torchvision modules", "parameters", numbers=("parameters",))
     for number, stage in enumerate(found.stages, start=1):
         add(stages, str(number), _folded(stage.prefixes), f"{stage.parameters:,}")
@@ -112,7 +108,6 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def dry_run(survey: Survey) -> RenderableType:
-    """The matrix of a dry run, with predicted time, downloads and disk."""
     plan = survey.plan
     names = [entry.name for entry in plan.suite.strategies]
     labels, num_seeds = labels_of(plan.suite), len(plan.suite.seeds)
@@ -137,7 +132,6 @@ def dry_run(survey: Survey) -> RenderableType:
 
 
 def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
-    """Of the whole run, by architecture label and strategy."""
     amounts = work(plan.cells, plan.macs)
     shares: dict[tuple[str, str], float] = {}
     for cell, amount in zip(plan.cells, amounts, strict=True):
@@ -147,7 +141,6 @@ def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
 
 
 def downloads_text(plan: Plan) -> str:
-    """Size and number of the weights files that are to be fetched."""
     files = plan.chosen.downloads
     megabytes = sum(size for _, size in files)
     return f"{megabytes:.0f} MB in {units.plural(len(files), 'file')}" if files else "none"
@@ -163,7 +156,6 @@ def disk_text(plan: Plan, weights_bytes: int) -> str:
 
 
 def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
-    """What is about to run."""
     lines = [images_line(plan), *source_lines(run.source)]
     if todo.done:
         rest = "" if todo.left else "; nothing is left to train"
@@ -180,7 +172,6 @@ def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
 
 
 def images_line(plan: Plan) -> str:
-    """Data set and split in one line."""
     data, notes = plan.images.data, plan.images.dataset.notes
     counts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
     noted = f" ({'; '.join(notes)})" if notes else ""
@@ -212,12 +203,10 @@ RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to us
 
 
 def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
-    """The best rows, the finding in a sentence, what failed, and where everything lies."""
     return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, made, summary)))
 
 
 def ranking(summary: Summary) -> list[RenderableType]:
-    """The best rows as a table, the winner and the recommendation marked."""
     made = table("", "architecture", "strategy", *NUMBERS, numbers=NUMBERS)
     ranked = summary.ranked[:TOP]
     for row in ranked:
@@ -228,7 +217,6 @@ def ranking(summary: Summary) -> list[RenderableType]:
 
 
 def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
-    """The finding, the failures and the files, line by line."""
     run, records = made.run, list(made.records.values())
     counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
     said = [sentences.headline(made, summary), sentences.one_seed(run, summary)]

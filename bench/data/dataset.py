@@ -42,6 +42,5 @@ def digest_lines(lines: Iterable[str]) -> str:
 
 
 def shortened(problems: Sequence[str], limit: int = 20) -> list[str]:
-    """The first problems, and one line that counts the rest."""
     rest = len(problems) - limit
     return [*problems[:limit], *([f"and {rest} more like these"] if rest > 0 else [])]

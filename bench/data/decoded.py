@@ -63,7 +63,6 @@ class Square(NamedTuple):
     width: int
 
     def centre(self, size: int) -> NDArray[np.uint8]:
-        """A smaller centre of the same picture, [3, size, size]."""
         own = self.pixels.shape[-1]
         top = margin(self.height, size) - margin(self.height, own)
         left = margin(self.width, size) - margin(self.width, own)
@@ -146,8 +145,6 @@ class Squares:
 
 
 class Share(NamedTuple):
-    """Work done once before the cells, and how many cells use it."""
-
     seconds: float
     joules: float | None
     sharers: int
@@ -184,7 +181,6 @@ def key(dataset: Dataset, resize: Resize) -> str:
 
 
 def size_bytes(dataset: Dataset, resize: Resize) -> int:
-    """Approximate size of an entry on disk."""
     return len(dataset.items) * 3 * resize.size**2
 
 
@@ -304,13 +300,11 @@ class Writer:
             self.seconds += time.perf_counter() - started
 
     def close(self) -> None:
-        """Write the sizes as well. Raises OSError."""
         self._file.close()
         np.save(self._folder / f"{SIZES}.npy", self._sizes_N2)
 
 
 def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
-    """Passes on a number every TELL_SECONDS."""
     last = time.monotonic()
 
     def count(number: int) -> None:
@@ -370,7 +364,6 @@ def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:
 
 
 def jpeg(picture: Image.Image) -> bytes:
-    """The centre of an RGB picture, SIDE pixels square."""
     data = io.BytesIO()
     small = ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.BICUBIC)
     small.save(data, "JPEG", quality=85)

@@ -72,7 +72,6 @@ class Place(NamedTuple):
 
 
 def scan_folder(source: str) -> Dataset:
-    """The data set in a folder; DataError with every mistake in its layout and its files."""
     root = existing_folder(source)
     top = list_folder(root, "")
     branches, beside = layout_of(root, top)
@@ -128,7 +127,6 @@ def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]
 def part_problems(
     source: str, branches: Sequence[Place], beside: Mapping[str, Listing]
 ) -> list[str]:
-    """Parts that are missing or there twice, and images beside the parts."""
     names: dict[Part | None, list[str]] = {}
     for branch in branches:
         names.setdefault(branch.part, []).append(f"{branch.key}/")
@@ -148,7 +146,6 @@ def part_problems(
 
 
 def class_problems(source: str, branches: Sequence[Place], folders: Sequence[Place]) -> list[str]:
-    """Missing, empty, single and contradictory classes."""
     problems = [
         f"{source}/{folder.key}: no images in this class folder ({holding(folder.listing)})"
         for folder in folders
@@ -276,7 +273,6 @@ def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
 
 
 def printable(name: str) -> str:
-    """The name with a question mark for every byte that is not UTF-8."""
     return name.encode(errors="replace").decode()
 
 

@@ -30,8 +30,6 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """Images of one part, in the order of its indices."""
-
     crops_NCHW: Pixels  # the evaluation crop, crop_size pixels square
     squares_NCHW: Pixels | None  # resize_size pixels square; None: nothing augments them
     labels_N: Tensor  # int64, on the device

@@ -38,7 +38,6 @@ def source_of(source: str) -> Source:
 
 
 def scan(source: str) -> Dataset:
-    """List and hash the images of a source; DataError with every mistake in its layout."""
     return source_of(source).scan(source)
 
 
@@ -86,7 +85,6 @@ def open_all(
 
 
 def check_images(dataset: Dataset, threads: int) -> None:
-    """Decode every image once; DataError names those that cannot be."""
     open_all(dataset, threads, lambda number, picture: None)
 
 
@@ -125,7 +123,6 @@ def load_digits() -> Digits:
 
 
 def scan_digits(source: str) -> Dataset:
-    """In scikit-learn's order, without an official split."""
     digits = load_digits()
     items = tuple(
         Item(f"{index:04d}", label, hashlib.sha256(image.tobytes()).hexdigest(), None)

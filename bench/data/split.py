@@ -91,7 +91,6 @@ def shuffled_classes(dataset: Dataset, split_seed: int) -> list[dict[Part | None
 
 
 def pool_of(shuffled: Mapping[Part | None, list[int]]) -> list[int]:
-    """The images that train is taken from and missing parts are cut from."""
     return shuffled.get("train", []) or shuffled.get(None, [])
 
 
@@ -100,7 +99,6 @@ def deal(
     train_per_class: int | None,
     val_per_class: int | None,
 ) -> dict[Part, list[int]]:
-    """The images of one class, part by part; the class must be large enough."""
     pool, val, test = pool_of(shuffled), shuffled.get("val"), shuffled.get("test")
     cut = cut_pool(len(pool), train_per_class, val_per_class, bool(val), bool(test))
     assert cut is not None, "too_small is asked first"
@@ -155,7 +153,6 @@ def too_small(
 
 
 def rows(dataset: Dataset, split: Split) -> list[Row]:
-    """The lines of split.csv: train, val, test, each in the order of its indices."""
     return [
         Row(item.key, dataset.classes[item.label], part, item.sha256)
         for part, indices in zip(PARTS, split[:3], strict=True)

@@ -45,15 +45,11 @@ Step = Callable[[], object]
 
 
 class Calibrated(NamedTuple):
-    """A calibration, and why probes of it are null that need not be."""
-
     calibration: Calibration
     problems: tuple[str, ...]
 
 
 class Probe(NamedTuple):
-    """Work of one of several sizes, from small to large, and how much of it a size is."""
-
     make: Callable[[torch.device, int], Step]
     sizes: Sequence[int]
     amount: Callable[[int], int]
@@ -152,12 +148,10 @@ def in_turns(
 
 
 def lower_quartile(times: Sequence[float]) -> float:
-    """The time that a quarter of the runs did not exceed."""
     return sorted(times)[(len(times) - 1) // 4]
 
 
 def timed(step: Step, device: Device) -> float:
-    """Seconds of one run, to its end on the device."""
     synchronize(device)
     before = time.perf_counter()
     step()

@@ -129,7 +129,6 @@ def cgroup_free_bytes(root: Path) -> list[int]:
 
 
 def _cached_pages(path: Path) -> int:
-    """Bytes of files that a control group keeps in memory."""
     text = path.read_text() if path.exists() else ""
     return sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", text, re.MULTILINE)))
 
@@ -156,7 +155,6 @@ def _quota(folder: Path) -> list[float]:
 
 
 def _numbers(path: Path) -> list[int]:
-    """The whole numbers in a file of the kernel; none if it cannot be read."""
     try:
         return [int(word) for word in path.read_text().split() if re.fullmatch(r"-?\d+", word)]
     except OSError:
@@ -224,7 +222,6 @@ def is_virtual(cpuinfo: str) -> bool | None:
 
 
 def _values(cpuinfo: str, names: tuple[str, ...]) -> list[str]:
-    """Of the first processor that has them, in the order of the names."""
     found = [re.search(rf"^{name}\s*:\s*(\S+)", cpuinfo, re.MULTILINE) for name in names]
     return [one[1] for one in found if one]
 

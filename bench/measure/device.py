@@ -24,11 +24,9 @@ class Device:
 
     @property
     def profile(self) -> Profile:
-        """Which half of a suite this device runs."""
         return "gpu" if self.type == "cuda" else "cpu"
 
     def __str__(self) -> str:
-        """As torch and the command line write it: "cpu", "cuda:0"."""
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
 

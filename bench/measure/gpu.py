@@ -30,7 +30,6 @@ class Survey(NamedTuple):
 
 @cache
 def _open() -> None:
-    """Connect to the driver, once per process; NVMLError where that fails."""
     pynvml.nvmlInit()
 
 
@@ -68,7 +67,6 @@ def whole_card(gpu: Any) -> Any | None:
 
 
 def driver() -> str | None:
-    """Version of the driver, such as "580.82.07"."""
     return _known(lambda: _text(pynvml.nvmlSystemGetDriverVersion()))
 
 
@@ -106,8 +104,6 @@ def energy_joules(gpu: Any) -> float | None:
 
 
 def driver_cuda() -> str | None:
-    """The newest CUDA that the driver serves, such as "13.0"."""
-
     def read() -> str:
         number = int(pynvml.nvmlSystemGetCudaDriverVersion())
         return f"{number // 1000}.{number % 1000 // 10}"
@@ -138,7 +134,6 @@ VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host of vgpu", 4: 
 
 
 def default_power_limit_watts(gpu: Any) -> float | None:
-    """The limit that the card has after a reset."""
     return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu)) / 1000)
 
 
@@ -156,7 +151,6 @@ def application_clock_mhz(gpu: Any, clock: Clock) -> int | None:
 
 
 def max_pcie_generation(gpu: Any) -> int | None:
-    """Generation of the link that card and board can have together."""
     return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu)))
 
 
@@ -332,7 +326,6 @@ def refusals(index: int) -> dict[str, str]:
 
 
 def foreign_processes(index: int) -> int | None:
-    """Processes on the GPU besides this one, which must be using it; None if not to be told."""
     gpu = handle(index)
     return others(None if gpu is None else processes(gpu))
 

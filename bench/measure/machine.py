@@ -99,7 +99,6 @@ def in_container() -> bool | None:
 
 
 def is_wsl() -> bool:
-    """Whether this is Linux inside Windows, whose kernel says so."""
     return "microsoft" in platform.release().lower()
 
 
@@ -171,8 +170,6 @@ DRAWN_ID = r"[0-9a-f]{16}"
 
 
 class MachineId(NamedTuple):
-    """The name, or why there is none."""
-
     id: str | None
     why: str | None = None
 

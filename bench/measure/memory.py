@@ -50,8 +50,6 @@ def lower_peak() -> None:
 
 
 class HeapPolicy(NamedTuple):
-    """What glibc's allocator does with memory, in the terms of its mallopt."""
-
     mmap_max: int  # how many blocks may be mapped by themselves
     mmap_threshold: int  # bytes from which they are
     trim_threshold: int  # unused bytes at the heap's end from which it is given back
@@ -67,7 +65,6 @@ DEFAULT_HEAP = HeapPolicy(65_536, 32 << 20, 64 << 20)
 
 
 def set_heap_policy(policy: HeapPolicy) -> None:
-    """Apply a policy to this process; no other C library than glibc has them."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "gnu_get_libc_version"):
         for option, value in zip((-4, -3, -1), policy, strict=True):  # as in malloc.h

@@ -47,7 +47,6 @@ class Clock:
 
     @contextmanager
     def part(self, name: PartOfCell) -> Iterator[None]:
-        """Time of the enclosed block is added to `seconds[name]`, also if it raises."""
         self._close_interval()
         self._open.append(name)
         try:
@@ -97,7 +96,6 @@ class MemoryMeter:
         self.sample()
 
     def sample(self) -> None:
-        """Note the device-wide use of this moment."""
         used = None if self._gpu is None else gpu.used_bytes(self._gpu)
         if used is not None:
             self._device_bytes.append(used)
@@ -132,7 +130,6 @@ class EnergyMeter:
         self._start: float | None = None
 
     def start(self) -> None:
-        """Begin at the counter's present value."""
         self._start = self._counter()
 
     def read(self) -> float | None:
@@ -146,8 +143,6 @@ class EnergyMeter:
 
 
 class Spent(NamedTuple):
-    """What one piece of work cost, by the meters that ran over it."""
-
     seconds: Mapping[str, float]  # by part; a part left out took no time
     memory: Memory  # the GPU's allocated peak is above what lay there before
     joules: float | None
@@ -155,8 +150,6 @@ class Spent(NamedTuple):
 
 
 class Combined(NamedTuple):
-    """The cost of a cell, with the work that it shared with others."""
-
     attributed: Seconds
     marginal: Seconds
     shared_by: int  # of the longest shared piece; 1: nothing was shared
@@ -204,7 +197,6 @@ def _joules(pieces: Sequence[tuple[Spent, int]]) -> float | None:
 
 
 def _on_top(works: Sequence[Spent]) -> list[Memory]:
-    """Peaks of each work, with what those before it hold."""
     held = itertools.accumulate((work.held_bytes for work in works), initial=0)
     return [_raised(work.memory, base) for work, base in zip(works, held, strict=False)]
 

@@ -35,7 +35,6 @@ class Network(nn.Module):
         self.stages = stages
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Logits, [B, K]."""
         return cast(Tensor, self.head(self.backbone(images_BCHW)))
 
 
@@ -108,7 +107,7 @@ class Parts(NamedTuple):
 
 
 def take_apart(model: nn.Module, architecture: Architecture) -> Parts:
-    """The parts of `model`, which keeps identities in the place of its head."""
+    """Leaves identities in `model` in the place of its head."""
     layer = model.get_submodule(architecture.head)
     dropout = None if architecture.dropout is None else model.get_submodule(architecture.dropout)
     for path in (architecture.head, architecture.dropout):
@@ -130,7 +129,6 @@ def new_layer(old: nn.Module, num_classes: int, head_seed: int) -> nn.Module:
 
 
 def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Network:
-    """Backbone and head as one network; the dropout is torchvision's own."""
     head: OrderedDict[str, nn.Module] = OrderedDict()
     if parts.dropout is not None:
         head["dropout"] = parts.dropout
@@ -142,10 +140,7 @@ def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Netw
 
 
 def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Give a backbone on the meta device copies of these values, converted to its own types.
-
-    What they lack (a counter in files older than it) becomes zero.
-    """
+    """Copy values into a backbone on the meta device; zero where a file predates a counter."""
     state = backbone.state_dict()  # with the versions that some modules ask for
     for path, like in state.items():
         given = values.get(path)
@@ -211,7 +206,6 @@ class Counts(NamedTuple):
 
 
 def parameter_counts(network: Network) -> Counts:
-    """How many parameters the whole, the head and each backbone stage have."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
 
     def under(*prefixes: str) -> int:

@@ -46,7 +46,6 @@ class Description(NamedTuple):
 
 
 def describe(name: str) -> Description:
-    """The parts, sizes and pinned weights of a name in `ARCHITECTURES`; allocates no weights."""
     architecture = ARCHITECTURES[name]
     pinned = published(name, architecture.pinned)
     size = pinned.preprocessing.crop_size

@@ -28,8 +28,6 @@ RETRY_SECONDS = (1.0, 4.0)
 
 
 class Located(NamedTuple):
-    """A verified file."""
-
     path: Path
     sha256: str  # of the whole file, 64 hex digits
 
@@ -45,7 +43,6 @@ def file_name(address: str) -> str:
 
 
 def cached(address: str, folder: Path) -> Located | Absent:
-    """The published file as it lies in the folder; changes nothing."""
     path = folder / file_name(address)
     try:
         facts = path.stat()
@@ -111,7 +108,6 @@ def unreachable(address: str) -> str | None:
 
 @functools.cache
 def _ask(server: str) -> str | None:
-    """The reason why one request within 3 seconds had no answer, or None."""
     answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # A thread, because resolving a name has no timeout and may take half a minute.
     threading.Thread(target=lambda: answers.put(_request(server)), daemon=True).start()
@@ -165,7 +161,6 @@ def _download(address: str, path: Path) -> Located:
 
 
 def _reason(error: Exception) -> str:
-    """The cause in plain words, without the wrapping of urllib."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror

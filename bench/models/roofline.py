@@ -45,7 +45,6 @@ class Ceilings(NamedTuple):
 
 
 def train_seconds(layers: Sequence[Layer], ceilings: Ceilings, number_bytes: int) -> float:
-    """The sum over layers of the longer of computing and moving, for training on one image."""
     return sum(
         max(
             layer.train_flop / ceilings.flop_per_second,
@@ -110,7 +109,6 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def is_counted(leaf: nn.Module) -> bool:
-    """Whether it has a count, or nothing to count."""
     return type(leaf) in COUNTS or not any(True for _ in leaf.parameters())
 
 
@@ -129,7 +127,6 @@ def product(multiply_adds: float, read: float, written: float, *, first: bool = 
 
 
 def passes(numbers: float, forward: int, training: int) -> Layer:
-    """So many reads and writes of a tensor."""
     return Layer(0, 0, numbers * forward, numbers * training)
 
 

@@ -88,7 +88,6 @@ def check_finite(architecture: Architecture, state: Mapping[str, Tensor]) -> Non
 
 
 def refuse(architecture: Architecture, wrong: Sequence[str]) -> None:
-    """Raise WeightsError with the first of what is wrong, if anything is."""
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise WeightsError(
@@ -112,7 +111,6 @@ def present_names(
 
 
 def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:
-    """Each value that is missing, not known or of another shape, in words."""
     own = backbone.state_dict()
     for path, tensor in own.items():
         if path not in found:

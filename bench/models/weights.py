@@ -39,8 +39,6 @@ class Ready(NamedTuple):
 
 
 class Download(NamedTuple):
-    """A published file that is not in the cache, on a server that answers."""
-
     architecture: str
     member: WeightsEnum
 
@@ -77,7 +75,6 @@ def look(architecture: str, entry: str, *, offline: bool) -> Finding:
 
 
 def obtain(finding: Ready | Download) -> Ready | MissingWeights:
-    """The weights with their file on this machine."""
     if isinstance(finding, Ready):
         return finding
     found = download.fetch(finding.address, cache_folder())
@@ -139,7 +136,6 @@ def _in_folder(architecture: str, entry: str) -> Ready | MissingWeights:
 
 
 def cache_folder() -> Path:
-    """Where torchvision keeps published files."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -169,8 +165,6 @@ class Request(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """Which source will serve the suite, and what each architecture gets from it."""
-
     source: Source
     findings: dict[str, Ready | Download]  # by label
     later: tuple[str, ...]  # sources of the list that were not looked at
@@ -182,8 +176,6 @@ class Survey(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The source that serves the suite, with every file on this machine and verified."""
-
     source: Source
     weights: dict[str, Weights]  # by label
     paths: dict[str, Path | None]  # by label; None = drawn, not read
@@ -236,7 +228,6 @@ def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | No
 
 
 def _sources(preference: Sequence[str], pinned_source: str | None) -> tuple[str, ...]:
-    """The sources to try in order; WeightsError for an entry that is none."""
     unknown = [s for s in preference if s not in ("imagenet", "random") and "/" not in s]
     if unknown or not preference:
         raise WeightsError(
