@@ -241,7 +241,7 @@ def _locked(kind: str, keys: Iterable[str], tell: Tell, patience: float) -> Iter
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         for key in sorted(keys):
-            lock = _lock(folder, key)
+            lock = FileLock(folder / f"{key}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -249,10 +249,6 @@ def _locked(kind: str, keys: Iterable[str], tell: Tell, patience: float) -> Iter
                 lock.acquire(timeout=patience)
             stack.callback(lock.release)
         yield
-
-
-def _lock(folder: Path, key: str) -> FileLock:
-    return FileLock(folder / f"{key}.lock")
 
 
 # ---- cleaning -------------------------------------------------------------------------------
@@ -264,7 +260,7 @@ def prune() -> None:
         name = re.fullmatch(rf"([0-9a-f]{{64}})({re.escape(PART)})?", folder.name)
         with suppress(*NO_ROOM):
             if name and (name[2] or time.time() - folder.stat().st_mtime > UNUSED_SECONDS):
-                with _lock(folder.parent, name[1]).acquire(timeout=0):
+                with FileLock(folder.parent / f"{name[1]}.lock").acquire(timeout=0):
                     remove(folder)
 
 

@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with stoppable():
             app(given)
     except BenchError as error:
-        complain(error.code, heading(error, given[0]), lines(error))
+        rest = [] if isinstance(error, FolderError) else error.problems
+        complain(error.code, heading(error, given[0]), rest)
         sys.exit(error.exit_code)
     except Stopped as stop:
         sys.exit(128 + stop.signal_number)
@@ -97,10 +98,6 @@ def heading(error: BenchError, verb: str) -> str:
             return str(error)
         case _:
             return UNDONE.get(verb, "nothing was done")
-
-
-def lines(error: BenchError) -> list[str]:
-    return [] if isinstance(error, FolderError) else error.problems
 
 
 def crash(error: BaseException) -> Exit:

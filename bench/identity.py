@@ -13,10 +13,18 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from bench.record import PROTOCOL_VERSION, Cell, Execution, Keys, Machine, Recipe
+from bench.record import PROTOCOL_VERSION, Cell, Execution, Keys, Machine, Recipe, Weights
 
 Bucket = Literal["task", "numerics", "performance", "information", "outcome"]
 
+NUMERICS = (
+    *("device", "compute_capability", "cuda", "cudnn", "cpu_capability"),
+    *("torch", "torchvision", "numpy", "pillow", "torch_commit", "torch_build"),
+)
+PERFORMANCE = (
+    *("gpu_name", "gpu_memory_bytes", "gpu_multiprocessors", "mig", "ecc", "power_limit_watts"),
+    *("driver_branch", "cpu_model", "cpu_signature", "usable_cores", "memory_gib"),
+)
 INFORMATION = (
     *("id", "python", "os", "container", "virtual", "wsl", "storage", "nccl"),
     *("gpu_count", "gpu_virtualization", "power_limit_default_watts", "power_limit_max_watts"),
@@ -25,15 +33,12 @@ INFORMATION = (
     *("cpu_sockets", "cpu_physical_cores", "cpu_logical_cores", "numa_nodes"),
     *("cpu_max_mhz", "cpu_governor", "host_memory_gib", "swap_gib"),
 )
-"""Facts of a machine that no key depends on: others imply them, or few machines report them."""
+"""Facts of a machine by bucket. No key depends on the last: others imply them, or few report them."""
 
 BUCKETS: dict[str, Bucket] = {
     **{f"cell.{name}": "task" for name in Cell.model_fields},
     "cell.architecture_label": "information",
-    "cell.weights.source": "task",
-    "cell.weights.name": "task",
-    "cell.weights.sha256": "task",
-    "cell.weights.init_seed": "task",
+    **{f"cell.weights.{name}": "task" for name in Weights.model_fields},
     **{f"cell.recipe.{name}": "task" for name in Recipe.model_fields},
     "cell.data.name": "information",
     "cell.data.classes": "task",
@@ -46,28 +51,8 @@ BUCKETS: dict[str, Bucket] = {
     "execution.captured": "performance",  # the same kernels on the same values
     "execution.resident": "performance",
     "execution.hash_seed": "information",  # no computation depends on the order of a set
-    "machine.device": "numerics",
-    "machine.compute_capability": "numerics",
-    "machine.cuda": "numerics",
-    "machine.cudnn": "numerics",
-    "machine.cpu_capability": "numerics",
-    "machine.torch": "numerics",
-    "machine.torchvision": "numerics",
-    "machine.numpy": "numerics",
-    "machine.pillow": "numerics",
-    "machine.torch_commit": "numerics",
-    "machine.torch_build": "numerics",
-    "machine.gpu_name": "performance",
-    "machine.gpu_memory_bytes": "performance",
-    "machine.gpu_multiprocessors": "performance",
-    "machine.mig": "performance",
-    "machine.ecc": "performance",
-    "machine.power_limit_watts": "performance",
-    "machine.driver_branch": "performance",
-    "machine.cpu_model": "performance",
-    "machine.cpu_signature": "performance",
-    "machine.usable_cores": "performance",
-    "machine.memory_gib": "performance",
+    **{f"machine.{name}": "numerics" for name in NUMERICS},
+    **{f"machine.{name}": "performance" for name in PERFORMANCE},
     **{f"machine.{name}": "information" for name in INFORMATION},
     "schema_version": "information",
     "cell_id": "information",

@@ -37,7 +37,10 @@ class Work(NamedTuple):
 def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]) -> Work:
     ids = [cell_id(cell) for cell in left]
     several = len({cell.seed for cell in (*done, *left)}) > 1
-    names = [_name(cell) + (f" · seed {cell.seed}" if several else "") for cell in left]
+    names = [
+        f"{cell.architecture_label} · {cell.strategy}" + (f" · seed {cell.seed}" if several else "")
+        for cell in left
+    ]
     epochs = [cell.recipe.epochs for cell in left]
     return Work(
         dict(zip(ids, amounts, strict=True)),
@@ -45,10 +48,6 @@ def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]
         dict(zip(ids, epochs, strict=True)),
         len(done),
     )
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.architecture_label} · {cell.strategy}"
 
 
 class Tally:

@@ -66,16 +66,17 @@ def parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise SuiteError(str(path), [Problem("", _missing_file(path))]) from None
+        problem = Problem("", _missing_file(path))
     except IsADirectoryError:
-        raise SuiteError(str(path), [Problem("", "is a folder, not a suite file")]) from None
+        problem = Problem("", "is a folder, not a suite file")
     except OSError as error:
-        raise SuiteError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+        problem = Problem("", f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         text = f"not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
-        raise SuiteError(str(path), [Problem("", text)]) from None
+        problem = Problem("", text)
     except tomllib.TOMLDecodeError as error:
-        raise SuiteError(str(path), [_syntax_problem(str(error))]) from None
+        problem = _syntax_problem(str(error))
+    raise SuiteError(str(path), [problem])
 
 
 def _missing_file(path: Path) -> str:

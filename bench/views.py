@@ -3,6 +3,7 @@
 Names of classes, files and suites are printed as they are, never read as markup.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def datasets() -> RenderableType:
 def description(found: "Description") -> RenderableType:
     stages = table("stage", "torchvision modules", "parameters", numbers=("parameters",))
     for number, stage in enumerate(found.stages, start=1):
-        add(stages, str(number), _folded(stage.prefixes), f"{stage.parameters:,}")
+        add(stages, str(number), ", ".join(stage.prefixes), f"{stage.parameters:,}")
     dropout = f", dropout {found.head_dropout:g} before it" if found.head_dropout else ""
     add(
         stages,
@@ -94,10 +95,6 @@ def _facts(found: "Description") -> list[tuple[str, str]]:
         ("other weights", ", ".join(found.other_weights) or "none"),
         ("address", pinned.address),
     ]
-
-
-def _folded(prefixes: Sequence[str]) -> str:
-    return ", ".join(prefixes)
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -133,10 +130,9 @@ def dry_run(survey: Survey) -> RenderableType:
 
 def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
     amounts = work(plan.cells, plan.macs)
-    shares: dict[tuple[str, str], float] = {}
+    shares: dict[tuple[str, str], float] = defaultdict(float)
     for cell, amount in zip(plan.cells, amounts, strict=True):
-        key = (cell.architecture_label, cell.strategy)
-        shares[key] = shares.get(key, 0.0) + amount / sum(amounts)
+        shares[cell.architecture_label, cell.strategy] += amount / sum(amounts)
     return shares
 
 
@@ -271,8 +267,6 @@ def _numbers(row: Row) -> tuple[str, str, str, str]:
 
 
 def _statuses(run: Run, records: Sequence[Result | Failure]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.status] = counts.get(record.status, 0) + 1
+    counts = Counter(record.status for record in records)
     missing = len(run.cells) - len(records)
     return {**counts, **({"missing": missing} if missing else {})}

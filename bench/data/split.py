@@ -37,13 +37,6 @@ class Row(NamedTuple):
     sha256: str
 
 
-class Cut(NamedTuple):
-    """How many images of a class go to train and val; the rest may go to test."""
-
-    train: int
-    val: int
-
-
 def make_split(
     dataset: Dataset, train_per_class: int | None, val_per_class: int | None, split_seed: int
 ) -> Split:
@@ -102,11 +95,12 @@ def deal(
     pool, val, test = pool_of(shuffled), shuffled.get("val"), shuffled.get("test")
     cut = cut_pool(len(pool), train_per_class, val_per_class, bool(val), bool(test))
     assert cut is not None, "too_small is asked first"
-    end = len(pool) - cut.val
+    num_train, num_val = cut
+    end = len(pool) - num_val
     return {
-        "train": pool[: cut.train],
+        "train": pool[:num_train],
         "val": val[:val_per_class] if val else pool[end:],
-        "test": test or pool[cut.train : end],
+        "test": test or pool[num_train:end],
     }
 
 
@@ -116,8 +110,8 @@ def cut_pool(
     val_per_class: int | None,
     has_val: bool,
     has_test: bool,
-) -> Cut | None:
-    """How a pool of images is cut; None if a part that needs images would get none."""
+) -> tuple[int, int] | None:
+    """Images for train and val, the rest for test; None if a part would get none that needs some."""
     parts_cut = (not has_val) + (not has_test)
     share = round_half_up(num_images, 3 + parts_cut)
     val = 0 if has_val else share if val_per_class is None else val_per_class
@@ -125,7 +119,7 @@ def cut_pool(
     train = num_images - val - spare if train_per_class is None else train_per_class
     test = num_images - val - train
     fits = train >= 1 and test >= (not has_test) and (has_val or val >= 1)
-    return Cut(train, val) if fits else None
+    return (train, val) if fits else None
 
 
 def round_half_up(numerator: int, denominator: int) -> int:

@@ -55,14 +55,6 @@ class Probe(NamedTuple):
     amount: Callable[[int], int]
 
 
-class Ready(NamedTuple):
-    """Probes that have run once, by name, the sizes of those that have one, and what failed."""
-
-    steps: Mapping[str, Step]
-    sizes: dict[str, int]
-    problems: tuple[str, ...]
-
-
 def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibrated:
     """Run every probe. `sizes` are those of an earlier calibration; None: to be found now.
 
@@ -70,7 +62,7 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     process has set them.
     """
     started = time.perf_counter()
-    turn = turn_seconds(device)
+    turn = SECONDS[device.type] / (len(PROBES) + 2) * TURN_SHARE
     steps, found, problems = ready(device, sizes or {}, turn)
     times = in_turns(
         steps, device, turn, started + SECONDS[device.type], started + LONGEST[device.type]
@@ -91,12 +83,13 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     )
 
 
-def turn_seconds(device: Device) -> float:
-    return SECONDS[device.type] / (len(PROBES) + 2) * TURN_SHARE
+def ready(
+    device: Device, sizes: Mapping[str, int], longest: float
+) -> tuple[dict[str, Step], dict[str, int], tuple[str, ...]]:
+    """Every probe that the device can run, at the given size or the largest within so long.
 
-
-def ready(device: Device, sizes: Mapping[str, int], longest: float) -> Ready:
-    """Every probe that the device can run, at the given size or the largest within so long."""
+    By name: probes that have run once, and the sizes of those that have one; and what failed.
+    """
     place = torch.device(str(device))
     steps: dict[str, Step] = {}
     found: dict[str, int] = {}
@@ -124,7 +117,7 @@ def ready(device: Device, sizes: Mapping[str, int], longest: float) -> Ready:
             steps[name] = step
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             problems.append(f"{name}: {str(error).splitlines()[0]}")
-    return Ready(steps, found, tuple(problems))
+    return steps, found, tuple(problems)
 
 
 def in_turns(

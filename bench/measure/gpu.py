@@ -33,11 +33,27 @@ def _open() -> None:
     pynvml.nvmlInit()
 
 
+def _known(read: Callable[[], T]) -> T | None:
+    """What `read` returns, or None where NVML cannot say."""
+    try:
+        _open()
+        return read()
+    except pynvml.NVMLError as error:
+        refusal.set(str(error))
+        return None
+
+
+def reading(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """A function of a handle that gives None where NVML cannot say."""
+    return lambda gpu: _known(lambda: read(gpu))
+
+
 def survey() -> Survey:
     """Every GPU that the driver sees, whatever torch or CUDA_VISIBLE_DEVICES make of it."""
     try:
         _open()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(_count())]
+        indices = range(int(pynvml.nvmlDeviceGetCount()))
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in indices]
         return Survey(tuple(_text(pynvml.nvmlDeviceGetName(h)) for h in handles), None, True)
     except pynvml.NVMLError_LibraryNotFound:
         return Survey((), None, False)
@@ -55,55 +71,21 @@ def by_uuid(uuid: str) -> Any | None:
     return next((gpu for gpu in found if gpu is not None), None)
 
 
-def whole_card(gpu: Any) -> Any | None:
+@reading
+def whole_card(gpu: Any) -> Any:
     """The card that a slice is cut from; a whole card itself."""
-
-    def read() -> Any:
-        if pynvml.nvmlDeviceIsMigDeviceHandle(gpu):
-            return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(gpu)
-        return gpu
-
-    return _known(read)
+    if pynvml.nvmlDeviceIsMigDeviceHandle(gpu):
+        return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(gpu)
+    return gpu
 
 
 def driver() -> str | None:
     return _known(lambda: _text(pynvml.nvmlSystemGetDriverVersion()))
 
 
-def power_limit_watts(gpu: Any) -> float | None:
-    """The limit in force, which sets the clocks that a long run can hold."""
-    return _known(lambda: float(pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)) / 1000)
-
-
-def mig(gpu: Any) -> bool | None:
-    """Whether the card is cut into slices; False for a card that cannot be."""
-
-    def read() -> bool:
-        if pynvml.nvmlDeviceIsMigDeviceHandle(gpu):
-            return True
-        try:
-            current, _pending = pynvml.nvmlDeviceGetMigMode(gpu)
-        except pynvml.NVMLError_NotSupported:
-            return False
-        return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
-
-    return _known(read)
-
-
-def used_bytes(gpu: Any) -> int | None:
-    """Memory in use on the whole device at this moment, by all processes."""
-    return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(gpu).used))
-
-
-def energy_joules(gpu: Any) -> float | None:
-    """Energy drawn since the driver was loaded; counters begin with the Volta cards."""
-    return _known(lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000)
-
-
-# ---- what stands still ----------------------------------------------------------------------
-
-
 def driver_cuda() -> str | None:
+    """The newest CUDA that the driver serves, such as "13.0"."""
+
     def read() -> str:
         number = int(pynvml.nvmlSystemGetCudaDriverVersion())
         return f"{number // 1000}.{number % 1000 // 10}"
@@ -111,34 +93,55 @@ def driver_cuda() -> str | None:
     return _known(read)
 
 
-def ecc(gpu: Any) -> bool | None:
+# ---- what stands still ----------------------------------------------------------------------
+
+
+@reading
+def mig(gpu: Any) -> bool:
+    """Whether the card is cut into slices; False for a card that cannot be."""
+    if pynvml.nvmlDeviceIsMigDeviceHandle(gpu):
+        return True
+    return _is_on(pynvml.nvmlDeviceGetMigMode, gpu, pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
+@reading
+def ecc(gpu: Any) -> bool:
     """Whether memory errors are corrected, at a cost in bandwidth; False for a card that cannot."""
-
-    def read() -> bool:
-        try:
-            current, _pending = pynvml.nvmlDeviceGetEccMode(gpu)
-        except pynvml.NVMLError_NotSupported:
-            return False
-        return bool(current == pynvml.NVML_FEATURE_ENABLED)
-
-    return _known(read)
+    return _is_on(pynvml.nvmlDeviceGetEccMode, gpu, pynvml.NVML_FEATURE_ENABLED)
 
 
-def virtualization(gpu: Any) -> str | None:
-    """What stands between this system and the card: "none", "passthrough", "vgpu", ..."""
-    return _known(lambda: VIRTUALIZATION.get(int(pynvml.nvmlDeviceGetVirtualizationMode(gpu))))
+def _is_on(read: Callable[[Any], Any], gpu: Any, enabled: int) -> bool:
+    """The mode now, not after the next start."""
+    try:
+        current, _pending = read(gpu)
+    except pynvml.NVMLError_NotSupported:
+        return False
+    return bool(current == enabled)
 
 
 VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host of vgpu", 4: "host of vsga"}
 """NVML's nvmlGpuVirtualizationMode_t in words."""
 
 
-def default_power_limit_watts(gpu: Any) -> float | None:
-    return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu)) / 1000)
+@reading
+def virtualization(gpu: Any) -> str | None:
+    return VIRTUALIZATION.get(int(pynvml.nvmlDeviceGetVirtualizationMode(gpu)))
 
 
-def max_power_limit_watts(gpu: Any) -> float | None:
-    return _known(lambda: float(pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1]) / 1000)
+@reading
+def power_limit_watts(gpu: Any) -> float:
+    """The limit in force, which sets the clocks that a long run can hold."""
+    return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)) / 1000
+
+
+@reading
+def default_power_limit_watts(gpu: Any) -> float:
+    return float(pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu)) / 1000
+
+
+@reading
+def max_power_limit_watts(gpu: Any) -> float:
+    return float(pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1]) / 1000
 
 
 def max_clock_mhz(gpu: Any, clock: Clock) -> int | None:
@@ -150,42 +153,35 @@ def application_clock_mhz(gpu: Any, clock: Clock) -> int | None:
     return _known(lambda: int(pynvml.nvmlDeviceGetApplicationsClock(gpu, CLOCKS[clock])))
 
 
-def max_pcie_generation(gpu: Any) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu)))
-
-
-def max_pcie_width(gpu: Any) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu)))
-
-
 # ---- what changes from moment to moment -----------------------------------------------------
+
+
+@reading
+def used_bytes(gpu: Any) -> int:
+    """Memory in use on the whole device, by all processes."""
+    return int(pynvml.nvmlDeviceGetMemoryInfo(gpu).used)
+
+
+@reading
+def energy_joules(gpu: Any) -> float:
+    """Energy drawn since the driver was loaded; counters begin with the Volta cards."""
+    return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
 
 
 def clock_mhz(gpu: Any, clock: Clock) -> int | None:
     return _known(lambda: int(pynvml.nvmlDeviceGetClockInfo(gpu, CLOCKS[clock])))
 
 
-def celsius(gpu: Any) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)))
+@reading
+def celsius(gpu: Any) -> int:
+    return int(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU))
 
 
-def pcie_generation(gpu: Any) -> int | None:
-    """Generation of the link at this moment: cards lower it while they idle."""
-    return _known(lambda: int(pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu)))
-
-
-def pcie_width(gpu: Any) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu)))
-
-
-def throttled(gpu: Any) -> tuple[str, ...] | None:
-    """What holds the clocks down at this moment, by its names in `REASONS`; idleness does not."""
-
-    def read() -> tuple[str, ...]:
-        bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
-        return tuple(name for bit, name in REASONS.items() if bits & bit)
-
-    return _known(read)
+@reading
+def throttled(gpu: Any) -> tuple[str, ...]:
+    """What holds the clocks down, by its names in `REASONS`; idleness does not."""
+    bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+    return tuple(name for bit, name in REASONS.items() if bits & bit)
 
 
 REASONS = {
@@ -201,31 +197,18 @@ REASONS = {
 """NVML's nvmlClocksEventReasons in words, without idleness; later bits have no name here."""
 
 
-def processes(gpu: Any) -> int | None:
+@reading
+def processes(gpu: Any) -> int:
     """Processes that compute on the device, this one among them once it uses CUDA.
 
     Their numbers say nothing in a container, which counts its processes anew.
     """
-    return _known(lambda: len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)))
-
-
-def _count() -> int:
-    return int(pynvml.nvmlDeviceGetCount())
+    return len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
 
 
 def _text(value: str | bytes) -> str:
     # Older releases of the binding return bytes.
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _known(read: Callable[[], T]) -> T | None:
-    """What `read` returns, or None where NVML cannot say."""
-    try:
-        _open()
-        return read()
-    except pynvml.NVMLError as error:
-        refusal.set(str(error))
-        return None
 
 
 # ---- one GPU, by CUDA's index ---------------------------------------------------------------
@@ -245,6 +228,8 @@ def facts(index: int) -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(index)
     read_cudnn: Callable[[], int | None] = torch.backends.cudnn.version
     cudnn, driver_ = read_cudnn(), driver()
+    gpu = handle(index)
+    card = None if gpu is None else whole_card(gpu)  # of a slice, what holds for its card
     return {
         "gpu_name": properties.name,
         "gpu_memory_bytes": properties.total_memory,
@@ -256,15 +241,9 @@ def facts(index: int) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
         "nccl": _nccl(),
-        **_card_facts(handle(index)),
+        "mig": None if gpu is None else mig(gpu),
+        **{name: None if card is None else read(card) for name, read in CARD.items()},
     }
-
-
-def _card_facts(gpu: object | None) -> dict[str, Any]:
-    """What only the driver tells of a card; of a slice, what holds for its card."""
-    card = None if gpu is None else whole_card(gpu)
-    told = {name: None if card is None else read(card) for name, read in CARD.items()}
-    return {"mig": None if gpu is None else mig(gpu), **told}
 
 
 Reading = Callable[[Any], Any]
@@ -278,8 +257,8 @@ CARD: dict[str, Reading] = {
     "sm_clock_max_mhz": partial(max_clock_mhz, clock="sm"),
     "memory_clock_max_mhz": partial(max_clock_mhz, clock="memory"),
     "sm_clock_application_mhz": partial(application_clock_mhz, clock="sm"),
-    "pcie_generation_max": max_pcie_generation,
-    "pcie_width_max": max_pcie_width,
+    "pcie_generation_max": reading(lambda gpu: int(pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu))),
+    "pcie_width_max": reading(lambda gpu: int(pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu))),
 }
 
 
@@ -309,8 +288,9 @@ MOMENT: dict[str, Reading] = {
     "memory_clock_mhz": partial(clock_mhz, clock="memory"),
     "gpu_celsius": celsius,
     "throttled": throttled,
-    "pcie_generation": pcie_generation,
-    "pcie_width": pcie_width,
+    # Cards lower their link while they idle.
+    "pcie_generation": reading(lambda gpu: int(pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu))),
+    "pcie_width": reading(lambda gpu: int(pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu))),
 }
 
 

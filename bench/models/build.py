@@ -55,10 +55,16 @@ def build(
     """
     architecture = ARCHITECTURES[name]
     with seeded(backbone_seed), _EmptyOnMeta() if state is not None else nullcontext():
-        parts = take_apart(published_model(architecture, image_size), architecture)
+        model = published_model(architecture, image_size)
+        backbone, dropout, old_layer = take_apart(model, architecture)
     if state is not None:
-        load(parts.backbone, fitted(parts.backbone, architecture, state, image_size))
-    return assemble(parts, new_layer(parts.layer, num_classes, head_seed), architecture)
+        load(backbone, fitted(backbone, architecture, state, image_size))
+    layer = new_layer(old_layer, num_classes, head_seed)
+    head = OrderedDict({} if dropout is None else {"dropout": dropout}, layer=layer)
+    if isinstance(layer, nn.Conv2d):
+        head |= {"relu": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    stages = tuple(tuple(f"backbone.{p}" for p in stage) for stage in architecture.stages)
+    return Network(backbone, nn.Sequential(head), stages)
 
 
 def head(like: Network, head_seed: int) -> nn.Sequential:
@@ -100,14 +106,10 @@ def builder_options(architecture: Architecture, image_size: int) -> dict[str, An
     return {}
 
 
-class Parts(NamedTuple):
-    backbone: nn.Module
-    dropout: nn.Module | None
-    layer: nn.Module
-
-
-def take_apart(model: nn.Module, architecture: Architecture) -> Parts:
-    """Leaves identities in `model` in the place of its head."""
+def take_apart(
+    model: nn.Module, architecture: Architecture
+) -> tuple[nn.Module, nn.Module | None, nn.Module]:
+    """Backbone, dropout and last layer of `model`, which keeps identities in the head's place."""
     layer = model.get_submodule(architecture.head)
     dropout = None if architecture.dropout is None else model.get_submodule(architecture.dropout)
     for path in (architecture.head, architecture.dropout):
@@ -116,7 +118,7 @@ def take_apart(model: nn.Module, architecture: Architecture) -> Parts:
     if isinstance(layer, nn.Conv2d):
         # SqueezeNet goes on behind its 1x1 convolution; all of that is head.
         model = nn.Sequential(OrderedDict(features=model.get_submodule("features")))
-    return Parts(model, dropout, layer)
+    return model, dropout, layer
 
 
 def new_layer(old: nn.Module, num_classes: int, head_seed: int) -> nn.Module:
@@ -126,17 +128,6 @@ def new_layer(old: nn.Module, num_classes: int, head_seed: int) -> nn.Module:
             return nn.Conv2d(old.in_channels, num_classes, kernel_size=1)
         assert isinstance(old, nn.Linear), f"a head is linear or a 1x1 convolution, not {old}"
         return nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
-
-
-def assemble(parts: Parts, layer: nn.Module, architecture: Architecture) -> Network:
-    head: OrderedDict[str, nn.Module] = OrderedDict()
-    if parts.dropout is not None:
-        head["dropout"] = parts.dropout
-    head["layer"] = layer
-    if isinstance(layer, nn.Conv2d):
-        head |= {"relu": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    stages = tuple(tuple(f"backbone.{p}" for p in stage) for stage in architecture.stages)
-    return Network(parts.backbone, nn.Sequential(head), stages)
 
 
 def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:

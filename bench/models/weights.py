@@ -210,7 +210,22 @@ def choose(
     architecture's, and, naming every missing file, where nothing in the list serves or exact
     weights cannot be had.
     """
-    return _choose(requests, preference, _sources(preference, pinned_source), (), offline=offline)
+    exact = {label for label, request in requests.items() if request.weights is not None}
+    sources = _sources(preference, pinned_source)
+    known: tuple[MissingWeights, ...] = ()
+    while True:
+        plan = _survey(requests, preference, sources, known, offline=offline)
+        got = {label: obtain(finding) for label, finding in plan.findings.items()}
+        hopeless = _missing_in(got[label] for label in exact)
+        missing = _missing_in(got[label] for label in got.keys() - exact)
+        sources, known = plan.later, (*plan.source.missing, *missing)
+        if hopeless or (missing and not sources):
+            raise _refusal(hopeless, known if missing else (), preference)
+        if not missing:
+            break
+    ready = {label: found for label, found in got.items() if isinstance(found, Ready)}
+    weights = {label: found.weights for label, found in ready.items()}
+    return Choice(plan.source, weights, {label: found.path for label, found in ready.items()})
 
 
 def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | None:
@@ -267,30 +282,6 @@ def _survey(
     findings = {k: f for k in requests if not isinstance(f := both[k], MissingWeights)}
     used = Source(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked)
     return Survey(used, findings, later=tuple(sources[sources.index(source) + 1 :]))
-
-
-def _choose(
-    requests: Mapping[str, Request],
-    preference: Sequence[str],
-    sources: Sequence[str],
-    lacked: tuple[MissingWeights, ...],
-    *,
-    offline: bool,
-) -> Choice:
-    """The first of `sources` whose files arrive; one that fails on the way leads to the next."""
-    plan = _survey(requests, preference, sources, lacked, offline=offline)
-    got = {label: obtain(finding) for label, finding in plan.findings.items()}
-    exact = {label for label, request in requests.items() if request.weights is not None}
-    hopeless = _missing_in(got[label] for label in exact)
-    missing = _missing_in(got[label] for label in got.keys() - exact)
-    known = (*plan.source.missing, *missing)
-    if hopeless or (missing and not plan.later):
-        raise _refusal(hopeless, known if missing else (), preference)
-    if missing:
-        return _choose(requests, preference, plan.later, known, offline=offline)
-    ready = {label: found for label, found in got.items() if isinstance(found, Ready)}
-    weights = {label: found.weights for label, found in ready.items()}
-    return Choice(plan.source, weights, {label: found.path for label, found in ready.items()})
 
 
 def _look_at(wishes: Mapping[str, tuple[str, str]], *, offline: bool) -> dict[str, Finding]:

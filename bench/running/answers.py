@@ -47,8 +47,6 @@ class Images(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The weights of a suite and what follows from them, by architecture label."""
-
     source: Source
     weights: Mapping[str, Weights]
     files: Mapping[str, Path | None]

@@ -35,8 +35,6 @@ class WorkerPlan(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """How often a cell looks at an image: training steps, and forward passes only."""
-
     trained: float
     forwarded: float
 
@@ -122,7 +120,6 @@ def _weight(architecture: str) -> float:
 
 
 def seconds(cells: Sequence[Cell], speeds: Mapping[Sizes, Speed]) -> float:
-    """Predicted wall time of a run, from the measured speed of each architecture."""
     total = REPORT_SECONDS + WORKER_SECONDS * len(workers(cells)) + CELL_SECONDS * len(cells)
     for cell, seen in zip(cells, visits(cells), strict=True):
         speed = speeds[sizes_of(cell)]

@@ -55,7 +55,6 @@ def check_unchanged(folder: Path, earlier: Run | None) -> None:
 
 
 def begin(plan: Plan, earlier: Run | None) -> Run:
-    """run.json of this sitting. Raises FolderError where the earlier run was another task."""
     fresh = new_run(plan)
     return fresh if earlier is None else go_on(earlier, fresh)
 
@@ -241,7 +240,6 @@ def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
 
 
 def completed(sitting: Sitting, end: End) -> Sitting:
-    """A sitting with its end; of processes that came or went meanwhile, the larger count."""
     counts = (sitting.foreign_gpu_processes, end.foreign_gpu_processes)
     return sitting.model_copy(
         update={

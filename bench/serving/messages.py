@@ -40,8 +40,6 @@ class Check(NamedTuple):
 
 
 class Written(NamedTuple):
-    """One file of an export; `check` is None where there were no images to check it on."""
-
     name: str
     num_bytes: int
     sha256: str

@@ -69,7 +69,6 @@ def read_file(trained: Trained) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_shapes(state: State, network: Network) -> None:
-    """Raise WeightsError where a value has no place in the network, or another shape there."""
     own = network.state_dict()
     for name, value in state.items():
         if name not in own:
@@ -103,7 +102,6 @@ def source_values(trained: Trained, lacking: set[str], sha256: str | None) -> St
 
 
 def source_state(trained: Trained) -> State | None:
-    """The file that the backbone started from; None where it was drawn. Raises WeightsError."""
     cell, given = trained.record.cell, trained.record.cell.weights
     if given.source in ("random", "scratch"):
         return None
@@ -143,7 +141,6 @@ def published(wanted: Published) -> Network:
 
 
 def imagenet(architecture: str, member: str, *, offline: bool) -> State:
-    """A file of torchvision's, downloaded if it is not here. Raises WeightsError."""
     wish = {architecture: Request(architecture, member)}
     choice = weights.choose(wish, ("random",), offline=offline)
     return weights.load_state(choice.weights[architecture], choice.paths[architecture]) or {}
@@ -252,5 +249,4 @@ def stacked(crops: Sequence[Crop], device: torch.device) -> Tensor:
 
 
 def block_size(device: Device) -> int:
-    """Pictures that are opened at a time: enough for several forward passes."""
     return 4 * EVAL_BATCH[device.type]

@@ -117,7 +117,6 @@ def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
 
 
 def load(name: str, device: torch.device) -> Features | None:
-    """The kept features of that name; None where there are none that can be used."""
     try:
         arrays = cache.find(KIND, name)
     except Damaged:

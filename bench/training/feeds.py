@@ -112,7 +112,6 @@ class Feed:
 
     @property
     def labels_N(self) -> Tensor:
-        """Class of each image, int64, on the device."""
         return self.images.labels_N
 
     def draw(self, generator: torch.Generator) -> Tensor:

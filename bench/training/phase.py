@@ -154,7 +154,6 @@ def check_loss(train_loss: float, epoch: int, phase: PhasePlan) -> None:
 
 
 def timed(epochs: Iterator[Epoch], clock: Clock) -> Iterator[tuple[Epoch, float]]:
-    """Each epoch with its seconds, counted as training."""
     while True:
         before = time.perf_counter()
         with clock.part("train"):

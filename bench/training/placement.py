@@ -125,7 +125,6 @@ def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
 
 
 def worth_compiling(device: torch.device, training_seconds: float) -> bool:
-    """Whether compiling saves more of so many seconds of training than it takes."""
     compiler = COMPILERS.get(device.type)
     if compiler is None:
         return False

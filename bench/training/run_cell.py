@@ -146,7 +146,6 @@ class Pieces(NamedTuple):
 
     @property
     def seconds_before(self) -> float:
-        """Training time before the first phase: that of the features."""
         return 0.0 if self.features is None else self.features.spent.seconds["train"]
 
 

@@ -47,7 +47,6 @@ class Piece(NamedTuple, Generic[T]):
         return self._replace(spent=self.spent._replace(held_bytes=0))
 
     def without_memory(self) -> "Piece[T]":
-        """The same with no memory charged to its cells."""
         return self._replace(spent=self.spent._replace(memory=UNCOUNTED, held_bytes=0))
 
 

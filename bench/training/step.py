@@ -219,7 +219,6 @@ class Step:
 
 
 def step_of(cell: Cell, network: Network, feed: Feed, place: Placement) -> Step:
-    """A step of the cell's phase on images that trains this network, placed already."""
     rules = live_phase(cell.kind, cell.recipe, network.stages).rules
     return Step(network, feed, rules, cell.recipe, place)
 
