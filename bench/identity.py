@@ -33,7 +33,7 @@ INFORMATION = (
     *("cpu_sockets", "cpu_physical_cores", "cpu_logical_cores", "numa_nodes"),
     *("cpu_max_mhz", "cpu_governor", "host_memory_gib", "swap_gib"),
 )
-"""Facts of a machine by bucket. No key depends on the last: others imply them, or few report them."""
+"""Facts of a machine by bucket. No key depends on the last: others imply them, or few know them."""
 
 BUCKETS: dict[str, Bucket] = {
     **{f"cell.{name}": "task" for name in Cell.model_fields},

@@ -111,7 +111,7 @@ def cut_pool(
     has_val: bool,
     has_test: bool,
 ) -> tuple[int, int] | None:
-    """Images for train and val, the rest for test; None if a part would get none that needs some."""
+    """How many images train and val take; None if a part would get none that needs some."""
     parts_cut = (not has_val) + (not has_test)
     share = round_half_up(num_images, 3 + parts_cut)
     val = 0 if has_val else share if val_per_class is None else val_per_class
