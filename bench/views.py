@@ -267,6 +267,6 @@ def _numbers(row: Row) -> tuple[str, str, str, str]:
 
 
 def _statuses(run: Run, records: Sequence[Result | Failure]) -> dict[str, int]:
-    counts = Counter(record.status for record in records)
+    counts = Counter[str](record.status for record in records)
     missing = len(run.cells) - len(records)
     return {**counts, **({"missing": missing} if missing else {})}
