@@ -91,9 +91,6 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-# ---- reading --------------------------------------------------------------------------------
-
-
 def find(kind: str, key: str) -> Arrays | None:
     """The arrays of an entry, which is marked as used; None if there is none. Raises Damaged."""
     folder = root() / kind / key
@@ -147,9 +144,6 @@ def unmap_pages(array: Array) -> None:
     """
     if isinstance(array.base, mmap.mmap):
         array.base.madvise(mmap.MADV_DONTNEED)
-
-
-# ---- making ---------------------------------------------------------------------------------
 
 
 def provide(
@@ -249,9 +243,6 @@ def _locked(kind: str, keys: Iterable[str], tell: Tell, patience: float) -> Iter
                 lock.acquire(timeout=patience)
             stack.callback(lock.release)
         yield
-
-
-# ---- cleaning -------------------------------------------------------------------------------
 
 
 def prune() -> None:

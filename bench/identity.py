@@ -149,8 +149,6 @@ def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
     )
 
 
-# ---- in which fields two things differ ------------------------------------------------------
-
 ABSENT = object()
 """Stands for the value of a field that one side does not have."""
 

@@ -87,9 +87,6 @@ def _class_ids(column: str, values_N: ArrayLike) -> NDArray[np.int64]:
     return ids.astype(np.int64)
 
 
-# ---- one column -----------------------------------------------------------------------------
-
-
 def pack_column(values_N: NDArray[np.generic]) -> str:
     return _deflated(values_N.astype("<u2").tobytes())
 

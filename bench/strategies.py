@@ -52,9 +52,6 @@ class PhasePlan(NamedTuple):
 HEAD_ONLY = (Rule("head", 1.0), Rule("backbone", 0.0))
 
 
-# ---- the strategies ---------------------------------------------------------------------------
-
-
 def _head_alone(recipe: Recipe, _: Stages) -> list[PhasePlan]:
     return [PhasePlan("head", recipe.epochs, HEAD_ONLY)]
 

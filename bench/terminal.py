@@ -25,9 +25,6 @@ def plain(text: str) -> str:
     return text.translate(UNSEEN)
 
 
-# ---- the consoles ---------------------------------------------------------------------------
-
-
 class Screen(Console):
     """A console; when its reader has left (`| head`), the command stops as by a signal."""
 
@@ -90,9 +87,6 @@ def clock_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-# ---- tables and prose -----------------------------------------------------------------------
 
 
 def table(*columns: str, numbers: Iterable[str] = ()) -> Table:

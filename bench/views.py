@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from bench.models.describe import Description
 
 
-# ---- list and inspect -----------------------------------------------------------------------
-
-
 def architectures() -> RenderableType:
     made = table("family", "architectures")
     families: dict[str, list[str]] = {"featured": list(FEATURED)}
@@ -99,9 +96,6 @@ def _facts(found: "Description") -> list[tuple[str, str]]:
 
 def _listed(values: Sequence[float]) -> str:
     return "/".join(f"{value:g}" for value in values)
-
-
-# ---- run ------------------------------------------------------------------------------------
 
 
 def dry_run(survey: Survey) -> RenderableType:

@@ -227,9 +227,6 @@ def hashed_items(source: str, classes: Sequence[str], folders: Sequence[Place]) 
     )
 
 
-# ---- what lies in a folder --------------------------------------------------------------------
-
-
 def list_folder(root: Path, key: str) -> Listing:
     """What lies directly in one folder below the root ("" for the root itself)."""
     found: dict[Kind, list[str]] = defaultdict(list)

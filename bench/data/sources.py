@@ -99,9 +99,6 @@ def large_pictures_allowed() -> Iterator[None]:
         yield
 
 
-# ---- digits ---------------------------------------------------------------------------------
-
-
 class Digits(NamedTuple):
     """scikit-learn's handwritten digits: uint8 [N, 8, 8], and the digit that each shows.
 
@@ -134,9 +131,6 @@ def scan_digits(source: str) -> Dataset:
 
 def open_digit(source: str, item: Item) -> Image.Image:
     return Image.fromarray(load_digits().pixels[int(item.key)]).convert("RGB")
-
-
-# ---- files ----------------------------------------------------------------------------------
 
 
 def open_file(source: str, item: Item) -> Image.Image:
@@ -192,8 +186,6 @@ def from_grey(values_HW: NDArray[Any], white: int) -> Image.Image:
     bytes_HW = np.rint(values_HW * np.float32(255) / white).astype(np.uint8)
     return Image.fromarray(bytes_HW).convert("RGB")
 
-
-# ---- the table ------------------------------------------------------------------------------
 
 SOURCES: Mapping[str, Source] = {
     "digits": Source(

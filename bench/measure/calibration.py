@@ -156,9 +156,6 @@ def _rate(name: str, sizes: Mapping[str, int], seconds: Mapping[str, float]) -> 
     return PROBES[name].amount(sizes[name]) / seconds[name] if name in seconds else None
 
 
-# ---- sizes ----------------------------------------------------------------------------------
-
-
 def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, Step]:
     """The size whose step, as the one before foretells, takes at most so long; and that step."""
     place, (size, *larger) = torch.device(str(device)), probe.sizes
@@ -177,9 +174,6 @@ def quickest(step: Step, device: Device) -> float:
     while sum(times) < SEARCH_SECONDS:
         times.append(timed(step, device))
     return min(times)
-
-
-# ---- the probes -----------------------------------------------------------------------------
 
 
 def matmul_flops(side: int) -> int:

@@ -135,8 +135,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-# ---- the disk -------------------------------------------------------------------------------
-
 MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -161,8 +159,6 @@ def type_of(folder: str, mountinfo: str) -> str | None:
             best, found = len(place), after.split()[0]
     return found
 
-
-# ---- a random name ---------------------------------------------------------------------------
 
 ID_VARIABLE = "BENCH_MACHINE_ID"
 GIVEN_ID = r"[A-Za-z0-9._-]{1,64}"

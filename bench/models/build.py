@@ -140,9 +140,6 @@ def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
     backbone.load_state_dict(state, assign=True)
 
 
-# ---- without values -------------------------------------------------------------------------
-
-
 class _EmptyOnMeta(TorchFunctionMode):
     """Allocate layers on the meta device.
 
@@ -223,9 +220,6 @@ def preprocessing(name: str, weights_member: str, image_size: int | None) -> Pre
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
-
-
-# ---- batch norms folded into convolutions ---------------------------------------------------
 
 
 UNTRACEABLE = (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError)

@@ -33,9 +33,7 @@ class Located(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """No usable file, and the reason in words."""
-
-    why: str
+    why: str  # there is no usable file
 
 
 def file_name(address: str) -> str:
@@ -95,9 +93,6 @@ def _sha256(path: Path, _size: int, _modified: int) -> str:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# ---- the network ----------------------------------------------------------------------------
 
 
 def unreachable(address: str) -> str | None:

@@ -83,9 +83,6 @@ def _answer(receiver: Connection, listen: Listener | None) -> Answer:
         listen(value)
 
 
-# ---- starting -------------------------------------------------------------------------------
-
-
 def context() -> BaseContext:
     """Fork from a server that imported torch; where the system has no fork, start afresh."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -117,9 +114,6 @@ def exit_text(exitcode: int | None) -> str:
     if exitcode < 0:
         return f"was killed by {signal.Signals(-exitcode).name}"
     return f"ended with exit code {exitcode}"
-
-
-# ---- in the child ---------------------------------------------------------------------------
 
 
 def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:

@@ -1,7 +1,7 @@
 """What will run, in what order, and how much work it is: from cells alone."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from bench.predictions import MISTAKES
@@ -29,20 +29,15 @@ REPORT_BYTES = 4_000_000
 THUMBNAIL_BYTES = 2_000
 
 
-class WorkerPlan(NamedTuple):
-    architecture_label: str
-    cells: tuple[Cell, ...]
-
-
 class Visits(NamedTuple):
     trained: float
     forwarded: float
 
 
-def workers(cells: Sequence[Cell]) -> list[WorkerPlan]:
-    """One worker for each architecture, in the order of the suite; inside it, by what is shared."""
+def workers(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of each architecture, for a process of their own, in the order of running."""
     by_label = groupby(cells, key=lambda cell: cell.architecture_label)
-    return [WorkerPlan(label, tuple(_in_running_order(list(own)))) for label, own in by_label]
+    return [_in_running_order(list(own)) for _, own in by_label]
 
 
 def _rank(kind: str) -> tuple[bool, bool, bool]:
@@ -58,11 +53,7 @@ def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
     return sorted(
         cells,
-        key=lambda cell: (
-            cell.image_size,
-            _rank(cell.kind),
-            strategies.index(cell.strategy),
-        ),
+        key=lambda cell: (cell.image_size, _rank(cell.kind), strategies.index(cell.strategy)),
     )
 
 
@@ -81,7 +72,7 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
     """Visits of each cell; shared features count for the one that runs first alone."""
     cached: set[Hashable] = set()
     counted: dict[Cell, Visits] = {}
-    for cell in (cell for plan in workers(cells) for cell in plan.cells):
+    for cell in chain(*workers(cells)):
         features = (cell.architecture_label, cell.image_size, cell.recipe.views)
         is_first = STRATEGIES[cell.kind].starts_frozen and features not in cached
         if is_first:

@@ -121,7 +121,7 @@ def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
     not take a record.
     """
     listen = once(listen)
-    waiting = deque[Sequence[Cell]](one.cells for one in workers(cells))
+    waiting = deque[Sequence[Cell]](workers(cells))
     while waiting:  # each worker takes away one cell at least, or divides a group
         left = run_worker(waiting.popleft(), job, listen)
         waiting.extendleft(reversed(left))

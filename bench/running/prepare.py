@@ -105,9 +105,6 @@ def pipelines(asked: Sequence[Cell], chosen: Chosen) -> dict[Sizes, Preprocessin
     return found
 
 
-# ---- images ---------------------------------------------------------------------------------
-
-
 def open_images(suite: Suite) -> Images:
     """Scan and split the images. Raises DataError with every problem that needs no decoding."""
     table = suite.dataset
@@ -129,9 +126,6 @@ def open_images(suite: Suite) -> Images:
         num_test=len(split.test),
     )
     return Images(dataset, split, data)
-
-
-# ---- weights --------------------------------------------------------------------------------
 
 
 def fetch_weights(suite: Suite, request: Request) -> Chosen:
@@ -198,23 +192,19 @@ def pipeline(one: Wanted) -> str:
     return name
 
 
-# ---- sizes and speed ------------------------------------------------------------------------
-
-
 def network_sizes(asked: Sequence[Cell]) -> list[int]:
-    sizes: dict[tuple[str, int], int] = {}
-    for cell in asked:
-        shape = (cell.architecture, cell.image_size)
-        if shape not in sizes:
-            sizes[shape] = num_bytes(build.outline(shape[0], len(cell.data.classes), shape[1]))
-    return [sizes[cell.architecture, cell.image_size] for cell in asked]
+    num_classes = {plans.sizes_of(cell): len(cell.data.classes) for cell in asked}
+    sizes = {
+        (name, size): num_bytes(build.outline(name, number, size))
+        for (name, size), number in num_classes.items()
+    }
+    return [sizes[plans.sizes_of(cell)] for cell in asked]
 
 
 def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:
     prepare_device(device)
-    return {
-        key: _speed(cell, device) for key, cell in {plans.sizes_of(c): c for c in asked}.items()
-    }
+    by_sizes = {plans.sizes_of(cell): cell for cell in asked}
+    return {sizes: _speed(cell, device) for sizes, cell in by_sizes.items()}
 
 
 def _speed(cell: Cell, device: Device) -> Speed:

@@ -122,9 +122,6 @@ def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
     )
 
 
-# ---- the log --------------------------------------------------------------------------------
-
-
 def log_of(job: Job, cell: Cell) -> Path:
     return cell_folder(job.folder, cell_id(cell)) / "log.txt"
 
@@ -142,8 +139,6 @@ def log_to(path: Path) -> None:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
 
-
-# ---- why a cell failed ----------------------------------------------------------------------
 
 HOST_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "Cannot allocate memory")
 POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
@@ -175,9 +170,6 @@ def cause_of(error: Exception) -> Cause:
 def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
-
-
-# ---- trained weights ------------------------------------------------------------------------
 
 
 class Keeper:

@@ -34,6 +34,7 @@ from bench.record import Cell, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
 from bench.serving.network import Open, blocks, pipeline_of, rebuilt, stacked
 from bench.training.placement import prepare_device
+from bench.training.saved import num_bytes
 
 TOLERANCE = 1e-3
 """How far logits from a file may be off: a share of the largest, or of 1 if all are smaller."""
@@ -239,7 +240,6 @@ def write_torch(model: nn.Module, cell: Cell, path: Path) -> None:
 
 
 def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
-    num_bytes = sum(value.nbytes for value in model.state_dict().values())
     torch.onnx.export(
         model,
         (example(cell),),
@@ -247,7 +247,7 @@ def write_onnx(model: nn.Module, cell: Cell, path: Path) -> None:
         input_names=["images"],
         output_names=["logits"],
         dynamic_shapes=({0: Dim.DYNAMIC},),
-        external_data=num_bytes > ONE_FILE_BYTES,
+        external_data=num_bytes(model) > ONE_FILE_BYTES,
         dynamo=True,
         verbose=False,
     )
@@ -369,8 +369,7 @@ def write_description(folder: Path, about: Mapping[str, Any], done: Exported) ->
         }
         for file in done.files
     }
-    checked_on = {
-        "images": done.images, "num_images": done.num_images, "as_recorded": done.as_recorded
-    }  # fmt: skip
+    checked_on = done._asdict()
+    del checked_on["files"]
     content = {**about, "files": files, "checked_on": checked_on}
     (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -60,9 +60,6 @@ def host(labels_N: Tensor) -> NDArray[np.int64]:
     return array_N
 
 
-# ---- forward passes -------------------------------------------------------------------------
-
-
 def even_chunks(num_images: int, size: int, device: torch.device) -> Sequence[Tensor]:
     """All indices in chunks of at most `size` whose sizes differ by one at most.
 
@@ -112,9 +109,6 @@ def latency(network: nn.Module, images: Exam, placement: Placement, device: Devi
     return meters.latency(forward, batch_BCHW[:1], batch_BCHW, device)
 
 
-# ---- batch-norm statistics ------------------------------------------------------------------
-
-
 def batch_norms(model: nn.Module) -> list[BatchNorm]:
     return [module for module in model.modules() if isinstance(module, BatchNorm)]
 
@@ -154,9 +148,6 @@ def estimate_statistics(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-# ---- scores: plain functions of logits and labels -------------------------------------------
 
 
 def score(logits_NK: Floats, labels_N: Ints) -> Scores:

@@ -90,9 +90,6 @@ def computed(
     return Features(train_VN, val_N, test_N, "computed")
 
 
-# ---- kept from one run for the next ---------------------------------------------------------
-
-
 def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
     """Name of the features of a cell; another one wherever anything could change them."""
     device = place.device

@@ -26,8 +26,6 @@ from bench.training.context import Context
 RESIDENT_SHARE = 0.5
 """Of the device's free memory that images may take; the rest is for networks and their steps."""
 
-# ---- from the cache to the device -----------------------------------------------------------
-
 
 class Parts(NamedTuple):
     """The images of one split, and how they got there."""
@@ -97,8 +95,6 @@ def free_bytes(device: torch.device) -> int:
     return free_memory_bytes()
 
 
-# ---- from the device into a module ----------------------------------------------------------
-
 Batch = Callable[[Tensor], Tensor]
 """From the indices of a batch to the input of a module."""
 
@@ -158,9 +154,6 @@ def shuffled_crops(train: Images, pipeline: Preprocessing) -> Batch:
     order_N = order_N.to(train.labels_N.device)
     crops = eval_batch(train, pipeline)
     return lambda indices_B: crops(order_N[indices_B])
-
-
-# ---- the batches of an epoch ----------------------------------------------------------------
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

@@ -60,9 +60,6 @@ def replaces(score: float, held: Checkpoint | None, wanted: Literal["last", "bes
     return held is None or wanted == "last" or score > held.val_score
 
 
-# ---- training on images, scoring val --------------------------------------------------------
-
-
 def learn(
     cell: Cell,
     plan: PhasePlan,
@@ -114,9 +111,6 @@ def score_val(step: Step, val: Exam, crops: Batch | None) -> Logits:
 
 def snapshot(network: nn.Module) -> Mapping[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-# ---- the loop -------------------------------------------------------------------------------
 
 
 class Epoch(NamedTuple):

@@ -173,14 +173,14 @@ def pieces_of(cell: Cell, shared: Shared) -> Pieces:
     if keys.backbone is not None:
         file, crops = context.files[cell.architecture_label], shuffled_crops(parts.train, pipeline)
         give = partial(given_backbone, cell, file, crops, place)
-        backbone = once(keys.backbone, give).holding_nothing()
+        backbone = once(keys.backbone, give).charged(held_bytes=0)  # it lies on the host
 
     # Networks for trial runs, whose values do not matter, take the backbone if it is there.
     state = shared.made(backbone_key(cell))
     warm = partial(warm_up, cell, state, eval_batch(parts.train, pipeline), feed, place)
     # Without its memory: a cell that trains less than everything would be charged for it, and the
     # first cell of a worker for what libraries take once.
-    warmup = once(keys.warmup, warm).without_memory()
+    warmup = once(keys.warmup, warm).charged(memory=UNCOUNTED, held_bytes=0)
 
     step = None
     if keys.step is not None and shared.captures and parts.resident:
@@ -283,11 +283,7 @@ def started_step(
 def trained_network(cell: Cell, shared: Shared, pieces: Pieces, step: Step) -> Trained:
     images, pipeline = pieces.images.value, shared.pipeline(cell)
     execution = step.placement.execution.model_copy(
-        update={
-            "captured": step.captured,
-            "compiled": step.compiled,
-            "resident": images.resident,
-        }
+        update={"captured": step.captured, "compiled": step.compiled, "resident": images.resident}
     )
     return Trained(
         step.network,

@@ -14,7 +14,7 @@ from bench.record import Cell
 from bench.training.start import State, seedless
 
 
-def num_bytes(network: Network) -> int:
+def num_bytes(network: nn.Module) -> int:
     """Size of the network's values, about that of its file; it may lie on the meta device."""
     return sum(value.nbytes for value in network.state_dict().values())
 

@@ -42,12 +42,9 @@ class Piece(NamedTuple, Generic[T]):
     spent: Spent
     sharers: int
 
-    def holding_nothing(self) -> "Piece[T]":
-        """The same for a value that lies on the host, or nowhere."""
-        return self._replace(spent=self.spent._replace(held_bytes=0))
-
-    def without_memory(self) -> "Piece[T]":
-        return self._replace(spent=self.spent._replace(memory=UNCOUNTED, held_bytes=0))
+    def charged(self, **changed: Any) -> "Piece[T]":
+        """The same with other costs."""
+        return self._replace(spent=self.spent._replace(**changed))
 
 
 class Meters:
@@ -127,9 +124,6 @@ class Shared:
 
     def tell_of(self, text: str) -> None:
         self.tell(f"{self.cells[0].architecture_label}: {text}")
-
-
-# ---- the keys -------------------------------------------------------------------------------
 
 
 class Keys(NamedTuple):
