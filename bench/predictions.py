@@ -108,16 +108,6 @@ def unpack_bits(text: str, num_images: int) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(data, np.uint8), count=num_images).astype(np.bool_)
 
 
-def same_bits(one: str, other: str, num_images: int) -> bool:
-    """Whether the same images were right. Raises ValueError where a text is damaged.
-
-    Different versions of zlib may write the same bits differently.
-    """
-    return one == other or np.array_equal(
-        unpack_bits(one, num_images), unpack_bits(other, num_images)
-    )
-
-
 def _deflated(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
 

@@ -268,7 +268,8 @@ def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
     behind = contrasts(found)
     told = simultaneous(found, behind, margin)
     comparisons = _comparisons(complete, found, behind, told, margin)
-    on_front = pareto.front(_costs(complete), found, told.last_limit, margin)
+    costs = [[comparable_cost(row, name) for name in pareto.COSTS] for row in complete]
+    on_front = pareto.front(costs, found, told.last_limit, margin)
     return Judged(
         tied=(leader, *(one.row for one in comparisons if one.tied)),
         comparisons=comparisons,
@@ -307,10 +308,6 @@ def _comparisons(
         )
         for place, row in enumerate(complete[1:], start=1)
     )
-
-
-def _costs(rows: Sequence[Row]) -> list[list[float | None]]:
-    return [[comparable_cost(row, name) for name in pareto.COSTS] for row in rows]
 
 
 def _best_seed(table: RunTable, row: Row) -> str:

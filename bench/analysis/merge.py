@@ -101,7 +101,8 @@ def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
             "cells": cells,
             "status": open_runs[0] if open_runs else "finished",
             "data_notes": tuple(dict.fromkeys(chain(*(run.data_notes for run in runs)))),
-            "duplicates": _duplicates(runs),
+            # The most that any run found: of equal keys the last one stays, the largest.
+            "duplicates": dict(sorted(chain(*(run.duplicates.items() for run in runs)))),
             "source": _source([run.source for run in runs]),
             "started_at": min(run.started_at for run in runs),
             "finished_at": None if None in ends else max(end for end in ends if end),
@@ -109,12 +110,6 @@ def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
             "sittings": tuple(chain(*(run.sittings for run in runs))),
         }
     )
-
-
-def _duplicates(runs: Sequence[Run]) -> dict[str, int]:
-    """The most images of identical bytes that any of the runs found."""
-    found = sorted(chain.from_iterable(run.duplicates.items() for run in runs))
-    return dict(found)  # of equal keys the last one stays, the largest
 
 
 def _source(sources: Sequence[Source]) -> Source:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.analysis.ab import ALL_CELLS, Alternation
 from bench.analysis.compare import Comparison, outcomes
-from bench.analysis.costs import Elsewhere, Rates, Shift
+from bench.analysis.costs import Rates, Shift
 from bench.analysis.judge import (
     ACCURACY,
     CELL,
@@ -358,11 +358,12 @@ def as_json(found: Comparison, sides: Sides) -> str:
 
 
 def _content(found: Comparison) -> dict[str, object]:
+    away = found.elsewhere
     return {
         "outcomes": sorted(outcomes(found)),
         "verdicts": [_fields(one) for one in found.verdicts],
         "shift": found.shift and found.shift._asdict(),
-        "elsewhere": found.elsewhere and _away(found.elsewhere),
+        "elsewhere": away and {**away._asdict(), "rates": [one._asdict() for one in away.rates]},
         "past_runs": found.num_past,
         "unstable": found.unstable,
         "notes": found.notes,
@@ -388,10 +389,6 @@ def ab_json(found: Alternation, sides: Sides) -> str:
 
 def _json(content: object) -> str:
     return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
-
-
-def _away(one: Elsewhere) -> dict[str, object]:
-    return {**one._asdict(), "rates": [each._asdict() for each in one.rates]}
 
 
 def _fields(one: Verdict) -> dict[str, object]:

@@ -151,49 +151,29 @@ def _key_of(summary: Summary) -> Callable[[Row | None], Markup]:
 # ---- the gallery ----------------------------------------------------------------------------
 
 
-class Mistake(NamedTuple):
-    """One image by its place in the test part, with what it shows and what it was taken for."""
-
-    place: int
-    shows: str
-    taken_for: str
-    confidence: str
-    address: Markup  # a data: URI, empty where there is no thumbnail
-
-
-class Gallery(NamedTuple):
-    """Mistakes of the chosen cell, the surest first, of so many among all its test images."""
-
-    mistakes: list[Mistake]
-    num_mistakes: int
-    num_images: int
-
-
-def _gallery(report: Report) -> Gallery | None:
+def _gallery(report: Report) -> dict[str, object] | None:
     table, chosen = report.table, report.summary.chosen
     if chosen is None:
         return None
     labels = table.run.data.classes
     found = table.outcome(chosen, "test")
     mistakes = [
-        Mistake(
-            place=index,
-            shows=name(labels[found.labels_N[index]]),
-            taken_for=name(labels[found.predicted_N[index]]),
-            confidence=_sure(found.confidences_N[index]),
-            address=_address(report.thumbnails.get(index)),
-        )
+        {
+            "place": index,  # in the test part
+            "shows": name(labels[found.labels_N[index]]),
+            "taken_for": name(labels[found.predicted_N[index]]),
+            "confidence": _sure(found.confidences_N[index]),
+            "jpeg": Markup(base64.b64encode(report.thumbnails.get(index, b"")).decode()),
+        }
         for index in confident_mistakes(table.result(chosen).quality.test.predictions)
     ]
-    return Gallery(mistakes, int((~found.correct_N).sum()), len(found.labels_N))
+    return {
+        "mistakes": mistakes,  # the surest first
+        "num_mistakes": int((~found.correct_N).sum()),
+        "num_images": len(found.labels_N),
+    }
 
 
 def _sure(confidence: float) -> str:
     """A confidence in percent that is never rounded up to certainty."""
     return "> 99.9 %" if confidence >= 0.9995 else f"{100 * confidence:.1f} %"
-
-
-def _address(jpeg: bytes | None) -> Markup:
-    """A picture within the page; empty without one."""
-    code = "" if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-    return Markup(code)

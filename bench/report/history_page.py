@@ -1,15 +1,11 @@
 """history.html: a suite over all its runs, without scripts and without anything from elsewhere."""
 
-from typing import NamedTuple
-
-from markupsafe import Markup
-
 from bench.analysis.history import History, News, news
 from bench.analysis.judge import SECONDS
 from bench.report import history as texts
 from bench.report import units
 from bench.report.charts import history as drawing
-from bench.report.charts.figure import Chart, key
+from bench.report.charts.figure import key
 from bench.report.comparison import TITLES
 from bench.report.render import render
 from bench.report.tables import as_html
@@ -17,32 +13,6 @@ from bench.report.text import name
 
 LISTED = 200
 """Cells, changes and runs that the page has: the newest, and those with the newest changes."""
-
-
-class Line(NamedTuple):
-    date: str
-    metric: str
-    cells: str
-    before: str  # the last run before
-    run: str
-    fields: str
-
-
-class Kind(NamedTuple):
-    letter: str
-    key: Markup
-    machine: str
-    versions: str
-    num_runs: int
-    since: str
-    fields: str
-
-
-class Picture(NamedTuple):
-    name: str
-    news: str
-    chart: Chart
-    open: bool
 
 
 def document(found: History, reading: texts.Reading) -> str:
@@ -68,28 +38,27 @@ def document(found: History, reading: texts.Reading) -> str:
     return render("history.html", values)
 
 
-def _line(found: History, one: News) -> Line:
-    runs = found.runs
-    return Line(
-        date=texts.day(runs[one.run].started_at),
-        metric=TITLES[one.metric],
-        cells=texts.cells_of(one),
-        before=runs[one.before].name,
-        run=runs[one.run].name,
-        fields=texts.differing(one),
-    )
+def _line(found: History, one: News) -> dict[str, str]:
+    return {
+        "date": texts.day(found.runs[one.run].started_at),
+        "metric": TITLES[one.metric],
+        "cells": texts.cells_of(one),
+        "before": found.runs[one.before].name,  # the last run before
+        "run": found.runs[one.run].name,
+        "fields": texts.differing(one),
+    }
 
 
-def _pictures(found: History) -> list[Picture]:
+def _pictures(found: History) -> list[dict[str, object]]:
     if len(found.runs) == 1:
         return []
     return [
-        Picture(
-            cell.name,
-            texts.newest_change(cell, found),
-            drawing.chart(cell, found, number),
-            open=bool(cell.changes) or number < FEW,
-        )
+        {
+            "name": cell.name,
+            "news": texts.newest_change(cell, found),
+            "chart": drawing.chart(cell, found, number),
+            "open": bool(cell.changes) or number < FEW,
+        }
         for number, cell in enumerate(found.cells[:DRAWN])
     ]
 
@@ -101,17 +70,17 @@ FEW = 6
 """Cells that are shown whether or not they have changed."""
 
 
-def _kinds(found: History) -> list[Kind]:
+def _kinds(found: History) -> list[dict[str, object]]:
     return [
-        Kind(
-            letter=texts.letter(number),
-            key=key(drawing.colour(number)),
-            machine=texts.machine(setup),
-            versions=texts.versions(setup),
-            num_runs=len(setup.runs),
-            since=texts.day(found.runs[setup.runs[0]].started_at),
-            fields=texts.other_than(setup),
-        )
+        {
+            "letter": texts.letter(number),
+            "key": key(drawing.colour(number)),
+            "machine": texts.machine(setup),
+            "versions": texts.versions(setup),
+            "num_runs": len(setup.runs),
+            "since": texts.day(found.runs[setup.runs[0]].started_at),
+            "fields": texts.other_than(setup),
+        }
         for number, setup in enumerate(found.setups)
     ]
 

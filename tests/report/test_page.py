@@ -250,9 +250,9 @@ def test_the_gallery_has_the_surest_mistakes_of_the_best_seed_of_the_recommended
     (gallery,) = section.of_class("gallery")
     told = [[one.text for one in item.all("dd")] for item in gallery.all("li")]
     assert told == [
-        ["cat", "<b>", "> 99.9 %", "3"],
-        ["<b>", "dog", "75.0 %", "2"],
-        ["dog", "<b>", "40.0 %", "1"],
+        ["cat", "<b>", "> 99.9\u00a0%", "3"],
+        ["<b>", "dog", "75.0\u00a0%", "2"],
+        ["dog", "<b>", "40.0\u00a0%", "1"],
     ]
     (image,) = gallery.all("img")  # only even places have a thumbnail
     assert image.attrs["alt"] == "Test image 2: <b>, taken for dog"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.analysis.choice import Row, Summary
+from bench.analysis.choice import Summary
 from bench.analysis.stats import Interval, wilson
 from bench.analysis.table import RunTable
 from bench.predictions import Unpacked, unpack
@@ -31,14 +31,11 @@ from bench.report.charts.figure import (
 )
 from bench.report.charts.lettering import SMALL, TEXT, isolated
 from bench.report.charts.shown import heat, look, named, seeds, sentences
+from bench.report.classes import tested
 from bench.report.text import printable
 
 # K true classes, K predicted classes.
 Counts = NDArray[np.int64]
-
-
-def _tested(table: RunTable, row: Row | None) -> list[Scores]:
-    return [table.result(cell_id).quality.test for cell_id in (row.ok if row else ())]
 
 
 # ---- lists of shares ------------------------------------------------------------------------
@@ -118,7 +115,7 @@ PAIRS = 20
 def confusion(table: RunTable, summary: Summary) -> Chart | None:
     """A matrix of counts up to 20 classes, else the most confused pairs; None without a row."""
     row, names = summary.recommended, table.run.data.classes
-    scores = _tested(table, row)
+    scores = tested(table.results, row)
     if not scores or row is None:
         return None
     counts_KK = np.sum([np.array(s.confusion, dtype=np.int64) for s in scores], axis=0)
@@ -236,7 +233,7 @@ CLASSES = 40
 def recall(table: RunTable, summary: Summary) -> Chart | None:
     """The recall of each class with test images, the lowest first; None without a row."""
     row = summary.recommended
-    scores = _tested(table, row)
+    scores = tested(table.results, row)
     found = _recalls(scores, table.run.data.classes)
     if not found or row is None:
         return None
@@ -304,7 +301,7 @@ class Bin(NamedTuple):
 def reliability(table: RunTable, summary: Summary) -> Chart | None:
     """Accuracy by confidence, a mark per bin that holds predictions; None without a row."""
     row = summary.recommended
-    scores = _tested(table, row)
+    scores = tested(table.results, row)
     if not scores or row is None:
         return None
     bins = bins_of([unpack(s.predictions) for s in scores])
