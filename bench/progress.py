@@ -76,7 +76,6 @@ class Tally:
 
     @property
     def count(self) -> int:
-        """Cells that are over, those of earlier sittings too."""
         return len(self.over) + self.work.done_before
 
     @property

@@ -51,7 +51,6 @@ err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a line on standard output, as it is."""
     out.print(Text(plain(text), style=style))
 
 

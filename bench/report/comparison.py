@@ -79,7 +79,6 @@ RUNS, CODES = Sides("Baseline", "Candidate"), Sides("Old", "New")
 
 
 def table(verdicts: Sequence[Verdict], sides: Sides = RUNS) -> Table:
-    """A row for each verdict; columns that would say nothing of any are left out."""
     columns = (
         Column("cell", "Cell"),
         Column("metric", "Metric", format=TITLES.__getitem__),
@@ -118,8 +117,6 @@ FOLDED = ("not_judged", "not_comparable", "new", "missing")
 
 
 class Group(NamedTuple):
-    """What was not judged for one reason."""
-
     counts: Counter[str]  # of cells, by metric
     fields: dict[str, None]  # that differ in any of them
 
@@ -190,7 +187,6 @@ def _hundredths(share: float) -> str:
 
 
 def signed(share: float) -> str:
-    """`+12.3 %`."""
     return f"{_hundredths(share)} %"
 
 

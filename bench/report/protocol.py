@@ -62,7 +62,6 @@ def _recipes(cells: Sequence[Cell]) -> list[Fact]:
 
 
 def _recipe(recipe: Recipe) -> list[str]:
-    """Every value that was set, as `key value`."""
     values = ((key, getattr(recipe, key)) for key in Recipe.model_fields)
     return [f"{key} {_shown(value)}" for key, value in values if value is not None]
 
@@ -272,7 +271,6 @@ def _machine(facts: Machine) -> list[Fact]:
 
 
 def _other_machines(own: Machine, ok: Iterable[Result]) -> list[Fact]:
-    """In what each further machine differs, and how many cells ran on it."""
     counts = Counter(one.machine for one in ok)
     return [
         (f"Of {units.plural(count, 'cell')} on another machine", _differing(own, other))

@@ -14,7 +14,6 @@ from bench.report.tables import Table
 
 
 def render(file: str, context: Mapping[str, object]) -> str:
-    """A page (*.html) or a text (*.md) from its template."""
     made = _environment(file.rpartition(".")[2]).get_template(file).render(context)
     return made if file.endswith(".html") else re.sub(r"\n{3,}", "\n\n", made).strip() + "\n"
 

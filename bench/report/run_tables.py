@@ -27,12 +27,10 @@ def number(
     *also: str,
     note: str = "",
 ) -> Column:
-    """A column of numbers, formatted together with those of the columns `also`."""
     return Column(key, title, unit, form, also, align="right", note=note)
 
 
 def _cost(key: str, title: str, unit: str, form: Callable[[float | None], str]) -> Column:
-    """A cost that is marked where an earlier run's features were used."""
     return number(key, title, unit, units.marked(form), "features_reused")
 
 

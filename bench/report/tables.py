@@ -69,7 +69,6 @@ class Table(NamedTuple):
         return self._replace(columns=tuple(columns))
 
     def without_silent(self) -> "Table":
-        """The table without the columns that say nothing in any row."""
         said = zip(*self.texts(), strict=True)
         heard = {
             column.name

@@ -66,7 +66,6 @@ def table_texts(made: list[Table]) -> dict[str, str]:
 
 
 def remove_stale(folder: Path, written: Container[Path]) -> None:
-    """Remove tables and plots of ours that are not written again."""
     ours = [folder / "tables" / f"{stem}.{end}" for stem in STEMS for end in ("md", "tex", "csv")]
     ours += [path for one in FIGURES for path in figure.paths(folder / "plots" / one.id)]
     with disk_errors(folder):

@@ -179,7 +179,6 @@ class Done(NamedTuple):
 
 
 def order(num_pairs: int) -> list[Turn]:
-    """Old and new, new and old, and so on."""
     sides = ("old", "new")
     return [
         Turn(side, pair)

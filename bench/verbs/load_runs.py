@@ -108,7 +108,6 @@ def listed(ids: Sequence[str]) -> str:
 
 
 def not_kept(folder: Path, run: Run, cell_id: str) -> list[str]:
-    """Why there are no weights of a cell, and what to do."""
     kept = [one for one in run.cells if weights_path(folder, one).is_file()]
     return [
         f"{folder}: the weights of {cell_id} were not kept (the suite has "

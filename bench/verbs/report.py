@@ -95,7 +95,6 @@ def report(
 
 
 def write_report(folder: Path) -> "Report":
-    """Rebuild everything derived from the records of a locked run folder."""
     from bench.report import writer
     from bench.verbs.load_runs import gather
 

@@ -109,7 +109,6 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
 
 
 def decode(plan: "Plan") -> "Making":
-    """Every image decoded into the cache, with a line for whatever is worth one."""
     from bench.running import session
 
     total = len(plan.images.dataset.items)
