@@ -177,9 +177,8 @@ def source_lines(source: Source) -> list[str]:
     for missing in source.missing:
         by_reason.setdefault(missing.why, []).append(missing)
     for why, files in by_reason.items():
-        names = ", ".join(missing.file for missing in files[:NAMED_FILES])
-        more = len(files) - NAMED_FILES
-        lines += [f"  {why}", f"  missing: {names}" + (f" and {more} more" if more > 0 else "")]
+        names = units.first([missing.file for missing in files], NAMED_FILES)
+        lines += [f"  {why}", f"  missing: {names}"]
     if source.missing:
         folder = source.missing[0].folder
         lines.append(f"  looked for in {folder} (addresses: bench inspect NAME)")

@@ -215,8 +215,7 @@ def _showed(one: Verdict) -> str:
 
 
 def listed(fields: Sequence[str]) -> str:
-    more = f"; and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
-    return "; ".join(fields[:MOST_FIELDS]) + more
+    return units.first(fields, MOST_FIELDS, ";")
 
 
 # ---- what must be known beside them ---------------------------------------------------------
@@ -264,11 +263,10 @@ def reached(rates: Sequence[Rates]) -> list[str]:
     if not known:
         return []
     known.sort(key=lambda row: row[2] / row[1])
-    told = "; ".join(f"{name} {a:.2f} and {b:.2f}" for name, a, b in known[:MOST_CELLS])
-    more = f"; and {len(known) - MOST_CELLS} more" if len(known) > MOST_CELLS else ""
+    told = [f"{name} {a:.2f} and {b:.2f}" for name, a, b in known]
     return [
         "training images/s as a share of what each machine's own matrix products and copies would "
-        f"allow, of cells that train the whole network: {told}{more}"
+        f"allow, of cells that train the whole network: {units.first(told, MOST_CELLS, ';')}"
     ]
 
 

@@ -147,13 +147,8 @@ def newest_change(cell: CellHistory, found: History) -> str:
 
 
 def remarks(found: History, reading: Reading) -> list[str]:
-    return [
-        *_of_length(found),
-        *_of_newest(found),
-        *_of_reading(reading),
-        *_of_unstable(found),
-        *_of_machines(found),
-    ]
+    newest = [*_of_length(found), *_of_newest(found)]
+    return [*newest, *_of_reading(reading), *_of_conditions(found)]
 
 
 def _of_length(found: History) -> list[str]:
@@ -179,20 +174,18 @@ def _of_newest(found: History) -> list[str]:
         f"{cell.name} ({cell.failures[newest]})" for cell in found.cells if newest in cell.failures
     ]
     gone = [cell.name for cell in found.cells if newest not in cell.rows]
-    lines = [f"not ok in the newest run: {_some(failed)}"] if failed else []
-    return lines + ([f"not asked for by the newest run: {_some(gone)}"] if gone else [])
-
-
-def _some(names: Sequence[str], joint: str = ", ") -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return joint.join(names[:NAMED]) + more
+    lines = [f"not ok in the newest run: {units.first(failed, NAMED)}"] if failed else []
+    return lines + (
+        [f"not asked for by the newest run: {units.first(gone, NAMED)}"] if gone else []
+    )
 
 
 def _of_reading(reading: Reading) -> list[str]:
     lines = []
     if reading.unreadable:
         count = units.plural(len(reading.unreadable), "run")
-        lines.append(f"{count} left out, could not be read: {_some(reading.unreadable, '; ')}")
+        why = units.first(reading.unreadable, NAMED, ";")
+        lines.append(f"{count} left out, could not be read: {why}")
     if reading.unfinished:
         lines.append(f"{units.plural(reading.unfinished, 'run')} left out, did not finish")
     if reading.copies:
@@ -201,14 +194,11 @@ def _of_reading(reading: Reading) -> list[str]:
     return lines
 
 
-def _of_unstable(found: History) -> list[str]:
-    count = sum(run.unstable is not None for run in found.runs)
-    what = units.plural(count, "run")
-    return [f"{what} unstable: times take no part in changes of level"] if count else []
-
-
-def _of_machines(found: History) -> list[str]:
+def _of_conditions(found: History) -> list[str]:
     lines = []
+    if count := sum(run.unstable is not None for run in found.runs):
+        what = units.plural(count, "run")
+        lines.append(f"{what} unstable: times take no part in changes of level")
     if len(found.setups) > 1:
         lines.append(
             f"{len(found.setups)} kinds of machine and software: times and memory are joined "

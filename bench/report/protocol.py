@@ -32,18 +32,16 @@ def protocol(table: RunTable) -> list[Fact]:
 
 def _data(run: Run) -> str:
     facts = run.data
-    classes = ", ".join(facts.classes[:10])
-    more = f" and {len(facts.classes) - 10} more" if len(facts.classes) > 10 else ""
     return (
-        f"{facts.name}; {len(facts.classes)} classes ({classes}{more}); "
+        f"{facts.name}; {len(facts.classes)} classes ({units.first(facts.classes, 10)}); "
         f"{facts.num_train:,} train, {facts.num_val:,} val, {facts.num_test:,} test images; "
         f"content {facts.content_sha256[:12]}, split {facts.split_sha256[:12]} (split.csv)"
     )
 
 
 def _duplicates(run: Run) -> str:
-    found = [f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count]
-    return ", ".join(found) if found else "none"
+    found = (f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count)
+    return ", ".join(found) or "none"
 
 
 def _recipes(cells: Sequence[Cell]) -> list[Fact]:
@@ -105,9 +103,8 @@ def _of_architectures(title: str, labels: Mapping[str, Sequence[str]], file: str
     """A fact per text with the architectures that share it, cut where they are many."""
     facts = []
     for text, sharing in list(labels.items())[:MOST_FACTS]:
-        names = list(dict.fromkeys(sharing))
-        more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-        facts.append((f"{title} of {', '.join(names[:MOST_NAMES])}{more}", text))
+        names = units.first(list(dict.fromkeys(sharing)), MOST_NAMES)
+        facts.append((f"{title} of {names}", text))
     left_out = len(labels) - MOST_FACTS
     return [*facts, *([(title, f"{left_out:,} more: see {file}")] if left_out > 0 else [])]
 
@@ -219,8 +216,7 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
     for architecture in dict.fromkeys(one[0] for one in left):
         strategies = ", ".join(one[1] for one in left if one[0] == architecture)
         names.append(f"{architecture} ({strategies})")
-    more = len(names) - NAMED
-    return ": " + ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f": {units.first(names, NAMED)}"
 
 
 # ---- machine --------------------------------------------------------------------------------

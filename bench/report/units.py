@@ -143,6 +143,13 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
+def first(texts: Sequence[str], most: int, comma: str = ",") -> str:
+    """`a, b and 3 more`; with another comma `a; b; and 3 more`."""
+    more = len(texts) - most
+    rest = f"{comma.strip(',')} and {more:,} more" if more > 0 else ""
+    return f"{comma} ".join(texts[:most]) + rest
+
+
 def setting(run: Run) -> str:
     """Profile and device of a run, which no number of it may be read without."""
     return f"{run.profile.upper()} profile · {device(run.machine)}"

@@ -13,6 +13,7 @@ from bench.analysis.table import read
 from bench.errors import FolderError, InputError, NotOneTask
 from bench.folder import read_records, read_run, read_thumbnails, weights_path
 from bench.record import Failure, Result, Run
+from bench.report import units
 from bench.report.context import Report
 from bench.report.sentences import sources
 from bench.serving.messages import Trained
@@ -65,6 +66,10 @@ def names(folders: Sequence[Path]) -> list[str]:
 # ---- a trained network ----------------------------------------------------------------------
 
 
+NAMED = 5
+"""Cells that are named as those that could be asked for."""
+
+
 def trained_cell(
     folder: Path, cell_id: str | None, weights: Path | None, *, offline: bool
 ) -> Trained:
@@ -86,7 +91,7 @@ def ok_record(
 ) -> Result:
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
-    named = f"ok are: {listed(list(ok))}"
+    named = f"ok are: {units.first(list(ok), NAMED) or 'none'}"
     if cell_id is None and (cell_id := summarise(read(folder)).chosen) is None:
         why = "no architecture under any strategy has an ok record for every seed"
         raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
@@ -102,17 +107,12 @@ def ok_record(
     raise InputError([f"--cell {cell_id}: {why}", named])
 
 
-def listed(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return f"{', '.join(ids[:5])}{more}" if ids else "none"
-
-
 def not_kept(folder: Path, run: Run, cell_id: str) -> list[str]:
     kept = [one for one in run.cells if weights_path(folder, one).is_file()]
     return [
         f"{folder}: the weights of {cell_id} were not kept (the suite has "
         f'keep_weights = "{run.suite.keep_weights}")',
-        f"kept are those of: {listed(kept)}",
+        f"kept are those of: {units.first(kept, NAMED) or 'none'}",
         'set keep_weights = "winner" or "all" in the suite, and run it into a new folder',
     ]
 

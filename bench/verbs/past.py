@@ -11,6 +11,7 @@ from bench.analysis.snapshot import past
 from bench.analysis.table import Snapshot
 from bench.errors import FolderError, InputError
 from bench.folder import damaged_records
+from bench.report import units
 from bench.verbs.options import RESULTS
 
 ALTERNATION = "ab.json"
@@ -53,9 +54,8 @@ def _damaged(folder: Path, run: Snapshot) -> Iterator[str]:
     """Records that cannot be read, whose cells seem to have none."""
     cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
     if found := damaged_records(folder, [name for name, status in cells if status == "missing"]):
-        names = ", ".join(found[:NAMED])
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        yield f"{folder.name}: damaged records, which count as missing: {names}{more}"
+        names = units.first(found, NAMED)
+        yield f"{folder.name}: damaged records, which count as missing: {names}"
 
 
 NAMED = 3

@@ -81,7 +81,7 @@ def test_a_short_history_says_what_it_lacks() -> None:
 def test_what_could_not_be_read_is_counted_and_the_first_are_named() -> None:
     reading = Reading(2, ("a", "b", "c", "d", "e"), 1)
     assert of(slowed(1.3), reading) == [
-        "5 runs left out, could not be read: a; b; c and 2 more",
+        "5 runs left out, could not be read: a; b; c; and 2 more",
         "2 runs left out, did not finish",
         "1 folder left out, the same run as another",
     ]
