@@ -50,10 +50,11 @@ def blank(width: float, height: float) -> Figure:
 
 def resize(figure: Figure, height: float) -> Figure:
     """The figure at another height, everything at its distance from the upper edge."""
-    boxes = [(ax, _box_of(figure, ax)) for ax in figure.axes]
+    ratio = 72 * figure.get_figheight() / height
     figure.set_size_inches(figure.get_figwidth(), height / 72)
-    for ax, box in boxes:
-        ax.set_position(_share(figure, box))
+    for ax in figure.axes:
+        left, low, wide, high = ax.get_position().bounds
+        ax.set_position((left, 1 - (1 - low) * ratio, wide, high * ratio))
     return figure
 
 
@@ -70,12 +71,6 @@ def _share(figure: Figure, box: Box) -> tuple[float, float, float, float]:
     wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     left, top, right, bottom = box
     return left / wide, 1 - bottom / high, (right - left) / wide, (bottom - top) / high
-
-
-def _box_of(figure: Figure, ax: Axes) -> Box:
-    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    at = ax.get_position()
-    return Box(at.x0 * wide, (1 - at.y1) * high, at.x1 * wide, (1 - at.y0) * high)
 
 
 def pixel(ax: Axes, x: float, y: float) -> Place:

@@ -9,7 +9,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -351,7 +351,10 @@ def _trimmed(found: re.Match[str]) -> str:
 def _labelled(root: Element, chart: Chart, prefix: str) -> Element:
     """A copy of the drawing as one image for a screen reader; its ids begin with `prefix`."""
     root = deepcopy(root)
-    new = {name: f"{prefix}-{i}" for i, name in enumerate(_ids(root))}
+    new = {
+        name: f"{prefix}-{i}"
+        for i, name in enumerate(e.attrib["id"] for e in root.iter() if "id" in e.attrib)
+    }
     for element in root.iter():
         for key, value in list(element.attrib.items()):
             if key == "id":
@@ -363,10 +366,6 @@ def _labelled(root: Element, chart: Chart, prefix: str) -> Element:
     root.insert(0, _element("desc", chart.description, id=f"{prefix}-desc"))
     root.insert(0, _element("title", chart.title, id=f"{prefix}-title"))
     return root
-
-
-def _ids(root: Element) -> Iterator[str]:
-    return (element.attrib["id"] for element in root.iter() if "id" in element.attrib)
 
 
 def _element(name: str, words: str, **attributes: str) -> Element:

@@ -257,8 +257,6 @@ def _extent(series: Series, change: Change) -> tuple[int, int]:
 
 
 class Beginning(NamedTuple):
-    """Something new in a run: its short name, and what it is."""
-
     run: int
     name: str
     words: str

@@ -15,8 +15,6 @@ JOINT = " · "
 
 
 class Look(NamedTuple):
-    """The colour of each architecture and the shape of each strategy, the same in every figure."""
-
     colours: Mapping[str, str]
     shapes: Mapping[str, int]
 
@@ -42,8 +40,6 @@ def heat(value: float, low: float, high: float) -> int:
 
 
 class Shown(NamedTuple):
-    """Rows in the order of the suite, and a sentence if they are not all."""
-
     rows: tuple[Row, ...]
     note: str
 
