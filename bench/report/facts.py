@@ -109,7 +109,8 @@ def _settling(summary: Summary) -> Fact:
         least = f"the margin of {units.points(summary.margin)} points"
         return Fact(title, "nothing", (f"the differences are too small to tell, or below {least}",))
     first, *others = [
-        (way.what, "" if way.ties == ties else f"settles {way.ties} of {ties} ties") for way in ways
+        (what, "" if settled == ties else f"settles {settled} of {ties} ties")
+        for what, settled in ways
     ]
     notes = [first[1], *(f"or {what}{of and f', {of}'}" for what, of in others)]
     notes.append("at the differences seen, in 80 of 100 suites")

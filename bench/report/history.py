@@ -35,15 +35,11 @@ def headline(found: History) -> str:
     if not changes:
         return f"{told}no change of level."
     first = changes[0]
-    what = f"{TITLES[first.metric]} {_largest(first)} on {day(runs[first.run].started_at)}"
+    amount = f"{'up to ' if len(first.changes) > 1 else ''}{of_change(first.changes[0])}"
+    what = f"{TITLES[first.metric]} {amount} on {day(runs[first.run].started_at)}"
     if len(changes) == 1:
         return f"{told}one change of level: {what}."
     return f"{told}{len(changes)} changes of level, the newest of {what}."
-
-
-def _largest(one: News) -> str:
-    amount = of_change(one.changes[0])
-    return amount if len(one.changes) == 1 else f"up to {amount}"
 
 
 def day(time: str) -> str:

@@ -44,6 +44,10 @@ def _score_columns(part: str, title: str) -> tuple[Column, ...]:
     )
 
 
+def _means(row: Row) -> tuple[float | None, float | None]:
+    return row.val and row.val.seeds.mean, row.test and row.test.seeds.mean
+
+
 def _score_values(score: Score | None) -> tuple[Value, ...]:
     if score is None:
         return (None,) * 7
@@ -200,10 +204,8 @@ def front(summary: Summary) -> Table:
     """The Pareto front, the best on val first; costs that compare with nothing are null."""
     columns = (
         *(ARCHITECTURE, STRATEGY),
-        *(
-            number(f"{part}_mean", title, "%", units.mean_and_sd, f"{part}_sd")
-            for part, title in (("val", "Val"), ("test", "Test"))
-        ),
+        number("val_mean", "Val", "%", units.mean_and_sd, "val_sd"),
+        number("test_mean", "Test", "%", units.mean_and_sd, "test_sd"),
         _cost("train_seconds", "Train", "s", units.three_digits),
         _cost("peak_memory_bytes", "Memory", "MiB", units.mebibytes),
         number("total_parameters", "Params", "M", units.millions),
@@ -215,7 +217,7 @@ def front(summary: Summary) -> Table:
     rows = (
         (
             *(row.architecture, row.strategy),
-            *(score and score.seeds.mean for score in (row.val, row.test)),
+            *_means(row),
             *(comparable_cost(row, cost) for cost in costs),
             said.removesuffix(", on the front"),
             *(score and score.seeds.sd for score in (row.val, row.test)),
@@ -227,12 +229,15 @@ def front(summary: Summary) -> Table:
     return Table("front", "Worth a choice, best on val first", columns, tuple(rows))
 
 
+def _name_or(none: str) -> Callable[[str | None], str]:
+    return lambda found: none if found is None else name(found)
+
+
 def best(of: str, rows: Mapping[str, Row | None]) -> Table:
     own, other = (STRATEGY, ARCHITECTURE) if of == "strategy" else (ARCHITECTURE, STRATEGY)
-    none = "none: not every seed is ok"
     columns = (
         own,
-        other._replace(format=lambda found: none if found is None else name(found)),
+        other._replace(format=_name_or("none: not every seed is ok")),
         *(number(part, part.capitalize(), "%") for part in ("val", "test")),
     )
     title = f"The best of each {of}, by mean val score"
@@ -240,10 +245,7 @@ def best(of: str, rows: Mapping[str, Row | None]) -> Table:
         (
             value,
             row and getattr(row, other.name),
-            *(
-                score and score.seeds.mean
-                for score in ((row.val, row.test) if row else (None,) * 2)
-            ),
+            *(_means(row) if row else (None, None)),
         )
         for value, row in rows.items()
     )
@@ -298,7 +300,7 @@ def classes(found: Iterable[Recall]) -> Table:
         number("recall", "Recall", "%"),
         number("wilson_low", "95 %", "", units.between, "wilson_high"),
         Column("wilson_high"),
-        Column("most_often_taken_for", "Most often taken for", format=_name_if_any),
+        Column("most_often_taken_for", "Most often taken for", format=_name_or(units.UNKNOWN)),
         number("taken_for_share", "in", "%"),
     )
     rows = (
@@ -310,10 +312,6 @@ def classes(found: Iterable[Recall]) -> Table:
         for one in found
     )
     return Table("classes", "Recall by class on test, the worst first", columns, tuple(rows))
-
-
-def _name_if_any(found: str | None) -> str:
-    return units.UNKNOWN if found is None else name(found)
 
 
 def repeated(cells: Iterable[Repeated]) -> Table:

@@ -4,9 +4,8 @@ Names of users are set apart by `text.name`; each format escapes them in its own
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from bench.analysis.choice import Comparison, Row, Summary, comparable_cost
+from bench.analysis.choice import Row, Summary, comparable_cost
 from bench.analysis.merge import Merged, Part
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
@@ -275,7 +274,8 @@ def verdicts(summary: Summary) -> dict[Row, str]:
     if summary.leader is not None:
         found[summary.leader] = _of_leader(summary)
     for one in summary.comparisons:
-        found[one.row] = f"{'tied, ' if one.tied else ''}{_behind(one)} behind"
+        behind = f"{units.points(one.behind.mean)} ± {units.points(one.behind.se)} behind"
+        found[one.row] = f"{'tied, ' if one.tied else ''}{behind}"
     return found
 
 
@@ -285,28 +285,17 @@ def _of_leader(summary: Summary) -> str:
     return "leader" if summary.winner is None else "winner"
 
 
-def _behind(comparison: Comparison) -> str:
-    return f"{units.points(comparison.behind.mean)} ± {units.points(comparison.behind.se)}"
-
-
-class Way(NamedTuple):
-    """What would tell some of the tied from the leader, and how many of them."""
-
-    what: str
-    ties: int
-
-
-def settling(summary: Summary) -> list[Way]:
-    """What would settle the tie, the more of it the earlier; empty where nothing would."""
+def settling(summary: Summary) -> list[tuple[str, int]]:
+    """What would tell some of the tied from the leader, and how many; the most first."""
     tied = [one.settling for one in summary.comparisons if one.tied and one.settling]
     seeds = [one.more_seeds for one in tied if one.more_seeds is not None]
     images = [one.val_images for one in tied if one.val_images is not None]
     ways = []
     if seeds:
-        ways.append(Way(f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
+        ways.append((f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
     if images:
-        ways.append(Way(f"about {_rounded(max(images))} val images in all", len(images)))
-    return sorted(ways, key=lambda way: -way.ties)
+        ways.append((f"about {_rounded(max(images))} val images in all", len(images)))
+    return sorted(ways, key=lambda way: -way[1])
 
 
 def _rounded(count: int) -> str:

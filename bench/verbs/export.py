@@ -62,7 +62,8 @@ def export(
     check_forms(forms)
     trained = trained_cell(folder, cell, weights, offline=offline)
     target = place or folder / "export" / trained.record.cell_id
-    check_images(images)
+    if images is not None and not images.is_dir():
+        raise InputError([f"--images {images}: no such folder"])
     names = tuple(name.value for name in forms)
     asked = (trained, names, folder, images)
     with new_folder(target) as made, status(out, "exporting and checking the files"):
@@ -81,12 +82,6 @@ def check_forms(forms: Sequence[Form]) -> None:
                 f"pip install {' '.join(missing)}",
             ]
         )
-
-
-def check_images(images: Path | None) -> None:
-    """Raise InputError where --images names no folder."""
-    if images is not None and not images.is_dir():
-        raise InputError([f"--images {images}: no such folder"])
 
 
 @contextmanager

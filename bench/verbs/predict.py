@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -17,11 +17,6 @@ from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:
     from bench.serving.messages import Prediction, Predictions, Published, Trained
-
-
-class Found(NamedTuple):
-    paths: tuple[str, ...]
-    problems: tuple[tuple[str, str], ...]  # argument or file, and why
 
 
 def predict(
@@ -47,21 +42,20 @@ def predict(
     from bench.running import child
 
     wanted = wanted_model(model, cell, weights, offline=offline)
-    found = files_of(images)
-    total = len(found.paths)
+    paths, problems = files_of(images)
     with status(out, "predicting") as show:
 
         def hear(num_done: int) -> None:
-            show(f"predicting: {num_done:,} of {total:,}")
+            show(f"predicting: {num_done:,} of {len(paths):,}")
 
         done: Predictions = child.call(
-            "bench.serving.predict:predict", wanted, found.paths, top, device, listen=hear
+            "bench.serving.predict:predict", wanted, tuple(paths), top, device, listen=hear
         )
-    problems = [*found.problems, *unread(found.paths, done.images)]
+    problems += unread(paths, done.images)
     if as_json:
-        typer.echo(json.dumps(document(found.paths, done, problems), indent=1))
+        typer.echo(json.dumps(document(paths, done, problems), indent=1))
     else:
-        out.print(table(found.paths, done))
+        out.print(table(paths, done))
     for name, why in problems:
         err.print(Text(f"not predicted: {plain(name)}: {plain(why)}"))
     raise typer.Exit(Exit.NOT_ALL_OK if problems else Exit.OK)
@@ -89,8 +83,8 @@ def wanted_model(
 # ---- the images -----------------------------------------------------------------------------
 
 
-def files_of(arguments: Sequence[str]) -> Found:
-    """The files that are meant: those named, and all images below a folder, sorted.
+def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The files named, and all images below a folder, sorted; what is no image, and why not.
 
     Raises InputError where there is no image among them.
     """
@@ -112,7 +106,7 @@ def files_of(arguments: Sequence[str]) -> Found:
             problems.append((argument, missing(argument)))
     if not paths:
         raise InputError([f"{name}: {why}" for name, why in problems])
-    return Found(tuple(paths), tuple(problems))
+    return paths, problems
 
 
 def missing(argument: str) -> str:
