@@ -150,7 +150,6 @@ def imagenet(architecture: str, member: str, *, offline: bool) -> State:
 
 
 def pinned_pipeline(architecture: str) -> Preprocessing:
-    """That of the pinned weights at their own size."""
     return build.preprocessing(architecture, ARCHITECTURES[architecture].pinned, None)
 
 

@@ -114,7 +114,6 @@ def batch_norms(model: nn.Module) -> list[BatchNorm]:
 
 
 def trained_norms(model: nn.Module) -> list[BatchNorm]:
-    """The batch norms in training mode: those whose running statistics move."""
     return [norm for norm in batch_norms(model) if norm.training]
 
 

@@ -28,8 +28,6 @@ RESIDENT_SHARE = 0.5
 
 
 class Parts(NamedTuple):
-    """The images of one split, and how they got there."""
-
     train: Images
     val: Images
     test: Images

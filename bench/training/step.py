@@ -144,7 +144,6 @@ class Step:
         return sum(parameter.numel() for group in groups for parameter in group["params"])
 
     def begin_epoch(self, generator: torch.Generator) -> None:
-        """Draw the epoch's random numbers and reset its loss."""
         set_train_mode(self.network)
         self._drawn.copy_(self.feed.draw(generator), non_blocking=True)
         self._loss_sum.zero_()
