@@ -53,7 +53,6 @@ class Placement(NamedTuple):
     execution: Execution
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Autocast to bf16 where the cell runs in it; fp32 throughout elsewhere."""
         return torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.execution.precision == "bf16"
         )

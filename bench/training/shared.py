@@ -48,8 +48,6 @@ class Piece(NamedTuple, Generic[T]):
 
 
 class Meters:
-    """Clock, memory and energy over one piece of work, started together."""
-
     def __init__(self, device: Device) -> None:
         self._memory = MemoryMeter(device)
         self._energy = EnergyMeter(device)
