@@ -127,10 +127,7 @@ def log_of(job: Job, cell: Cell) -> Path:
 
 
 def log_to(path: Path) -> None:
-    """From now on, append what this process and its native code print to the file.
-
-    Raises FolderError.
-    """
+    """Append what this process and its native code print to the file. Raises FolderError."""
     sys.stdout.flush()
     sys.stderr.flush()
     with disk_errors(path.parent):
