@@ -1,5 +1,6 @@
 """`bench ab`: whether one code of bench is worse than another, where there is no history."""
 
+import shutil
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +16,6 @@ from bench.verbs.options import Device, Everything, Offline, OwnImages, exit_cod
 
 if TYPE_CHECKING:
     from bench.analysis.ab import Alternation, Sided
-    from bench.analysis.compare import Outcome
     from bench.analysis.table import Snapshot
     from bench.verbs.checkouts import Done, Plan, Turn
 
@@ -61,7 +61,9 @@ def ab(
     """
     from bench.verbs import checkouts
 
-    failing = failing_of(fail_on)
+    failing = failing_outcomes(fail_on)
+    if fail_on is None:
+        failing -= {"unstable"}  # it widens the intervals; what they hide is inconclusive
     if not suite.is_file():
         raise InputError([f"{suite}: is not there; name a suite file with --suite"])
     place = folder or new_folder(suite)
@@ -107,7 +109,7 @@ def judged(plan: "Plan", say: Console) -> "Alternation":
         except Stopped:
             err.print(Text(plain(f"stopped; the same command with --out {plan.folder} goes on")))
             raise
-        checkouts.clear(plan)
+        shutil.rmtree(plan.folder / "cache", ignore_errors=True)
     try:
         return alternation(sides)
     except ValueError as error:
@@ -182,15 +184,6 @@ class Progress:
 
 
 # ---- how it ends ----------------------------------------------------------------------------
-
-
-def failing_of(fail_on: str | None) -> "set[Outcome]":
-    """What does not end well. Raises InputError.
-
-    An unsteady machine does not by itself: it makes the intervals over the pairs wide, and what
-    could go unseen in them is inconclusive.
-    """
-    return failing_outcomes(None) - {"unstable"} if fail_on is None else failing_outcomes(fail_on)
 
 
 def tell(found: "Alternation", plan: "Plan", form: Told, *, everything: bool) -> None:

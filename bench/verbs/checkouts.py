@@ -273,11 +273,10 @@ def read_run(plan: Plan, turn: Turn) -> Snapshot:
 def run(plan: Plan, turn: Turn) -> None:
     checkout, folder = plan.sides[turn.side], plan.folder / turn.name
     variables = environment(checkout, cache(plan, turn.side))
-    suite = plan.folder / SUITE
-    arguments = ("-m", "bench", "run", str(suite), *plan.options, "--out", str(folder))
+    arguments = ("run", str(plan.folder / SUITE), *plan.options, "--out", str(folder))
     log = plan.folder / f"{turn.name}.log"
     with log.open("w", encoding="utf-8") as file:
-        code = finished(command(*arguments), variables, file.fileno())
+        code = finished(command("-m", "bench", *arguments), variables, file.fileno())
     if not is_finished(folder):
         lines = log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
         complain(turn, checkout, code, [*lines, f"all of it is in {log}"])
@@ -313,7 +312,3 @@ def complain(turn: Turn, checkout: Checkout, code: int, lines: Sequence[str]) ->
 
 def cache(plan: Plan, side: str) -> Path:
     return plan.folder / "cache" / side
-
-
-def clear(plan: Plan) -> None:
-    shutil.rmtree(plan.folder / "cache", ignore_errors=True)
