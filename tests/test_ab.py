@@ -158,7 +158,7 @@ def test_a_later_run_of_another_task_ends_it(bench: Bench, here: Path) -> None:
     shutil.copytree(here / "larger" / "3", here / "same" / "3")
     said = bench("ab", "old", "new-same", *ASKED)
     assert said.code == 3
-    assert "new-3 trained something else than the runs before it" in said.err
+    assert "new-3 trained something different from the earlier runs" in said.err
 
 
 def test_the_suite_may_be_edited_meanwhile(bench: Bench, here: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_path_that_python_does_not_follow_is_refused(
     (here / "hooks/sitecustomize.py").write_text(hook)
     said = bench("ab", "old", "new-same", *ASKED)
     assert said.code == 2
-    assert f"runs the code in {here / 'old' / 'bench'} in its place" in said.err
+    assert f"runs the code in {here / 'old' / 'bench'} instead" in said.err
     assert not (here / "calls.jsonl").exists()
 
 

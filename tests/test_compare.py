@@ -131,7 +131,7 @@ def test_a_comparison_is_not_written_over_the_baseline(bench: Bench, here: Path)
 def test_a_baseline_with_broken_cells_says_so(bench: Bench, here: Path) -> None:
     said = bench("baseline", "accept", "failed", "--reason", "first")
     assert said.code == 0
-    line = "not ok, so nothing is judged by it: vit_b_16 · feature_extraction, seed 1 (diverged)"
+    line = "not ok, so it is no reference: vit_b_16 · feature_extraction, seed 1 (diverged)"
     assert line in said.out
 
 

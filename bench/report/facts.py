@@ -1,4 +1,4 @@
-"""What somebody who decides looks for first, each fact with its numbers; and what was asked for."""
+"""The facts that a decision needs first, each fact with its numbers; and what was asked for."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -95,7 +95,7 @@ def _visible(summary: Summary, seeds: int) -> Fact:
     title, share = "Smallest visible difference", summary.visible_difference
     if share is None:
         return Fact(title, "unknown", ("nothing to compare with the leader",))
-    found = "about 80 of 100 suites like this find so large a lead over a close rival"
+    found = "a lead this large over a close rival would be found in about 80 of 100 such suites"
     variation = "run-to-run variation comes on top" if seeds == 1 else ""
     return Fact(
         title, f"about {units.points(share)} points", tuple(filter(None, (found, variation)))

@@ -204,7 +204,7 @@ def _of_conditions(found: History) -> list[str]:
     if loose:
         lines.append(
             f"in {units.plural(len(loose), 'run')} a fact of the conditions is unknown, or seeds "
-            "of a cell ran under different ones: their values are joined with nothing"
+            "of a cell ran under different ones: their values are not connected to any others"
         )
     return lines
 

@@ -28,7 +28,7 @@ ELEMENTS: Mapping[Word, str] = {
     "inconclusive": "skipped",
     "not_judged": "skipped",
 }
-"""What stands in a case; words that are not here pass."""
+"""The XML element of each verdict; other verdicts pass."""
 
 WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "nothing_judged")
 """Outcomes that no case of a cell shows as bad: else CI would be green where the exit code is 3."""

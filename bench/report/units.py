@@ -151,7 +151,7 @@ def first(texts: Sequence[str], most: int, comma: str = ",") -> str:
 
 
 def setting(run: Run) -> str:
-    """Profile and device of a run, which no number of it may be read without."""
+    """Profile and device of a run, needed to read any of its numbers."""
     return f"{run.profile.upper()} profile · {device(run.machine)}"
 
 

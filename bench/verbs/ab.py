@@ -41,14 +41,14 @@ def ab(
     device: Device = "auto",
     dataset: OwnImages = None,
     offline: Offline = False,
-    form: Annotated[Told, typer.Option("--format", help="How it is told.")] = Told.TABLE,
+    form: Annotated[Told, typer.Option("--format", help="Output format.")] = Told.TABLE,
     fail_on: Annotated[
         str | None,
         typer.Option(
             "--fail-on",
             metavar="LIST",
-            help="Instead of all but inconclusive and unstable: regressed, failed, missing, "
-            "refused, unstable, inconclusive, with commas between them.",
+            help="Outcomes that make it fail, with commas between them: regressed, failed, "
+            "missing, refused, unstable, inconclusive. By default all but the last two.",
         ),
     ] = None,
     everything: Everything = False,
@@ -140,7 +140,7 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
                 say.print(Text("the two sides differ in what they train: no further runs"))
                 break
             if not same_task(sides.old[0], run) and done.number > 2:
-                what = f"{done.turn.name} trained something else than the runs before it"
+                what = f"{done.turn.name} trained something different from the earlier runs"
                 raise checkouts.SideFailed(
                     [what, "did the images change? name a new folder with --out"]
                 )

@@ -68,7 +68,7 @@ def accept(
 
 def broken(run: "Snapshot") -> list[str]:
     return [
-        f"not ok, so nothing is judged by it: {architecture} · {strategy}, seed {seed} ({status_})"
+        f"not ok, so it is no reference: {architecture} · {strategy}, seed {seed} ({status_})"
         for architecture, strategy, seed, status_ in run.cells[NAMES].itertuples(index=False)
         if status_ != "ok"
     ]

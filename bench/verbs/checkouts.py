@@ -130,7 +130,7 @@ def check_runs(checkout: Checkout, environment: Mapping[str, str]) -> None:
     own = (checkout.folder / "bench" / "__init__.py").resolve()
     if done.returncode or Path(told).resolve() != own:
         found = f"runs the code in {Path(told).parent}" if told else last_line(done.stderr)
-        raise InputError([f"{checkout.asked}: Python {found} in its place; nothing was compared"])
+        raise InputError([f"{checkout.asked}: Python {found} instead; nothing was compared"])
 
 
 def last_line(text: str) -> str:

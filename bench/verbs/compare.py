@@ -35,8 +35,8 @@ FailOn = Annotated[
     typer.Option(
         "--fail-on",
         metavar="LIST",
-        help="Instead of all but inconclusive: regressed, failed, missing, refused, unstable, "
-        "inconclusive, with commas between them.",
+        help="Outcomes that make it fail, with commas between them: regressed, failed, missing, "
+        "refused, unstable, inconclusive. By default all but inconclusive.",
     ),
 ]
 
@@ -47,16 +47,17 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="CANDIDATE",
-            help="The same; of several, a metric is worse only where it is worse in each.",
+            help="Run folder or baseline file. With several, a metric is worse only if it is "
+            "worse in every one.",
         ),
     ],
     history: Annotated[
         Path | None,
         typer.Option(help="Folder of past runs, by which times are judged.", show_default=RESULTS),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="How it is told.")] = Form.TABLE,
+    form: Annotated[Form, typer.Option("--format", help="Output format.")] = Form.TABLE,
     place: Annotated[
-        Path | None, typer.Option("--out", help="File for it; the table is printed all the same.")
+        Path | None, typer.Option("--out", help="Write the comparison to this file.")
     ] = None,
     fail_on: FailOn = None,
     everything: Everything = False,

@@ -74,7 +74,7 @@ def read(folder: Path, name: str) -> "Past":
     from bench.verbs.past import past_below
 
     if not folder.is_dir():
-        raise InputError([f"{folder}: is no folder; name that of the runs with --history"])
+        raise InputError([f"{folder}: is not a folder; name the folder of runs with --history"])
     with status(out, "looking for runs") as tell:
         found = past_below(folder, name, tell)
     if found.runs:

@@ -32,7 +32,7 @@ OwnImages = Annotated[
 Everything = Annotated[bool, typer.Option("--all", help="Print what passed as well.")]
 
 RESULTS = "results"
-"""Where runs lie that nobody named a folder for; it need not be there."""
+"""Default folder of runs; it may not exist yet."""
 
 
 # ---- amounts as people type them: 60, 2min, 800MiB, 12M, 20ms -------------------------------
@@ -80,7 +80,7 @@ def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
     if place.is_dir():
         raise InputError([f"--out: {place} is a folder; name a file"])
     if place.name in RECORDS or os.path.realpath(place) in map(os.path.realpath, given):
-        raise InputError([f"--out: {place} holds what would be lost; name another file"])
+        raise InputError([f"--out: {place} would be overwritten; name another file"])
 
 
 # ---- --fail-on: which outcomes of a comparison are an error ---------------------------------

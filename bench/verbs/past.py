@@ -107,7 +107,7 @@ Tell = Callable[[str], None]
 def folder_of_past(named: Path | None) -> Path:
     """The folder of past runs. Raises InputError where one was named that is not there."""
     if named is not None and not named.is_dir():
-        raise InputError(f"{named}: is no folder; name that of the runs with --history")
+        raise InputError(f"{named}: is not a folder; name the folder of runs with --history")
     return named or Path(RESULTS)
 
 

@@ -111,9 +111,9 @@ def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
 
 def missing(argument: str) -> str:
     if Path(argument).exists():
-        return "is no plain file"
+        return "is not a regular file"
     pattern = any(letter in argument for letter in "*?[")
-    return "no such file" + (" (patterns are the shell's to expand)" if pattern else "")
+    return "no such file" + (" (wildcards must be expanded by the shell)" if pattern else "")
 
 
 # ---- what is said ---------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_what_stands_alone_is_said() -> None:
     unknown = [point(number, nameless, range(6)) for number in range(7)]
     assert of(unknown)[-1:] == [
         "in 7 runs a fact of the conditions is unknown, or seeds of a cell ran under different "
-        "ones: their values are joined with nothing"
+        "ones: their values are not connected to any others"
     ]
 
 

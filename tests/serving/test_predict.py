@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_predicted(
     missing, cut = answer["not_predicted"]
     assert cut["image"] == str(pictures / "cut.png")
     assert "cannot be decoded" in cut["why"]
-    assert missing["why"] == "no such file (patterns are the shell's to expand)"
+    assert missing["why"] == "no such file (wildcards must be expanded by the shell)"
     assert len(done.err.splitlines()) == 2
 
 
