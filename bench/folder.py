@@ -22,7 +22,9 @@ from pydantic import ValidationError
 from bench import identity
 from bench.errors import FolderError, lower
 from bench.identity import slug
+from bench.metrics import METRICS
 from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
+from bench.strategies import STRATEGIES
 from bench.suite import labels_of
 
 # ---- names ----------------------------------------------------------------------------------
@@ -218,6 +220,11 @@ def read_run(folder: Path) -> Run:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read: {_reason(error)}") from error
+    kinds = {entry.kind for entry in run.suite.strategies}
+    if run.suite.metric not in METRICS:
+        raise FolderError(f"{path}: suite.metric: {run.suite.metric} is unknown; was it edited?")
+    if kinds - STRATEGIES.keys():
+        raise FolderError(f"{path}: suite.strategies: one is unknown; was it edited?")
     asked = [slug(f"{label}-{strategy}-s{seed}") for label, strategy, seed in run.suite.asked]
     if asked != [cell_id.rpartition("-")[0] for cell_id in run.cells]:
         raise FolderError(f"{path}: its cells are not those of its suite; was it edited?")
