@@ -125,7 +125,7 @@ def test_a_comparison_is_not_written_over_the_baseline(bench: Bench, here: Path)
     (file,) = here.glob("results/reference/*.json")
     before = file.read_bytes()
     said = bench("compare", file, "slow", "--format", "json", "--out", file)
-    assert (said.code, "would be lost" in said.err, file.read_bytes()) == (2, True, before)
+    assert (said.code, "would be overwritten" in said.err, file.read_bytes()) == (2, True, before)
 
 
 def test_a_baseline_with_broken_cells_says_so(bench: Bench, here: Path) -> None:
@@ -141,7 +141,7 @@ def test_without_a_folder_of_past_runs_there_are_none(bench: Bench, here: Path) 
     said = bench("compare", "before", "slow")
     assert (said.code, "not judged (1 of 5 runs)" in said.out) == (0, True)
     said = bench("compare", "before", "slow", "--history", "results")
-    assert (said.code, "results: is no folder" in said.err) == (2, True)
+    assert (said.code, "results: is not a folder" in said.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_without_a_folder_of_past_runs_there_are_none(bench: Bench, here: Path) 
         (("clean", "./clean"), 2, "are the same"),
         ((BASE, "clean", "--fail-on", "slower"), 2, "--fail-on"),
         ((BASE, "clean", "--out", "x.md"), 2, "--out needs --format"),
-        ((BASE, "clean", "--history", "nowhere"), 2, "nowhere: is no folder"),
+        ((BASE, "clean", "--history", "nowhere"), 2, "nowhere: is not a folder"),
         (("clean/run.json", "clean"), 6, "name a run folder"),
-        ((BASE, "clean", "--format", "json", "--out", "clean/run.json"), 2, "would be lost"),
+        ((BASE, "clean", "--format", "json", "--out", "clean/run.json"), 2, "would be overwritten"),
         ((BASE, "clean", "--format", "json", "--out", "clean"), 2, "is a folder"),
         ((BASE, "loop"), 2, "loop: is not there"),
     ],
@@ -295,7 +295,7 @@ def test_a_baseline_is_accepted_listed_shown_and_compared_with(bench: Bench, her
     [
         (("accept", "nowhere", "--reason", "x"), 2, "holds no run"),
         (("accept", "clean", "--reason", " "), 2, "must not be empty"),
-        (("accept", "clean", "--reason", "x", "--history", "nowhere"), 2, "nowhere: is no folder"),
+        (("accept", "clean", "--reason", "x", "--history", "nowhere"), 2, "nowhere: is not a folder"),
         (("show", "nowhere"), 2, "is not there"),
         (("show", "clean/run.json"), 6, "name a run folder"),
     ],

@@ -164,7 +164,7 @@ def test_a_copy_of_a_run_counts_once_and_is_said(bench: Bench, here: Path) -> No
     [
         (("capston",), 2, 'did you mean "capstone"?'),
         (("other",), 2, 'accepted are "capstone"'),
-        (("capstone", "--history", "nowhere"), 2, "nowhere: is no folder"),
+        (("capstone", "--history", "nowhere"), 2, "nowhere: is not a folder"),
         (("capstone", "--history", "empty"), 2, "empty: holds no runs"),
         (("nowhere.toml",), 2, "no such file"),
         (("capstone", "--out", "file/x.html"), 6, "file"),
