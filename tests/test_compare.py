@@ -295,7 +295,11 @@ def test_a_baseline_is_accepted_listed_shown_and_compared_with(bench: Bench, her
     [
         (("accept", "nowhere", "--reason", "x"), 2, "holds no run"),
         (("accept", "clean", "--reason", " "), 2, "must not be empty"),
-        (("accept", "clean", "--reason", "x", "--history", "nowhere"), 2, "nowhere: is not a folder"),
+        (
+            ("accept", "clean", "--reason", "x", "--history", "nowhere"),
+            2,
+            "nowhere: is not a folder",
+        ),
         (("show", "nowhere"), 2, "is not there"),
         (("show", "clean/run.json"), 6, "name a run folder"),
     ],
