@@ -4,9 +4,10 @@ A cell here is an architecture under a strategy, all seeds together: cells pair 
 without the seed. What is not of one task is told with the fields that differ.
 """
 
+import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -17,8 +18,11 @@ from bench.analysis.judge import METRICS
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, differences, digest
 
-PAST_KEYS: dict[tuple[str, tuple[int, ...], str], str] = {}
-"""Those that are known: of a thousand cells in a hundred runs they take seconds to make."""
+
+@cache
+def _past_key(task: str, seeds: tuple[int, ...], conditions: str) -> str:
+    """Of a thousand cells in a hundred runs these take seconds to make, and few of them differ."""
+    return digest([task, seeds, json.loads(conditions)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +91,10 @@ class Side:
     @cached_property
     def past_key(self) -> str:
         """Names the task, the seeds, and all else that costs depend on."""
-        key = self.task_key, self.seeds, self.conditions_key if self.ok else ""
-        if key not in PAST_KEYS:
-            PAST_KEYS[key] = digest([self.task_key, self.seeds, self.conditions])
-        return PAST_KEYS[key]
+        texts, key = self.run.condition_texts, self.conditions_key if self.ok else ""
+        if key not in texts:
+            texts[key] = json.dumps(self.conditions)
+        return _past_key(self.task_key, self.seeds, texts[key])
 
     # ---- what came out ----------------------------------------------------------------------
 

@@ -137,6 +137,11 @@ class Snapshot:
         return found
 
     @cached_property
+    def condition_texts(self) -> dict[str, str]:
+        """The conditions of cells as JSON by their key, as far as they were asked for."""
+        return {}
+
+    @cached_property
     def labels_N(self) -> NDArray[np.uint16]:
         """True classes of the test images. Raises ValueError where they are damaged."""
         return predictions.unpack_column("labels", self.labels, self.num_images)
