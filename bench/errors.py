@@ -68,6 +68,13 @@ class NotOneTask(BenchError):
         self.differences = list(differences)
 
 
+class SideFailed(BenchError):
+    """A side could not run, or its runs cannot be read: what, and its last lines."""
+
+    exit_code = Exit.NOT_ALL_OK
+    code = "E-SIDE"
+
+
 class Problem(NamedTuple):
     """One mistake: the dotted key it was found at ("" for the file as a whole), and what to do."""
 

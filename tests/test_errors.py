@@ -13,6 +13,7 @@ from bench.errors import (
     InputError,
     NotOneTask,
     Problem,
+    SideFailed,
     SuiteError,
     WeightsError,
 )
@@ -26,6 +27,7 @@ from bench.errors import (
         (WeightsError("one\ntwo"), Exit.INPUT),
         (DeviceError("one"), Exit.INPUT),
         (FolderError("one"), Exit.FOLDER),
+        (SideFailed("one"), Exit.NOT_ALL_OK),
         (NotOneTask("a", "b", ["lr is 1 in a, 2 in b"]), Exit.INPUT),
         (SuiteError("x.toml", [Problem("recipe.lr", "must be positive")]), Exit.INPUT),
     ],

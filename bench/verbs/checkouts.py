@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis.table import Snapshot
-from bench.errors import BenchError, Exit, FolderError, InputError
+from bench.errors import Exit, FolderError, InputError, SideFailed
 from bench.folder import check_usable, disk_errors, locked, write_text
 from bench.running.child import exit_text, no_interrupt
 from bench.verbs.past import ALTERNATION, read_folder
@@ -146,13 +146,6 @@ PATIENCE_SECONDS = 30.0
 """A run that is asked to stop writes the record of the cell that it leaves."""
 
 LAST_LINES = 5
-
-
-class SideFailed(BenchError):
-    """A side could not run, or its runs cannot be read: what, and its last lines."""
-
-    exit_code = Exit.NOT_ALL_OK
-    code = "E-SIDE"
 
 
 class Plan(NamedTuple):
