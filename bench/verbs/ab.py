@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bench.errors import InputError
+from bench.errors import InputError, SideFailed
 from bench.terminal import clock_text, err, out, plain
 from bench.verbs.options import Device, Everything, Offline, OwnImages, exit_code, failing_outcomes
 
@@ -141,9 +141,7 @@ def run_all(plan: "Plan", say: Console) -> "Sided":
                 break
             if not same_task(sides.old[0], run) and done.number > 2:
                 what = f"{done.turn.name} trained something different from the earlier runs"
-                raise checkouts.SideFailed(
-                    [what, "did the images change? name a new folder with --out"]
-                )
+                raise SideFailed([what, "did the images change? name a new folder with --out"])
     return sides
 
 
