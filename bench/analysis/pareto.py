@@ -108,6 +108,7 @@ def _noise(
     found: Outcomes,
     limits: tuple[float, float],
 ) -> Floats:
+    """Distance up to which two val scores are not told apart, [S, R]."""
     one_SN, other_RN = found.deviations(some_S), found.deviations(others_R)
     squares_S, squares_R = (one_SN**2).sum(axis=1), (other_RN**2).sum(axis=1)
     items_SR = squares_S[:, None] + squares_R - 2 * one_SN @ other_RN.T

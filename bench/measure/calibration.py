@@ -197,6 +197,7 @@ def copy(place: torch.device, size: int) -> Step:
 
 
 def upload(place: torch.device, size: int) -> Step:
+    """Copy `size` bytes from pinned host memory to the device."""
     source = torch.ones(size, dtype=torch.uint8).pin_memory()
     target = torch.zeros(size, dtype=torch.uint8, device=place)
     return lambda: target.copy_(source, non_blocking=True)

@@ -244,6 +244,7 @@ def blocks(
 
 
 def stacked(crops: Sequence[Crop], device: torch.device) -> Tensor:
+    """Crops as one tensor, uint8 [B, C, H, W]."""
     return torch.from_numpy(np.stack(crops)).to(device)
 
 
