@@ -32,4 +32,4 @@ def test_features_pass_from_run_to_run_only_where_both_ask_for_it(tmp_path: Path
     assert {name for name, text in said.items() if "†" in text} == {"second"}
     assert "features kept by an earlier run †" in said["second"]
     report = (here.folder / "second" / "report.md").read_text(encoding="utf-8")
-    assert "- Features of frozen backbones: kept by an earlier run †." in report
+    assert "- Features of frozen backbones: kept by an earlier run †\n" in report
