@@ -14,7 +14,7 @@ from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
 from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
 
 
-class Facts(NamedTuple):
+class Inputs(NamedTuple):
     """What the suite does not say; it is found out before anything is planned."""
 
     data: Data
@@ -23,7 +23,7 @@ class Facts(NamedTuple):
     native_size: Mapping[str, int]  # image size of the weights, by label
 
 
-def cells(suite: Suite, facts: Facts) -> list[Cell]:
+def cells(suite: Suite, facts: Inputs) -> list[Cell]:
     """Every cell of the suite in file order: by architecture, then strategy, then seed."""
     return [
         _cell(suite, facts, label, strategy, seed)
@@ -31,7 +31,7 @@ def cells(suite: Suite, facts: Facts) -> list[Cell]:
     ]
 
 
-def _cell(suite: Suite, facts: Facts, label: str, strategy: StrategyEntry, seed: int) -> Cell:
+def _cell(suite: Suite, facts: Inputs, label: str, strategy: StrategyEntry, seed: int) -> Cell:
     said = suite.said_for(strategy)
     kind = strategy.kind
     scratch = Weights(source="scratch", name="scratch")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from bench.suite import Kind, Metric, Suite
+from bench.suite import Kind, Suite
 
 SCHEMA_VERSION = 5
 """Shape of the files in a run folder; newer files are refused."""
@@ -84,7 +84,7 @@ class Cell(Value):
     image_size: int
     data: Data
     seed: int
-    metric: Metric = "top1"
+    metric: str = "top1"
     target: float = 0.9
 
 
@@ -403,7 +403,7 @@ class MissingWeights(Value):
     why: str
 
 
-class Source(Value):
+class UsedWeights(Value):
     """The entry of the preference list that was used, and what the earlier ones lacked."""
 
     wanted: tuple[str, ...]
@@ -439,7 +439,7 @@ class Run(Value):
     data: Data
     data_notes: tuple[str, ...]
     duplicates: dict[str, int]  # "train/test": images with identical bytes in both parts
-    source: Source
+    source: UsedWeights
     preprocessing: dict[str, Preprocessing]  # by architecture label
     cells: tuple[str, ...]  # id of every cell of the suite, in order
     status: Literal["running", "finished", "interrupted"]

@@ -23,15 +23,13 @@ from pydantic import (
 Kind = str
 """A row of `bench.strategies.STRATEGIES`; `bench.suite_file` checks that it is one."""
 
-Metric = str
-"""A row of `bench.metrics.METRICS`, checked likewise."""
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
 KeepWeights = Literal["winner", "all", "none"]
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
 """The metrics of a comparison that have a threshold."""
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A TOML table: unknown keys are mistakes, and so is a string for a number.
 
     Null means that the suite does not say; such keys are not written.
@@ -53,7 +51,7 @@ class Table(BaseModel):
 # ---- the recipe -----------------------------------------------------------------------------
 
 
-class RecipeTable(Table):
+class RecipeTable(TomlTable):
     """What a suite says about the recipe; null leaves the choice to a default."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
@@ -121,7 +119,7 @@ def _named(entry: object) -> object:
     return {"name": entry} if isinstance(entry, str) else entry
 
 
-class ArchitectureEntry(Table):
+class ArchitectureEntry(TomlTable):
     """One architecture, or its name alone."""
 
     name: str = Field(min_length=1)
@@ -159,7 +157,7 @@ class StrategyEntry(RecipeTable):
     _name_alone = model_validator(mode="before")(_named_kind)
 
 
-class DatasetTable(Table):
+class DatasetTable(TomlTable):
     """Which images, and how they are split; null takes the source's own default."""
 
     source: str = Field("digits", min_length=1)
@@ -175,7 +173,7 @@ class DatasetTable(Table):
 # ---- how runs are compared ------------------------------------------------------------------
 
 
-class Threshold(Table):
+class Threshold(TomlTable):
     """The smallest change that counts, for one metric and the cells that match a pattern."""
 
     metric: Judged
@@ -190,7 +188,7 @@ class Threshold(Table):
         return fnmatchcase("/".join(names), self.cells)
 
 
-class CompareTable(Table):
+class CompareTable(TomlTable):
     """What `bench compare` calls a regression. No part of a cell's identity."""
 
     visible_drop: float = Field(0.03, gt=0, le=1)
@@ -227,7 +225,7 @@ def _weights_source(entry: str) -> str:
 WeightsSource = Annotated[str, BeforeValidator(_weights_source)]
 
 
-class Suite(Table):
+class Suite(TomlTable):
     """A suite for one profile."""
 
     name: str = Field(min_length=1, max_length=60)
@@ -241,7 +239,7 @@ class Suite(Table):
     weights: list[WeightsSource] = Field(["imagenet"], min_length=1)
     """preference list: `"imagenet"`, `"random"`, or a folder (with a `/`) of
     `<architecture>.safetensors` or `.pth`"""
-    metric: Metric = "top1"
+    metric: str = "top1"
     """`"balanced_accuracy"` suits classes of unequal size"""
     target: float = Field(0.9, gt=0, le=1)
     """the training time until val first reaches this score is recorded"""

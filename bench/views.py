@@ -16,7 +16,7 @@ from bench.analysis.choice import Row, Summary
 from bench.analysis.table import RunTable
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
-from bench.record import Failure, MissingWeights, Result, Run, Source
+from bench.record import Failure, MissingWeights, Result, Run, UsedWeights
 from bench.report import protocol, sentences, text, units
 from bench.running.answers import Plan, Survey
 from bench.running.plan import disk_bytes, work
@@ -168,7 +168,7 @@ def images_line(plan: Plan) -> str:
     return f"images: {data.name}, {len(data.classes)} classes, {counts}{noted}"
 
 
-def source_lines(source: Source) -> list[str]:
+def source_lines(source: UsedWeights) -> list[str]:
     """Where the weights come from; after a fallback, what it means and what was missing."""
     if not source.fell_back:
         return [f"weights: {source.used}"]

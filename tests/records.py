@@ -29,8 +29,8 @@ from bench.record import (
     Run,
     Scores,
     Seconds,
-    Source,
     Throughput,
+    UsedWeights,
     Weights,
 )
 from bench.suite import ArchitectureEntry, Kind, Suite
@@ -267,7 +267,7 @@ def run(
         ),
         profile="gpu" if machine.device == "cuda" else "cpu",
         machine=machine, data=data(), data_notes=("3 hidden files were left out",),
-        duplicates={"train/test": 0}, source=Source(wanted=(source,), used=source),
+        duplicates={"train/test": 0}, source=UsedWeights(wanted=(source,), used=source),
         preprocessing=dict.fromkeys(architectures, preprocessing),
         cells=tuple(identity.cell_id(one) for one in asked), status="finished",
         started_at="2026-11-02T09:50:00Z", finished_at="2026-11-02T10:00:00Z", wall_seconds=512.0,

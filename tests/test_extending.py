@@ -16,7 +16,7 @@ from bench.data.dataset import Dataset, Item
 from bench.data.sources import SOURCES, Source, open_image, scan
 from bench.data.split import make_split
 from bench.errors import SuiteError
-from bench.expand import Facts
+from bench.expand import Inputs
 from bench.expand import cells as expanded
 from bench.metrics import METRICS, Metric
 from bench.report import figures, writer
@@ -80,7 +80,7 @@ def test_a_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     add(monkeypatch, STRATEGIES, "head_then_last", row)
     suite = check({**SUITE, "strategies": ["head_then_last"]}, "mine.toml").profiles["cpu"]
     model = cells.cell("partial", epochs=2)
-    facts = Facts(model.data, False, {"resnet18": model.weights}, {"resnet18": 32})
+    facts = Inputs(model.data, False, {"resnet18": model.weights}, {"resnet18": 32})
     (cell,) = expanded(suite, facts)
     assert (cell.recipe.lr, cell.recipe.backbone_lr_scale) == (1e-3, 0.3)
     small = cell.model_copy(update={"recipe": model.recipe})

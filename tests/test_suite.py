@@ -7,7 +7,7 @@ import pytest
 
 from bench import expand, suite_file
 from bench.errors import SuiteError
-from bench.expand import Facts
+from bench.expand import Inputs
 from bench.record import Cell, Weights
 from bench.strategies import STRATEGIES
 from bench.suite import DatasetTable
@@ -28,9 +28,9 @@ def problems(tmp_path: Path, text: str) -> dict[str, str]:
     return {problem.key: problem.text for problem in caught.value.mistakes}
 
 
-def facts(*labels: str, photographs: bool = False) -> Facts:
+def facts(*labels: str, photographs: bool = False) -> Inputs:
     weights = Weights(source="random", name="random", init_seed=0)
-    return Facts(
+    return Inputs(
         records.data(), photographs, dict.fromkeys(labels, weights), dict.fromkeys(labels, 224)
     )
 

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from bench import terminal, views
 from bench.analysis.choice import summarise
 from bench.analysis.table import table
-from bench.record import Failure, MissingWeights, Result, Run, Source
+from bench.record import Failure, MissingWeights, Result, Run, UsedWeights
 from tests import records
 
 HOSTILE = "[red]x[/red]\x1b[2J"
@@ -43,7 +43,7 @@ def missing(architecture: str, why: str) -> MissingWeights:
 
 
 def test_a_source_that_is_the_first_choice_is_one_line() -> None:
-    assert views.source_lines(Source(wanted=("imagenet", "random"), used="imagenet")) == [
+    assert views.source_lines(UsedWeights(wanted=("imagenet", "random"), used="imagenet")) == [
         "weights: imagenet"
     ]
 
@@ -51,7 +51,7 @@ def test_a_source_that_is_the_first_choice_is_one_line() -> None:
 def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
     names = ("resnet18", "resnet50", "vgg16", "vit_b_16")
     lost = [*(missing(name, "not in the cache; no net") for name in names), missing("x", "damaged")]
-    source = Source(wanted=("imagenet", "random"), used="random", missing=tuple(lost))
+    source = UsedWeights(wanted=("imagenet", "random"), used="random", missing=tuple(lost))
     assert views.source_lines(source) == [
         "weights: random – imagenet is not available for every architecture",
         "  not in the cache; no net",
@@ -179,7 +179,7 @@ def test_a_cell_without_a_record_is_counted() -> None:
 
 def test_random_weights_are_said_again_at_the_end() -> None:
     run = records.run(["resnet18"], ["partial"]).model_copy(
-        update={"source": Source(wanted=("imagenet", "random"), used="random")}
+        update={"source": UsedWeights(wanted=("imagenet", "random"), used="random")}
     )
     done = records.result(records.cell("resnet18", "partial", 0))
     assert f"note: {views.RANDOM_WEIGHTS}" in shown(end(Path("out"), run, [done]))

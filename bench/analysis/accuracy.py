@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.judge import ACCURACY, METRICS, Estimate, Findings, Verdict, adjusted, judge
-from bench.analysis.paired import Outcomes, between, with_seeds
+from bench.analysis.judge import ACCURACY, MEASURES, Estimate, Findings, Verdict, adjusted, judge
+from bench.analysis.paired import Hits, between, with_seeds
 from bench.analysis.stats import Floats, Spread, seed_variances, spread
 
-ALPHA = METRICS[ACCURACY].alpha
+ALPHA = MEASURES[ACCURACY].alpha
 
 MANY_IMAGES = 5000
 """From here on, half the equivalence margin is asked for."""
@@ -91,7 +91,7 @@ def compared(
     return Estimate(behind.means_R, behind.errors_R, np.maximum(limited_P, 1)), has_spread
 
 
-def _assumed(found: Outcomes) -> Outcomes:
+def _assumed(found: Hits) -> Hits:
     ones_R = np.ones(len(found.num_seeds_R))
     return found._replace(seed_variances_R=LUCK**2 * ones_R, freedoms_R=SURE * ones_R)
 

@@ -16,7 +16,7 @@ from bench.analysis.consistency import Missing
 from bench.analysis.paired import (
     Contrasts,
     Difference,
-    Outcomes,
+    Hits,
     Settling,
     Tied,
     contrasts,
@@ -30,7 +30,7 @@ from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilso
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
 from bench.record import Failure
-from bench.suite import Metric, TieBreak
+from bench.suite import TieBreak
 
 # ---- rows -----------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ def within(rows: Iterable[Row], leader: Row, share: float) -> list[Row]:
 # ---- the choice -----------------------------------------------------------------------------
 
 
-class Comparison(NamedTuple):
+class AgainstLeader(NamedTuple):
     """One complete row against the leader on val.
 
     The p values are two-sided and take the leader as given; Holm's adjustment is over all
@@ -192,7 +192,7 @@ class Comparison(NamedTuple):
 
 
 class Summary(NamedTuple):
-    metric: Metric
+    metric: str
     tie_break: tuple[str, ...]
     margin: float  # practical: a smaller difference counts as a tie
     rows: tuple[Row, ...]
@@ -202,7 +202,7 @@ class Summary(NamedTuple):
     recommended: Row | None  # of the tied, by the tie-break
     chosen: str | None  # cell_id of the recommended row's seed with the best val score
     cheapest: Row | None  # by the tie-break, of rows whose mean val is within the margin
-    comparisons: tuple[Comparison, ...]  # complete rows but the leader, by val, best first
+    comparisons: tuple[AgainstLeader, ...]  # complete rows but the leader, by val, best first
     front: tuple[Row, ...]  # noise-aware: val score, train time, memory, parameters, latency
     visible_difference: float | None  # a share; see `bench.analysis.paired`
     best_by_strategy: Mapping[str, Row | None]
@@ -252,7 +252,7 @@ def summarise(table: RunTable) -> Summary:
 
 class Judged(NamedTuple):
     tied: tuple[Row, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[AgainstLeader, ...]
     front: tuple[Row, ...]
     visible_difference: float | None
 
@@ -264,7 +264,7 @@ def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
     margin = table.header.margin
     others = [row for row in rows if row.complete and row is not leader]
     complete = [leader, *sorted(others, key=val_mean, reverse=True)]
-    found = outcomes(table, complete)
+    found = hits_of(table, complete)
     behind = contrasts(found)
     told = simultaneous(found, behind, margin)
     comparisons = _comparisons(complete, found, behind, told, margin)
@@ -278,7 +278,7 @@ def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
     )
 
 
-def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
+def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:
     val = table.val
     most = max(len(row.ok) for row in rows)
     hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
@@ -291,12 +291,12 @@ def outcomes(table: RunTable, rows: Sequence[Row]) -> Outcomes:
 
 
 def _comparisons(
-    complete: Sequence[Row], found: Outcomes, behind: Contrasts, told: Tied, margin: float
-) -> tuple[Comparison, ...]:
+    complete: Sequence[Row], found: Hits, behind: Contrasts, told: Tied, margin: float
+) -> tuple[AgainstLeader, ...]:
     p_values = behind.p_values_R.tolist()
     adjusted = [1.0, *holm(p_values[1:])]
     return tuple(
-        Comparison(
+        AgainstLeader(
             row=row,
             behind=difference(found, behind, place),
             p_value=p_values[place],

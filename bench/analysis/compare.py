@@ -19,8 +19,8 @@ from bench.analysis.judge import (
     ACCURACY,
     CELL,
     COUNTS,
+    MEASURES,
     MEMORY,
-    METRICS,
     SECONDS,
     Verdict,
     Word,
@@ -65,7 +65,7 @@ Outcome = Literal[
 def outcomes(found: Comparison) -> set[Outcome]:
     """What the comparison has of each; comparing nothing is never success."""
     cells = [one for one in found.verdicts if one.metric in (CELL, COUNTS)]
-    judged = [one for one in found.verdicts if one.metric in METRICS]
+    judged = [one for one in found.verdicts if one.metric in MEASURES]
     blame = found.shift.blame if found.shift else "none"
     has: dict[Outcome, bool] = {
         "regressed": blame == "code" or _any(judged, "regressed"),
@@ -154,7 +154,7 @@ def accuracy_verdicts(
     if not same_metric or not np.array_equal(baseline.labels_N, candidate.labels_N):
         reason = "scored on other test images, or by another metric"
         return [Verdict("not_comparable", reason).of(pair.cell, ACCURACY) for pair in pairs]
-    least = max(METRICS[ACCURACY].floor, candidate.header.margin)
+    least = max(MEASURES[ACCURACY].floor, candidate.header.margin)
     floors = [settings.floor(ACCURACY, pair.cell, least) for pair in pairs]
     fields = [numerics_differences(pair) for pair in pairs]
     found = judge_accuracy(

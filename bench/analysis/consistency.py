@@ -12,7 +12,6 @@ from bench import identity
 from bench.metrics import METRICS
 from bench.predictions import Unpacked, unpack
 from bench.record import Cell, Failure, Part, Result, Run, Scores, Seconds
-from bench.suite import Metric
 
 Record = Result | Failure
 
@@ -25,7 +24,7 @@ class Contradiction(ValueError):
         super().__init__(f"{cell_id}: {problem}")
 
 
-def score_of(scores: Scores, metric: Metric) -> float:
+def score_of(scores: Scores, metric: str) -> float:
     """The run's metric, 0 to 1."""
     return float(getattr(scores, metric))
 
@@ -135,7 +134,7 @@ def damaged(records: Iterable[Record]) -> dict[str, str]:
     return found
 
 
-def check_score(one: Result, test: Images, metric: Metric) -> None:
+def check_score(one: Result, test: Images, metric: str) -> None:
     """Raise Contradiction where a test score is not that of its predictions."""
     score = score_of(one.quality.test, metric)
     found = float(np.mean(test.right[one.cell_id] * METRICS[metric].weights(test.labels_N)))

@@ -22,8 +22,8 @@ import numpy as np
 from bench.analysis.baseline import Past
 from bench.analysis.judge import (
     FEW_CELLS,
+    MEASURES,
     MEMORY,
-    METRICS,
     NEEDED,
     SECONDS,
     Estimate,
@@ -42,7 +42,7 @@ from bench.analysis.stats import Floats
 from bench.record import Calibration
 from bench.suite import CompareTable, Judged
 
-ALPHA = METRICS[SECONDS].alpha
+ALPHA = MEASURES[SECONDS].alpha
 
 QUICKER = 0.02
 """Of machines with a good day, to be taken for code that made most cells quicker."""
@@ -107,7 +107,7 @@ def floors_of(pairs: Sequence[Pair], metric: Judged, settings: CompareTable) -> 
 def floor_of(metric: Judged, usual: float | None, side: Side) -> float:
     """The least relative change of a cell that counts where its suite sets none."""
     if metric == SECONDS or not usual:
-        return METRICS[SECONDS].floor
+        return MEASURES[SECONDS].floor
     timed_choice = bool(side.conditions.get("execution.cudnn_benchmark"))
     return memory_floor(usual, side.run.header.device, timed_choice) / usual
 
@@ -293,7 +293,7 @@ def judge_peaks(
     """Of a CPU, in bytes: by the past and the baseline."""
     kept_HP = on_level(past_HP, place, floors_P)
     change = beyond(estimate(kept_HP, NEEDED, of_new=True), candidate_P)
-    findings = judge(change, floors_P, METRICS[MEMORY].alpha, candidate_P - baseline_P)
+    findings = judge(change, floors_P, MEASURES[MEMORY].alpha, candidate_P - baseline_P)
     verdicts = []
     for at, (word, before) in enumerate(zip(findings.words, baseline_P.tolist(), strict=True)):
         made = Verdict(word, change=float(candidate_P[at]) / before - 1)
@@ -316,7 +316,7 @@ def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) 
     """Of a GPU: the same every time, so that any change by the (relative) floor is one."""
     changes_P = candidate_P / baseline_P - 1
     sure = Estimate(changes_P, np.zeros_like(changes_P), np.ones_like(changes_P))
-    words = judge(sure, floors_P, METRICS[MEMORY].alpha).words
+    words = judge(sure, floors_P, MEASURES[MEMORY].alpha).words
     each = zip(words, changes_P.tolist(), floors_P.tolist(), strict=True)
     return [Verdict(word, change=change, visible=floor) for word, change, floor in each]
 

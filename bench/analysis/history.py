@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.analysis.costs import slowdown
-from bench.analysis.judge import ACCURACY, METRICS, SECONDS, Metric
+from bench.analysis.judge import ACCURACY, MEASURES, SECONDS, Measure
 from bench.analysis.pairs import Side, sides_of
 from bench.analysis.steps import Step, steps
 from bench.analysis.table import Facts, Snapshot
@@ -127,7 +127,7 @@ def history(runs: Mapping[str, Snapshot]) -> History:
 
 def news(found: History) -> list[News]:
     together: dict[tuple[int, int, int], list[Change]] = {}
-    order = list(METRICS)
+    order = list(MEASURES)
     for cell in found.cells:
         for change in cell.changes:
             key = -change.run, -change.before, order.index(change.metric)
@@ -216,7 +216,7 @@ def _cell(
     setup_of: Mapping[str, int],
 ) -> CellHistory:
     found: list[Series] = []
-    for metric in METRICS.values():
+    for metric in MEASURES.values():
         joined: dict[tuple[str, tuple[int, ...], str | None], list[Dot]] = {}
         for run, side in rows.items():
             value = side.value(metric.name)
@@ -230,14 +230,14 @@ def _cell(
     return CellHistory(*cell, rows, tuple(found))
 
 
-def _apart(metric: Metric, side: Side) -> str:
+def _apart(metric: Measure, side: Side) -> str:
     if why := failure(side):
         return why
     unstable = side.run.header.unstable
     return f"unstable: {unstable}" if metric.name == SECONDS and unstable else ""
 
 
-def _joining(metric: Metric, side: Side, conditions: Mapping[str, Conditions]) -> str | None:
+def _joining(metric: Measure, side: Side, conditions: Mapping[str, Conditions]) -> str | None:
     known = conditions[side.conditions_key]
     if metric.name != ACCURACY:
         return None if side.mixed else known.performance
@@ -245,7 +245,7 @@ def _joining(metric: Metric, side: Side, conditions: Mapping[str, Conditions]) -
     return None if mixed else known.numerics
 
 
-def _changes(metric: Metric, dots: Sequence[Dot], rows: Mapping[int, Side]) -> Iterator[Change]:
+def _changes(metric: Measure, dots: Sequence[Dot], rows: Mapping[int, Side]) -> Iterator[Change]:
     counted = [dot for dot in dots if not dot.apart]
     for step in steps([dot.value for dot in counted], metric.floor, metric.relative):
         old, new = counted[step.place - 1], counted[step.place]

@@ -41,14 +41,16 @@ CELL, COUNTS = "cell", "counts"
 ACCURACY: Final = "accuracy"
 SECONDS: Final = "train_seconds"
 MEMORY: Final = "peak_memory_bytes"
+MIB = 2**20
 
 
-class Metric(NamedTuple):
+class Measure(NamedTuple):
     """What is judged: where it stands in a run's table, and which change of it matters."""
 
     name: Judged
     title: str
     unit: str
+    scale: float  # what one of the unit is
     column: str
     over_seeds: Callable[[Sequence[float]], float]
     floor: float  # the least change that counts: points as a share, or relative
@@ -56,17 +58,16 @@ class Metric(NamedTuple):
     alpha: float  # of a comparison with past runs, over all cells
 
 
-METRICS: dict[str, Metric] = {
+MEASURES: dict[str, Measure] = {
     one.name: one
     for one in (
         # Of suites without a change less than 5 % raise an alarm: variances are only estimated.
-        Metric(ACCURACY, "test score", "%", "test_score", fmean, 0.005, False, 0.045),
-        Metric(SECONDS, "train time", "s", "train_seconds", median, 0.05, True, 0.05),
-        Metric(MEMORY, "peak memory", "MiB", "peak_memory_bytes", max, 0.05, True, 0.05),
+        Measure(ACCURACY, "test score", "%", 0.01, "test_score", fmean, 0.005, False, 0.045),
+        Measure(SECONDS, "train time", "s", 1.0, "train_seconds", median, 0.05, True, 0.05),
+        Measure(MEMORY, "peak memory", "MiB", MIB, "peak_memory_bytes", max, 0.05, True, 0.05),
     )
 }
 
-MIB = 2**20
 MEMORY_FLOORS = {"cuda": (0.02, 16 * MIB), "cpu": (0.10, 32 * MIB)}
 """The least change of memory that a comparison counts, relative and in bytes; the larger holds.
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from bench.analysis.table import RunTable, compared_facts, table
 from bench.errors import NotOneTask
 from bench.identity import cell_identity, differences, flat
-from bench.record import Cell, Failure, Result, Run, Source
+from bench.record import Cell, Failure, Result, Run, UsedWeights
 from bench.suite import Suite
 
 
-class Part(NamedTuple):
+class NamedRun(NamedTuple):
     name: str
     table: RunTable
 
@@ -39,7 +39,7 @@ NOT_COMPARED = {"seeds", "weights", "keep_weights", "compare"}
 """Keys of the suite that leave a cell's task as it is."""
 
 
-def merge(parts: Sequence[Part]) -> Merged:
+def merge(parts: Sequence[NamedRun]) -> Merged:
     """The runs as one, in the order of the first suite; a single one on its reference machine.
 
     Of a cell that several runs have, an ok record counts before one that is not (a resumed run
@@ -77,7 +77,7 @@ def _cell_ids(run: Run) -> dict[tuple[str, str, int], str]:
 
 
 def _counted(
-    parts: Sequence[Part],
+    parts: Sequence[NamedRun],
 ) -> tuple[dict[str, Result | Failure], list[Repeated]]:
     found: dict[str, list[tuple[Result | Failure, str]]] = {}
     for part in parts:
@@ -112,7 +112,7 @@ def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
     )
 
 
-def _source(sources: Sequence[Source]) -> Source:
+def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
     """Where the weights came from; if any run fell back, that one's, with all that was missing."""
     told = next((source for source in sources if source.fell_back), sources[0])
     missing = dict.fromkeys(chain.from_iterable(source.missing for source in sources))
@@ -139,7 +139,7 @@ def _run_task(run: Run) -> dict[str, object]:
     }
 
 
-def _cells(first: Part, other: Part) -> list[str]:
+def _cells(first: NamedRun, other: NamedRun) -> list[str]:
     tasks, others = _row_tasks(first), _row_tasks(other)
     found = [
         f"{' · '.join(row)}: {field}"
@@ -149,7 +149,7 @@ def _cells(first: Part, other: Part) -> list[str]:
     return sorted(found) or _id_differences(first.table.run, other.table.run)
 
 
-def _row_tasks(part: Part) -> dict[tuple[str, str], dict[str, object]]:
+def _row_tasks(part: NamedRun) -> dict[tuple[str, str], dict[str, object]]:
     first: dict[tuple[str, str], Cell] = {}
     for record in part.table.records.values():
         first.setdefault((record.cell.architecture_label, record.cell.strategy), record.cell)

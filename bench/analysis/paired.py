@@ -40,7 +40,7 @@ class Difference(NamedTuple):
     num_seeds: tuple[int, int]
 
 
-class Outcomes(NamedTuple):
+class Hits(NamedTuple):
     """What each row got right, and how much it varies with the seed. The leader comes first."""
 
     hits_RN: NDArray[np.unsignedinteger]  # seeds that were right
@@ -98,11 +98,11 @@ class Contrasts(NamedTuple):
 
 def with_seeds(
     hits_RN: NDArray[np.unsignedinteger], weights_N: Floats, scores: Sequence[Sequence[float]]
-) -> Outcomes:
-    """Outcomes from what each row got right and the score of each of its seeds."""
+) -> Hits:
+    """Hits from what each row got right and the score of each of its seeds."""
     spreads = [spread(of_row) for of_row in scores]
     seeds = seed_variances(spreads)
-    return Outcomes(
+    return Hits(
         hits_RN=hits_RN,
         weights_N=weights_N,
         num_seeds_R=np.array([one.n for one in spreads], dtype=np.float64),
@@ -112,13 +112,13 @@ def with_seeds(
     )
 
 
-def contrasts(found: Outcomes) -> Contrasts:
+def contrasts(found: Hits) -> Contrasts:
     """The leader minus each row, itself included."""
     rows_R = np.arange(len(found.hits_RN))
     return between(found, np.zeros_like(rows_R), rows_R)
 
 
-def between(found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) -> Contrasts:
+def between(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) -> Contrasts:
     """The first row of each pair minus the second: arrays [P] over the pairs."""
     items_P = np.empty(len(first_P))
     for start in range(0, len(items_P), BLOCK):
@@ -136,9 +136,7 @@ def between(found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.int
     )
 
 
-def _seed_freedoms(
-    found: Outcomes, first_P: NDArray[np.intp], second_P: NDArray[np.intp]
-) -> Floats:
+def _seed_freedoms(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) -> Floats:
     """Degrees of freedom of the sum of two rows' seed variances, [P]; at most those of all rows.
 
     Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
@@ -151,7 +149,7 @@ def _seed_freedoms(
     return np.asarray(np.minimum(welch_P, (found.num_seeds_R - 1).sum()))
 
 
-def difference(found: Outcomes, behind: Contrasts, row: int) -> Difference:
+def difference(found: Hits, behind: Contrasts, row: int) -> Difference:
     items, seeds = float(behind.items_R[row]), float(behind.seeds_R[row])
     known = not np.isnan(seeds)
     return Difference(
@@ -182,7 +180,7 @@ class Tied(NamedTuple):
     last_limit: float  # for those left at the end: what a row close to the leader must exceed
 
 
-def simultaneous(found: Outcomes, behind: Contrasts, margin: float) -> Tied:
+def simultaneous(found: Hits, behind: Contrasts, margin: float) -> Tied:
     """The tied set. Rows within `margin` are tied even where the difference is significant."""
     near_R = behind.means_R < margin - ROUNDING
     rows_R = np.ones(len(near_R), dtype=np.bool_)
@@ -196,7 +194,7 @@ def simultaneous(found: Outcomes, behind: Contrasts, margin: float) -> Tied:
             last = limit(found, rows_R)
 
 
-def limit(found: Outcomes, rows_R: NDArray[np.bool_]) -> float:
+def limit(found: Hits, rows_R: NDArray[np.bool_]) -> float:
     count = int(rows_R.sum())
     if count < 2:
         return -float(special.ndtri(ALPHA / 2))
@@ -273,7 +271,7 @@ def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
     return np.asarray(special.stdtrit(np.maximum(freedoms_R, 1), special.ndtr(limit)))
 
 
-def settling(found: Outcomes, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
+def settling(found: Hits, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
     mean = float(behind.means_R[row])
     if mean <= margin + ROUNDING:
         return Settling(None, None)
@@ -297,7 +295,7 @@ def _within_reach(now: int, factor: float) -> int | None:
     return None if factor > REACH else max(now + 1, math.ceil(now * factor))
 
 
-def chance_variance(found: Outcomes, row: int) -> float:
+def chance_variance(found: Hits, row: int) -> float:
     """The part of a mean's variance that comes from images that change with the seed."""
     seeds = found.num_seeds_R[row]
     if seeds < 2:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.analysis.accuracy import Scored
-from bench.analysis.judge import METRICS
+from bench.analysis.judge import MEASURES
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, differences, digest
 
@@ -100,7 +100,7 @@ class Side:
 
     def value(self, metric: str) -> float | None:
         """A metric over the ok seeds; None where it is unknown for one, or was not all spent."""
-        one = METRICS[metric]
+        one = MEASURES[metric]
         values = self.ok_column(one.column)
         is_spent = metric == "accuracy" or all(self.ok_column("whole_costs"))
         if not values or None in values or not is_spent:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.paired import BLOCK, Outcomes, on_t_scale
+from bench.analysis.paired import BLOCK, Hits, on_t_scale
 from bench.analysis.stats import ROUNDING, Floats
 
 Mask = NDArray[np.bool_]
@@ -27,7 +27,7 @@ Costs = Sequence[Sequence[float | None]]
 """Of each row, in the order of COSTS; None where unknown."""
 
 
-def front(costs: Costs, found: Outcomes, limit: float, margin: float) -> list[int]:
+def front(costs: Costs, found: Hits, limit: float, margin: float) -> list[int]:
     """Places of the rows on the noise-aware Pareto front; rows come by val, best first.
 
     Val scores differ beyond noise where they are at least `limit` standard errors and `margin`
@@ -86,7 +86,7 @@ def _dominates(
     some_S: NDArray[np.intp],
     others_R: NDArray[np.intp],
     costs_RV: Floats,
-    found: Outcomes,
+    found: Hits,
     limits: tuple[float, float],  # in standard errors: where images dominate, and where seeds do
     margin: float,
 ) -> Mask:
@@ -105,7 +105,7 @@ def _dominates(
 def _noise(
     some_S: NDArray[np.intp],
     others_R: NDArray[np.intp],
-    found: Outcomes,
+    found: Hits,
     limits: tuple[float, float],
 ) -> Floats:
     """Distance up to which two val scores are not told apart, [S, R]."""

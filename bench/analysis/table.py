@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
+from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from bench import identity, predictions
+from bench import identity
 from bench.analysis.consistency import (
     Contradiction,
     Images,
@@ -32,6 +32,7 @@ from bench.analysis.stability import unstable
 from bench.errors import FolderError
 from bench.folder import cell_folder, read_records, read_run
 from bench.identity import BUCKETS, OF_GPU, leaves
+from bench.predictions import Unpacked, pack_bits, pack_column, unpack, unpack_bits, unpack_column
 from bench.record import (
     PROTOCOL_VERSION,
     Calibration,
@@ -40,13 +41,14 @@ from bench.record import (
     Failure,
     Machine,
     Memory,
+    Part,
     Predictions,
     Result,
     Run,
     Scores,
     Value,
 )
-from bench.suite import CompareTable, Metric
+from bench.suite import CompareTable
 
 Facts = dict[str, Any]
 """Values by dotted path: see `bench.identity.BUCKETS`."""
@@ -54,7 +56,7 @@ Facts = dict[str, Any]
 Record = Result | Failure
 
 
-class Column(NamedTuple):
+class Meaning(NamedTuple):
     """What a column of `cells` holds; unknown is None, in the frame NaN for a number."""
 
     unit: str  # "" for text
@@ -62,32 +64,32 @@ class Column(NamedTuple):
     about: str
 
 
-COLUMNS: Mapping[str, Column] = {
-    "architecture": Column("", "cell.architecture_label", "label, unique in the suite"),
-    "strategy": Column("", "cell.strategy", "name in the suite"),
-    "seed": Column("integer", "cell.seed", "seed of the training"),
-    "status": Column("", "status", "ok, failed, diverged, timeout, interrupted, or missing"),
-    "kind": Column("", "kind", "kind of failure"),
-    "reason": Column("", "reason", "why it failed"),
-    "val_score": Column("share", "quality.val.METRIC", "the suite's metric on val"),
-    "test_score": Column("share", "quality.test.METRIC", "the suite's metric on test"),
-    "train_seconds": Column("s", "cost.attributed.train", "training, as if the cell ran alone"),
-    "wall_seconds": Column("s", "cost.attributed.wall", "all of the cell, as if it ran alone"),
-    "peak_memory_bytes": Column("byte", "", "GPU: allocated; CPU: RSS above the cell's start"),
-    "latency_seconds": Column("s", "cost.latency.batch1_p50_seconds", "one image, median"),
-    "images_per_second": Column("1/s", "cost.images_per_second.median", "training, per epoch"),
-    "total_parameters": Column("count", "cost.total_parameters", "trained or not"),
-    "trainable_parameters": Column("count", "cost.trainable_parameters", "in the last phase"),
-    "trainable_share": Column("share", "cost.trainable_share", "of all, in the last phase"),
-    "forward_macs": Column("count", "cost.forward_macs", "multiply-accumulates for one image"),
-    "features": Column("", "cost.features", "of the frozen backbone: computed, reused, or none"),
-    "shared_by": Column("count", "cost.shared_by", "cells that divided the largest shared work"),
-    "trains_all": Column("bool", "cost.phases", "every phase trains every parameter"),
-    "whole_costs": Column("bool", "", "the seeds of this row cost what they would again"),
-    "machine_key": Column("", "", "cells with one key ran on like machines, with as many threads"),
-    "on_reference": Column("bool", "", "ran on the machine of most ok cells: costs compare there"),
-    "task_key": Column("", "", "hash of the task without the seed; empty without a record"),
-    "conditions_key": Column("", "", "hash of numerics and performance; None without a result"),
+COLUMNS: Mapping[str, Meaning] = {
+    "architecture": Meaning("", "cell.architecture_label", "label, unique in the suite"),
+    "strategy": Meaning("", "cell.strategy", "name in the suite"),
+    "seed": Meaning("integer", "cell.seed", "seed of the training"),
+    "status": Meaning("", "status", "ok, failed, diverged, timeout, interrupted, or missing"),
+    "kind": Meaning("", "kind", "kind of failure"),
+    "reason": Meaning("", "reason", "why it failed"),
+    "val_score": Meaning("share", "quality.val.METRIC", "the suite's metric on val"),
+    "test_score": Meaning("share", "quality.test.METRIC", "the suite's metric on test"),
+    "train_seconds": Meaning("s", "cost.attributed.train", "training, as if the cell ran alone"),
+    "wall_seconds": Meaning("s", "cost.attributed.wall", "all of the cell, as if it ran alone"),
+    "peak_memory_bytes": Meaning("byte", "", "GPU: allocated; CPU: RSS above the cell's start"),
+    "latency_seconds": Meaning("s", "cost.latency.batch1_p50_seconds", "one image, median"),
+    "images_per_second": Meaning("1/s", "cost.images_per_second.median", "training, per epoch"),
+    "total_parameters": Meaning("count", "cost.total_parameters", "trained or not"),
+    "trainable_parameters": Meaning("count", "cost.trainable_parameters", "in the last phase"),
+    "trainable_share": Meaning("share", "cost.trainable_share", "of all, in the last phase"),
+    "forward_macs": Meaning("count", "cost.forward_macs", "multiply-accumulates for one image"),
+    "features": Meaning("", "cost.features", "of the frozen backbone: computed, reused, or none"),
+    "shared_by": Meaning("count", "cost.shared_by", "cells that divided the largest shared work"),
+    "trains_all": Meaning("bool", "cost.phases", "every phase trains every parameter"),
+    "whole_costs": Meaning("bool", "", "the seeds of this row cost what they would again"),
+    "machine_key": Meaning("", "", "cells with one key ran on like machines, with as many threads"),
+    "on_reference": Meaning("bool", "", "ran on the machine of most ok cells: costs compare there"),
+    "task_key": Meaning("", "", "hash of the task without the seed; empty without a record"),
+    "conditions_key": Meaning("", "", "hash of numerics and performance; None without a result"),
 }
 """The named columns. Beside them stand all scalar fields of a record by their dotted path
 (`SCALARS`), and what prepares the images of a cell (`preprocessing.*`)."""
@@ -101,7 +103,7 @@ class Header(Value):
     finished_at: str | None
     status: str
     device: str
-    metric: Metric
+    metric: str
     margin: float
     compare: CompareTable
     calibration: Calibration | None  # at the start of the last sitting that has one
@@ -144,11 +146,11 @@ class Snapshot:
     @cached_property
     def labels_N(self) -> NDArray[np.uint16]:
         """True classes of the test images. Raises ValueError where they are damaged."""
-        return predictions.unpack_column("labels", self.labels, self.num_images)
+        return unpack_column("labels", self.labels, self.num_images)
 
     def right_N(self, cell_id: str) -> NDArray[np.bool_]:
         """Test images that an ok cell got right. Raises ValueError where the bits are damaged."""
-        return predictions.unpack_bits(self.right[cell_id], self.num_images)
+        return unpack_bits(self.right[cell_id], self.num_images)
 
     def task(self, place: int) -> Facts:
         """What the cell in this place asks for, without its seed; {} where that is unknown.
@@ -206,10 +208,10 @@ class RunTable(Snapshot):
             raise KeyError(f"{cell_id} is {record.status}")
         return record
 
-    def outcome(self, cell_id: str, part: Literal["val", "test"]) -> predictions.Unpacked:
+    def predictions(self, cell_id: str, part: Part) -> Unpacked:
         """True class, predicted class and confidence of each image of an ok cell."""
         scores: Scores = getattr(self.result(cell_id).quality, part)
-        return predictions.unpack(scores.predictions)
+        return unpack(scores.predictions)
 
 
 # ---- making one -----------------------------------------------------------------------------
@@ -239,7 +241,7 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     by_id = {record.cell_id: record for record in records}
     ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
     check_one_task(ordered.values())
-    metric: Metric = run.suite.metric
+    metric: str = run.suite.metric
     ok = [one for one in ordered.values() if isinstance(one, Result)]
     test = images(ok, "test")
     for one in ok:
@@ -256,9 +258,9 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     return RunTable(
         header=_header(run, records, metric),
         columns=columns,
-        labels=predictions.pack_column(test.labels_N),
+        labels=pack_column(test.labels_N),
         num_images=len(test.labels_N),
-        right={cell_id: predictions.pack_bits(right_N) for cell_id, right_N in test.right.items()},
+        right={cell_id: pack_bits(right_N) for cell_id, right_N in test.right.items()},
         run=run,
         records=ordered,
         missing=missing,
@@ -266,7 +268,7 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     )
 
 
-def _header(run: Run, records: Sequence[Record], metric: Metric) -> Header:
+def _header(run: Run, records: Sequence[Record], metric: str) -> Header:
     return Header(
         suite_name=run.suite_name,
         started_at=run.started_at,
@@ -297,7 +299,7 @@ def _information(run: Run, records: Sequence[Record]) -> Facts:
     return {**machine, **{path: text or None for path, text in bench.items()}}
 
 
-def _derived(run: Run, found: Sequence[Record | None], metric: Metric) -> dict[str, list[Any]]:
+def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str, list[Any]]:
     results = [one if isinstance(one, Result) else None for one in found]
     machines = [None if one is None else machine_of(one) for one in results]
     most = reference_machine(machines)

@@ -30,7 +30,7 @@ class Split(NamedTuple):
     sha256: str  # of the rows, see `rows`
 
 
-class Row(NamedTuple):
+class SplitRow(NamedTuple):
     key: str
     class_name: str
     part: Part
@@ -146,9 +146,9 @@ def too_small(
         yield f"  {class_name} in val: {len(shuffled['val'])}, needed {val_per_class}"
 
 
-def rows(dataset: Dataset, split: Split) -> list[Row]:
+def rows(dataset: Dataset, split: Split) -> list[SplitRow]:
     return [
-        Row(item.key, dataset.classes[item.label], part, item.sha256)
+        SplitRow(item.key, dataset.classes[item.label], part, item.sha256)
         for part, indices in zip(PARTS, split[:3], strict=True)
         for item in (dataset.items[index] for index in indices)
     ]

@@ -1,6 +1,6 @@
 """Which device to run on. A GPU that is there and cannot be used never passes as a CPU run.
 
-`probe` and `prove` touch the hardware; `decide` is the rule, and only looks at `Facts`.
+`probe` and `prove` touch the hardware; `decide` is the rule, and only looks at `DeviceFacts`.
 """
 
 import os
@@ -30,7 +30,7 @@ class Device:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
 
-class Facts(NamedTuple):
+class DeviceFacts(NamedTuple):
     torch_cuda_built: bool
     torch_devices: tuple[str, ...]  # names, in CUDA's order
     torch_error: str | None  # why torch cannot use CUDA; None if it can
@@ -59,7 +59,7 @@ def choose(asked: str) -> Device:
     return device
 
 
-def decide(asked: str, facts: Facts) -> Device:
+def decide(asked: str, facts: DeviceFacts) -> Device:
     """The device for auto, cuda or cuda:N, from facts alone; DeviceError if there is none.
 
     Auto takes the first GPU, and the CPU only where nothing hints at a GPU or
@@ -80,7 +80,7 @@ def decide(asked: str, facts: Facts) -> Device:
     return Device("cuda", index)
 
 
-def _seen(facts: Facts) -> str:
+def _seen(facts: DeviceFacts) -> str:
     if facts.nvml_gpus:
         return f"the driver sees {', '.join(facts.nvml_gpus)}, but torch cannot use a GPU:"
     if facts.nvml_error:
@@ -88,7 +88,7 @@ def _seen(facts: Facts) -> str:
     return "no GPU was found:"
 
 
-def _why(facts: Facts) -> str:
+def _why(facts: DeviceFacts) -> str:
     if not facts.torch_cuda_built:
         return "this torch was built without CUDA; install a build with CUDA"
     if facts.hidden:
@@ -99,7 +99,7 @@ def _why(facts: Facts) -> str:
     return f"{reason}; repair the driver" if facts.nvml_error else reason
 
 
-def probe() -> Facts:
+def probe() -> DeviceFacts:
     """Asks torch and the driver. Initialises CUDA, after which this process must not fork."""
     import torch
 
@@ -113,7 +113,7 @@ def probe() -> Facts:
     seen = gpu.survey()
     # An idle driver library is common on machines that never had a card, so the bus decides.
     broken = seen.error is not None and (seen.driver_loaded or has_nvidia_card(PCI))
-    return Facts(
+    return DeviceFacts(
         torch_cuda_built=torch.version.cuda is not None or torch.version.hip is not None,
         torch_devices=names,
         torch_error=reason,

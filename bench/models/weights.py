@@ -21,7 +21,7 @@ from bench.errors import WeightsError
 from bench.models import download
 from bench.models.build import check
 from bench.models.state import read
-from bench.record import MissingWeights, Source, Weights
+from bench.record import MissingWeights, UsedWeights, Weights
 
 # ---- one architecture -----------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Request(NamedTuple):
 
 
 class Survey(NamedTuple):
-    source: Source
+    source: UsedWeights
     findings: dict[str, Ready | Download]  # by label
     later: tuple[str, ...]  # sources of the list that were not looked at
 
@@ -176,7 +176,7 @@ class Survey(NamedTuple):
 
 
 class Choice(NamedTuple):
-    source: Source
+    source: UsedWeights
     weights: dict[str, Weights]  # by label
     paths: dict[str, Path | None]  # by label; None = drawn, not read
 
@@ -280,7 +280,7 @@ def _survey(
         raise _refusal(hopeless, (), preference)
     both = {**found, **general}
     findings = {k: f for k in requests if not isinstance(f := both[k], MissingWeights)}
-    used = Source(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked)
+    used = UsedWeights(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked)
     return Survey(used, findings, later=tuple(sources[sources.index(source) + 1 :]))
 
 

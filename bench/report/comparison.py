@@ -14,7 +14,7 @@ from bench.analysis.judge import (
     CELL,
     COUNTS,
     FEW_CELLS,
-    METRICS,
+    MEASURES,
     SECONDS,
     WORDS,
     Verdict,
@@ -27,7 +27,7 @@ from bench.report import text, units
 from bench.report.tables import Column, Table, as_markdown
 
 TITLES = {CELL: "cell", COUNTS: "parameters and MACs"} | {
-    name: metric.title for name, metric in METRICS.items()
+    name: metric.title for name, metric in MEASURES.items()
 }
 SAID: Mapping[str, str] = {"not_judged": "not judged", "not_comparable": "not comparable"}
 """Words that are written in another way than they are named."""
@@ -66,7 +66,7 @@ def headline(found: Comparison, sides: Sides, beside: str = "") -> str:
         for word in WORDS
         if (count := found.count(word)) and word != "pass"
     ]
-    passed = sum(one.word == "pass" and one.metric in METRICS for one in found.verdicts)
+    passed = sum(one.word == "pass" and one.metric in MEASURES for one in found.verdicts)
     told = ", ".join([*counts, f"{passed:,} passed"])
     return f"{sides.candidate} against {sides.baseline}{beside}: {result} ({told})."
 
@@ -161,7 +161,7 @@ def visible(one: Verdict) -> float | None:
 def amount(value: float | None, metric: str) -> str:
     if value is None:
         return units.UNKNOWN
-    return f"{level(value, metric)} {METRICS[metric].unit}"
+    return f"{level(value, metric)} {MEASURES[metric].unit}"
 
 
 def level(value: float | None, metric: str) -> str:
@@ -309,7 +309,7 @@ def ab_remarks(found: Alternation) -> list[str]:
         )
         lines.append(f"changes of {of} are means over {pairs} pairs{beyond}")
     told = []
-    for metric in METRICS:
+    for metric in MEASURES:
         of_metric = (v for v in verdicts if v.metric == metric and v.architecture != ALL_CELLS)
         if seen := [one.visible for one in of_metric if one.visible]:
             unit = "points" if metric == ACCURACY else "%"
@@ -405,13 +405,13 @@ def _without_nan(value: object) -> object:
 def baseline_table(run: Snapshot) -> Table:
     metrics = [
         Column(one.name, one.title.capitalize(), one.unit, partial(level, metric=one.name))
-        for one in METRICS.values()
+        for one in MEASURES.values()
     ]
     rows = tuple(
         (
             " · ".join(side.cell),
             f"{len(side.ok)}/{len(side.places)}",
-            *(side.value(metric) for metric in METRICS),
+            *(side.value(metric) for metric in MEASURES),
         )
         for side in sides_of(run)
     )

@@ -156,7 +156,7 @@ def _gallery(report: Report) -> dict[str, object] | None:
     if chosen is None:
         return None
     labels = table.run.data.classes
-    found = table.outcome(chosen, "test")
+    found = table.predictions(chosen, "test")
     mistakes = [
         {
             "place": index,  # in the test part

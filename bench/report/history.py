@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bench.analysis.history import CellHistory, Change, History, News, Series, Setup, news
-from bench.analysis.judge import ACCURACY, MEMORY, METRICS, SECONDS
+from bench.analysis.judge import ACCURACY, MEASURES, MEMORY, SECONDS
 from bench.analysis.steps import LEAST_VALUES
 from bench.report import units
 from bench.report.comparison import TITLES, changed, level, listed
@@ -81,7 +81,7 @@ def levels(change: Change) -> str:
     step = change.step
     before, after = (level(value, change.metric) for value in (step.before, step.after))
     runs = f"medians of {step.num_before} and {step.num_after} runs"
-    return f"{before} → {after} {METRICS[change.metric].unit}, {runs}"
+    return f"{before} → {after} {MEASURES[change.metric].unit}, {runs}"
 
 
 SAME = 0.0005
@@ -106,7 +106,7 @@ def differing(one: News) -> str:
 def table(cells: Sequence[CellHistory], found: History) -> Table:
     metrics = [
         Column(one.name, TITLE[one.name], one.unit, partial(level, metric=one.name), align="right")
-        for one in METRICS.values()
+        for one in MEASURES.values()
     ]
     columns = (
         Column("cell", "Cell"),
@@ -125,7 +125,7 @@ TITLE = {ACCURACY: "Test", SECONDS: "Train", MEMORY: "Peak"}
 def _row(cell: CellHistory, found: History) -> tuple[Value, ...]:
     run = max(cell.rows)
     statuses = list(cell.rows[run].statuses.values())
-    newest = [cell.rows[run].value(metric) for metric in METRICS]
+    newest = [cell.rows[run].value(metric) for metric in MEASURES]
     seeds = f"{statuses.count('ok')}/{len(statuses)}"
     return (cell.name, seeds, *newest, len(cell.rows), newest_change(cell, found))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from bench.analysis.choice import Comparison, Row, Score, Summary, comparable_cost, status_counts
+from bench.analysis.choice import AgainstLeader, Row, Score, Summary, comparable_cost, status_counts
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.table import SCALARS, RunTable
@@ -184,7 +184,7 @@ def _settled(count: int | None, tied: bool) -> str:
     return (units.UNKNOWN if count is None else f"{count:,}") if tied else ""
 
 
-def _comparison(one: Comparison, leader: Row) -> tuple[Value, ...]:
+def _comparison(one: AgainstLeader, leader: Row) -> tuple[Value, ...]:
     behind = one.behind
     return (
         *(leader.architecture, leader.strategy, one.row.architecture, one.row.strategy),

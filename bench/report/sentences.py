@@ -6,7 +6,7 @@ Names of users are set apart by `text.name`; each format escapes them in its own
 from collections.abc import Iterator, Sequence
 
 from bench.analysis.choice import Row, Summary, comparable_cost
-from bench.analysis.merge import Merged, Part
+from bench.analysis.merge import Merged, NamedRun
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
@@ -204,7 +204,7 @@ def unstable_times(run: Run) -> str:
     return f"Times are unstable: {why}. Scores are not affected." if why else ""
 
 
-def sources(parts: Sequence[Part], merged: Merged) -> list[str]:
+def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
     """Which runs became one, and whose records were left out; nothing for one run."""
     if len(parts) < 2:
         return []
@@ -220,7 +220,7 @@ def sources(parts: Sequence[Part], merged: Merged) -> list[str]:
     return found
 
 
-def _source(part: Part) -> str:
+def _source(part: NamedRun) -> str:
     seeds = part.table.run.suite.seeds
     word = "seed" if len(seeds) == 1 else "seeds"
     machine = units.device(part.table.run.machine)

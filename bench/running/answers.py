@@ -16,7 +16,7 @@ from bench.record import (
     Machine,
     Preprocessing,
     Readings,
-    Source,
+    UsedWeights,
     Weights,
 )
 from bench.suite import Suite
@@ -47,7 +47,7 @@ class Images(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    source: Source
+    source: UsedWeights
     weights: Mapping[str, Weights]
     files: Mapping[str, Path | None]
     pipelines: Mapping[str, str]  # the enum member whose transforms apply

@@ -16,7 +16,7 @@ import bench
 from bench.errors import Stopped
 from bench.folder import read_record, write_record
 from bench.identity import cell_id
-from bench.record import Cell, EpochPoint, Failure, Machine, Provenance, Result, Source
+from bench.record import Cell, EpochPoint, Failure, Machine, Provenance, Result, UsedWeights
 from bench.running import child
 from bench.running.child import ChildCrashed
 from bench.running.plan import group, workers
@@ -37,7 +37,7 @@ class Job(NamedTuple):
     context: Context
     machine: Machine
     commit: str | None
-    weights: Source
+    weights: UsedWeights
     keep_weights: KeepWeights = "none"
     seeds: tuple[int, ...] = ()  # of the suite, in its order
 

@@ -13,7 +13,7 @@ from bench.architectures import ARCHITECTURES
 from bench.data import sources
 from bench.data.split import make_split
 from bench.errors import Problem, SuiteError
-from bench.expand import Facts, cells, needs_weights, size_problems
+from bench.expand import Inputs, cells, needs_weights, size_problems
 from bench.identity import cell_id
 from bench.measure import device as devices
 from bench.measure import machine as machines
@@ -23,7 +23,7 @@ from bench.measure.meters import synchronize
 from bench.models import build, weights
 from bench.models.weights import RANDOM, Download
 from bench.models.weights import Request as Wanted
-from bench.record import Cell, Data, Preprocessing, Source, Weights
+from bench.record import Cell, Data, Preprocessing, UsedWeights, Weights
 from bench.running import plan as plans
 from bench.running.answers import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
 from bench.suite import Suite, labels_of
@@ -78,7 +78,7 @@ def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
 
 def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -> Plan:
     suite = request.file.profiles[found.device.profile]
-    facts = Facts(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
+    facts = Inputs(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
     asked = cells(suite, facts)
     if problems := [*size_problems(asked), *same_ids(asked)]:
         raise SuiteError(request.file.place, problems)
@@ -162,14 +162,14 @@ def wanted_weights(suite: Suite) -> dict[str, Wanted]:
 
 
 def without_weights(suite: Suite) -> Chosen:
-    wanted, source = wanted_weights(suite), Source(wanted=("scratch",), used="scratch")
+    wanted, source = wanted_weights(suite), UsedWeights(wanted=("scratch",), used="scratch")
     drawn = dict.fromkeys(wanted, RANDOM)
     return chosen_of(wanted, source, drawn, dict.fromkeys(drawn), ())
 
 
 def chosen_of(
     wanted: Mapping[str, Wanted],
-    source: Source,
+    source: UsedWeights,
     ready: Mapping[str, Weights],
     files: Mapping[str, Path | None],
     downloads: tuple[tuple[str, float], ...],

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.analysis.choice import summarise
-from bench.analysis.merge import Part, merge
+from bench.analysis.merge import NamedRun, merge
 from bench.analysis.table import read
 from bench.errors import FolderError, InputError, NotOneTask
 from bench.folder import read_records, read_run, read_thumbnails, weights_path
@@ -38,7 +38,7 @@ def gather(folders: Sequence[Path]) -> Report:
     the runs are not of one task.
     """
     called = zip(names(folders), folders, strict=True)
-    parts = [Part(name, read(folder)) for name, folder in called]
+    parts = [NamedRun(name, read(folder)) for name, folder in called]
     try:
         merged = merge(parts)
     except NotOneTask:

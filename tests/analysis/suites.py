@@ -1,15 +1,15 @@
-"""Made-up suites with a known truth, as outcomes and not as records: quick enough for thousands."""
+"""Made-up suites with a known truth, as hits and not as records: quick enough for thousands."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.paired import Outcomes, with_seeds
+from bench.analysis.paired import Hits, with_seeds
 
 
-def outcomes(hits_RSN: NDArray[np.bool_]) -> Outcomes:
-    """The outcomes of rows whose seeds got these images right; the leader is the first."""
+def hits(hits_RSN: NDArray[np.bool_]) -> Hits:
+    """The hits of rows whose seeds got these images right; the leader is the first."""
     return with_seeds(
         hits_RSN.sum(axis=1, dtype=np.uint8),
         np.ones(hits_RSN.shape[2]),
@@ -24,12 +24,12 @@ def drawn(
     num_seeds: int,
     luck: float | Sequence[float] = 0.0,
     churn: float = 0.08,
-) -> tuple[Outcomes, NDArray[np.intp]]:
+) -> tuple[Hits, NDArray[np.intp]]:
     """A suite of rows that are on average right on 88 % of images plus their skill.
 
     Images are easy or hard for all rows alike: two seeds disagree on a share `churn` of them. A
     whole training is lucky by `luck`, a standard deviation, of all rows or of each. Returns the
-    outcomes in order of the scores, and each place's row.
+    hits in order of the scores, and each place's row.
     """
     spread = churn / 2 / (0.88 * 0.12)
     total = spread / (1 - spread)
@@ -42,4 +42,4 @@ def drawn(
     chances_RSN = easy_N + means_RS[:, :, None] * gain_N
     hits_RSN = draw.random(chances_RSN.shape, dtype=np.float32) < chances_RSN
     order_R = np.argsort(-hits_RSN.mean(axis=(1, 2)), kind="stable")
-    return outcomes(hits_RSN[order_R]), order_R
+    return hits(hits_RSN[order_R]), order_R

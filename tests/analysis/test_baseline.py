@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.baseline import BASELINE_VERSION, KEPT, accepted, file_name, parsed, text_of
-from bench.analysis.judge import METRICS
+from bench.analysis.judge import MEASURES
 from bench.analysis.pairs import sides_of
 from bench.identity import digest, key_facts
 from bench.record import Result
@@ -27,7 +27,7 @@ def test_a_baseline_comes_back_from_its_text() -> None:
     assert found.run.header == MADE.run.header
     for side, own in zip(sides_of(found.run), sides_of(MADE.run), strict=True):
         assert (side.task_key, side.past_key) == (own.task_key, own.past_key)
-        assert all(side.value(metric) == own.value(metric) for metric in METRICS)
+        assert all(side.value(metric) == own.value(metric) for metric in MEASURES)
         assert np.array_equal(side.scored.right_SN, own.scored.right_SN)
     assert [run.started_at for run in MADE.history] == [run.started_at for run in sides.past(8)]
 

@@ -9,7 +9,7 @@ from bench import identity
 from bench.analysis import merge as merging
 from bench.analysis.table import table
 from bench.errors import NotOneTask
-from bench.record import Failure, Machine, MissingWeights, Result, Run, Sitting, Source
+from bench.record import Failure, Machine, MissingWeights, Result, Run, Sitting, UsedWeights
 from tests import records
 from tests.records import cell, failure, result, run, summarised
 
@@ -31,7 +31,9 @@ class Merged(NamedTuple):
 
 
 def merge(parts: Sequence[Part]) -> Merged:
-    found = merging.merge([merging.Part(one.name, table(one.run, one.records)) for one in parts])
+    found = merging.merge(
+        [merging.NamedRun(one.name, table(one.run, one.records)) for one in parts]
+    )
     return Merged(found.table.run, list(found.table.records.values()), found.repeated)
 
 
@@ -189,7 +191,7 @@ def test_what_leaves_the_task_as_it_is_may_differ(changes: dict[str, object]) ->
     ("update", "field"),
     [
         ({"protocol_version": 99}, "protocol_version: 1 and 99"),
-        ({"source": Source(wanted=("x/",), used="x/")}, "source.used: random and x/"),
+        ({"source": UsedWeights(wanted=("x/",), used="x/")}, "source.used: random and x/"),
         (
             {"data": records.data().model_copy(update={"split_sha256": "e" * 64})},
             f"data.split_sha256: {'d' * 39}… and {'e' * 39}…",
@@ -243,7 +245,7 @@ def test_a_fallback_of_any_run_is_told_with_all_that_was_missing() -> None:
         lacked = MissingWeights(
             architecture="resnet18", file=file, address=None, folder="~/w", why="not there"
         )
-        source = Source(wanted=("imagenet", "random"), used="random", missing=(lacked,))
+        source = UsedWeights(wanted=("imagenet", "random"), used="random", missing=(lacked,))
         return one._replace(run=one.run.model_copy(update={"source": source}))
 
     later = [fell_back(part("b", [1]), "b.pth"), fell_back(part("c", [2]), "c.pth")]

@@ -9,10 +9,10 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from bench.analysis import paired
-from bench.analysis.choice import outcomes, rows_of
+from bench.analysis.choice import hits_of, rows_of
 from bench.analysis.paired import (
     Contrasts,
-    Outcomes,
+    Hits,
     Settling,
     chance_variance,
     contrasts,
@@ -26,24 +26,24 @@ from bench.analysis.table import table
 from tests.analysis import suites
 from tests.records import answered, cell, run
 
-Hits = NDArray[np.bool_]
+Right = NDArray[np.bool_]
 
 
-def drawn(seed: int, rows: int = 4, seeds: int = 3, images: int = 500) -> Hits:
-    """Outcomes of rows, seeds and images, [R, S, N]."""
+def drawn(seed: int, rows: int = 4, seeds: int = 3, images: int = 500) -> Right:
+    """What rows got right, by rows, seeds and images, [R, S, N]."""
     draw = np.random.default_rng(seed)
     hard_N = draw.beta(3, 1, images)
     return np.asarray(draw.random((rows, seeds, images)) < hard_N)
 
 
-def compared(hits_RSN: Hits) -> tuple[Outcomes, Contrasts]:
-    found = suites.outcomes(hits_RSN)
+def compared(hits_RSN: Right) -> tuple[Hits, Contrasts]:
+    found = suites.hits(hits_RSN)
     return found, contrasts(found)
 
 
 def recorded(
-    hits_RSN: Hits, metric: str = "top1", labels_N: NDArray[np.int64] | None = None
-) -> Outcomes:
+    hits_RSN: Right, metric: str = "top1", labels_N: NDArray[np.int64] | None = None
+) -> Hits:
     """The same from the table of a run with a row for each."""
     names, seeds = [f"a{row}" for row in range(len(hits_RSN))], range(hits_RSN.shape[1])
     found = [
@@ -52,7 +52,7 @@ def recorded(
         for seed in seeds
     ]
     one = table(run(names, ["partial"], seeds, metric=metric), found)
-    return outcomes(one, rows_of(one))
+    return hits_of(one, rows_of(one))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -147,12 +147,12 @@ def test_more_rows_than_a_block_give_the_same(monkeypatch: pytest.MonkeyPatch) -
 
 def test_records_give_the_outcomes_that_they_were_packed_from() -> None:
     hits_RSN = drawn(6, images=130)
-    found, expected = recorded(hits_RSN), suites.outcomes(hits_RSN)
+    found, expected = recorded(hits_RSN), suites.hits(hits_RSN)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-def unequal(seed: int, images: int = 600) -> tuple[NDArray[np.int64], Hits]:
+def unequal(seed: int, images: int = 600) -> tuple[NDArray[np.int64], Right]:
     """Labels of three classes of unequal size, and two rows of unlike skill in each."""
     draw = np.random.default_rng(seed)
     labels_N = draw.choice(3, images, p=[0.7, 0.2, 0.1])
@@ -225,7 +225,7 @@ def test_correlated_rows_are_compared_as_a_plain_simulation_does() -> None:
 
 def test_the_luck_of_the_seeds_is_each_rows_own() -> None:
     hits_RN = np.repeat(np.random.default_rng(4).random((1, 500)) < 0.8, 12, axis=0)
-    found = suites.outcomes(np.repeat(hits_RN[:, None], 3, axis=1))
+    found = suites.hits(np.repeat(hits_RN[:, None], 3, axis=1))
     every = np.ones(12, dtype=bool)
     assert limit(found, every) == 0, "all alike in every seed"
     lucky = found._replace(seed_variances_R=np.full(12, 1e-4))
@@ -384,7 +384,7 @@ def test_seeds_do_not_help_where_the_images_differ_by_nature() -> None:
     # Every seed agrees on every image: another would say the same again.
     place_N = np.arange(400)
     row_RN = np.array([place_N >= 40, (place_N < 20) | (place_N >= 75)])
-    found = suites.outcomes(np.repeat(row_RN[:, None], 3, axis=1))
+    found = suites.hits(np.repeat(row_RN[:, None], 3, axis=1))
     more = settling(found, contrasts(found), 1, 4.0, MARGIN)
     assert more.more_seeds is None
     assert more.val_images is not None
@@ -409,5 +409,5 @@ def test_the_part_of_chance_is_what_seeds_of_one_network_differ_by() -> None:
     chances_N = draw.beta(4, 1, 2000)
     means = [(draw.random((3, 2000)) < chances_N).mean(axis=1).mean() for _ in range(2000)]
     hits_SN = draw.random((3, 2000)) < chances_N
-    found = suites.outcomes(np.stack([hits_SN, hits_SN]))
+    found = suites.hits(np.stack([hits_SN, hits_SN]))
     assert chance_variance(found, 0) == pytest.approx(np.var(means), rel=0.15)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.analysis import pareto
-from bench.analysis.paired import Outcomes
+from bench.analysis.paired import Hits
 from bench.analysis.pareto import COSTS, front, known_or_infinite, undominated
 from tests.analysis import suites
 
@@ -20,10 +20,10 @@ Table = NDArray[np.float64]
 Costs = list[list[float | None]]
 
 
-def made(hits_RSN: NDArray[np.bool_], costs_RV: Table) -> tuple[Costs, Outcomes]:
-    """Costs and outcomes of rows by val, best first."""
+def made(hits_RSN: NDArray[np.bool_], costs_RV: Table) -> tuple[Costs, Hits]:
+    """Costs and hits of rows by val, best first."""
     order = np.argsort(-hits_RSN.mean(axis=(1, 2)), kind="stable")
-    return costs_RV[order].tolist(), suites.outcomes(hits_RSN[order])
+    return costs_RV[order].tolist(), suites.hits(hits_RSN[order])
 
 
 def names(places: Sequence[int]) -> set[str]:
@@ -98,7 +98,7 @@ def four(changes: Sequence[Sequence[float | None]], wrong: Sequence[int]) -> set
     for index, count in enumerate(wrong):
         hits_RSN[index, 0, start : start + count] = False
         start += count
-    return names(front(changes, suites.outcomes(hits_RSN), 2.0, 0.005))
+    return names(front(changes, suites.hits(hits_RSN), 2.0, 0.005))
 
 
 M = 100.0 * MEBIBYTE
@@ -118,16 +118,16 @@ def test_a_certain_difference_within_the_margin_is_none() -> None:
     hits_RSN = np.ones((2, 1, 20_000), dtype=bool)
     hits_RSN[1, 0, :80] = False
     costs: list[Sequence[float | None]] = [(90.0, M, 5, 1.0), (10.0, M, 5, 1.0)]
-    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"b"}
-    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.003)) == {"a", "b"}
+    assert names(front(costs, suites.hits(hits_RSN), 2.0, 0.005)) == {"b"}
+    assert names(front(costs, suites.hits(hits_RSN), 2.0, 0.003)) == {"a", "b"}
 
 
 def test_few_seeds_must_be_further_apart_where_whole_trainings_are_lucky() -> None:
     counts = np.array([[700, 760, 805], [610, 655, 720]])  # t = 2.1 with 4 degrees of freedom
     hits_RSN = np.arange(1000) < counts[:, :, None]
     costs = [[10.0, M, 5, 1.0]] * 2
-    assert names(front(costs, suites.outcomes(hits_RSN), 2.0, 0.005)) == {"a", "b"}
-    assert names(front(costs, suites.outcomes(hits_RSN), 1.5, 0.005)) == {"a"}
+    assert names(front(costs, suites.hits(hits_RSN), 2.0, 0.005)) == {"a", "b"}
+    assert names(front(costs, suites.hits(hits_RSN), 1.5, 0.005)) == {"a"}
 
 
 def test_rows_alike_in_everything_are_all_on_the_front() -> None:

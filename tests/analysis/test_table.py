@@ -61,7 +61,9 @@ def test_numbers_are_those_of_the_records() -> None:
     assert row["peak_memory_bytes"] == one.memory.gpu_allocated_bytes
     assert row["train_seconds"] == one.cost.attributed.train == row["cost.attributed.train"]
     unpacked = predictions.unpack(one.quality.val.predictions)
-    assert np.array_equal(found.outcome(one.cell_id, "val").confidences_N, unpacked.confidences_N)
+    assert np.array_equal(
+        found.predictions(one.cell_id, "val").confidences_N, unpacked.confidences_N
+    )
     assert found.right_N(one.cell_id).mean() == one.quality.test.top1
     curve = found.curves
     assert list(curve["epoch"]) == [point.epoch for point in one.curve]

@@ -57,7 +57,7 @@ def assemble(suite: Suite, device: Device) -> tuple[Context, list[Cell]]:
     request = Request(SuiteFile("benchmark", {}), str(device), offline=True)
     chosen = prepare.fetch_weights(suite, request)
     photographs = images.dataset.photographs
-    facts = expand.Facts(images.data, photographs, chosen.weights, chosen.native_size)
+    facts = expand.Inputs(images.data, photographs, chosen.weights, chosen.native_size)
     context = Context(device, images.dataset, images.split, chosen.files, chosen.pipelines)
     return context, expand.cells(suite, facts)
 

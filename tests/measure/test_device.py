@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from bench.errors import DeviceError
-from bench.measure.device import Device, Facts, choose, decide, has_nvidia_card, prove
+from bench.measure.device import Device, DeviceFacts, choose, decide, has_nvidia_card, prove
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
 CPU = Device("cpu", None)
-BARE = Facts(True, (), "Found no NVIDIA driver", (), None)
-TWO = Facts(True, ("A100", "T4"), None, ("T4", "A100"), None)
-NO_CUDA_BUILD = Facts(False, (), "Torch not compiled with CUDA enabled", ("A100",), None)
-OLD_DRIVER = Facts(True, (), "driver is too old (found version 11040)", ("A100",), None)
-MISMATCH = Facts(True, (), "Error 803", (), "Driver/library version mismatch")
-WRONG_NUMBER = Facts(True, (), "No CUDA GPUs are available", ("A100",), None, "7")
+BARE = DeviceFacts(True, (), "Found no NVIDIA driver", (), None)
+TWO = DeviceFacts(True, ("A100", "T4"), None, ("T4", "A100"), None)
+NO_CUDA_BUILD = DeviceFacts(False, (), "Torch not compiled with CUDA enabled", ("A100",), None)
+OLD_DRIVER = DeviceFacts(True, (), "driver is too old (found version 11040)", ("A100",), None)
+MISMATCH = DeviceFacts(True, (), "Error 803", (), "Driver/library version mismatch")
+WRONG_NUMBER = DeviceFacts(True, (), "No CUDA GPUs are available", ("A100",), None, "7")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ WRONG_NUMBER = Facts(True, (), "No CUDA GPUs are available", ("A100",), None, "7
         ("auto", TWO._replace(visible_devices="0,1"), Device("cuda", 0)),
     ],
 )
-def test_the_device_follows_from_the_facts(asked: str, facts: Facts, device: Device) -> None:
+def test_the_device_follows_from_the_facts(asked: str, facts: DeviceFacts, device: Device) -> None:
     assert decide(asked, facts) == device
 
 
@@ -52,7 +52,7 @@ def test_the_device_follows_from_the_facts(asked: str, facts: Facts, device: Dev
     ],
 )
 def test_a_gpu_that_cannot_be_used_is_an_error_with_its_reason(
-    asked: str, facts: Facts, parts: list[str]
+    asked: str, facts: DeviceFacts, parts: list[str]
 ) -> None:
     with pytest.raises(DeviceError) as caught:
         decide(asked, facts)

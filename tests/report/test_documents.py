@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.choice import Budget
-from bench.record import Failure, MissingWeights, Result, Run, Sitting, Source
+from bench.record import Failure, MissingWeights, Result, Run, Sitting, UsedWeights
 from bench.report.facts import Limits
 from tests import records
 from tests.records import cell, failure, result, run
@@ -43,7 +43,7 @@ def everything() -> tuple[Run, Found]:
     end = START.model_copy(update={"copy_bytes_per_second": 3e10, "conv_seconds": 0.02})
     asked = asked.model_copy(
         update={
-            "source": Source(wanted=("imagenet", "random"), used="random", missing=(missing,)),
+            "source": UsedWeights(wanted=("imagenet", "random"), used="random", missing=(missing,)),
             "duplicates": {"train/test": 2},
             "sittings": (Sitting(start=START, end=end, load=0.1),),
         }

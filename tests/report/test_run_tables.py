@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis.choice import Summary
-from bench.analysis.merge import Part, merge
+from bench.analysis.merge import NamedRun, merge
 from bench.analysis.table import table
 from bench.record import Failure, Result
 from bench.report import run_tables, text
@@ -207,7 +207,7 @@ def test_a_cell_of_two_runs_is_listed_with_both_its_records() -> None:
         result(cell("b", "partial", 0), val=380),
     ]
     other = [result(cell("a", "partial", 0), val=300), result(cell("b", "partial", 0), val=200)]
-    merged = merge([Part("x", table(asked, one)), Part("y", table(asked, other))])
+    merged = merge([NamedRun("x", table(asked, one)), NamedRun("y", table(asked, other))])
     rows = [
         [text.plain(cell_) for cell_ in row] for row in run_tables.repeated(merged.repeated).texts()
     ]

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from bench.analysis.choice import Summary
-from bench.analysis.merge import Part, merge
+from bench.analysis.merge import NamedRun, merge
 from bench.analysis.table import table
-from bench.record import Calibration, Failure, MissingWeights, Result, Run, Sitting, Source
+from bench.record import Calibration, Failure, MissingWeights, Result, Run, Sitting, UsedWeights
 from bench.report import sentences, text
 from tests import records
 from tests.records import cell, failure, result, run
@@ -183,7 +183,7 @@ def test_a_fallback_to_random_says_first_that_it_does_not_answer_and_names_every
         architecture="a", file="a.pth", address="https://x/a.pth", folder="~/w", why="no network"
     )
     unnamed = file.model_copy(update={"architecture": "b", "file": "b.pth", "address": None})
-    source = Source(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
+    source = UsedWeights(wanted=("imagenet", "random"), used="random", missing=(file, unnamed))
     asked = run(["a", "b"], ["partial"]).model_copy(update={"source": source})
     first, _, fallback, _ = cautions(asked, [result(cell(name, "partial", 0)) for name in "ab"])
     assert has(first, "Random weights", "does not tell which pretrained architecture to use")
@@ -194,7 +194,7 @@ def test_a_fallback_to_random_says_first_that_it_does_not_answer_and_names_every
 
 
 def test_a_fallback_to_pretrained_weights_is_not_called_random() -> None:
-    asked, found = far(source=Source(wanted=("mine/", "imagenet"), used="imagenet"))
+    asked, found = far(source=UsedWeights(wanted=("mine/", "imagenet"), used="imagenet"))
     said = " ".join(cautions(asked, found))
     assert has(said, "mine/ weights first", "used imagenet")
     assert "andom" not in said
@@ -243,7 +243,7 @@ def test_reused_features_are_explained() -> None:
 
 def test_runs_that_became_one_are_named_with_their_seeds_and_what_was_left_out() -> None:
     asked, found = two_seeds()
-    parts = [Part("x", table(asked, found)), Part("y", table(asked, found[:1]))]
+    parts = [NamedRun("x", table(asked, found)), NamedRun("y", table(asked, found[:1]))]
     said = sentences.sources(parts, merge(parts))
     assert has(text.plain(said[0]), "2 runs", "x (seeds 0, 1; AMD EPYC, 2 cores)", "y (")
     assert has(said[1], "1 cell is in more than one run", "1 record left out", "repeated")

@@ -15,7 +15,7 @@ from bench.folder import remove_records, weights_path, write_record
 from bench.identity import cell_id
 from bench.models import build
 from bench.predictions import unpack
-from bench.record import Cell, Result, Source
+from bench.record import Cell, Result, UsedWeights
 from bench.running import prepare
 from bench.running.pool import Job
 from bench.running.worker import Keeper
@@ -39,7 +39,7 @@ class Folder:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         context = cells.context(SMALL)
-        source = Source(wanted=("random",), used="random")
+        source = UsedWeights(wanted=("random",), used="random")
         job = Job(folder, context, records.CPU, None, source, keep, SEEDS)
         heard = [] if told is None else told
         self.keeper = Keeper(job, cells.worker([small("from_scratch", 0)]), heard.append)

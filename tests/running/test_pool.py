@@ -7,7 +7,7 @@ from bench.data.dataset import Dataset
 from bench.folder import read_record, write_record
 from bench.identity import cell_id
 from bench.measure.device import Device
-from bench.record import Cell, Failure, Source
+from bench.record import Cell, Failure, UsedWeights
 from bench.running import pool
 from bench.running.pool import (
     Cause,
@@ -68,7 +68,7 @@ def test_a_worker_that_ran_all_leaves_nothing() -> None:
 def job(folder: Path) -> Job:
     digits = Dataset("pictures", "/home/jane/pictures", (), (), True, ())
     context = Context(Device("cpu", None), digits, None, {}, {})  # type: ignore[arg-type]
-    return Job(folder, context, records.CPU, None, Source(wanted=("random",), used="random"))
+    return Job(folder, context, records.CPU, None, UsedWeights(wanted=("random",), used="random"))
 
 
 def test_a_failure_names_no_folder_of_the_machine(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_failure_names_no_folder_of_the_machine(tmp_path: Path) -> None:
 def test_a_record_says_which_weights_were_wanted_only_after_a_fallback(tmp_path: Path) -> None:
     plain = job(tmp_path)
     assert provenance(plain).weights_wanted is None
-    fallen = plain._replace(weights=Source(wanted=("imagenet", "random"), used="random"))
+    fallen = plain._replace(weights=UsedWeights(wanted=("imagenet", "random"), used="random"))
     assert provenance(fallen).weights_wanted == "imagenet"
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.folder import read_record
 from bench.identity import cell_id
-from bench.record import Cell, Source
+from bench.record import Cell, UsedWeights
 from bench.running import child, pool
 from bench.running.child import ChildCrashed
 from bench.running.pool import MEMORY_EXIT, POISONED_EXIT, Event, GroupRetried, Job
@@ -58,7 +58,7 @@ def plant(most: int, error: Exception) -> str:
 def job(folder: Path, most: int, error: Exception) -> Job:
     """A job whose workers have the fault in them, and its name for a commit."""
     commit: Any = Fault(most, error)
-    source = Source(wanted=("random",), used="random")
+    source = UsedWeights(wanted=("random",), used="random")
     return Job(folder, cells.context(SMALL), records.CPU, commit, source)
 
 

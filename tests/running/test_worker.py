@@ -9,7 +9,7 @@ from bench.data import sources
 from bench.data.split import make_split
 from bench.errors import DataError, WeightsError
 from bench.measure.device import Device
-from bench.record import Failure, Source
+from bench.record import Failure, UsedWeights
 from bench.running import worker
 from bench.running.pool import Job
 from bench.running.worker import Keeper, cause_of
@@ -31,7 +31,11 @@ def test_a_picture_that_is_gone_since_the_check_fails_the_cell_and_names_it(
     (pictures / "cat" / "0.png").unlink()
 
     job = Job(
-        tmp_path / "out", context, records.CPU, None, Source(wanted=("random",), used="random")
+        tmp_path / "out",
+        context,
+        records.CPU,
+        None,
+        UsedWeights(wanted=("random",), used="random"),
     )
     shared = Shared(context, (cell,))
     record = worker.attempt(

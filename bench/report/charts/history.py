@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.history import CellHistory, Change, Dot, History, Series
-from bench.analysis.judge import ACCURACY, MEMORY, METRICS, SECONDS
+from bench.analysis.judge import ACCURACY, MEASURES, Measure
 from bench.report import history as texts
 from bench.report.charts import canvas, lettering
 from bench.report.charts.canvas import Box, Place, middle
@@ -56,19 +56,6 @@ def colour(setup: int) -> str:
 # ---- what is drawn --------------------------------------------------------------------------
 
 
-class Measure(NamedTuple):
-    metric: str
-    title: str
-    words: str
-    unit: float
-
-
-MEASURES = (
-    Measure(ACCURACY, "test score", "%", 0.01),
-    Measure(SECONDS, "train time", "s", 1.0),
-    Measure(MEMORY, "peak memory", "MiB", 2.0**20),
-)
-
 FAR_APART = 1.5
 """Ratio of two series from which each is drawn relative to its own median, so that both show."""
 
@@ -94,13 +81,13 @@ class Panel(NamedTuple):
 
     @property
     def title(self) -> str:
-        unit = "% of median" if self.relative else self.measure.words
+        unit = "% of median" if self.relative else self.measure.unit
         return f"{self.measure.title} ({unit})"
 
     @property
     def limits(self) -> Place:
         values = [dot.value / line.unit for line in self.lines for dot in line.dots]
-        if self.measure.metric == ACCURACY:
+        if self.measure.name == ACCURACY:
             return canvas.percent_limits(values)
         low, high = min(values), max(values)
         span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
@@ -113,15 +100,15 @@ class Panel(NamedTuple):
 
 def _panels(cell: CellHistory, first: int) -> list[Panel]:
     found: list[Panel] = []
-    for measure in MEASURES:
-        shown = [(s, [dot for dot in s.dots if dot.run >= first]) for s in cell.of(measure.metric)]
+    for measure in MEASURES.values():
+        shown = [(s, [dot for dot in s.dots if dot.run >= first]) for s in cell.of(measure.name)]
         middles = [median(dot.value for dot in dots) for _, dots in shown if dots]
         if not middles:
             continue
-        relative = max(middles) > FAR_APART * min(middles) and measure.metric != ACCURACY
+        relative = max(middles) > FAR_APART * min(middles) and measure.name != ACCURACY
         drawn = [(series, dots) for series, dots in shown if dots]
         lines = [
-            Line(series, dots, middle_ / 100 if relative else measure.unit)
+            Line(series, dots, middle_ / 100 if relative else measure.scale)
             for (series, dots), middle_ in zip(drawn, middles, strict=True)
         ]
         found.append(Panel(measure, lines, relative, TOP + len(found) * (HIGH + GAP)))
@@ -186,8 +173,8 @@ def _panel(figure: Figure, ax: Axes, panel: Panel, found: History, runs: range) 
                 _step(figure, ax, panel, line, change, taken)
     newest = max(panel.lines, key=lambda one: one.dots[-1].run)
     end = newest.dots[-1].value
-    words = level(end, panel.measure.metric)
-    words += f" {panel.measure.words}" if panel.relative else ""
+    words = level(end, panel.measure.name)
+    words += f" {panel.measure.unit}" if panel.relative else ""
     y = min(max(panel.y(end / newest.unit), panel.top + 4), panel.top + HIGH - 4)
     right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
     canvas.write(figure, right + 5, middle(y, SMALL), words, fontweight="bold")
@@ -221,7 +208,7 @@ def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
 
 def _told(dot: Dot, metric: str, found: History) -> str:
     run = found.runs[dot.run]
-    value = f"{level(dot.value, metric)} {METRICS[metric].unit}"
+    value = f"{level(dot.value, metric)} {MEASURES[metric].unit}"
     apart = f"; {dot.apart}" if dot.apart else ""
     return printable(f"{texts.day(run.started_at)} {run.name}: {value}{apart}")
 
