@@ -6,19 +6,16 @@ those the tie-break that the suite declared picks the recommendation.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.analysis import pareto
 from bench.analysis.consistency import Missing
 from bench.analysis.paired import (
-    Contrasts,
     Difference,
     Hits,
     Settling,
-    Tied,
     contrasts,
     difference,
     settling,
@@ -26,11 +23,12 @@ from bench.analysis.paired import (
     visible_difference,
     with_seeds,
 )
+from bench.analysis.pareto import COSTS
+from bench.analysis.pareto import front as pareto_front
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
 from bench.record import Failure
-from bench.suite import TieBreak
 
 # ---- rows -----------------------------------------------------------------------------------
 
@@ -129,12 +127,6 @@ def status_counts(row: Row) -> str:
 
 # ---- preferences ----------------------------------------------------------------------------
 
-TIE_BREAKS: tuple[TieBreak, ...] = get_args(TieBreak)
-"""What a suite may prefer: the lower the better, unknown last."""
-
-LOWERED_BY_REUSE = ("train_seconds", "peak_memory_bytes")
-"""Costs that leave out work where the features of an earlier run were used."""
-
 
 def val_mean(row: Row) -> float:
     """Mean val score; below every score where there is none."""
@@ -142,13 +134,11 @@ def val_mean(row: Row) -> float:
 
 
 def comparable_cost(row: Row, name: str) -> float | None:
-    """A cost by its name in TIE_BREAKS; None where it is unknown or leaves out work."""
-    if row.features_reused and name in LOWERED_BY_REUSE:
+    """A cost in COSTS; None where it is unknown or leaves out work."""
+    if row.features_reused and COSTS[name].lowered_by_reuse:
         return None
-    if name == "train_seconds":
-        return None if row.train_seconds is None else row.train_seconds.mean
-    cost: float | None = getattr(row, name)
-    return cost
+    cost: Spread | float | None = getattr(row, name)
+    return cost.mean if isinstance(cost, Spread) else cost
 
 
 def preference(row: Row, tie_break: Sequence[str]) -> tuple[tuple[bool, float], ...]:
@@ -225,8 +215,9 @@ def summarise(table: RunTable) -> Summary:
     metric, margin = table.header.metric, table.header.margin
     rows = rows_of(table)
     leader = best((row for row in rows if row.complete), tie_break)
-    judged = NOTHING if leader is None else _judged(table, rows, leader)
-    recommended = preferred(judged.tied, tie_break)
+    comparisons, front, visible = _compared(table, rows, leader)
+    tied = () if leader is None else (leader, *(one.row for one in comparisons if one.tied))
+    recommended = preferred(tied, tie_break)
     machines = {key for key in table.columns["machine_key"] if key is not None}
     return Summary(
         metric=metric,
@@ -234,68 +225,40 @@ def summarise(table: RunTable) -> Summary:
         margin=margin,
         rows=rows,
         leader=leader,
-        tied=judged.tied,
-        winner=leader if len(judged.tied) == 1 else None,
+        tied=tied,
+        winner=leader if len(tied) == 1 else None,
         recommended=recommended,
-        chosen=None if recommended is None else _best_seed(table, recommended),
-        cheapest=None if leader is None else preferred(within(rows, leader, margin), tie_break),
-        comparisons=judged.comparisons,
-        front=judged.front,
-        visible_difference=judged.visible_difference,
-        best_by_strategy=_best_by(lambda row: row.strategy, rows, tie_break),
-        best_by_architecture=_best_by(lambda row: row.architecture, rows, tie_break),
+        # Of equal seeds the earlier one.
+        chosen=recommended and max(recommended.ok, key=_val_scores(table).__getitem__),
+        cheapest=leader and preferred(within(rows, leader, margin), tie_break),
+        comparisons=comparisons,
+        front=front,
+        visible_difference=visible,
+        best_by_strategy=_best_by("strategy", rows, tie_break),
+        best_by_architecture=_best_by("architecture", rows, tie_break),
         failures=tuple(one for one in table.records.values() if isinstance(one, Failure)),
         missing=table.missing,
         mixed_machines=len(machines) > 1,
     )
 
 
-class Judged(NamedTuple):
-    tied: tuple[Row, ...]
-    comparisons: tuple[AgainstLeader, ...]
-    front: tuple[Row, ...]
-    visible_difference: float | None
-
-
-NOTHING = Judged((), (), (), None)
-
-
-def _judged(table: RunTable, rows: Iterable[Row], leader: Row) -> Judged:
+def _compared(
+    table: RunTable, rows: Iterable[Row], leader: Row | None
+) -> tuple[tuple[AgainstLeader, ...], tuple[Row, ...], float | None]:
+    """The complete rows against the leader, the Pareto front, and the visible difference."""
+    if leader is None:
+        return (), (), None
     margin = table.header.margin
     others = [row for row in rows if row.complete and row is not leader]
     complete = [leader, *sorted(others, key=val_mean, reverse=True)]
     found = hits_of(table, complete)
     behind = contrasts(found)
     told = simultaneous(found, behind, margin)
-    comparisons = _comparisons(complete, found, behind, told, margin)
-    costs = [[comparable_cost(row, name) for name in pareto.COSTS] for row in complete]
-    on_front = pareto.front(costs, found, told.last_limit, margin)
-    return Judged(
-        tied=(leader, *(one.row for one in comparisons if one.tied)),
-        comparisons=comparisons,
-        front=tuple(complete[place] for place in on_front),
-        visible_difference=visible_difference(behind, told.rows_R, told.last_limit, margin),
-    )
-
-
-def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:
-    val = table.val
-    most = max(len(row.ok) for row in rows)
-    hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
-    for place, row in enumerate(rows):
-        for cell_id in row.ok:
-            hits_RN[place] += val.right[cell_id]
-    score = dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
-    scores = [[score[cell_id] for cell_id in row.ok] for row in rows]
-    return with_seeds(hits_RN, METRICS[table.header.metric].weights(val.labels_N), scores)
-
-
-def _comparisons(
-    complete: Sequence[Row], found: Hits, behind: Contrasts, told: Tied, margin: float
-) -> tuple[AgainstLeader, ...]:
+    costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
+    on_front = pareto_front(costs, found, told.last_limit, margin)
     p_values = behind.p_values_R.tolist()
-    adjusted = [1.0, *holm(p_values[1:])]
-    return tuple(
+    adjusted = [1.0, *holm(p_values[1:])]  # the leader is compared with itself
+    against = (
         AgainstLeader(
             row=row,
             behind=difference(found, behind, place),
@@ -306,37 +269,48 @@ def _comparisons(
             if told.rows_R[place]
             else None,
         )
-        for place, row in enumerate(complete[1:], start=1)
+        for place, row in enumerate(complete)
+        if place
     )
+    visible = visible_difference(behind, told.rows_R, told.last_limit, margin)
+    return tuple(against), tuple(complete[place] for place in on_front), visible
 
 
-def _best_seed(table: RunTable, row: Row) -> str:
-    """The cell with the best val score, the earlier seed of equal ones."""
-    score = dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
-    return max(row.ok, key=lambda cell_id: score[cell_id])
+def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:
+    val, scores = table.val, _val_scores(table)
+    most = max(len(row.ok) for row in rows)
+    hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
+    for place, row in enumerate(rows):
+        for cell_id in row.ok:
+            hits_RN[place] += val.right[cell_id]
+    weights_N = METRICS[table.header.metric].weights(val.labels_N)
+    return with_seeds(hits_RN, weights_N, [[scores[cell_id] for cell_id in row.ok] for row in rows])
+
+
+def _val_scores(table: RunTable) -> dict[str, float]:
+    return dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
 
 
 def _best_by(
-    name_of: Callable[[Row], str], rows: Iterable[Row], tie_break: Sequence[str]
+    field: Literal["architecture", "strategy"], rows: Sequence[Row], tie_break: Sequence[str]
 ) -> dict[str, Row | None]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(name_of(row), []).extend([row] if row.complete else [])
-    return {name: best(group, tie_break) for name, group in groups.items()}
+    names = dict.fromkeys(getattr(row, field) for row in rows)
+    return {
+        name: best((r for r in rows if r.complete and getattr(r, field) == name), tie_break)
+        for name in names
+    }
 
 
 # ---- what one can afford --------------------------------------------------------------------
 
 
 class Budget(NamedTuple):
+    """The most of each cost, in the order of COSTS."""
+
     max_seconds: float | None = None  # of training, attributed, mean over seeds
     max_memory_bytes: float | None = None
     max_parameters: float | None = None  # trained or not
     max_latency_seconds: float | None = None  # of one image
-
-
-LIMITED = TIE_BREAKS
-"""The cost that each field of a budget limits, in their order."""
 
 
 def best_within(summary: Summary, budget: Budget) -> Row | None:
@@ -346,7 +320,7 @@ def best_within(summary: Summary, budget: Budget) -> Row | None:
 
 def fits(row: Row, budget: Budget) -> bool:
     """Whether each limited cost of the row is known and within its limit."""
-    for name, limit in zip(LIMITED, budget, strict=True):
+    for name, limit in zip(COSTS, budget, strict=True):
         cost = comparable_cost(row, name)
         if limit is not None and (cost is None or cost > limit):
             return False

@@ -4,7 +4,8 @@ Measurements are noisy, so a row falls off the front only where another is, beyo
 something and worse in nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,30 @@ from bench.analysis.stats import ROUNDING, Floats
 
 Mask = NDArray[np.bool_]
 
-COSTS = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
 
-NOISE = np.array([0.05, 0.02, 0.0, 0.05])
-"""Relative noise of each cost between two measurements of one cell."""
+class CostColumn(NamedTuple):
+    """A cost that a choice looks at: the lower the better."""
 
-LEAST = np.array([0.0, 16 * 2**20, 0.0, 0.0])
-"""Any smaller difference is noise, in the cost's unit."""
+    title: str
+    unit: str  # in words, after a number
+    scale: float  # what one of the unit is
+    noise: float  # relative, between two measurements of one cell
+    least: float  # any smaller difference is noise
+    lowered_by_reuse: bool  # leaves out work where the features of an earlier run were used
 
+
+COSTS: Mapping[str, CostColumn] = {
+    "train_seconds": CostColumn("train time", "s of training", 1.0, 0.05, 0.0, True),
+    "peak_memory_bytes": CostColumn(
+        "peak memory", "MiB of memory", 2.0**20, 0.02, 16 * 2**20, True
+    ),
+    "total_parameters": CostColumn("parameters", "M parameters", 1e6, 0.0, 0.0, False),
+    "latency_seconds": CostColumn("latency", "ms of latency", 1e-3, 0.05, 0.0, False),
+}
+"""By its column in a run's table: what a suite may prefer, a budget limits and the front weighs."""
+
+NOISE = np.array([cost.noise for cost in COSTS.values()])
+LEAST = np.array([cost.least for cost in COSTS.values()])
 
 Costs = Sequence[Sequence[float | None]]
 """Of each row, in the order of COSTS; None where unknown."""

@@ -5,7 +5,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 from bench.analysis.choice import (
-    LIMITED,
     Budget,
     Row,
     Score,
@@ -16,6 +15,7 @@ from bench.analysis.choice import (
     fits,
     within,
 )
+from bench.analysis.pareto import COSTS
 from bench.analysis.table import RunTable
 from bench.record import Run
 from bench.report import sentences, units
@@ -132,7 +132,7 @@ def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
         near = within(summary.rows, leader, summary.margin)
         cost = summary.tie_break[0]
         lacking = unknown_for(cost, near) if len(near) > 1 else ""
-        notes = (f"{units.COSTS[cost]} {lacking}",) if lacking else ()
+        notes = (f"{COSTS[cost].title} {lacking}",) if lacking else ()
         found.append(cheapest._replace(notes=(*cheapest.notes, *notes)))
     return found + [Fact("Asked for", "", (answer,)) for answer in answers]
 
@@ -176,7 +176,7 @@ def _lowest(summary: Summary, title: str, cost: str) -> list[Fact]:
         return []
     fact = _row(title, min(known, key=known.__getitem__))
     lacking = unknown_for(cost, complete)
-    others = (f"{units.COSTS[cost]} {lacking} complete",) if lacking else ()
+    others = (f"{COSTS[cost].title} {lacking} complete",) if lacking else ()
     return [fact._replace(notes=(*fact.notes, *others))]
 
 
@@ -201,15 +201,6 @@ class Limits(NamedTuple):
     within: float | None = None
 
 
-MEASURES = {
-    "train_seconds": (1.0, "s of training"),
-    "peak_memory_bytes": (2.0**20, "MiB of memory"),
-    "total_parameters": (1e6, "M parameters"),
-    "latency_seconds": (1e-3, "ms of latency"),
-}
-"""What a cost is divided by to be read, and its unit in words."""
-
-
 def answers(summary: Summary, limits: Limits) -> list[str]:
     asked = []
     if any(limit is not None for limit in limits.budget):
@@ -221,7 +212,7 @@ def answers(summary: Summary, limits: Limits) -> list[str]:
 
 def within_budget(summary: Summary, budget: Budget) -> str:
     """The best row within a budget; or that there is none, and what the least would be."""
-    limits = {name: limit for name, limit in zip(LIMITED, budget, strict=True) if limit is not None}
+    limits = {name: limit for name, limit in zip(COSTS, budget, strict=True) if limit is not None}
     asked = f"With at most {units.joined([_limit(name, limit) for name, limit in limits.items()])}"
     complete = [row for row in summary.rows if row.complete]
     row = best_within(summary, budget)
@@ -255,7 +246,7 @@ def within_margin(summary: Summary, share: float) -> str:
     near = within(summary.rows, leader, share)
     order = sentences.lowest(summary, near)
     lacking = {cost: unknown_for(cost, near) for cost in summary.tie_break}
-    unknown = "".join(f"; {units.COSTS[cost]} {text}" for cost, text in lacking.items() if text)
+    unknown = "".join(f"; {COSTS[cost].title} {text}" for cost, text in lacking.items() if text)
     if row == leader:
         return f"{asked}, the best itself has the {order}: {row_name(row)}{unknown}."
     return (
@@ -271,12 +262,11 @@ def _numbers(row: Row, costs: Sequence[str]) -> str:
 
 
 def _measured(name: str, value: float | None) -> str:
-    scale, unit = MEASURES[name]
+    cost = COSTS[name]
     if value is None:
-        return f"{units.COSTS[name]} unknown"
-    return f"{units.three_digits(value / scale)} {unit}"
+        return f"{cost.title} unknown"
+    return f"{units.three_digits(value / cost.scale)} {cost.unit}"
 
 
 def _limit(name: str, value: float) -> str:
-    scale, unit = MEASURES[name]
-    return f"{value / scale:,.6g} {unit}"
+    return f"{value / COSTS[name].scale:,.6g} {COSTS[name].unit}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from bench.analysis.choice import AgainstLeader, Row, Score, Summary, comparable_cost, status_counts
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
+from bench.analysis.pareto import COSTS
 from bench.analysis.table import SCALARS, RunTable
 from bench.metrics import METRICS
 from bench.record import Failure, Result
@@ -213,12 +214,11 @@ def front(summary: Summary) -> Table:
         Column("verdict", "Against the leader, points"),
         *(Column("val_sd"), Column("test_sd"), REUSED),
     )
-    costs = ("train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds")
     rows = (
         (
             *(row.architecture, row.strategy),
             *_means(row),
-            *(comparable_cost(row, cost) for cost in costs),
+            *(comparable_cost(row, cost) for cost in COSTS),
             said.removesuffix(", on the front"),
             *(score and score.seeds.sd for score in (row.val, row.test)),
             row.features_reused,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.analysis.choice import Row, Summary, comparable_cost
 from bench.analysis.merge import Merged, NamedRun
+from bench.analysis.pareto import COSTS
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
@@ -83,7 +84,7 @@ def because(summary: Summary) -> str:
             number = "; ".join(filter(None, (units.amount(cost, own), lacking)))
             known_ = "known " if lacking else ""
             return (
-                f"Of these {row_name(chosen)} has the lowest {known_}{units.COSTS[cost]} "
+                f"Of these {row_name(chosen)} has the lowest {known_}{COSTS[cost].title} "
                 f"({number}) and is recommended"
             )
     return (
@@ -95,7 +96,7 @@ def because(summary: Summary) -> str:
 def lowest(summary: Summary, rows: Sequence[Row]) -> str:
     """What the tie-break prefers among rows: `lowest train time, then peak memory`."""
     costs = (
-        f"{'known ' if unknown_for(cost, rows) else ''}{units.COSTS[cost]}"
+        f"{'known ' if unknown_for(cost, rows) else ''}{COSTS[cost].title}"
         for cost in summary.tie_break
     )
     return f"lowest {', then '.join(costs)}"

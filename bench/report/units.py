@@ -8,14 +8,6 @@ from bench.record import Machine, Run
 
 UNKNOWN = "-"
 
-COSTS = {
-    "train_seconds": "train time",
-    "peak_memory_bytes": "peak memory",
-    "total_parameters": "parameters",
-    "latency_seconds": "latency",
-}
-"""The tie-breaks in words."""
-
 REUSED = "†"
 REUSED_NOTE = (
     f"{REUSED} Features kept by an earlier run were used: time, energy and memory leave out that "

@@ -3,13 +3,12 @@
 import random
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from bench.analysis.choice import (
-    TIE_BREAKS,
     Budget,
     Row,
     Summary,
@@ -18,8 +17,10 @@ from bench.analysis.choice import (
     comparable_cost,
     status_counts,
 )
+from bench.analysis.pareto import COSTS
 from bench.analysis.table import peak_memory_bytes
 from bench.record import Failure, Result
+from bench.suite import TieBreak
 from tests import records
 from tests.records import answered, cell, failure, result, run, summarised
 
@@ -166,11 +167,15 @@ def test_what_reused_features_made_cheap_never_beats_or_equals_a_known_cost(
     assert {row.architecture: row.features_reused for row in told.rows} == {"a": True, "b": False}
 
 
+def test_a_suite_may_prefer_every_cost_of_the_table() -> None:
+    assert tuple(COSTS) == get_args(TieBreak)
+
+
 def test_reused_features_change_no_cost_but_those_of_the_work_that_was_not_done() -> None:
     found = [result(cell("a", "two_phase", 0)), result(cell("b", "two_phase", 0))]
     found[0] = records.reused(found[0])
     reused, whole = summarised(run(["a", "b"], ["two_phase"]), found).rows
-    for cost in TIE_BREAKS:
+    for cost in COSTS:
         known = comparable_cost(whole, cost)
         assert known is not None
         assert comparable_cost(reused, cost) == (
