@@ -24,6 +24,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from bench.folder import sync
+from bench.identity import digest
 from bench.measure.cpu import usable_cores
 
 FORMAT = 2
@@ -77,8 +79,7 @@ def root() -> Path:
 
 def key_of(facts: Mapping[str, Any]) -> str:
     """64 hex digits of the facts, which are plain JSON."""
-    text = json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest({"format": FORMAT, "facts": facts}, length=64)
 
 
 def silent(text: str) -> None:
@@ -221,11 +222,7 @@ def _seal(folder: Path, key: str) -> None:
     record = {"key": key, "sums": {path.name: checksum(path) for path in paths}}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
     for path in (*paths, folder / RECORD, folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
 
 
 @contextmanager

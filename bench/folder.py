@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -132,19 +132,19 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        sync(temporary)
         temporary.chmod(0o644)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)  # a signal may come after the rename
         raise
     if os.name == "posix":  # only there can a folder be synced, so that the rename survives too
-        _sync(path.parent, os.O_RDONLY)
+        sync(path.parent)
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync(path: Path) -> None:
     """Wait until the file or folder is on the disk, so that it survives a power cut."""
-    handle = os.open(path, flags)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
@@ -271,13 +271,6 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
     return record
 
 
-class Damaged(NamedTuple):
-    """A record that could not be read, and the name it was moved to."""
-
-    cell_id: str
-    moved_to: str
-
-
 def damaged_records(folder: Path, cell_ids: Iterable[str]) -> list[str]:
     """Which of these cells have a record that cannot be read."""
     return [
@@ -288,16 +281,16 @@ def damaged_records(folder: Path, cell_ids: Iterable[str]) -> list[str]:
     ]
 
 
-def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> list[Damaged]:
-    """Rename every record that cannot be read, so that its cell runs again."""
-    damaged = []
+def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> dict[str, str]:
+    """Rename each record that cannot be read, so that its cell runs again; new names by cell."""
+    renamed = {}
     for cell_id in damaged_records(folder, cell_ids):
         path = cell_folder(folder, cell_id) / "record.json"
         aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
         with disk_errors(folder):
             path.rename(aside)
-        damaged.append(Damaged(cell_id, aside.name))
-    return damaged
+        renamed[cell_id] = aside.name
+    return renamed
 
 
 def read_thumbnails(folder: Path) -> dict[int, bytes]:

@@ -85,16 +85,15 @@ class RecipeTable(TomlTable):
     precise_bn: bool | None = None
     """re-estimate batch-norm statistics from up to 512 training images before each scoring"""
     checkpoint: Literal["last", "best"] | None = None
-    """`"last"` epoch, or the `"best"` on val of the (at most five) epochs of the last phase that
-    are scored"""
+    """each phase ends with its `"last"` epoch, or with the `"best"` on val of the (at most five)
+    that are scored"""
     precision: Literal["auto", "fp32", "bf16"] | None = None
     """`"auto"`: bf16 where the device supports it and it is faster; or `"fp32"` (without TF32),
     `"bf16"`"""
 
     def said(self) -> dict[str, Any]:
         """The recipe keys that this table sets."""
-        values = {key: getattr(self, key) for key in RecipeTable.model_fields}
-        return {key: value for key, value in values.items() if value is not None}
+        return self.model_dump(include=set(RecipeTable.model_fields))
 
 
 RECIPE_DEFAULTS: Mapping[str, Any] = {
@@ -197,6 +196,7 @@ class CompareTable(TomlTable):
     """between runs with other arithmetic (versions, precision, threads, device), accuracy must be
     the same to within this; to within half of it from 5,000 images"""
     thresholds: list[Threshold] = []
+    """tables with floors of your own"""
 
     def floor(self, metric: Judged, names: Sequence[str], default: float) -> float:
         """The floor of a cell, given by its names; the last pattern that matches counts."""
@@ -265,6 +265,18 @@ class Suite(TomlTable):
         """Architecture label, strategy name and seed of every cell, in order."""
         strategies = [entry.name for entry in self.strategies]
         return list(product(labels_of(self), strategies, self.seeds))
+
+
+TABLES: Mapping[str, type[Table]] = {
+    "": Suite,
+    "architectures[]": ArchitectureEntry,
+    "strategies[]": StrategyEntry,
+    "dataset": DatasetTable,
+    "recipe": RecipeTable,
+    "compare": CompareTable,
+    "compare.thresholds[]": Threshold,
+}
+"""Every table of a suite file, the top first; `[]` marks a list of tables."""
 
 
 def labels_of(suite: Suite) -> dict[str, ArchitectureEntry]:

@@ -16,31 +16,9 @@ from bench.errors import Problem, SuiteError, lower, unknown
 from bench.metrics import METRICS
 from bench.record import Profile
 from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
-from bench.suite import (
-    RECIPE_DEFAULTS,
-    ArchitectureEntry,
-    CompareTable,
-    DatasetTable,
-    RecipeTable,
-    StrategyEntry,
-    Suite,
-    Threshold,
-)
+from bench.suite import RECIPE_DEFAULTS, TABLES, StrategyEntry, Suite
 
 MAX_CELLS = 10_000
-
-KNOWN = list(ARCHITECTURES)
-
-KEYS: Mapping[str, Collection[str]] = {
-    "": [*Suite.model_fields, "on"],
-    "recipe": RecipeTable.model_fields,
-    "dataset": DatasetTable.model_fields,
-    "architectures": ArchitectureEntry.model_fields,
-    "strategies": StrategyEntry.model_fields,
-    "compare": CompareTable.model_fields,
-    "compare.thresholds": Threshold.model_fields,
-}
-"""The keys that each table of the file may have."""
 
 
 # ---- from the file to a suite ---------------------------------------------------------------
@@ -145,50 +123,38 @@ def _place_in(on_cpu: Mapping[str, Any], key: str) -> str:
 
 
 def _validated(table: Mapping[str, Any]) -> tuple[Suite | None, list[Problem]]:
-    unknown_names = [
-        *_unknown_metric(table.get("metric")),
-        *_unknown_architectures(table.get("architectures")),
-        *_unknown_strategies(table.get("strategies")),
-    ]
+    problems = _unknown_names(table)
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
-        return None, unknown_names + [_problem(details) for details in error.errors()]
-    return suite, unknown_names or cross_checks(suite)
+        return None, problems + [_problem(details) for details in error.errors()]
+    return suite, problems or cross_checks(suite)
 
 
-def _unknown_architectures(entries: object) -> list[Problem]:
+def _unknown_names(table: Mapping[str, Any]) -> list[Problem]:
     """Looked up before all else is checked, so that every mistake is listed at once."""
-    if not isinstance(entries, list):
-        return []
-    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
-    return [
-        Problem(f"architectures[{i}].name", f'architecture "{name}" {unknown(name, KNOWN)}')
-        for i, name in enumerate(names)
-        if isinstance(name, str) and name not in ARCHITECTURES
-    ]
+    problems = []
+
+    def look_up(key: str, what: str, name: object, known: Collection[str], hint: str = "") -> None:
+        if isinstance(name, str) and name not in known:
+            problems.append(Problem(key, f'{what}"{name}" {unknown(name, list(known))}{hint}'))
+
+    look_up("metric", "", table.get("metric"), METRICS)
+    for index, entry in enumerate(_entries(table.get("architectures"))):
+        key = f"architectures[{index}].name"
+        look_up(key, "architecture ", entry.get("name"), ARCHITECTURES)
+    for index, entry in enumerate(_entries(table.get("strategies"))):
+        key, kind = f"strategies[{index}]", entry.get("kind")
+        look_up(f"{key}.kind", "", kind, STRATEGIES)
+        if kind is None:
+            hint = ' (a name of your own needs a "kind")'
+            look_up(key, "strategy ", entry.get("name"), STRATEGIES, hint)
+    return problems
 
 
-def _unknown_metric(name: object) -> list[Problem]:
-    if not isinstance(name, str) or name in METRICS:
-        return []
-    return [Problem("metric", f'"{name}" {unknown(name, list(METRICS))}')]
-
-
-def _unknown_strategies(entries: object) -> list[Problem]:
-    if not isinstance(entries, list):
-        return []
-    found = []
-    for i, entry in enumerate(entries):
-        table = entry if isinstance(entry, dict) else {"name": entry}
-        name, kind = table.get("name"), table.get("kind")
-        if kind is None and isinstance(name, str) and name not in STRATEGIES:
-            hint = f'{unknown(name, list(STRATEGIES))} (a name of your own needs a "kind")'
-            found.append(Problem(f"strategies[{i}]", f'strategy "{name}" {hint}'))
-        if isinstance(kind, str) and kind not in STRATEGIES:
-            text = f'"{kind}" {unknown(kind, list(STRATEGIES))}'
-            found.append(Problem(f"strategies[{i}].kind", text))
-    return found
+def _entries(value: object) -> list[dict[str, Any]]:
+    entries = value if isinstance(value, list) else []
+    return [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
 
 
 # ---- pydantic's findings in our words -------------------------------------------------------
@@ -219,8 +185,8 @@ def _problem(details: ErrorDetails) -> Problem:
     context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            table = key.rpartition(".")[0].split("[")[0]
-            return Problem(key, f"unknown key{_nearest_key(key.rpartition('.')[2], KEYS[table])}")
+            *table, name = details["loc"]
+            return Problem(key, f"unknown key – {_accepted_keys(_dotted(table), str(name))}")
         case "literal_error":
             accepted = re.findall(r"'([^']+)'", context["expected"])
             got = _shown(details["input"])
@@ -240,9 +206,11 @@ def _dotted(loc: Sequence[int | str]) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _nearest_key(key: str, accepted: Collection[str]) -> str:
+def _accepted_keys(table: str, key: str) -> str:
+    accepted = list(TABLES[re.sub(r"\d+", "", table)].model_fields)
+    accepted += [] if table else ["on"]
     near = difflib.get_close_matches(key, accepted, n=1)
-    return f' – did you mean "{near[0]}"?' if near else f" – accepted are {', '.join(accepted)}"
+    return f'did you mean "{near[0]}"?' if near else f"accepted are {', '.join(accepted)}"
 
 
 def _shown(value: object) -> str:

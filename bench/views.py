@@ -151,8 +151,8 @@ def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
         rest = "" if todo.left else "; nothing is left to train"
         lines.append(f"continuing: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
     lines += [
-        f"the record of {found.cell_id} was damaged: kept as {found.moved_to}; the cell runs again"
-        for found in todo.damaged
+        f"the record of {name} was damaged: kept as {moved_to}; the cell runs again"
+        for name, moved_to in todo.damaged.items()
     ]
     lines += [
         f"warning: {count} images of {pair} have identical bytes"

@@ -6,32 +6,12 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bench.suite import (
-    RECIPE_DEFAULTS,
-    ArchitectureEntry,
-    CompareTable,
-    DatasetTable,
-    RecipeTable,
-    StrategyEntry,
-    Suite,
-    Threshold,
-)
+from bench.suite import RECIPE_DEFAULTS, TABLES, RecipeTable, StrategyEntry
 
 README = Path(__file__).parents[1] / "suites" / "README.md"
 BEGIN, END = "<!-- keys: made by `python -m tests.suite_keys` -->\n", "<!-- end of keys -->\n"
-
-TABLES: Mapping[str, type[BaseModel]] = {
-    "architectures[]": ArchitectureEntry,
-    "strategies[]": StrategyEntry,
-    "dataset": DatasetTable,
-    "recipe": RecipeTable,
-    "compare": CompareTable,
-    "compare.thresholds[]": Threshold,
-}
-"""The tables of the file below its top."""
 
 FOUND_LATER: Mapping[str, str] = {
     "architectures[].weights": "as `weights` says",
@@ -56,14 +36,11 @@ def key_table() -> str:
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """One row per key, the top of the file first."""
-    for key, field in Suite.model_fields.items():
-        if key not in TABLES:
-            yield f"`{key}`", default(key, field), meaning(field)
     for table, model in TABLES.items():
         for key, field in model.model_fields.items():
-            path = f"{table}.{key}"
+            path = f"{table}.{key}".removeprefix(".")
             inherited = model is StrategyEntry and key in RecipeTable.model_fields
-            if f"{path}[]" not in TABLES and not inherited:
+            if path not in TABLES and not inherited:
                 yield f"`{path}`", default(path, field), meaning(field)
 
 

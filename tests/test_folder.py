@@ -130,11 +130,11 @@ def test_a_damaged_record_is_set_aside_and_its_cell_has_none(
         }[damage]
     )
     before = path.read_bytes()
-    (found,) = store.set_aside_damaged(tmp_path, [record.cell_id, "no-such-cell"])
-    assert found.cell_id == record.cell_id
-    assert (path.parent / found.moved_to).read_bytes() == before
+    renamed = store.set_aside_damaged(tmp_path, [record.cell_id, "no-such-cell"])
+    assert renamed.keys() == {record.cell_id}
+    assert (path.parent / renamed[record.cell_id]).read_bytes() == before
     assert store.read_record(tmp_path, record.cell_id) is None
-    assert store.set_aside_damaged(tmp_path, [record.cell_id]) == []
+    assert store.set_aside_damaged(tmp_path, [record.cell_id]) == {}
 
 
 def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(

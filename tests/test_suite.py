@@ -159,6 +159,7 @@ strategies = ["fine_tunning", {name = "own"}]
 seedz = [1]
 seeds = [0, 0]
 metric = "top3"
+"a.key" = 1
 [dataset]
 train_per_class = 0
 [recipe]
@@ -176,6 +177,7 @@ presicion = "bf16"
     )
     assert 'did you mean "fine_tuning"?' in found["strategies[0]"]
     assert 'needs a "kind"' in found["strategies[1]"]
+    assert found["a.key"].startswith("unknown key – accepted are name, ")
     assert found["seedz"] == 'unknown key – did you mean "seeds"?'
     assert found["metric"].startswith('"top3" unknown – did you mean "top1"?')
     assert found["metric"].endswith('accepted are "top1", "balanced_accuracy"')

@@ -24,9 +24,9 @@ from bench.cache import Damaged, Tell, silent
 from bench.data import sources
 from bench.data.dataset import Dataset, digest_lines
 from bench.errors import DataError
-from bench.measure import gpu
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
+from bench.measure.gpu import EnergyMeter
 from bench.record import ImageCache, Preprocessing
 
 KIND = "images"
@@ -129,8 +129,9 @@ class Squares:
                 found[position] = self._square(items[position]).centre(size)
 
         with sources.large_pictures_allowed():
-            for _ in self._pool.map(put, range(0, len(items), IMAGES_AT_A_TIME)):
-                pass  # raises what the thread raised
+            list(
+                self._pool.map(put, range(0, len(items), IMAGES_AT_A_TIME))
+            )  # raises what put does
         if self.cached:
             cache.unmap_pages(self._squares_NCHW)
         return found
@@ -171,13 +172,9 @@ class Making(NamedTuple):
 
 def key(dataset: Dataset, resize: Resize) -> str:
     """The key of an entry: everything its bytes depend on."""
-    facts = {
-        "images": digest_lines(item.sha256 for item in dataset.items),
-        "resize": resize,
-        "pixels": PIXELS_VERSION,
-        "pillow": PIL.__version__,
-    }
-    return cache.key_of(facts)
+    images = digest_lines(item.sha256 for item in dataset.items)
+    facts = {"images": images, "resize": resize, "pixels": PIXELS_VERSION}
+    return cache.key_of({**facts, "pillow": PIL.__version__})
 
 
 def size_bytes(dataset: Dataset, resize: Resize) -> int:
@@ -196,19 +193,18 @@ def missing_bytes(dataset: Dataset, resizes: set[Resize]) -> int:
 
 def stored(made: Making, uses: Mapping[Resize, int]) -> dict[Resize, Stored]:
     """The squares and their cost, given how many cells of the run use each rule."""
-    cold = {resize: uses.get(resize, 0) for resize in made.resizing_seconds}
+    num_cells = sum(uses.get(resize, 0) for resize in made.resizing_seconds)
     total = made.opening_seconds + sum(made.resizing_seconds.values())
 
     def share(seconds: float, sharers: int) -> Share:
         joules = None if made.joules is None else made.joules * seconds / total
         return Share(seconds, joules, max(1, sharers))
 
-    found = {resize: Stored(folder, ()) for resize, folder in made.folders.items()}
-    for resize, sharers in cold.items():
-        opening = share(made.opening_seconds, sum(cold.values()))
-        resizing = share(made.resizing_seconds[resize], sharers)
-        found[resize] = Stored(made.folders[resize], (opening, resizing))
-    return found
+    shares = {
+        resize: (share(made.opening_seconds, num_cells), share(seconds, uses.get(resize, 0)))
+        for resize, seconds in made.resizing_seconds.items()
+    }
+    return {resize: Stored(path, shares.get(resize, ())) for resize, path in made.folders.items()}
 
 
 # ---- decoding -------------------------------------------------------------------------------
@@ -224,11 +220,14 @@ def make(
     """
     by_key = {key(dataset, resize): resize for resize in resizes}
     sizes = {name: size_bytes(dataset, resize) for name, resize in by_key.items()}
-    meter, threads, writers = Meter(device), usable_cores(), list[Writer]()
+    energy, threads, writers = EnergyMeter(device.index), usable_cores(), list[Writer]()
+    started = 0.0
 
     def decode(folders: Mapping[str, Path]) -> None:
+        nonlocal started
         sources.load_libraries(dataset)
-        meter.start()
+        started = time.perf_counter()
+        energy.start()
         with ExitStack() as stack:
             for name, folder in folders.items():
                 writer = Writer(folder, by_key[name], len(dataset.items))
@@ -247,28 +246,8 @@ def make(
     if not provided.made:
         return Making(folders, 0.0, {}, None, provided.notes)
     resizing = {writer.resize: writer.seconds / threads for writer in writers}
-    opening = max(0.0, meter.seconds() - sum(resizing.values()))
-    return Making(folders, opening, resizing, meter.joules(), provided.notes)
-
-
-class Meter:
-    """Time, and the energy that an idle GPU draws meanwhile; None where nothing counts it."""
-
-    def __init__(self, device: Device) -> None:
-        self._gpu = None if device.index is None else gpu.handle(device.index)
-
-    def start(self) -> None:
-        self._started, self._joules = time.perf_counter(), self._counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
-    def joules(self) -> float | None:
-        now = self._counter()
-        return None if now is None or self._joules is None else now - self._joules
-
-    def _counter(self) -> float | None:
-        return None if self._gpu is None else gpu.energy_joules(self._gpu)
+    opening = max(0.0, time.perf_counter() - started - sum(resizing.values()))
+    return Making(folders, opening, resizing, energy.read(), provided.notes)
 
 
 class Writer:
@@ -335,21 +314,21 @@ def thumbnails(
     would take minutes.
     """
     squares_NCHW = smallest(folders) if items else None
+    found = Thumbnails({}, [])
 
-    def one(item: int) -> bytes | DataError:
-        if squares_NCHW is not None:
-            rows = np.ascontiguousarray(squares_NCHW[item].transpose(1, 2, 0))
-            return jpeg(Image.fromarray(rows))
+    def add(item: int) -> None:
         try:
-            return jpeg(sources.open_image(dataset, dataset.items[item]))
+            if squares_NCHW is None:
+                picture = sources.open_image(dataset, dataset.items[item])
+            else:
+                picture = Image.fromarray(squares_NCHW[item].transpose(1, 2, 0).copy())
+            found.jpegs[item] = jpeg(picture)
         except DataError as error:
-            return error
+            found.problems.extend(error.problems)
 
     with sources.large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
-        found = dict(zip(items, pool.map(one, items), strict=True))
-    jpegs = {item: made for item, made in found.items() if isinstance(made, bytes)}
-    errors = [made for made in found.values() if isinstance(made, DataError)]
-    return Thumbnails(jpegs, [problem for error in errors for problem in error.problems])
+        list(pool.map(add, items))  # raises what a thread raised
+    return Thumbnails(found.jpegs, sorted(found.problems))
 
 
 def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:

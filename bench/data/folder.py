@@ -7,12 +7,12 @@ import difflib
 import hashlib
 import os
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from bench.data.dataset import Dataset, Item, shortened
 from bench.errors import DataError
@@ -30,8 +30,10 @@ JUNK_NAMES = {
 }
 
 Kind = Literal[
-    "folder", "image", "other", "junk", "loop", "unreadable", "unnamed", "outside", "nowhere"
+    "folder", "image", "other", "junk", "loop", "unnamed", "outside", "nowhere", "problem"
 ]
+"""A "loop" is a link back to a folder above it."""
+
 PROBLEMS: Mapping[Kind, str] = {
     "unnamed": "its name is not UTF-8: rename it",
     "outside": "a link that leaves the folder: put a copy of its target in its place",
@@ -51,13 +53,8 @@ LAYOUT = (
 )
 
 
-class Listing(NamedTuple):
-    folders: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()  # files that are not images, or that Pillow cannot read
-    junk: tuple[str, ...] = ()  # what file managers leave behind
-    loops: tuple[str, ...] = ()  # links back to a folder above them
-    problems: tuple[str, ...] = ()  # a line each, which begins with the key
+Listing = Mapping[Kind, Sequence[str]]
+"""Keys by what lies there; of a problem, a line that begins with the key."""
 
 
 class Place(NamedTuple):
@@ -78,20 +75,20 @@ def scan_folder(source: str) -> Dataset:
     folders = [
         Place(branch.part, key, list_tree(root, key))
         for branch in branches
-        for key in branch.listing.folders
+        for key in branch.listing["folder"]
     ]
     parts = [branch.listing for branch in branches if branch.key]
     everything = merged([top, *parts, *beside.values(), *(f.listing for f in folders)])
     problems = [
         *part_problems(source, branches, beside),
         *class_problems(source, branches, folders),
-        *(f"{source}/{line}" for line in everything.problems),
+        *(f"{source}/{line}" for line in everything["problem"]),
     ]
     if problems:
         raise DataError(shortened(problems))
     classes = tuple(sorted({folder.name for folder in folders}))
     items = hashed_items(source, classes, folders)
-    left_out = notes(everything, sum(len(listing.images) for listing in (top, *parts)))
+    left_out = notes(everything, sum(len(listing["image"]) for listing in (top, *parts)))
     return Dataset(root.resolve().name, source, classes, items, True, left_out)
 
 
@@ -116,9 +113,9 @@ def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]
     Folders called train, val or test are parts if one of them holds folders or nothing else is
     there. Names alone do not decide: "train" may be a class, between "bus" and "tram".
     """
-    inner = {key: list_folder(root, key) for key in top.folders if key.lower() in PART_NAMES}
-    beside = [key for key in top.folders if key not in inner]
-    if not inner or (beside and not any(listing.folders for listing in inner.values())):
+    inner = {key: list_folder(root, key) for key in top["folder"] if key.lower() in PART_NAMES}
+    beside = [key for key in top["folder"] if key not in inner]
+    if not inner or (beside and not any(listing["folder"] for listing in inner.values())):
         return [Place(None, "", top)], {}
     branches = [Place(PART_NAMES[key.lower()], key, listing) for key, listing in inner.items()]
     return branches, {key: list_tree(root, key) for key in beside}
@@ -141,7 +138,7 @@ def part_problems(
     return problems + [
         f"{source}/{key}: {images(listing)} beside the parts: move them into one, or out"
         for key, listing in beside.items()
-        if listing.images
+        if listing["image"]
     ]
 
 
@@ -149,64 +146,66 @@ def class_problems(source: str, branches: Sequence[Place], folders: Sequence[Pla
     problems = [
         f"{source}/{folder.key}: no images in this class folder ({holding(folder.listing)})"
         for folder in folders
-        if not folder.listing.images
+        if not folder.listing["image"]
     ]
     for branch in branches:
         where = f"{source}/{branch.key}".rstrip("/")
-        names = {folder.name for folder in folders if folder.part == branch.part}
+        names = {folder.name: folder.key for folder in folders if folder.part == branch.part}
         if branch.part in (None, "train") and len(names) < 2:
-            problems.append(too_few_classes(source, where, branch, folders))
+            too_few = too_few_classes(source, branch.listing, names)
+            problems.append(f"{where}: {too_few}; {LAYOUT.format(source=source)}")
         if branch.part in ("val", "test"):
             known = {folder.name for folder in folders if folder.part == "train"}
-            problems += [f"{where}: no folder for class {n!r}" for n in sorted(known - names)]
+            problems += [
+                f"{where}: no folder for class {n!r}" for n in sorted(known - names.keys())
+            ]
             problems += [
                 f"{where}: class {name!r} is not in train: add it there, or take it out"
-                for name in sorted(names - known)
+                for name in sorted(names.keys() - known)
             ]
     return problems
 
 
-def too_few_classes(source: str, where: str, branch: Place, folders: Sequence[Place]) -> str:
-    expected = LAYOUT.format(source=source)
-    own = [folder for folder in folders if folder.part == branch.part]
-    if not own:
-        return f"{where}: no class folders ({holding(branch.listing)}); {expected}"
-    deeper = len(list_folder(Path(source), own[0].key).folders) > 1
-    hint = f" - did you mean {source}/{own[0].key}?" if deeper else ""
-    return f"{where}: only one class, {own[0].name!r}; at least two are needed{hint}; {expected}"
+def too_few_classes(source: str, listing: Listing, found: Mapping[str, str]) -> str:
+    """`found` is the key of the one class by its name, or empty."""
+    for name, key in found.items():
+        deeper = len(list_folder(Path(source), key)["folder"]) > 1
+        hint = f" - did you mean {source}/{key}?" if deeper else ""
+        return f"only one class, {name!r}; at least two are needed{hint}"
+    return f"no class folders ({holding(listing)})"
 
 
 def holding(listing: Listing) -> str:
-    found = [images(listing)] if listing.images else []
-    found += [f"{number} {ending}" for ending, number in endings(listing.others)]
+    found = [images(listing)] if listing["image"] else []
+    found += [f"{number} {ending}" for ending, number in endings(listing["other"])]
     return f"found {', '.join(found)}" if found else "it is empty"
 
 
 def images(listing: Listing) -> str:
-    number = len(listing.images)
+    number = len(listing["image"])
     return "1 image" if number == 1 else f"{number} images"
 
 
 def endings(keys: Iterable[str]) -> list[tuple[str, int]]:
     """How many files have each ending, the commonest first, at most five."""
-    counts = Counter(PurePosixPath(key).suffix.lower() or "without ending" for key in keys)
+    counts = Counter(ending_of(key) or "without ending" for key in keys)
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
 
 
 def notes(listing: Listing, outside: int) -> tuple[str, ...]:
-    kinds = ", ".join(f"{ending} {number}" for ending, number in endings(listing.others))
-    counted = (
-        (len(listing.junk), "files or folders that file managers leave were ignored"),
-        (len(listing.others), f"files that are not images were ignored ({kinds})"),
-        (outside, "images outside the class folders were ignored"),
-        (len(listing.loops), "links that lead back to a folder above them were ignored"),
-    )
-    return tuple(f"{text}: {number}" for number, text in counted if number)
+    kinds = ", ".join(f"{ending} {number}" for ending, number in endings(listing["other"]))
+    counted = {
+        "files or folders that file managers leave were ignored": len(listing["junk"]),
+        f"files that are not images were ignored ({kinds})": len(listing["other"]),
+        "images outside the class folders were ignored": outside,
+        "links that lead back to a folder above them were ignored": len(listing["loop"]),
+    }
+    return tuple(f"{text}: {number}" for text, number in counted.items() if number)
 
 
 def hashed_items(source: str, classes: Sequence[str], folders: Sequence[Place]) -> tuple[Item, ...]:
     """Every image with its label and hash, in the order of the keys; DataError for unreadable."""
-    found = sorted((key, folder) for folder in folders for key in folder.listing.images)
+    found = sorted((key, folder) for folder in folders for key in folder.listing["image"])
     labels = {name: label for label, name in enumerate(classes)}
     problems: list[str] = []
 
@@ -229,22 +228,23 @@ def hashed_items(source: str, classes: Sequence[str], folders: Sequence[Place]) 
 
 def list_folder(root: Path, key: str) -> Listing:
     """What lies directly in one folder below the root ("" for the root itself)."""
-    found: dict[Kind, list[str]] = defaultdict(list)
+    found: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
     try:
         entries = sorted(os.scandir(root / key), key=lambda entry: entry.name)
     except OSError as error:
-        return Listing(problems=(f"{key}: cannot be listed ({error.strerror})",))
+        found["problem"].append(f"{key}: cannot be listed ({error.strerror})")
+        return found
     for entry in entries:
         inner = f"{key}/{entry.name}" if key else entry.name
-        found[kind_of(root, inner, entry)].append(inner)
-    problems = [
-        f"{printable(inner)}: {text}" for kind, text in PROBLEMS.items() for inner in found[kind]
-    ]
-    if number := len(found["unreadable"]):
-        problems.append(f"{key}: {number} HEIC images cannot be read: convert them to JPEG")
-    others = found["other"] + found["unreadable"]
-    kinds = (found["folder"], found["image"], others, found["junk"], found["loop"], problems)
-    return Listing(*map(tuple, kinds))
+        kind = kind_of(root, inner, entry)
+        if kind in PROBLEMS:
+            found["problem"].append(f"{printable(inner)}: {PROBLEMS[kind]}")
+        else:
+            found[kind].append(inner)
+    if number := sum(ending_of(other) in UNREADABLE_ENDINGS for other in found["other"]):
+        text = f"{key}: {number} HEIC images cannot be read: convert them to JPEG"
+        found["problem"].append(text)
+    return found
 
 
 def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
@@ -259,33 +259,29 @@ def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
             return "outside"
         if not target.exists():
             return "nowhere"
-        if leads_back(root, key):
+        # Of the folders that were walked through to reach it, the root, as ".", among them.
+        if target in {Path(os.path.realpath(root / parent)) for parent in Path(key).parents}:
             return "loop"
     if entry.is_dir():
         return "folder"
-    ending = os.path.splitext(entry.name)[1].lower()
-    if ending in UNREADABLE_ENDINGS:
-        return "unreadable"
-    return "image" if ending in IMAGE_ENDINGS and entry.is_file() else "other"
+    return "image" if ending_of(entry.name) in IMAGE_ENDINGS and entry.is_file() else "other"
+
+
+def ending_of(key: str) -> str:
+    return PurePosixPath(key).suffix.lower()
 
 
 def printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def leads_back(root: Path, key: str) -> bool:
-    """Whether a link leads to one of the folders that were walked through to reach it."""
-    above = [root / parent for parent in Path(key).parents]  # the root, as ".", among them
-    return os.path.realpath(root / key) in {os.path.realpath(folder) for folder in above}
-
-
 def list_tree(root: Path, key: str) -> Listing:
-    """What lies below one folder at any depth; `folders` is empty."""
+    """What lies below one folder at any depth."""
     listings = [list_folder(root, key)]
     for listing in listings:  # grows while it is walked, so that every folder is reached
-        listings += [list_folder(root, folder) for folder in listing.folders]
-    return merged(listings)._replace(folders=())
+        listings += [list_folder(root, folder) for folder in listing["folder"]]
+    return merged(listings)
 
 
-def merged(listings: Sequence[Listing]) -> Listing:
-    return Listing(*(tuple(sorted(chain(*keys))) for keys in zip(*listings, strict=True)))
+def merged(listings: Iterable[Listing]) -> Listing:
+    return {kind: sorted(chain(*(one[kind] for one in listings))) for kind in get_args(Kind)}

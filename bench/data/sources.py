@@ -99,38 +99,28 @@ def large_pictures_allowed() -> Iterator[None]:
         yield
 
 
-class Digits(NamedTuple):
-    """scikit-learn's handwritten digits: uint8 [N, 8, 8], and the digit that each shows.
+@cache
+def load_digits() -> tuple[NDArray[np.uint8], list[int]]:
+    """Pictures [N, 8, 8], their 17 grey levels 0..16 spread over 0..255, and what each shows.
 
     Source: E. Alpaydin and C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
     """
-
-    pixels: NDArray[np.uint8]
-    labels: tuple[int, ...]
-
-
-@cache
-def load_digits() -> Digits:
-    """All digits, their 17 grey levels 0..16 spread over 0..255."""
     from sklearn import datasets  # slow to import, and only needed here
 
     bunch = datasets.load_digits()
-    pixels = np.rint(bunch.images * 255 / 16).astype(np.uint8)
-    return Digits(pixels, tuple(int(label) for label in bunch.target))
+    return np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target.tolist()
 
 
 def scan_digits(source: str) -> Dataset:
-    digits = load_digits()
     items = tuple(
         Item(f"{index:04d}", label, hashlib.sha256(image.tobytes()).hexdigest(), None)
-        for index, (image, label) in enumerate(zip(digits.pixels, digits.labels, strict=True))
+        for index, (image, label) in enumerate(zip(*load_digits(), strict=True))
     )
-    classes = tuple(str(digit) for digit in range(10))
-    return Dataset("digits", source, classes, items, photographs=False, notes=())
+    return Dataset("digits", source, tuple("0123456789"), items, photographs=False, notes=())
 
 
 def open_digit(source: str, item: Item) -> Image.Image:
-    return Image.fromarray(load_digits().pixels[int(item.key)]).convert("RGB")
+    return Image.fromarray(load_digits()[0][int(item.key)]).convert("RGB")
 
 
 def open_file(source: str, item: Item) -> Image.Image:

@@ -113,17 +113,14 @@ def cut_pool(
 ) -> tuple[int, int] | None:
     """How many images train and val take; None if a part would get none that needs some."""
     parts_cut = (not has_val) + (not has_test)
-    share = round_half_up(num_images, 3 + parts_cut)
+    pieces = 3 + parts_cut
+    share = (2 * num_images + pieces) // (2 * pieces)  # rounded half up
     val = 0 if has_val else share if val_per_class is None else val_per_class
     spare = 0 if has_test else share
     train = num_images - val - spare if train_per_class is None else train_per_class
     test = num_images - val - train
     fits = train >= 1 and test >= (not has_test) and (has_val or val >= 1)
     return (train, val) if fits else None
-
-
-def round_half_up(numerator: int, denominator: int) -> int:
-    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def too_small(
@@ -156,13 +153,11 @@ def rows(dataset: Dataset, split: Split) -> list[SplitRow]:
 
 def duplicates(dataset: Dataset, split: Split) -> dict[str, int]:
     """How many images of the second part are also in the first, byte by byte: {"train/test": 2}."""
-    hashes = {
-        part: [dataset.items[index].sha256 for index in indices]
-        for part, indices in zip(PARTS, split[:3], strict=True)
+    hashes: dict[Part, list[str]] = {part: [] for part in PARTS}
+    for row in rows(dataset, split):
+        hashes[row.part].append(row.sha256)
+    counts = {
+        f"{first}/{second}": sum(map(set(hashes[first]).__contains__, hashes[second]))
+        for first, second in combinations(PARTS, 2)
     }
-    found: dict[str, int] = {}
-    for first, second in combinations(PARTS, 2):
-        known = set(hashes[first])
-        if number := sum(sha256 in known for sha256 in hashes[second]):
-            found[f"{first}/{second}"] = number
-    return found
+    return {pair: number for pair, number in counts.items() if number}

@@ -168,6 +168,27 @@ def energy_joules(gpu: Any) -> float:
     return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
 
 
+class EnergyMeter:
+    """Energy that a whole GPU drew between `start` and `read`; the counter steps in ~0.1 s.
+
+    It does not wait for the GPU.
+    """
+
+    def __init__(self, index: int | None) -> None:
+        self._gpu = None if index is None else handle(index)
+
+    def start(self) -> None:
+        self._start = self._counter()
+
+    def read(self) -> float | None:
+        """Joules since `start`; None on a CPU, a slice of a GPU (MIG) or a card without counter."""
+        now = self._counter()
+        return None if now is None or self._start is None else now - self._start
+
+    def _counter(self) -> float | None:
+        return None if self._gpu is None else energy_joules(self._gpu)
+
+
 def clock_mhz(gpu: Any, clock: Clock) -> int | None:
     return _known(lambda: int(pynvml.nvmlDeviceGetClockInfo(gpu, CLOCKS[clock])))
 

@@ -121,27 +121,6 @@ class MemoryMeter:
         return torch.cuda.memory_allocated(self._device.index) - self._allocated
 
 
-class EnergyMeter:
-    """Energy that the whole GPU drew between `start` and `read`; the counter steps in ~0.1 s."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._gpu = None if device.index is None else gpu.handle(device.index)
-        self._start: float | None = None
-
-    def start(self) -> None:
-        self._start = self._counter()
-
-    def read(self) -> float | None:
-        """Joules since `start`; None on a CPU, a slice of a GPU (MIG) or a card without counter."""
-        now = self._counter()
-        return None if now is None or self._start is None else now - self._start
-
-    def _counter(self) -> float | None:
-        synchronize(self._device)
-        return None if self._gpu is None else gpu.energy_joules(self._gpu)
-
-
 class Spent(NamedTuple):
     seconds: Mapping[str, float]  # by part; a part left out took no time
     memory: Memory  # the GPU's allocated peak is above what lay there before

@@ -15,7 +15,6 @@ from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
 from bench.errors import FolderError, Stopped
 from bench.folder import (
-    Damaged,
     check_usable,
     read_record,
     read_run,
@@ -141,7 +140,7 @@ def decode_images(plan: Plan, tell: Callable[[str | int], None]) -> Making:
 class Todo(NamedTuple):
     done: Sequence[Cell]
     left: Sequence[Cell]
-    damaged: Sequence[Damaged]
+    damaged: Mapping[str, str]  # new name of each damaged record, by cell
 
 
 def todo(folder: Path, cells: Sequence[Cell]) -> Todo:

@@ -14,7 +14,8 @@ import torch
 
 from bench.cache import Tell, silent
 from bench.measure.device import Device
-from bench.measure.meters import Clock, EnergyMeter, MemoryMeter, Spent
+from bench.measure.gpu import EnergyMeter
+from bench.measure.meters import Clock, MemoryMeter, Spent
 from bench.models import build
 from bench.models.build import Network
 from bench.record import Cell, Memory, Preprocessing
@@ -50,13 +51,13 @@ class Piece(NamedTuple, Generic[T]):
 class Meters:
     def __init__(self, device: Device) -> None:
         self._memory = MemoryMeter(device)
-        self._energy = EnergyMeter(device)
+        self._energy = EnergyMeter(device.index)
         self.clock = Clock(device, at_boundary=self._memory.sample)
         self._memory.start()
         self._energy.start()
 
     def spent(self) -> Spent:
-        seconds, memory = dict(self.clock.seconds), self._memory.read()
+        seconds, memory = dict(self.clock.seconds), self._memory.read()  # which waits for the GPU
         return Spent(seconds, memory, self._energy.read(), self._memory.held())
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from bench.measure import memory
 from bench.measure.device import Device
+from bench.measure.gpu import EnergyMeter
 from bench.measure.memory import SLACK_BYTES, Resident, above
 from bench.measure.meters import (
     Clock,
-    EnergyMeter,
     MemoryMeter,
     Spent,
     combine,
@@ -181,7 +181,7 @@ def test_a_refused_reset_leaves_the_peak_unknown(
 
 
 def test_energy_on_a_cpu_is_unknown_and_not_zero() -> None:
-    meter = EnergyMeter(CPU)
+    meter = EnergyMeter(CPU.index)
     meter.start()
     assert meter.read() is None
 
@@ -366,9 +366,10 @@ def test_a_part_waits_for_the_gpu() -> None:
 @pytest.mark.cuda
 @needs_cuda
 def test_energy_grows_while_the_gpu_works() -> None:
-    meter = EnergyMeter(GPU)
+    meter = EnergyMeter(GPU.index)
     meter.start()
     KEEP_BUSY(1_000_000_000)
+    torch.cuda.synchronize()
     joules = meter.read()
     assert joules is None or joules > 0
 
