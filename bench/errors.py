@@ -5,7 +5,7 @@ and the main process raises it again.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, NamedTuple
 
@@ -107,15 +107,16 @@ class Stopped(BaseException):
 
 def unknown(name: object, accepted: Sequence[str]) -> str:
     """Text for a name that is not among the accepted ones: the nearest, or all when few."""
-    near = difflib.get_close_matches(str(name).lower(), accepted, n=2)
-    hints = []
-    if near:
-        hints.append("did you mean " + " or ".join(f'"{match}"' for match in near) + "?")
+    hint = meant(str(name).lower(), accepted)
     if len(accepted) <= 20:
-        hints.append("accepted are " + ", ".join(f'"{match}"' for match in accepted))
-    if hints:
-        return "unknown – " + " ".join(hints)
-    return "unknown – see `python -m bench list architectures`"
+        hint += " accepted are " + ", ".join(f'"{match}"' for match in accepted)
+    return f"unknown – {hint.strip() or 'see `python -m bench list architectures`'}"
+
+
+def meant(name: str, accepted: Iterable[str], most: int = 2) -> str:
+    """Text that asks for the names that come nearest; empty where none is near."""
+    near = [f'"{match}"' for match in difflib.get_close_matches(name, list(accepted), n=most)]
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def lower(text: str) -> str:

@@ -11,7 +11,7 @@ from bench.architectures import size_problem
 from bench.errors import Problem
 from bench.record import Cell, Data, Recipe, Weights
 from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
-from bench.suite import RECIPE_DEFAULTS, Kind, StrategyEntry, Suite, labels_of
+from bench.suite import RECIPE_DEFAULTS, Kind, Suite
 
 
 class Inputs(NamedTuple):
@@ -23,31 +23,27 @@ class Inputs(NamedTuple):
     native_size: Mapping[str, int]  # image size of the weights, by label
 
 
-def cells(suite: Suite, facts: Inputs) -> list[Cell]:
+def cells(suite: Suite, inputs: Inputs) -> list[Cell]:
     """Every cell of the suite in file order: by architecture, then strategy, then seed."""
-    return [
-        _cell(suite, facts, label, strategy, seed)
-        for label, strategy, seed in product(labels_of(suite), suite.strategies, suite.seeds)
-    ]
-
-
-def _cell(suite: Suite, facts: Inputs, label: str, strategy: StrategyEntry, seed: int) -> Cell:
-    said = suite.said_for(strategy)
-    kind = strategy.kind
     scratch = Weights(source="scratch", name="scratch")
-    return Cell(
-        architecture=labels_of(suite)[label].name,
-        architecture_label=label,
-        weights=facts.weights[label] if STRATEGIES[kind].uses_weights else scratch,
-        strategy=strategy.name,
-        kind=kind,
-        recipe=recipe(kind, said, photographs=facts.photographs),
-        image_size=said.get("image_size", facts.native_size[label]),
-        data=facts.data,
-        seed=seed,
-        metric=suite.metric,
-        target=suite.target,
-    )
+    found = []
+    for entry, strategy in product(suite.architectures, suite.strategies):
+        said, uses_weights = suite.said_for(strategy), STRATEGIES[strategy.kind].uses_weights
+        cell = Cell(
+            architecture=entry.name,
+            architecture_label=entry.label,
+            weights=inputs.weights[entry.label] if uses_weights else scratch,
+            strategy=strategy.name,
+            kind=strategy.kind,
+            recipe=recipe(strategy.kind, said, photographs=inputs.photographs),
+            image_size=said.get("image_size", inputs.native_size[entry.label]),
+            data=inputs.data,
+            seed=suite.seeds[0],
+            metric=suite.metric,
+            target=suite.target,
+        )
+        found += [cell.model_copy(update={"seed": seed}) for seed in suite.seeds]
+    return found
 
 
 def needs_weights(suite: Suite) -> bool:

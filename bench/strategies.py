@@ -13,10 +13,8 @@ from typing import NamedTuple
 from bench.record import Recipe
 
 Stages = Sequence[Sequence[str]]
-"""Prefixes of each backbone stage, from input to output; empty where only a first phase that trains
-the head alone is asked for.
-"""
-
+"""Prefixes of each backbone stage, from input to output; none are needed by the first phase of a
+strategy that starts frozen."""
 
 PRECISE_BN_IMAGES = 512
 """Training images from which batch-norm statistics are re-estimated."""
@@ -72,7 +70,13 @@ def _head_then_everything(recipe: Recipe, _: Stages) -> list[PhasePlan]:
 
 
 def _last_stages_and_head(recipe: Recipe, stages: Stages) -> list[PhasePlan]:
-    return [PhasePlan("partial", recipe.epochs, last_stages(recipe, stages))]
+    count = recipe.stages or 1
+    if count > len(stages):
+        raise ValueError(f"stages is {count}, but this architecture has {len(stages)}")
+    trained = [prefix for stage in stages[len(stages) - count :] for prefix in stage]
+    scale = recipe.backbone_lr_scale
+    rules = (Rule("head", 1.0), *(Rule(p, scale) for p in trained), Rule("backbone", 0.0))
+    return [PhasePlan("partial", recipe.epochs, rules)]
 
 
 class Strategy(NamedTuple):
@@ -144,16 +148,6 @@ def head_epochs_of(epochs: int, head_epochs: int | None) -> int:
             f"two_phase needs an epoch in each phase, but {chosen} of {epochs} train the head"
         )
     return chosen
-
-
-def last_stages(recipe: Recipe, stages: Stages) -> tuple[Rule, ...]:
-    """Rules that train the head and the last `recipe.stages` stages."""
-    count = recipe.stages or 1
-    if count > len(stages):
-        raise ValueError(f"stages is {count}, but this architecture has {len(stages)}")
-    trained = [prefix for stage in stages[len(stages) - count :] for prefix in stage]
-    scale = recipe.backbone_lr_scale
-    return (Rule("head", 1.0), *(Rule(p, scale) for p in trained), Rule("backbone", 0.0))
 
 
 def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:

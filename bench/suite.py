@@ -267,7 +267,7 @@ class Suite(TomlTable):
         return list(product(labels_of(self), strategies, self.seeds))
 
 
-TABLES: Mapping[str, type[Table]] = {
+TABLES: Mapping[str, type[TomlTable]] = {
     "": Suite,
     "architectures[]": ArchitectureEntry,
     "strategies[]": StrategyEntry,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.architectures import ARCHITECTURES, size_problem
-from bench.errors import Problem, SuiteError, lower, unknown
+from bench.errors import Problem, SuiteError, lower, meant, unknown
 from bench.metrics import METRICS
 from bench.record import Profile
 from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
@@ -209,8 +209,7 @@ def _dotted(loc: Sequence[int | str]) -> str:
 def _accepted_keys(table: str, key: str) -> str:
     accepted = list(TABLES[re.sub(r"\d+", "", table)].model_fields)
     accepted += [] if table else ["on"]
-    near = difflib.get_close_matches(key, accepted, n=1)
-    return f'did you mean "{near[0]}"?' if near else f"accepted are {', '.join(accepted)}"
+    return meant(key, accepted, most=1) or f"accepted are {', '.join(accepted)}"
 
 
 def _shown(value: object) -> str:

@@ -6,7 +6,6 @@ from bench.strategies import (
     HEAD_ONLY,
     STRATEGIES,
     Rule,
-    last_stages,
     lr_scales,
     phases,
     scored_epochs,
@@ -63,13 +62,14 @@ def test_partial_trains_the_head_and_as_many_of_the_last_stages_as_asked() -> No
         "head.w",
     ]
     for stages, expected in ((1, [0, 0, 0.1, 0.1, 1]), (2, [0, 0.1, 0.1, 0.1, 1])):
-        rules = last_stages(cells.recipe(stages=stages, backbone_lr_scale=0.1), STAGES)
-        assert list(lr_scales(names, rules).values()) == expected
+        recipe = cells.recipe(stages=stages, backbone_lr_scale=0.1)
+        (plan,) = phases("partial", recipe, STAGES)
+        assert list(lr_scales(names, plan.rules).values()) == expected
 
 
 def test_more_stages_than_there_are_is_an_error() -> None:
     with pytest.raises(ValueError, match="stages is 4, but this architecture has 3"):
-        last_stages(cells.recipe(stages=4), STAGES)
+        phases("partial", cells.recipe(stages=4), STAGES)
 
 
 def test_two_phase_trains_the_head_alone_and_then_everything_slowly() -> None:

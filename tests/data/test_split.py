@@ -199,11 +199,6 @@ def test_all_classes_that_are_too_small_are_named_at_once() -> None:
     assert caught.value.problems[1:-1] == ["  a: 1, needed 3", "  c: 2, needed 3"]
 
 
-def test_a_count_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="val_per_class must be at least 1"):
-        make_split(dataset_of({"a": {None: 9}, "b": {None: 9}}), 3, 0, 0)
-
-
 def test_rows_come_part_by_part_in_the_order_of_the_indices() -> None:
     made = dataset_of({"a": {None: 5}, "b": {None: 5}})
     split = make_split(made, None, None, 0)
