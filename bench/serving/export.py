@@ -135,7 +135,7 @@ def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
         return Images(None, (), (), (), shown)
-    keys = evenly(list_tree(asked, "").images)
+    keys = evenly(list_tree(asked, "")["image"])
     return Images(str(asked), keys, [None] * len(keys), (), f"images of {asked}")
 
 

@@ -96,9 +96,9 @@ def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
         path = Path(argument)
         if path.is_dir():
             listing = list_tree(path, "")
-            paths += [str(path / key) for key in listing.images]
-            problems += [(argument, problem) for problem in listing.problems]
-            if not listing.images:
+            paths += [str(path / key) for key in listing["image"]]
+            problems += [(argument, problem) for problem in listing["problem"]]
+            if not listing["image"]:
                 problems.append((argument, "no images in this folder"))
         elif path.is_file():
             paths.append(argument)
