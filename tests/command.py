@@ -1,18 +1,24 @@
-"""The command line as a user has it: in a process of its own, with a home of its own."""
+"""The command line as a user has it: in a process of its own, with a home of its own.
 
+Such a process imports torch for six seconds. Where its environment, its signals and its end are
+not what is tested, `quick` runs the same command in this process, whose children share one server.
+"""
+
+import io
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+import pytest
 from PIL import Image
 
+from bench import cli
 from bench.folder import read_records, read_run
 from bench.record import Failure, Result, Run
 
@@ -64,7 +70,7 @@ def running(here: Place, *arguments: object, **environment: str) -> Iterator[sub
     inherited = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
     home = {"HOME": str(here.folder / "home"), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [*on_one_core(), sys.executable, "-B", "-m", "bench", *map(str, arguments)],
+        [sys.executable, "-B", "-m", "bench", *map(str, arguments)],
         cwd=here.folder,
         env={**inherited, **home, **environment},
         stdin=subprocess.DEVNULL,
@@ -79,21 +85,26 @@ def running(here: Place, *arguments: object, **environment: str) -> Iterator[sub
             process.kill()
 
 
-def on_one_core() -> list[str]:
-    """A prefix that keeps a command on one core, where there is one.
-
-    Threads that wait for each other in a loop, on a machine that is busy otherwise, made these
-    seconds into minutes.
-    """
-    taskset = shutil.which("taskset")
-    return [taskset, "-c", str(min(os.sched_getaffinity(0)))] if taskset else []
-
-
 def bench(here: Place, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """`bench` with these arguments, to its end."""
     with running(here, *arguments, **environment) as process:
         out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def quick(here: Place, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """`bench` with these arguments, in this process; the cache is that of all tests."""
+    given = [str(argument) for argument in arguments]
+    with (
+        chdir(here.folder),
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main(given)
+    return subprocess.CompletedProcess(
+        given, int(ended.value.code or 0), out.getvalue(), err.getvalue()
+    )
 
 
 def records(folder: Path) -> list[Result | Failure]:

@@ -7,6 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests, and all that they start, on one core: each of several workers on its own.
+
+    Threads that wait for each other in a loop, on a machine that is busy otherwise, made seconds
+    into minutes.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    starts_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if hasattr(os, "sched_setaffinity") and not starts_workers:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 @pytest.fixture(scope="session", autouse=True)
 def name_of_the_tests() -> Iterator[None]:
     """Nor the user's configuration, where the name of the machine is kept."""

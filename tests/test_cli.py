@@ -1,4 +1,4 @@
-"""The command line from outside: exit codes, what is said, and what is written."""
+"""The command line: exit codes, what is said, and what is written."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.cli import crash
 from tests import command
-from tests.command import SUITE, Place, bench
+from tests.command import SUITE, Place, bench, quick
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_what_is_said_in_a_pipe_is_plain_lines(
 
 def test_the_same_command_again_trains_nothing(here: Place, done: Path) -> None:
     before = command.tree(done / "cells")
-    again = bench(here, "run", here.suite(SUITE), "--out", done.name)
+    again = quick(here, "run", here.suite(SUITE), "--out", done.name)
     assert (again.returncode, again.stderr) == (0, "")
     assert "continuing: 2 of 2 cells are done; nothing is left to train" in again.stdout
     assert command.tree(done / "cells") == before
@@ -105,7 +105,7 @@ def test_another_task_in_the_same_folder_is_refused(
     if change == "the images":
         Image.new("RGB", (40, 40), (1, 2, 3)).save(other.folder / "pictures" / "cat" / "1.png")
     text = SUITE.replace("epochs = 1", "epochs = 2") if change == "the suite" else SUITE
-    refused = bench(other, "run", other.suite(text), "--out", done)
+    refused = quick(other, "run", other.suite(text), "--out", done)
     assert refused.returncode == 6
     assert f"was another task: {change}" in refused.stderr
     assert command.tree(done) == before
@@ -116,7 +116,7 @@ def test_a_damaged_record_is_set_aside_and_its_cell_runs_again(here: Place, done
     record = next((done / "cells").glob("*scratch*/record.json"))
     record.write_bytes(record.read_bytes()[:500])
     (done / "report.md").unlink()
-    again = bench(here, "run", here.suite(SUITE), "--out", done.name)
+    again = quick(here, "run", here.suite(SUITE), "--out", done.name)
     assert again.returncode == 0, again.stderr
     assert "was damaged" in again.stdout
     assert len(list(record.parent.glob("record.corrupt-*"))) == 1
@@ -127,7 +127,7 @@ def test_a_cell_that_diverges_is_a_failure_and_the_others_go_on(here: Place) -> 
     wild = SUITE.replace(
         '["feature_extraction"', '[{name = "wild", kind = "fine_tuning", lr = 1e30}'
     ).replace("epochs = 1", "epochs = 3")
-    done = bench(here, "run", here.suite(wild, "wild"), "--out", "wild")
+    done = quick(here, "run", here.suite(wild, "wild"), "--out", "wild")
     assert done.returncode == 3, done.stderr
     assert [record.status for record in command.records(here.folder / "wild")] == ["diverged", "ok"]
     assert "mobilenet_v3_small · wild · s0: diverged (training):" in done.stdout
@@ -139,7 +139,7 @@ def test_a_dry_run_writes_nothing_anywhere(here: Place, tmp_path: Path) -> None:
     other = command.place(tmp_path / "dry")
     suite = other.suite(SUITE.replace('["random"]', '["imagenet", "random"]'))
     before = command.tree(other.folder)
-    done = bench(other, "run", suite, "--dry-run", "--offline")
+    done = quick(other, "run", suite, "--dry-run", "--offline")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 cells: 1 architecture x 2 strategies x 1 seed" in done.stdout
     assert "predicted time  about" in done.stdout
@@ -151,7 +151,7 @@ def test_report_is_rebuilt_from_records_alone(here: Place, done: Path) -> None:
     before = (done / "report.md").read_bytes()
     shutil.rmtree(done / "tables")
     (done / "report.md").unlink()
-    rebuilt = bench(here, "report", done)
+    rebuilt = quick(here, "report", done)
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert (done / "report.md").read_bytes() == before
     assert (done / "tables" / "main.csv").exists()
@@ -163,7 +163,7 @@ def test_report_is_rebuilt_from_records_alone(here: Place, done: Path) -> None:
 def refused(here: Place, *arguments: object, code: int = 2) -> str:
     """What is said on standard error; nothing may be written and no traceback shown."""
     before = command.tree(here.folder)
-    done = bench(here, *arguments)
+    done = quick(here, *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert command.tree(here.folder) == before
@@ -206,6 +206,9 @@ def test_a_run_does_not_go_into_a_file_or_among_foreign_files(here: Place) -> No
 
 
 def test_a_mistake_on_the_command_line_is_exit_2(here: Place) -> None:
+    done = bench(here, "run", "x.toml", "--quick")  # as the shell sees it
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such option" in done.stderr
     assert "No such option" in refused(here, "run", "x.toml", "--quick")
     assert 'did you mean "resnet18"' in refused(here, "inspect", "resnet19")
     assert "holds no run" in refused(here, "report", "nowhere", code=6)

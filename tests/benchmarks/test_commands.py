@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import torch
 
 from tests.benchmarks import growth, overhead, roofline, versus
 from tests.benchmarks.frameworks import FRAMEWORKS
-from tests.command import ROOT, on_one_core
+from tests.command import ROOT
 
 TINY = [
     *("--architecture", "squeezenet1_1"),
@@ -25,12 +24,10 @@ Main = Callable[[list[str]], None]
 
 
 @pytest.fixture(autouse=True)
-def one_core() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine would make seconds into minutes."""
-    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
-    os.sched_setaffinity(0, {min(cores)})
+def as_many_threads() -> Iterator[None]:
+    """A benchmark sets the number of threads."""
+    threads = torch.get_num_threads()
     yield
-    os.sched_setaffinity(0, cores)
     torch.set_num_threads(threads)
 
 
@@ -119,7 +116,7 @@ def test_overhead_of_a_whole_suite_as_the_docstring_calls_it(tmp_path: Path) -> 
     # A process of its own: the fork server of this one may know another cache.
     path = tmp_path / "findings.json"
     words = ["-m", "tests.benchmarks.overhead", *TINY, "--level", "suite", "--json", str(path)]
-    subprocess.run([*on_one_core(), sys.executable, *words], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, timeout=120)
     found = json.loads(path.read_text(encoding="utf-8"))
     wall = "suite: bench run, by the clock on the wall"
     check(found, "suite: raw / bench", "suite: bench run", wall)

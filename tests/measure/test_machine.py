@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -79,10 +80,19 @@ def test_usable_cores_follow_the_affinity() -> None:
     assert done.stdout == "1\n"
 
 
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """The tests are kept on one core; this one is not."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield
+    os.sched_setaffinity(0, before)
+
+
 @needs_linux
 @pytest.mark.parametrize(("quota", "cores"), [("50000", 1), ("99999", 1), ("100001", 2)])
 def test_a_quota_is_rounded_up_to_whole_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_cores: None, quota: str, cores: int
 ) -> None:
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota} 100000\n"}
     monkeypatch.setattr(cpu, "ROOT", lay_out(tmp_path, files))

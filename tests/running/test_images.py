@@ -1,31 +1,52 @@
 """Decoded images through the command line: cold, warm, damaged, bypassed, in two runs at once."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from bench.record import Result
 from tests import command
-from tests.command import SUITE, Place, bench
+from tests.command import SUITE, Place, bench, quick
 
 THREE = SUITE.replace(
     '["mobilenet_v3_small"]', '["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"]'
 ).replace('"from_scratch"', '{name = "from_scratch", kind = "from_scratch", epochs = 60}')
 
 
+def with_another(here: Place, color: tuple[int, int, int]) -> Place:
+    """The place with another first picture: nothing of it is in the cache of all tests."""
+    Image.new("RGB", (40, 40), color).save(here.folder / "pictures" / "cat" / "0.png")
+    return here
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return command.place(tmp_path_factory.mktemp("images"))
+    return with_another(command.place(tmp_path_factory.mktemp("images")), (1, 2, 3))
+
+
+def entries() -> set[Path]:
+    """Folders of decoded images in the cache of all tests."""
+    return {path.parent for path in Path(os.environ["BENCH_CACHE"]).glob("images/*/squares.npy")}
 
 
 @pytest.fixture(scope="module")
-def cold(here: Place) -> Path:
-    """A run that filled the cache."""
-    done = bench(here, "run", here.suite(SUITE), "--out", "cold", BENCH_CACHE="cache")
+def entry(here: Place) -> Path:
+    """The folder of these images in the cache, made by a run."""
+    before = entries()
+    done = quick(here, "run", here.suite(SUITE), "--out", "cold")
     assert done.returncode == 0, done.stderr
     assert "cache" not in done.stdout
+    (made,) = entries() - before
+    return made
+
+
+@pytest.fixture(scope="module")
+def cold(here: Place, entry: Path) -> Path:
+    """The run that filled the cache."""
     return here.folder / "cold"
 
 
@@ -35,7 +56,7 @@ def images(folder: Path) -> list[str]:
 
 
 def test_a_later_run_finds_them_and_scores_the_same(here: Place, cold: Path) -> None:
-    done = bench(here, "run", here.suite(SUITE), "--out", "warm", BENCH_CACHE="cache")
+    done = quick(here, "run", here.suite(SUITE), "--out", "warm")
     assert done.returncode == 0, done.stderr
     assert (images(cold), images(here.folder / "warm")) == (["cold"] * 2, ["warm"] * 2)
     assert command.scores(here.folder / "warm") == command.scores(cold)
@@ -52,13 +73,13 @@ def test_without_a_cache_one_line_says_so_and_scores_are_the_same(here: Place, c
     assert command.scores(here.folder / "bypassed") == command.scores(cold)
 
 
-def test_damaged_images_are_decoded_again_with_one_line(here: Place, cold: Path) -> None:
-    shutil.copytree(here.folder / "cache", here.folder / "damaged")
-    (path,) = (here.folder / "damaged").rglob("squares.npy")
-    content = bytearray(path.read_bytes())
+def test_damaged_images_are_decoded_again_with_one_line(
+    here: Place, cold: Path, entry: Path
+) -> None:
+    content = bytearray((entry / "squares.npy").read_bytes())
     content[1000] ^= 1
-    path.write_bytes(content)
-    done = bench(here, "run", here.suite(SUITE), "--out", "again", BENCH_CACHE="damaged")
+    (entry / "squares.npy").write_bytes(content)
+    done = quick(here, "run", here.suite(SUITE), "--out", "again")
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "cache" in line)
     assert line.startswith("cached images were damaged, made again: squares.npy has changed")
@@ -80,12 +101,10 @@ def test_two_runs_at_once_decode_them_once(here: Place, cold: Path) -> None:
         assert command.scores(folder) == command.scores(cold)
 
 
-def test_waiting_for_another_run_is_said(here: Place, cold: Path) -> None:
+def test_waiting_for_another_run_is_said(here: Place, entry: Path) -> None:
     suite, kind = here.suite(SUITE), here.folder / "waiting" / "images"
-    shutil.copytree(here.folder / "cache" / "images", kind)
-    (entry,) = (path for path in kind.iterdir() if path.is_dir())
-    shutil.rmtree(entry)
-    with FileLock(f"{entry}.lock") as lock:
+    kind.mkdir(parents=True)
+    with FileLock(kind / f"{entry.name}.lock") as lock:
         arguments = ("run", suite, "--out", "waited")
         with command.running(here, *arguments, BENCH_CACHE="waiting") as process:
             assert process.stdout is not None
@@ -98,7 +117,7 @@ def test_waiting_for_another_run_is_said(here: Place, cold: Path) -> None:
 
 def test_a_cache_that_vanishes_during_a_run_is_no_loss(here: Place) -> None:
     suite = here.suite(THREE, "three")
-    whole = bench(here, "run", suite, "--out", "whole", BENCH_CACHE="cache")
+    whole = quick(here, "run", suite, "--out", "whole")
     assert whole.returncode == 0, whole.stderr
     with command.running(here, "run", suite, "--out", "vanished", BENCH_CACHE="gone") as process:
         command.wait_for_cell(here.folder / "vanished", 1)
@@ -125,7 +144,7 @@ def test_broken_images_are_all_named_before_anything_trains(
     broken: Place, dry_run: list[str]
 ) -> None:
     before = command.tree(broken.folder / "pictures")
-    done = bench(broken, "run", broken.suite(SUITE), *dry_run, BENCH_CACHE="cache")
+    done = quick(broken, "run", broken.suite(SUITE), *dry_run)
     assert done.returncode == 2
     first, *problems, advice = done.stderr.splitlines()
     assert first == "error[E-INPUT] nothing was trained"
@@ -137,12 +156,14 @@ def test_broken_images_are_all_named_before_anything_trains(
     assert command.tree(broken.folder / "pictures") == before
 
 
-def test_a_dry_run_says_what_the_cache_will_grow_by(here: Place, cold: Path) -> None:
-    suite = here.suite(SUITE)
-    fresh = bench(here, "run", suite, "--dry-run", BENCH_CACHE="fresh")
-    again = bench(here, "run", suite, "--dry-run", BENCH_CACHE="cache")
+def test_a_dry_run_says_what_the_cache_will_grow_by(
+    here: Place, cold: Path, tmp_path: Path
+) -> None:
+    other, before = with_another(command.place(tmp_path), (4, 5, 6)), entries()
+    fresh = quick(other, "run", other.suite(SUITE), "--dry-run")
+    again = quick(here, "run", here.suite(SUITE), "--dry-run")
     (line,) = (line for line in fresh.stdout.splitlines() if line.startswith("cache "))
     # 20 images of 3 x 37 x 37 bytes: the weights resize to 256 for a crop of 224
-    assert line == f"cache           about 0 MB of decoded images, {here.folder / 'fresh'}"
-    assert not (here.folder / "fresh").exists()
+    assert line == f"cache           about 0 MB of decoded images, {os.environ['BENCH_CACHE']}"
+    assert entries() == before
     assert "decoded images" not in again.stdout

@@ -20,7 +20,7 @@ from bench.running import prepare
 from bench.running.pool import Job
 from bench.running.worker import Keeper
 from tests import command, records
-from tests.command import ROOT, SUITE, Place, bench
+from tests.command import ROOT, SUITE, Place, quick
 from tests.training import cells
 
 SMALL = "mobilenet_v3_small"
@@ -174,7 +174,7 @@ def suite(here: Place, keep: str) -> Path:
 def runs(here: Place) -> dict[str, Path]:
     """The same suite under each setting."""
     for keep in ("winner", "all", "none"):
-        done = bench(here, "run", suite(here, keep), "--out", keep)
+        done = quick(here, "run", suite(here, keep), "--out", keep)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert "weights of" not in done.stdout
     return {keep: here.folder / keep for keep in ("winner", "all", "none")}
@@ -207,7 +207,7 @@ def test_a_cell_that_fails_leaves_the_best_seeds_until_every_cell_is_ok(here: Pl
     # A learning rate at which the loss is not finite.
     bad = '{name = "bad", kind = "from_scratch", lr = 1e30}'
     text = TWO.replace('"from_scratch"]', f'"from_scratch", {bad}]')
-    done = bench(here, "run", here.suite(text), "--out", "failing")
+    done = quick(here, "run", here.suite(text), "--out", "failing")
     assert done.returncode == 3, done.stderr
     names = {cell.rpartition("-s")[0] for cell in files(here.folder / "failing")}
     assert names == {f"{SMALL}-feature_extraction", f"{SMALL}-from_scratch"}
@@ -218,23 +218,23 @@ def test_the_same_command_with_another_setting_settles_what_is_there(
     here: Place, runs: dict[str, Path]
 ) -> None:
     shutil.copytree(runs["all"], here.folder / "changed")
-    done = bench(here, "run", suite(here, "winner"), "--out", "changed")
+    done = quick(here, "run", suite(here, "winner"), "--out", "changed")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert files(here.folder / "changed") == files(runs["winner"])
     assert command.run_of(here.folder / "changed").suite.keep_weights == "winner"
 
-    done = bench(here, "run", suite(here, "none"), "--out", "changed")
+    done = quick(here, "run", suite(here, "none"), "--out", "changed")
     assert done.returncode == 0, done.stderr
     assert files(here.folder / "changed") == set()
 
-    done = bench(here, "run", suite(here, "winner"), "--out", "changed")
+    done = quick(here, "run", suite(here, "winner"), "--out", "changed")
     assert done.returncode == 0, done.stderr
     (chosen,) = files(runs["winner"])
     assert f"the trained weights of {chosen} were not kept" in done.stdout
 
 
 def test_the_dry_run_says_what_a_run_then_takes(here: Place, runs: dict[str, Path]) -> None:
-    done = bench(here, "run", suite(here, "all"), "--dry-run")
+    done = quick(here, "run", suite(here, "all"), "--dry-run")
     assert done.returncode == 0, done.stderr
     taken = sum(path.stat().st_size for path in runs["all"].glob("cells/*/weights.safetensors"))
     (line,) = [text for text in done.stdout.splitlines() if text.startswith("disk")]
@@ -260,6 +260,6 @@ def test_thumbnails_are_of_the_mistakes_and_none_is_stale(
 
     (folder / "thumbnails" / "test-000999.jpg").write_bytes(b"of another day")
     (folder / "thumbnails" / min(names)).write_bytes(b"half")
-    assert bench(here, "run", suite(here, "none"), "--out", "pictured").returncode == 0
+    assert quick(here, "run", suite(here, "none"), "--out", "pictured").returncode == 0
     again = {path.name: path.read_bytes() for path in (folder / "thumbnails").iterdir()}
     assert again == there

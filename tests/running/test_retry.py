@@ -1,6 +1,5 @@
 """Seeds that fail together and not alone, in real workers whose torch fails as on a full device."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ class Fault:
 
 def plant(most: int, error: Exception) -> str:
     """Spoil the product of several heads; after a CUDA error nothing runs in the process."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # as of commands, see `on_one_core`
     product = torch.bmm
 
     def fail(*arguments: object) -> Any:

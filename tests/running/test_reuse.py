@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.record import Result
 from tests import command
-from tests.command import SUITE, bench
+from tests.command import SUITE, quick
 
 
 def sources(folder: Path) -> dict[str, str | None]:
@@ -22,7 +22,7 @@ def test_features_pass_from_run_to_run_only_where_both_ask_for_it(tmp_path: Path
         ("second", ["--reuse-features"]),
         ("plain", []),
     ):
-        done = bench(here, "run", suite, "--out", name, *options)
+        done = quick(here, "run", suite, "--out", name, *options)
         assert (done.returncode, done.stderr) == (0, "")
         said[name] = done.stdout
     told = {name: sources(here.folder / name)["feature_extraction"] for name in said}

@@ -13,7 +13,7 @@ from bench.running import session
 from bench.running.answers import End
 from bench.suite import Suite
 from tests import command, records
-from tests.command import SUITE, bench
+from tests.command import SUITE, quick
 
 
 def test_the_end_is_measured_by_the_sizes_of_the_start() -> None:
@@ -69,16 +69,16 @@ def test_every_start_that_trains_is_a_sitting_and_one_that_does_not_is_none(
     here = command.place(tmp_path)
     folder = here.folder / "out"
     suite = here.suite(SUITE)
-    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    assert quick(here, "run", suite, "--out", folder).returncode == 0
     first = command.run_of(folder)
     assert len(first.sittings) == 1
     assert first.sittings[0].end is not None
     record = min((folder / "cells").glob("*/record.json"))
     record.unlink()
-    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    assert quick(here, "run", suite, "--out", folder).returncode == 0
     second = command.run_of(folder)
     assert (second.sittings[0], len(second.sittings)) == (first.sittings[0], 2)
-    assert bench(here, "run", suite, "--out", folder).returncode == 0
+    assert quick(here, "run", suite, "--out", folder).returncode == 0
     assert command.run_of(folder).sittings == second.sittings
 
 

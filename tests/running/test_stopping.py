@@ -10,7 +10,7 @@ import pytest
 
 from bench.record import Failure
 from tests import command
-from tests.command import LONG, SUITE, Place, bench
+from tests.command import LONG, SUITE, Place, quick
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_after_kill_9_no_process_is_left_and_the_next_run_ends_with_the_scores_o
     here: Place,
 ) -> None:
     suite, folder = here.suite(SUITE), here.folder / "out"
-    quiet = bench(here, "run", suite, "--out", "quiet")
+    quiet = quick(here, "run", suite, "--out", "quiet")
     assert quiet.returncode == 0, quiet.stderr
     with command.running(here, "run", suite, "--out", folder) as process:
         command.wait_for(lambda: any((folder / "cells").glob("*/record.json")))
@@ -32,7 +32,7 @@ def test_after_kill_9_no_process_is_left_and_the_next_run_ends_with_the_scores_o
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     first = {path: path.read_bytes() for path in (folder / "cells").glob("*/record.json")}
 
-    again = bench(here, "run", suite, "--out", folder)
+    again = quick(here, "run", suite, "--out", folder)
     assert again.returncode == 0, again.stderr
     assert command.scores(folder) == command.scores(here.folder / "quiet")
     assert {path: path.read_bytes() for path in first} == first, "a good cell ran again"

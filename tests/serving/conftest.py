@@ -36,7 +36,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="session")
 def run_folder(here: Place) -> Path:
     """A finished run of one architecture under four strategies. Not to be changed."""
-    done = command.bench(here, "run", here.suite(KEPT), "--out", "run")
+    done = command.quick(here, "run", here.suite(KEPT), "--out", "run")
     assert done.returncode == 0, done.stderr
     return here.folder / "run"
 

@@ -58,7 +58,7 @@ def test_the_lines_in_model_json_load_it_without_bench_and_say_what_is_on_record
     recorded = unpack(record.quality.val.predictions)
     picture = files_of(here, run_folder, "val")[0]
     ran = subprocess.run(
-        [*command.on_one_core(), sys.executable, "-I", "load.py", picture],
+        [sys.executable, "-I", "load.py", picture],
         cwd=target,
         capture_output=True,
         text=True,
@@ -298,7 +298,7 @@ def test_an_older_run_needs_its_own_backbone_file_again(
     file = own / "mobilenet_v3_small.safetensors"
     save_file(random_state("mobilenet_v3_small"), file)
     suite = SUITE.replace('["random"]', f'["{own}/"]').replace(', "from_scratch"', "")
-    done = command.bench(here, "run", here.suite(suite, "own"), "--out", run)
+    done = command.quick(here, "run", here.suite(suite, "own"), "--out", run)
     assert done.returncode == 0, done.stderr
     seen = ("--images", here.folder / "pictures", "--out")
     assert "4 of 4 classes as on record" in bench("export", run, *seen, tmp_path / "new").out
