@@ -141,7 +141,7 @@ def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 
 class _EmptyOnMeta(TorchFunctionMode):
-    """Allocate layers on the meta device.
+    """Allocate layers on the meta device, and draw no values for them.
 
     Not `torch.device("meta")`: RegNet computes its widths with small tensors while it is built.
     """
@@ -156,6 +156,10 @@ class _EmptyOnMeta(TorchFunctionMode):
         options = dict(kwargs or {})
         if func is torch.empty:
             options["device"] = "meta"
+        elif func is Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+            tensor: Tensor = args[0] if args else options["tensor"]
+            if tensor.is_meta:
+                return tensor  # torch draws nothing there, in as long as all else takes together
         return func(*args, **options)
 
 
