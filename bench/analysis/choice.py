@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.analysis.consistency import Missing
 from bench.analysis.paired import (
     Difference,
     Hits,
@@ -198,7 +197,7 @@ class Summary(NamedTuple):
     best_by_strategy: Mapping[str, Row | None]
     best_by_architecture: Mapping[str, Row | None]
     failures: tuple[Failure, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[tuple[str, str, int], ...]  # architecture, strategy and seed
     mixed_machines: bool  # ok cells ran on more than one machine, or with other threads
 
     @property
@@ -218,6 +217,7 @@ def summarise(table: RunTable) -> Summary:
     comparisons, front, visible = _compared(table, rows, leader)
     tied = () if leader is None else (leader, *(one.row for one in comparisons if one.tied))
     recommended = preferred(tied, tie_break)
+    asked = zip(table.run.suite.asked, table.columns["status"], strict=True)
     machines = {key for key in table.columns["machine_key"] if key is not None}
     return Summary(
         metric=metric,
@@ -237,7 +237,7 @@ def summarise(table: RunTable) -> Summary:
         best_by_strategy=_best_by("strategy", rows, tie_break),
         best_by_architecture=_best_by("architecture", rows, tie_break),
         failures=tuple(one for one in table.records.values() if isinstance(one, Failure)),
-        missing=table.missing,
+        missing=tuple(cell for cell, status in asked if status == "missing"),
         mixed_machines=len(machines) > 1,
     )
 

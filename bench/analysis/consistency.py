@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from bench import identity
 from bench.metrics import METRICS
 from bench.predictions import Unpacked, unpack
-from bench.record import Cell, Failure, Part, Result, Run, Scores, Seconds
-
-Record = Result | Failure
+from bench.record import Cell, Part, Record, Result, Run, Scores, Seconds
 
 
 class Contradiction(ValueError):
@@ -29,18 +27,8 @@ def score_of(scores: Scores, metric: str) -> float:
     return float(getattr(scores, metric))
 
 
-class Missing(NamedTuple):
-    cell_id: str
-    architecture: str
-    strategy: str
-    seed: int
-
-
-def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
-    """Cells of the run without a record, in the order of the suite.
-
-    Raises ValueError if a record belongs to no cell of the run, or a cell has two.
-    """
+def check_cells(run: Run, records: Sequence[Record]) -> None:
+    """Raise ValueError if a record belongs to no cell of the run, or a cell has two."""
     recorded = Counter(record.cell_id for record in records)
     for cell_id, times in recorded.most_common(1):
         if times > 1:
@@ -51,8 +39,6 @@ def missing_cells(run: Run, records: Sequence[Record]) -> tuple[Missing, ...]:
             f"{count} to no cell of this run, such as {min(unknown)}: "
             "move what is not of this run out of cells/"
         )
-    cells = zip(run.cells, run.suite.asked, strict=True)
-    return tuple(Missing(cell_id, *asked) for cell_id, asked in cells if cell_id not in recorded)
 
 
 SHARED = ("data", "metric")
@@ -93,11 +79,10 @@ class Images(NamedTuple):
 def images(ok: Sequence[Result], part: Part) -> Images:
     """Raise Contradiction where predictions are damaged, or cells saw different images."""
     labels_N: NDArray[np.int64] = np.zeros(0, np.int64)
-    right = {}
-    for place, one in enumerate(ok):
+    right: dict[str, NDArray[np.bool_]] = {}
+    for one in ok:
         found = _whole(one, part)
-        if place == 0:
-            labels_N = found.labels_N
+        labels_N = labels_N if right else found.labels_N
         if not np.array_equal(found.labels_N, labels_N):
             counts = f"{len(labels_N):,} and {len(found.labels_N):,}"
             how = "true classes differ" if len(found.labels_N) == len(labels_N) else counts

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.analysis.costs import slowdown
 from bench.analysis.judge import ACCURACY, MEASURES, SECONDS, Measure
 from bench.analysis.pairs import Side, sides_of
-from bench.analysis.steps import Step, steps
+from bench.analysis.stats import Step, steps
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, differences, digest, unknown_facts
 

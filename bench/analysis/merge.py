@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.analysis.table import RunTable, compared_facts, table
 from bench.errors import NotOneTask
 from bench.identity import cell_identity, differences, flat
-from bench.record import Cell, Failure, Result, Run, UsedWeights
+from bench.record import Record, Run, UsedWeights
 from bench.suite import Suite
 
 
@@ -24,9 +24,9 @@ class NamedRun(NamedTuple):
 class Repeated(NamedTuple):
     """A cell with records in several runs: the one that counts, and one that does not."""
 
-    counted: Result | Failure
+    counted: Record
     counted_name: str
-    left_out: Result | Failure
+    left_out: Record
     left_out_name: str
 
 
@@ -76,10 +76,8 @@ def _cell_ids(run: Run) -> dict[tuple[str, str, int], str]:
     return dict(zip(run.suite.asked, run.cells, strict=True))
 
 
-def _counted(
-    parts: Sequence[NamedRun],
-) -> tuple[dict[str, Result | Failure], list[Repeated]]:
-    found: dict[str, list[tuple[Result | Failure, str]]] = {}
+def _counted(parts: Sequence[NamedRun]) -> tuple[dict[str, Record], list[Repeated]]:
+    found: dict[str, list[tuple[Record, str]]] = {}
     for part in parts:
         for record in part.table.records.values():
             found.setdefault(record.cell_id, []).append((record, part.name))
@@ -150,11 +148,11 @@ def _cells(first: NamedRun, other: NamedRun) -> list[str]:
 
 
 def _row_tasks(part: NamedRun) -> dict[tuple[str, str], dict[str, object]]:
-    first: dict[tuple[str, str], Cell] = {}
-    for record in part.table.records.values():
-        first.setdefault((record.cell.architecture_label, record.cell.strategy), record.cell)
-    tasks = {row: cell_identity(cell) for row, cell in first.items()}
-    return {row: {**task, "cell.seed": None} for row, task in tasks.items()}
+    cells = (record.cell for record in part.table.records.values())
+    return {
+        (cell.architecture_label, cell.strategy): {**cell_identity(cell), "cell.seed": None}
+        for cell in cells
+    }
 
 
 def _id_differences(first: Run, other: Run) -> list[str]:

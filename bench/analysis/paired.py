@@ -125,9 +125,14 @@ def between(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) 
         block = slice(start, start + BLOCK)
         apart_KN = found.deviations(first_P[block]) - found.deviations(second_P[block])
         items_P[block] = np.linalg.norm(apart_KN, axis=1)
-    seeds_P = np.sqrt(found.seed_variances_R[first_P] + found.seed_variances_R[second_P])
+    variances_P = found.seed_variances_R[first_P] + found.seed_variances_R[second_P]
+    seeds_P = np.sqrt(variances_P)
     by_seeds_P = np.nan_to_num(seeds_P) > items_P
-    freedoms_P = _seed_freedoms(found, first_P, second_P)
+    # Welch 1947, doi:10.1093/biomet/34.1-2.28; at most the degrees of freedom of all rows.
+    squares_R = found.seed_variances_R**2 / found.freedoms_R
+    with np.errstate(divide="ignore", invalid="ignore"):
+        welch_P = variances_P**2 / (squares_R[first_P] + squares_R[second_P])
+    freedoms_P = np.minimum(welch_P, (found.num_seeds_R - 1).sum())
     return Contrasts(
         means_R=found.means_R[first_P] - found.means_R[second_P],
         items_R=items_P,
@@ -136,27 +141,13 @@ def between(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) 
     )
 
 
-def _seed_freedoms(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) -> Floats:
-    """Degrees of freedom of the sum of two rows' seed variances, [P]; at most those of all rows.
-
-    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
-    """
-    variances_R, freedoms_R = found.seed_variances_R, found.freedoms_R
-    squares_R = variances_R**2 / freedoms_R
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sums_P = variances_R[first_P] + variances_R[second_P]
-        welch_P = sums_P**2 / (squares_R[first_P] + squares_R[second_P])
-    return np.asarray(np.minimum(welch_P, (found.num_seeds_R - 1).sum()))
-
-
 def difference(found: Hits, behind: Contrasts, row: int) -> Difference:
-    items, seeds = float(behind.items_R[row]), float(behind.seeds_R[row])
-    known = not np.isnan(seeds)
+    seeds = float(behind.seeds_R[row])
     return Difference(
         mean=float(behind.means_R[row]),
-        se=max(items, seeds) if known else items,
-        se_items=items,
-        se_seeds=seeds if known else None,
+        se=float(behind.errors_R[row]),
+        se_items=float(behind.items_R[row]),
+        se_seeds=None if np.isnan(seeds) else seeds,
         num_images=found.num_images,
         num_seeds=(int(found.num_seeds_R[0]), int(found.num_seeds_R[row])),
     )
@@ -278,16 +269,20 @@ def settling(found: Hits, behind: Contrasts, row: int, limit: float, margin: flo
     t_limit = float(on_t_scale(limit, behind.freedoms_R[row : row + 1])[0])
     # The difference must be both significant and no less than the margin.
     needed = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER) ** 2
-    items = float(behind.items_R[row]) ** 2
-    if np.isnan(behind.seeds_R[row]):
+    items, seeds = float(behind.items_R[row]) ** 2, float(behind.seeds_R[row]) ** 2
+    if np.isnan(seeds):
         return Settling(None, _within_reach(found.num_images, items / needed))
-    seeds = float(behind.seeds_R[row]) ** 2
     chance = chance_variance(found, 0) + chance_variance(found, row)
     num_seeds = int(found.num_seeds_R[[0, row]].min())
-    in_all = _within_reach(num_seeds, _more_seeds(items, seeds, chance, needed))
+    # More seeds reduce all chance, and leave what is different by nature between the images; more
+    # images reduce all but the luck of a whole training.
+    left = needed - max(0.0, items - chance), needed - max(0.0, seeds - chance)
+    more_seeds = max(chance / left[0], seeds / needed) if left[0] > 0 else math.inf
+    more_images = max(items / needed, min(chance, seeds) / left[1]) if left[1] > 0 else math.inf
+    in_all = _within_reach(num_seeds, more_seeds)
     return Settling(
         more_seeds=None if in_all is None else in_all - num_seeds,
-        val_images=_within_reach(found.num_images, _more_images(items, seeds, chance, needed)),
+        val_images=_within_reach(found.num_images, more_images),
     )
 
 
@@ -303,19 +298,3 @@ def chance_variance(found: Hits, row: int) -> float:
     shares_N = found.hits_RN[row] / seeds
     varying_N = shares_N * (1 - shares_N) / (seeds - 1) * found.weights_N**2
     return float(varying_N.mean() / found.num_images)
-
-
-def _more_seeds(items: float, seeds: float, chance: float, needed: float) -> float:
-    # More seeds reduce all chance, and leave what is different by nature between the images.
-    by_nature = max(0.0, items - chance)
-    if by_nature >= needed:
-        return math.inf
-    return max(chance / (needed - by_nature), seeds / needed)
-
-
-def _more_images(items: float, seeds: float, chance: float, needed: float) -> float:
-    # More images reduce all but the luck of a whole training.
-    of_training = max(0.0, seeds - chance)
-    if of_training >= needed:
-        return math.inf
-    return max(items / needed, min(chance, seeds) / (needed - of_training))

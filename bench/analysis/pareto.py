@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.paired import BLOCK, Hits, on_t_scale
+from bench.analysis.paired import Hits, between, on_t_scale
 from bench.analysis.stats import ROUNDING, Floats
 
 Mask = NDArray[np.bool_]
@@ -52,23 +52,22 @@ def front(costs: Costs, found: Hits, limit: float, margin: float) -> list[int]:
     shown to be dominated nor to dominate. A cost that no row has does not count. "Beyond noise" is
     not transitive, so a row is left out only for one that is on the front.
     """
-    num_rows = len(costs)
-    freedoms = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
-    limits = (limit, float(on_t_scale(limit, freedoms)[0]))
     costs_RV = known_or_infinite(costs)
     known_R = np.isfinite(costs_RV).all(axis=1)
     places_K = np.flatnonzero(known_R)
-    candidates_S = places_K[undominated(found.means_R[known_R], costs_RV[known_R])]
-    dominated_SR = np.zeros((len(candidates_S), num_rows), dtype=np.bool_)
-    for start in range(0, len(candidates_S), BLOCK):
-        some_S = candidates_S[start : start + BLOCK]
-        for other in range(0, num_rows, BLOCK):
-            block = np.arange(other, min(other + BLOCK, num_rows))
-            dominated_SR[start : start + BLOCK, block] = _dominates(
-                some_S, block, costs_RV, found, limits, margin
-            )
-    dominated_SR[:, ~known_R] = False
-    return _kept(dominated_SR, candidates_S, found.means_R)
+    dominated = {
+        int(row): known_R & _dominated_by(row, costs_RV, found, limit, margin)
+        for row in places_K[undominated(found.means_R[known_R], costs_RV[known_R])]
+    }
+    is_beaten_R = np.logical_or.reduce([np.zeros_like(known_R), *dominated.values()])
+    # In a circle, the better val score is kept first.
+    kept: list[int] = []
+    out_R = np.zeros_like(known_R)
+    for row in map(int, np.lexsort((-found.means_R, is_beaten_R))):
+        if not out_R[row]:
+            kept.append(row)
+            out_R |= dominated.get(row, False)
+    return sorted(kept)
 
 
 def known_or_infinite(costs: Costs) -> Floats:
@@ -93,57 +92,21 @@ def undominated(means_R: Floats, costs_RV: Floats) -> Mask:
     return on_R
 
 
-def above(more_SV: Floats, less_RV: Floats) -> Mask:
-    """Which costs of S rows exceed those of R rows beyond noise, [S, R, V]."""
+def _dominated_by(row: int, costs_RV: Floats, found: Hits, limit: float, margin: float) -> Mask:
+    """Rows that this one is, beyond noise, better than in something and worse than in nothing."""
+    rows_R = np.arange(len(costs_RV))
+    ahead = between(found, np.full_like(rows_R, row), rows_R)
+    by_seeds_R = np.nan_to_num(ahead.seeds_R) > ahead.items_R
+    fewest = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
+    errors_R = np.where(by_seeds_R, on_t_scale(limit, fewest), limit) * ahead.errors_R
+    apart_R = np.abs(ahead.means_R)
+    told_apart_R = (apart_R > errors_R) & (apart_R >= margin - ROUNDING)
+    worse_R = _above(costs_RV[row], costs_RV) | (told_apart_R & (ahead.means_R < 0))
+    better_R = _above(costs_RV, costs_RV[row]) | (told_apart_R & (ahead.means_R > 0))
+    return np.asarray(better_R & ~worse_R)
+
+
+def _above(more_RV: Floats, less_RV: Floats) -> Mask:
+    """Whether any cost exceeds the other's beyond noise, [R]."""
     noise_RV = np.maximum(less_RV * (1 + NOISE), less_RV + LEAST)
-    return np.asarray(more_SV[:, None] > noise_RV)
-
-
-def _dominates(
-    some_S: NDArray[np.intp],
-    others_R: NDArray[np.intp],
-    costs_RV: Floats,
-    found: Hits,
-    limits: tuple[float, float],  # in standard errors: where images dominate, and where seeds do
-    margin: float,
-) -> Mask:
-    dearer_SR = above(costs_RV[some_S], costs_RV[others_R]).any(axis=2)
-    if dearer_SR.all():
-        return np.zeros_like(dearer_SR)
-    cheaper_SR = above(costs_RV[others_R], costs_RV[some_S]).any(axis=2).T
-    ahead_SR = found.means_R[some_S, None] - found.means_R[others_R]
-    told_apart_SR = np.abs(ahead_SR) > _noise(some_S, others_R, found, limits)
-    told_apart_SR &= np.abs(ahead_SR) >= margin - ROUNDING
-    worse_SR = dearer_SR | (told_apart_SR & (ahead_SR < 0))
-    better_SR = cheaper_SR | (told_apart_SR & (ahead_SR > 0))
-    return np.asarray(better_SR & ~worse_SR)
-
-
-def _noise(
-    some_S: NDArray[np.intp],
-    others_R: NDArray[np.intp],
-    found: Hits,
-    limits: tuple[float, float],
-) -> Floats:
-    """Distance up to which two val scores are not told apart, [S, R]."""
-    one_SN, other_RN = found.deviations(some_S), found.deviations(others_R)
-    squares_S, squares_R = (one_SN**2).sum(axis=1), (other_RN**2).sum(axis=1)
-    items_SR = squares_S[:, None] + squares_R - 2 * one_SN @ other_RN.T
-    seeds_R = np.nan_to_num(found.seed_variances_R)
-    seeds_SR = seeds_R[some_S, None] + seeds_R[others_R]
-    limit_SR = np.where(seeds_SR > items_SR, limits[1], limits[0])
-    return np.asarray(limit_SR * np.sqrt(np.maximum(np.maximum(items_SR, seeds_SR), 0)))
-
-
-def _kept(dominated_SR: Mask, candidates_S: NDArray[np.intp], means_R: Floats) -> list[int]:
-    """Rows that no kept row dominates; in a circle, the better val score is kept first."""
-    order = np.lexsort((-means_R, dominated_SR.any(axis=0)))
-    kept: list[int] = []
-    out_R = np.zeros(len(means_R), dtype=np.bool_)
-    place = {int(row): p for p, row in enumerate(candidates_S)}
-    for row in map(int, order):
-        if not out_R[row]:
-            kept.append(row)
-            if row in place:
-                out_R |= dominated_SR[place[row]]
-    return sorted(kept)
+    return np.asarray((more_RV > noise_RV).any(axis=1))

@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from bench.analysis.table import (
     COLUMNS,
     CONDITIONS,
@@ -22,6 +20,7 @@ from bench.analysis.table import (
     Header,
     Snapshot,
     read,
+    scalar_fields,
 )
 from bench.errors import FolderError
 from bench.folder import write_text
@@ -65,8 +64,6 @@ def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
         count: int = content["num_cells"]
         constants = {name: [value] * count for name, value in content["constants"].items()}
         columns = {**constants, **content["columns"]}
-        for name in LISTED & columns.keys():
-            columns[name] = [v if v is None else tuple(v) for v in columns[name]]
         if not columns.keys() >= {"cell_id", *COLUMNS}:
             raise ValueError(f"lacks columns: {sorted({'cell_id', *COLUMNS} - columns.keys())}")
         if any(len(values) != count for values in columns.values()):
@@ -80,10 +77,6 @@ def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"is not a whole snapshot ({type(error).__name__}: {error})") from error
-
-
-LISTED = {"cell.data.classes", "preprocessing.mean", "preprocessing.std"}
-"""Columns that hold tuples."""
 
 
 # ---- past runs ------------------------------------------------------------------------------
@@ -105,8 +98,13 @@ def past(folder: Path) -> Snapshot:
 
 
 def keep(folder: Path, run: Snapshot, stamp: str) -> None:
-    """Write the table.json of a folder in this state. Raises FolderError."""
-    write_text(folder / NAME, _text(snapshot(run), stamp))
+    """Write the table.json of a folder in this state. Raises FolderError.
+
+    It is one JSON object, whose first line holds the checksum of all that follows it.
+    """
+    content = {"stamp": stamp, **snapshot(run)}
+    body = json.dumps(content, separators=(",", ":")).removeprefix("{")
+    write_text(folder / NAME, _first_line(body) + body)
 
 
 def stamp_of(folder: Path) -> str:
@@ -122,12 +120,6 @@ def stamp_of(folder: Path) -> str:
                     stat = os.stat(f"{cell.path}/record.json")
                     found.update(f"{cell.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return found.hexdigest()
-
-
-def _text(content: Mapping[str, Any], stamp: str) -> str:
-    """One JSON object, whose first line holds the checksum of all that follows it."""
-    body = json.dumps({"stamp": stamp, **content}, separators=(",", ":")).removeprefix("{")
-    return f"{_first_line(body)}{body}"
 
 
 def _first_line(body: str) -> str:
@@ -150,7 +142,7 @@ def _kept(path: Path, stamp: str) -> Snapshot:
 
 
 def from_digest(content: Mapping[str, Any]) -> Snapshot:
-    """The table of a run as baselines of schema 1 to 4 hold it.
+    """The table of a run as baselines of schema 1 to 3 hold it.
 
     A fact that the older bench did not look at is None, and a key of the suite that it did not
     have is at its default. Raises ValueError where it is not whole.
@@ -185,7 +177,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]
         name = slug(f"{row['architecture']}-{row['strategy']}-s{seed['seed']}")
         own = {k: v for k, v in task.items() if not k.startswith("preprocessing.")}
         yield {
-            **{k: tuple(v) if k in LISTED else v for k, v in asked.items()},
+            **asked,
             **(conditions if is_ok else {}),
             **(row["counts"] if is_ok else {}),
             "cell_id": f"{name}-{digest({**own, 'cell.seed': seed['seed']})}",
@@ -207,14 +199,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]
         }
 
 
-def _defaults(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _defaults(inner, f"{prefix}{name}.")
-        elif not field.is_required():
-            yield f"{prefix}{name}", field.default
-
-
-DEFAULTS = dict(_defaults(Cell, "cell."))
+DEFAULTS = {
+    path: field.default for path, field in scalar_fields(Cell, "cell.") if not field.is_required()
+}
 """What a digest of a task leaves out."""

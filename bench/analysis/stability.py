@@ -1,7 +1,7 @@
 """Whether the machine stayed the same while a run was timed, as far as its two ends tell."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from math import expm1, log1p
 from statistics import median
 
@@ -15,15 +15,15 @@ shared: of 120 pairs of calibrations on two idle virtual cores, a second apart, 
 5 % in some probe, and 10 % in the median; of 106 half a minute apart 58 % and 23 %.
 """
 
-RATES = {
+PROBES = {
     "matmul_fp32_flops": ("fp32 matmul", "matmul_fp32"),
     "matmul_bf16_flops": ("bf16 matmul", "matmul_bf16"),
     "copy_bytes_per_second": ("memory copy", "copy"),
     "upload_bytes_per_second": ("copy to the GPU", "upload"),
+    "conv_seconds": ("convolution", ""),
+    "loop_seconds": ("Python loop", ""),
 }
-"""Their names, and those of their sizes."""
-
-TIMES = {"conv_seconds": "convolution", "loop_seconds": "Python loop"}
+"""Their names, and those of their sizes; rates, and times of one size."""
 
 SLOWDOWNS = frozenset(
     {"hardware slowdown", "too hot (software)", "too hot (hardware)", "power supply"}
@@ -64,14 +64,9 @@ def reasons(sitting: Sitting) -> Iterator[str]:
             yield (
                 f"the machine's speed changed by {_signed(change)} between start and end ({told})"
             )
-    slowed = [
-        reason
-        for readings in (sitting.before, sitting.after)
-        for reason in (readings.throttled or () if readings is not None else ())
-        if reason in SLOWDOWNS
-    ]
-    if slowed:
-        yield f"the GPU's clocks were held down ({', '.join(dict.fromkeys(slowed))})"
+    readings = [one.throttled or () for one in (sitting.before, sitting.after) if one is not None]
+    if slowed := [reason for reason in dict.fromkeys(chain(*readings)) if reason in SLOWDOWNS]:
+        yield f"the GPU's clocks were held down ({', '.join(slowed)})"
     if others := sitting.foreign_gpu_processes:
         yield f"the GPU was shared with {others} other process{'es' if others > 1 else ''}"
 
@@ -82,14 +77,10 @@ def changes(start: Calibration, end: Calibration) -> dict[str, float]:
     Probes that either end lacks are left out, and so are those of different sizes.
     """
     found = {}
-    for field, (name, size) in RATES.items():
+    for field, (name, size) in PROBES.items():
         first, last = getattr(start, field), getattr(end, field)
         if first and last and start.sizes.get(size) == end.sizes.get(size):
-            found[name] = last / first - 1
-    for field, name in TIMES.items():
-        first, last = getattr(start, field), getattr(end, field)
-        if first and last:
-            found[name] = first / last - 1
+            found[name] = (first / last if field.endswith("_seconds") else last / first) - 1
     return found
 
 

@@ -9,23 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
 
 from bench import identity
 from bench.analysis.consistency import (
     Contradiction,
     Images,
-    Missing,
+    check_cells,
     check_one_task,
     check_score,
     check_seconds,
     images,
-    missing_cells,
     score_of,
 )
 from bench.analysis.stability import unstable
@@ -43,6 +43,7 @@ from bench.record import (
     Memory,
     Part,
     Predictions,
+    Record,
     Result,
     Run,
     Scores,
@@ -52,8 +53,6 @@ from bench.suite import CompareTable
 
 Facts = dict[str, Any]
 """Values by dotted path: see `bench.identity.BUCKETS`."""
-
-Record = Result | Failure
 
 
 class Meaning(NamedTuple):
@@ -162,25 +161,20 @@ class Snapshot:
         recorded = (seed for seed in self.rows[names] if status[seed] != "missing")
         if (told := next(recorded, None)) is None:
             return {}
-        found = {path: self._at(path, told) for path in TASK if path in self.columns}
+        found = {path: self.columns[path][told] for path in TASK if path in self.columns}
         return {"protocol": self.header.protocol, **found}
 
     def conditions(self, place: int) -> Facts:
         """Numerics and performance of an ok cell; what a CPU does not have is left out."""
-        beside = OF_GPU if self._at("machine.device", place) == "cpu" else frozenset()
-        found = {path: self._at(path, place) for path in CONDITIONS if path in self.columns}
+        beside = OF_GPU if self.columns["machine.device"][place] == "cpu" else frozenset()
+        found = {path: self.columns[path][place] for path in CONDITIONS if path in self.columns}
         return {path: v for path, v in found.items() if not (v is None and path in beside)}
-
-    def _at(self, path: str, place: int) -> Any:
-        value = self.columns[path][place]
-        return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
 class RunTable(Snapshot):
     run: Run
     records: Mapping[str, Record]  # by cell id, in the order of the suite
-    missing: tuple[Missing, ...]
     val: Images
 
     @cached_property
@@ -237,7 +231,7 @@ def read(folder: Path) -> RunTable:
 
 def table(run: Run, records: Sequence[Record]) -> RunTable:
     """The table of a run. Raises ValueError where its records contradict it or themselves."""
-    missing = missing_cells(run, records)
+    check_cells(run, records)
     by_id = {record.cell_id: record for record in records}
     ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
     check_one_task(ordered.values())
@@ -263,7 +257,6 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
         right={cell_id: pack_bits(right_N) for cell_id, right_N in test.right.items()},
         run=run,
         records=ordered,
-        missing=missing,
         val=images(ok, "val"),
     )
 
@@ -379,37 +372,28 @@ def _array(name: str, values: Sequence[Any]) -> Sequence[Any] | NDArray[Any]:
 
 def concat(tables: Mapping[str, Snapshot]) -> pd.DataFrame:
     """The cells of several runs in one frame; `run` is the name of the run, as given."""
-    names = dict.fromkeys(name for one in tables.values() for name in one.columns)
-    columns: dict[str, list[Any]] = {"run": [], **{name: [] for name in names}}
-    for run, one in tables.items():
-        count = len(one.columns["cell_id"])
-        columns["run"] += [run] * count
-        for name in names:
-            columns[name] += one.columns.get(name, [None] * count)
-    return frame(columns)
+    runs = {name: one.cells.reset_index() for name, one in tables.items()}
+    return pd.concat(runs, names=["run"]).reset_index(level="run").reset_index(drop=True)
 
 
-def scalar_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted paths of the fields that hold one value, in the order of declaration.
+def scalar_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields that hold one value by dotted path, in the order of declaration.
 
     Lists (curve, confusion matrix, recall, phases) and packed predictions stay in the records.
     """
     for name, field in model.model_fields.items():
         arms = get_args(field.annotation) or (field.annotation,)
-        inner = next((arm for arm in arms if _is_model(arm)), None)
+        models = (arm for arm in arms if isinstance(arm, type) and issubclass(arm, BaseModel))
+        inner = next(models, None)
         if get_origin(field.annotation) is tuple or inner is Predictions:
             continue
         if inner is None:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", field
         else:
-            yield from scalar_paths(inner, f"{prefix}{name}.")
+            yield from scalar_fields(inner, f"{prefix}{name}.")
 
 
-def _is_model(arm: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(arm, type) and issubclass(arm, BaseModel)
-
-
-SCALARS = tuple(dict.fromkeys([*scalar_paths(Result), *scalar_paths(Failure)]))
+SCALARS = tuple({**dict(scalar_fields(Result)), **dict(scalar_fields(Failure))})
 """Dotted paths of every scalar of a record: the columns of results.csv."""
 
 LISTS = ("cell.data.classes",)
@@ -435,15 +419,21 @@ def _fields(found: Sequence[Record | None], paths: Iterable[str]) -> dict[str, l
         parent, _, name = path.rpartition(".")
         if parent not in holders:
             holders[parent] = values(parent)
-        return [None if one is None else getattr(one, name, None) for one in holders[parent]]
+        return [_listed(getattr(one, name, None)) for one in holders[parent]]
 
     return {path: values(path) for path in paths}
+
+
+def _listed(value: Any) -> Any:
+    """The value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _preprocessing(run: Run, found: Sequence[Record | None]) -> dict[str, list[Any]]:
     return {
         f"preprocessing.{name}": [
-            one and getattr(run.preprocessing[one.cell.architecture_label], name) for one in found
+            one and _listed(getattr(run.preprocessing[one.cell.architecture_label], name))
+            for one in found
         ]
         for name in PREPARED
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.analysis.history import CellHistory, Change, History, News, Series, Setup, news
 from bench.analysis.judge import ACCURACY, MEASURES, MEMORY, SECONDS
-from bench.analysis.steps import LEAST_VALUES
+from bench.analysis.stats import LEAST_VALUES
 from bench.report import units
 from bench.report.comparison import TITLES, changed, level, listed
 from bench.report.tables import Column, Table, Value

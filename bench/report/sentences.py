@@ -318,8 +318,8 @@ def failures(summary: Summary) -> list[str]:
 
 def missing(summary: Summary) -> list[str]:
     return [
-        f"{name(one.architecture)} · {name(one.strategy)}, seed {one.seed}: no record"
-        for one in summary.missing
+        f"{name(architecture)} · {name(strategy)}, seed {seed}: no record"
+        for architecture, strategy, seed in summary.missing
     ]
 
 

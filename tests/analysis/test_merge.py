@@ -160,8 +160,8 @@ def test_what_no_run_has_stays_missing_and_what_one_has_fills_the_gap() -> None:
         Part("y", asked, [result(cell("b", "partial", 1))]),
     ]
     made = merge(parts)
-    missing = table(made.run, made.records).missing
-    assert [(one.architecture, one.seed) for one in missing] == [("a", 1), ("b", 0)]
+    missing = summarised(made.run, made.records).missing
+    assert missing == (("a", "partial", 1), ("b", "partial", 0))
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,6 @@ def test_the_interval_of_a_perfect_score_reaches_exactly_one_and_of_none_exactly
         assert stats.wilson(0.0, n).low == 0.0
 
 
-def test_intervals_that_touch_overlap() -> None:
-    assert stats.Interval(0.1, 0.2).overlaps(stats.Interval(0.2, 0.3))
-    assert stats.Interval(0.2, 0.3).overlaps(stats.Interval(0.1, 0.2))
-    assert stats.Interval(0.0, 1.0).overlaps(stats.Interval(0.4, 0.5))
-    assert not stats.Interval(0.1, 0.2).overlaps(stats.Interval(0.21, 0.3))
-    assert not stats.Interval(0.21, 0.3).overlaps(stats.Interval(0.1, 0.2))
-
-
 @pytest.mark.parametrize(("proportion", "n"), [(-0.01, 5), (1.01, 5), (math.nan, 5), (0.5, 0)])
 def test_no_interval_of_what_is_no_proportion(proportion: float, n: int) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -6,9 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bench.analysis import steps as detector
-from bench.analysis.stats import Floats
-from bench.analysis.steps import LEAST_VALUES, segments, steps
+from bench.analysis.stats import LEAST_VALUES, Floats, Step, segments, steps
 
 NUM_POINTS = 80
 
@@ -101,7 +99,7 @@ def test_single_bad_runs_are_no_level() -> None:
 def test_a_step_has_both_levels_and_their_runs() -> None:
     values = [10.0, 10.1, 9.9, 10.0, 12.0, 12.1, 11.9]
     (step,) = steps(values, 0.05, relative=True)
-    assert step == detector.Step(place=4, before=10.0, after=12.0, num_before=4, num_after=3)
+    assert step == Step(place=4, before=10.0, after=12.0, num_before=4, num_after=3)
 
 
 def test_a_step_down_and_one_up_again_are_two() -> None:
