@@ -94,16 +94,17 @@ def undominated(means_R: Floats, costs_RV: Floats) -> Mask:
 
 def _dominated_by(row: int, costs_RV: Floats, found: Hits, limit: float, margin: float) -> Mask:
     """Rows that this one is, beyond noise, better than in something and worse than in nothing."""
-    rows_R = np.arange(len(costs_RV))
-    ahead = between(found, np.full_like(rows_R, row), rows_R)
-    by_seeds_R = np.nan_to_num(ahead.seeds_R) > ahead.items_R
+    dominated_R = ~_above(costs_RV[row], costs_RV)
+    rows_K = np.flatnonzero(dominated_R)  # no cost of this row is above theirs
+    ahead = between(found, np.full_like(rows_K, row), rows_K)
+    by_seeds_K = np.nan_to_num(ahead.seeds_R) > ahead.items_R
     fewest = np.nan_to_num(found.freedoms_R, nan=1.0).min(keepdims=True)
-    errors_R = np.where(by_seeds_R, on_t_scale(limit, fewest), limit) * ahead.errors_R
-    apart_R = np.abs(ahead.means_R)
-    told_apart_R = (apart_R > errors_R) & (apart_R >= margin - ROUNDING)
-    worse_R = _above(costs_RV[row], costs_RV) | (told_apart_R & (ahead.means_R < 0))
-    better_R = _above(costs_RV, costs_RV[row]) | (told_apart_R & (ahead.means_R > 0))
-    return np.asarray(better_R & ~worse_R)
+    errors_K = np.where(by_seeds_K, on_t_scale(limit, fewest), limit) * ahead.errors_R
+    apart_K = np.abs(ahead.means_R)
+    told_apart_K = (apart_K > errors_K) & (apart_K >= margin - ROUNDING)
+    is_better_K = _above(costs_RV[rows_K], costs_RV[row]) | (told_apart_K & (ahead.means_R > 0))
+    dominated_R[rows_K] = is_better_K & ~(told_apart_K & (ahead.means_R < 0))
+    return dominated_R
 
 
 def _above(more_RV: Floats, less_RV: Floats) -> Mask:

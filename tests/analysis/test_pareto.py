@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.analysis import pareto
+from bench.analysis import paired
 from bench.analysis.paired import Hits
 from bench.analysis.pareto import COSTS, front, known_or_infinite, undominated
 from tests.analysis import suites
@@ -169,5 +169,5 @@ def test_in_a_circle_of_near_equals_somebody_stays() -> None:
 def test_rows_in_several_blocks_give_the_same_front(monkeypatch: pytest.MonkeyPatch) -> None:
     costs, found = made(*random_suite(99, rows=40))
     whole = front(costs, found, 2.5, 0.005)
-    monkeypatch.setattr(pareto, "BLOCK", 7)
+    monkeypatch.setattr(paired, "BLOCK", 7)
     assert front(costs, found, 2.5, 0.005) == whole
