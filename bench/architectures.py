@@ -89,18 +89,16 @@ def _vgg_stages(convolutions: tuple[int, ...], *, norm: int) -> Stages:
 def _vit_stages(blocks: int, per_stage: int) -> Stages:
     """Patches with class token and positions, then groups of encoder blocks, then the norm."""
     stem = ("conv_proj", "class_token", "encoder.pos_embedding")
-    groups = _numbered(
-        "encoder.layers.encoder_layer_N",
-        *(range(first, first + per_stage) for first in range(0, blocks, per_stage)),
-    )
-    layers = tuple(tuple(p.replace("_N.", "_") for p in group) for group in groups)
-    return _ending((stem, *layers), "encoder.ln")
+    layers = [f"encoder.layers.encoder_layer_{block}" for block in range(blocks)]
+    groups = (tuple(layers[i : i + per_stage]) for i in range(0, blocks, per_stage))
+    return _ending((stem, *groups), "encoder.ln")
 
 
 _RESNET = _named("conv1 bn1", "layer1", "layer2", "layer3", "layer4")
 _REGNET = _named("stem", *(f"trunk_output.block{i}" for i in range(1, 5)))
 _REGNET_FLOPS = ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")
 _PYRAMID = _numbered("features", (0,), (1,), (2, 3), (4, 5), (6, 7))  # ConvNeXt and Swin
+_EFFICIENTNET = _numbered("features", *((i,) for i in range(7)), (7, 8))
 _VGG = {"11": (1, 1, 2, 2, 2), "13": (2,) * 5, "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
 
 _STAGES: dict[str, dict[str, Stages]] = {
@@ -123,14 +121,10 @@ _STAGES: dict[str, dict[str, Stages]] = {
             "features.transition3 features.denseblock4 features.norm5",
         ),
     ),
-    "efficientnet": dict.fromkeys(
-        (f"efficientnet_b{i}" for i in range(8)),
-        _numbered("features", *((i,) for i in range(7)), (7, 8)),
-    ),
+    "efficientnet": dict.fromkeys((f"efficientnet_b{i}" for i in range(8)), _EFFICIENTNET),
     "efficientnet_v2": {
         "efficientnet_v2_s": _numbered("features", *((i,) for i in range(6)), (6, 7)),
-        "efficientnet_v2_m": _numbered("features", *((i,) for i in range(7)), (7, 8)),
-        "efficientnet_v2_l": _numbered("features", *((i,) for i in range(7)), (7, 8)),
+        **dict.fromkeys(("efficientnet_v2_m", "efficientnet_v2_l"), _EFFICIENTNET),
     },
     "googlenet": {
         "googlenet": _named(
@@ -206,17 +200,14 @@ _STAGES: dict[str, dict[str, Stages]] = {
     "vit_32": {"vit_b_32": _vit_stages(12, 2), "vit_l_32": _vit_stages(24, 4)},
 }
 
-_WITHOUT_V1 = {
-    "regnet_y_128gf": "IMAGENET1K_SWAG_E2E_V1",
-    "vit_h_14": "IMAGENET1K_SWAG_E2E_V1",
-}
+_WITHOUT_V1 = ("regnet_y_128gf", "vit_h_14")
 
 
 def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
         shared = _FAMILIES[family]._asdict()
         for name, stages in members.items():
-            pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
+            pinned = "IMAGENET1K_SWAG_E2E_V1" if name in _WITHOUT_V1 else "IMAGENET1K_V1"
             yield Architecture(name=name, family=family, pinned=pinned, stages=stages, **shared)
 
 

@@ -86,7 +86,7 @@ def silent(text: str) -> None:
     pass
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

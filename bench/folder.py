@@ -243,10 +243,9 @@ def _reason(error: Exception) -> str:
 def read_records(folder: Path) -> list[Result | Failure]:
     """Every readable record, in the order of the run's cells; damaged ones are left out."""
     order = {cell_id: place for place, cell_id in enumerate(read_run(folder).cells)}
-    names = sorted(path.parent.name for path in (folder / "cells").glob("*/record.json"))
-    names.sort(key=lambda name: order.get(name, len(order)))
-    found = (read_record(folder, name) for name in names)
-    return [record for record in found if record is not None]
+    names = (path.parent.name for path in (folder / "cells").glob("*/record.json"))
+    names = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    return [record for name in names if (record := read_record(folder, name))]
 
 
 def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
@@ -364,19 +363,16 @@ def upgraded(data: Any, path: Path) -> Content:
     content: Content = data if isinstance(data, dict) else {}
     version = content.get("schema_version")
     if not isinstance(version, int):
-        raise ValueError(  # noqa: TRY004 - the file is wrong, not an argument
-            f"{path}: has no schema_version; it was not written by bench"
-        )
+        text = f"{path}: has no schema_version; it was not written by bench"
+        raise ValueError(text)  # noqa: TRY004 - the file is wrong, not an argument
     if version > SCHEMA_VERSION:
         raise FolderError(
             f"{path}: was written by a newer bench (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); update bench to read it"
         )
-    while version < SCHEMA_VERSION:
-        try:
-            content = UPGRADES[version](content)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: is incomplete") from error
-        version += 1
-        content = {**content, "schema_version": version}
+    try:
+        for older in range(version, SCHEMA_VERSION):
+            content = {**UPGRADES[older](content), "schema_version": older + 1}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: is incomplete") from error
     return content

@@ -8,7 +8,7 @@ official. Where val and test are both cut, each takes a fifth of the images; whe
 takes a quarter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, count
 from typing import NamedTuple
 
@@ -37,6 +37,15 @@ class SplitRow(NamedTuple):
     sha256: str
 
 
+class PerClass(NamedTuple):
+    train: int | None
+    val: int | None
+
+
+Shuffled = Mapping[Part | None, list[int]]
+"""The images of a class by official part, in shuffled order."""
+
+
 def make_split(
     dataset: Dataset, train_per_class: int | None, val_per_class: int | None, split_seed: int
 ) -> Split:
@@ -46,13 +55,14 @@ def make_split(
     subset; what is left over moves to no official part and may stay unused.
     Raises DataError with a table of every class that is too small for a part.
     """
+    wanted = PerClass(train_per_class, val_per_class)
     parts: dict[Part, list[int]] = {part: [] for part in PARTS}
     problems: list[str] = []
     classes = shuffled_classes(dataset, split_seed)
     for name, shuffled in zip(dataset.classes, classes, strict=True):
-        problems += too_small(name, shuffled, train_per_class, val_per_class)
+        problems += too_small(name, shuffled, wanted)
         if not problems:
-            for part, images in deal(shuffled, train_per_class, val_per_class).items():
+            for part, images in deal(shuffled, wanted).items():
                 parts[part] += images
     if problems:
         raise DataError([HEADING, *shortened(problems), ADVICE])
@@ -66,8 +76,7 @@ HEADING = "too few images for the split (class: images, needed):"
 ADVICE = "add images to these classes, leave them out, or lower train_per_class or val_per_class"
 
 
-def shuffled_classes(dataset: Dataset, split_seed: int) -> list[dict[Part | None, list[int]]]:
-    """The images of each class by official part, in shuffled order."""
+def shuffled_classes(dataset: Dataset, split_seed: int) -> list[Shuffled]:
     classes: list[dict[Part | None, list[int]]] = [{} for _ in dataset.classes]
     for index, item in enumerate(dataset.items):
         classes[item.label].setdefault(item.part, []).append(index)
@@ -75,69 +84,52 @@ def shuffled_classes(dataset: Dataset, split_seed: int) -> list[dict[Part | None
         generator = np.random.default_rng([split_seed, label])
         for part in (None, *PARTS):
             if part in images:
-                order = generator.permutation(len(images[part]))
-                images[part] = [images[part][position] for position in order]
-    return classes
+                images[part] = generator.permutation(images[part]).tolist()
+    return [*classes]
 
 
-def pool_of(shuffled: Mapping[Part | None, list[int]]) -> list[int]:
-    return shuffled.get("train", []) or shuffled.get(None, [])
-
-
-def deal(
-    shuffled: Mapping[Part | None, list[int]],
-    train_per_class: int | None,
-    val_per_class: int | None,
-) -> dict[Part, list[int]]:
+def deal(shuffled: Shuffled, wanted: PerClass) -> dict[Part, list[int]]:
     pool, val, test = pool_of(shuffled), shuffled.get("val"), shuffled.get("test")
-    cut = cut_pool(len(pool), train_per_class, val_per_class, bool(val), bool(test))
+    cut = cut_pool(len(pool), shuffled.keys(), wanted)
     assert cut is not None, "too_small is asked first"
     num_train, num_val = cut
     end = len(pool) - num_val
     return {
         "train": pool[:num_train],
-        "val": val[:val_per_class] if val else pool[end:],
+        "val": val[: wanted.val] if val else pool[end:],
         "test": test or pool[num_train:end],
     }
 
 
+def pool_of(shuffled: Shuffled) -> list[int]:
+    """The images that missing parts are cut from."""
+    return shuffled.get("train") or shuffled.get(None, [])
+
+
 def cut_pool(
-    num_images: int,
-    train_per_class: int | None,
-    val_per_class: int | None,
-    has_val: bool,
-    has_test: bool,
+    num_images: int, official: Collection[Part | None], wanted: PerClass
 ) -> tuple[int, int] | None:
     """How many images train and val take; None if a part would get none that needs some."""
-    parts_cut = (not has_val) + (not has_test)
-    pieces = 3 + parts_cut
+    cuts_val, cuts_test = "val" not in official, "test" not in official
+    pieces = 3 + cuts_val + cuts_test
     share = (2 * num_images + pieces) // (2 * pieces)  # rounded half up
-    val = 0 if has_val else share if val_per_class is None else val_per_class
-    spare = 0 if has_test else share
-    train = num_images - val - spare if train_per_class is None else train_per_class
+    val = 0 if not cuts_val else share if wanted.val is None else wanted.val
+    spare = share if cuts_test else 0
+    train = num_images - val - spare if wanted.train is None else wanted.train
     test = num_images - val - train
-    fits = train >= 1 and test >= (not has_test) and (has_val or val >= 1)
+    fits = train >= 1 and test >= cuts_test and val >= cuts_val
     return (train, val) if fits else None
 
 
-def too_small(
-    class_name: str,
-    shuffled: Mapping[Part | None, list[int]],
-    train_per_class: int | None,
-    val_per_class: int | None,
-) -> Iterator[str]:
+def too_small(class_name: str, shuffled: Shuffled, wanted: PerClass) -> Iterator[str]:
     """A line for each part of a class that has fewer images than it needs."""
-    num_images, has = len(pool_of(shuffled)), {part: bool(shuffled.get(part)) for part in PARTS}
-
-    def fits(number: int) -> bool:
-        return bool(cut_pool(number, train_per_class, val_per_class, has["val"], has["test"]))
-
-    if not fits(num_images):
-        where = " in train" if has["train"] else ""
-        needed = next(number for number in count(1) if fits(number))
+    num_images, official = len(pool_of(shuffled)), shuffled.keys()
+    if not cut_pool(num_images, official, wanted):
+        where = " in train" if "train" in official else ""
+        needed = next(number for number in count(1) if cut_pool(number, official, wanted))
         yield f"  {class_name}{where}: {num_images}, needed {needed}"
-    if has["val"] and len(shuffled["val"]) < (val_per_class or 1):
-        yield f"  {class_name} in val: {len(shuffled['val'])}, needed {val_per_class}"
+    if "val" in official and wanted.val is not None and len(shuffled["val"]) < wanted.val:
+        yield f"  {class_name} in val: {len(shuffled['val'])}, needed {wanted.val}"
 
 
 def rows(dataset: Dataset, split: Split) -> list[SplitRow]:

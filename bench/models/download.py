@@ -22,6 +22,8 @@ from urllib.request import Request, urlopen
 import torch
 from filelock import FileLock
 
+from bench.cache import reason
+
 CONNECT_SECONDS = 3.0
 STALL_SECONDS = 30.0
 RETRY_SECONDS = (1.0, 4.0)
@@ -156,7 +158,4 @@ def _download(address: str, path: Path) -> Located:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.reason if isinstance(error, URLError) else error
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(cause) or type(cause).__name__
+    return reason(error.reason if isinstance(error, URLError) else error)

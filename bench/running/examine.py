@@ -40,7 +40,7 @@ WHY = {
 }
 """Why a fact is unknown, apart from what a GPU's driver refuses."""
 
-OF_GPU = (
+GPU_FACTS = (
     *gpu.ALWAYS_TOLD,
     *gpu.CARD,
     *gpu.MOMENT,
@@ -102,7 +102,7 @@ def missing(device: Device) -> dict[str, str]:
     if name := machines.machine_id().why:
         why["id"] = name
     if device.index is None:
-        return why | dict.fromkeys(OF_GPU, without_gpu())
+        return why | dict.fromkeys(GPU_FACTS, without_gpu())
     return why | gpu.refusals(device.index)
 
 
