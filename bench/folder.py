@@ -243,8 +243,8 @@ def _reason(error: Exception) -> str:
 def read_records(folder: Path) -> list[Result | Failure]:
     """Every readable record, in the order of the run's cells; damaged ones are left out."""
     order = {cell_id: place for place, cell_id in enumerate(read_run(folder).cells)}
-    names = (path.parent.name for path in (folder / "cells").glob("*/record.json"))
-    names = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    found = (path.parent.name for path in (folder / "cells").glob("*/record.json"))
+    names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
     return [record for name in names if (record := read_record(folder, name))]
 
 

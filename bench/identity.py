@@ -35,18 +35,18 @@ INFORMATION = (
 )
 """Facts of a machine by bucket. No key depends on the last: others imply them, or few know them."""
 
+OUTCOME = ("status", "kind", "reason", "quality", "curve", "cost", "memory", "energy", "seconds")
+
+OPENED = ("weights", "recipe", "data")
+"""Fields of a cell whose own fields are in the table one by one."""
+
 BUCKETS: dict[str, Bucket] = {
-    **{f"cell.{name}": "task" for name in Cell.model_fields},
+    **{f"cell.{name}": "task" for name in Cell.model_fields if name not in OPENED},
     "cell.architecture_label": "information",
     **{f"cell.weights.{name}": "task" for name in Weights.model_fields},
     **{f"cell.recipe.{name}": "task" for name in Recipe.model_fields},
-    "cell.data.name": "information",
-    "cell.data.classes": "task",
-    "cell.data.content_sha256": "task",
-    "cell.data.split_sha256": "task",
-    "cell.data.num_train": "information",
-    "cell.data.num_val": "information",
-    "cell.data.num_test": "information",
+    **{f"cell.data.{name}": "task" for name in ("classes", "content_sha256", "split_sha256")},
+    **{f"cell.data.{name}": "information" for name in ("name", "num_train", "num_val", "num_test")},
     **{f"execution.{name}": "numerics" for name in Execution.model_fields},
     "execution.captured": "performance",  # the same kernels on the same values
     "execution.resident": "performance",
@@ -54,22 +54,9 @@ BUCKETS: dict[str, Bucket] = {
     **{f"machine.{name}": "numerics" for name in NUMERICS},
     **{f"machine.{name}": "performance" for name in PERFORMANCE},
     **{f"machine.{name}": "information" for name in INFORMATION},
-    "schema_version": "information",
-    "cell_id": "information",
-    "status": "outcome",
-    "kind": "outcome",
-    "reason": "outcome",
-    "keys": "information",
-    "provenance": "information",
-    "quality": "outcome",
-    "curve": "outcome",
-    "cost": "outcome",
-    "memory": "outcome",
-    "energy": "outcome",
-    "seconds": "outcome",
+    **dict.fromkeys(("schema_version", "cell_id", "keys", "provenance"), "information"),
+    **dict.fromkeys(OUTCOME, "outcome"),
 }
-for _opened in ("cell.weights", "cell.recipe", "cell.data"):
-    del BUCKETS[_opened]  # their fields are in the table one by one
 
 OF_GPU = frozenset(
     {
