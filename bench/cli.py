@@ -23,8 +23,7 @@ from bench.verbs.compare import compare
 from bench.verbs.doctor import doctor
 from bench.verbs.export import export
 from bench.verbs.history import history
-from bench.verbs.inspect import inspect
-from bench.verbs.list import list_
+from bench.verbs.list import inspect, list_
 from bench.verbs.predict import predict
 from bench.verbs.report import report
 from bench.verbs.run import run

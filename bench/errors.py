@@ -119,6 +119,11 @@ def meant(name: str, accepted: Iterable[str], most: int = 2) -> str:
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def lower(text: str) -> str:
     """The text with a small first letter, as our messages begin."""
     return text[:1].lower() + text[1:]

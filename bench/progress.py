@@ -1,7 +1,7 @@
 """What a person sees while cells run: a live display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -25,35 +25,28 @@ from bench.running.pool import (
 from bench.terminal import can_redraw, clock_text, plain
 
 
-class Work(NamedTuple):
-    """How much each cell of a run is, in any unit; and which cells are done already."""
+class Share(NamedTuple):
+    """A cell that is to run, and how much work it is, in any unit."""
 
-    amount: Mapping[str, float]  # by cell id, in order of running
-    names: Mapping[str, str]
-    epochs: Mapping[str, int]
-    done_before: int
-
-
-def work_of(done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]) -> Work:
-    ids = [cell_id(cell) for cell in left]
-    several = len({cell.seed for cell in (*done, *left)}) > 1
-    names = [
-        f"{cell.architecture_label} · {cell.strategy}" + (f" · seed {cell.seed}" if several else "")
-        for cell in left
-    ]
-    epochs = [cell.recipe.epochs for cell in left]
-    return Work(
-        dict(zip(ids, amounts, strict=True)),
-        dict(zip(ids, map(plain, names), strict=True)),
-        dict(zip(ids, epochs, strict=True)),
-        len(done),
-    )
+    name: str
+    amount: float
+    epochs: int
 
 
 class Tally:
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.over: dict[str, CellEnded] = {}
+    """What has become of the cells of a run so far."""
+
+    def __init__(
+        self, done: Sequence[Cell], left: Sequence[Cell], amounts: Sequence[float]
+    ) -> None:
+        several = len({cell.seed for cell in (*done, *left)}) > 1
+        self.work: dict[str, Share] = {}  # by cell id, in order of running
+        for cell, amount in zip(left, amounts, strict=True):
+            seed = f" · seed {cell.seed}" if several else ""
+            name = plain(f"{cell.architecture_label} · {cell.strategy}{seed}")
+            self.work[cell_id(cell)] = Share(name, amount, cell.recipe.epochs)
+        self.num_before = len(done)
+        self.over: set[str] = set()
         self.current: str | None = None
         self.epoch: EpochEnded | None = None
         self._started = time.monotonic()
@@ -65,27 +58,27 @@ class Tally:
             case EpochEnded():
                 self.epoch = event
             case CellEnded():
-                self.over[event.cell_id] = event
+                self.over.add(event.cell_id)
                 self.current, self.epoch = None, None
             case GroupRetried():
                 self.current, self.epoch = None, None
 
     @property
     def total(self) -> int:
-        return len(self.work.amount) + self.work.done_before
+        return len(self.work) + self.num_before
 
     @property
     def count(self) -> int:
-        return len(self.over) + self.work.done_before
+        return len(self.over) + self.num_before
 
     @property
     def share(self) -> float:
         """Part of this sitting's work that is done, 0 to 1."""
-        done = sum(self.work.amount[name] for name in self.over)
+        done = sum(self.work[name].amount for name in self.over)
         if self.current is not None and self.epoch is not None:
-            part = self.epoch.point.epoch / self.work.epochs[self.current]
-            done += self.work.amount[self.current] * part
-        return done / max(sum(self.work.amount.values()), 1e-9)
+            cell = self.work[self.current]
+            done += cell.amount * self.epoch.point.epoch / cell.epochs
+        return done / max(sum(cell.amount for cell in self.work.values()), 1e-9)
 
     @property
     def elapsed(self) -> float:
@@ -98,12 +91,11 @@ class Tally:
 
 
 @contextmanager
-def display(console: Console, work: Work) -> Iterator[Listener]:
+def display(console: Console, tally: Tally) -> Iterator[Listener]:
     """A listener that prints a line for each cell that is over, and for what else went wrong.
 
     On a terminal that can redraw, the cell that runs and a bar stand below the lines.
     """
-    tally = Tally(work)
     redraws = can_redraw(console)
 
     def say(text: str, style: str) -> None:
@@ -115,8 +107,11 @@ def display(console: Console, work: Work) -> Iterator[Listener]:
             left = "" if redraws else f"  {left_text(tally)}"
             line = f"{cell_line(tally, event)}{left}".rstrip()
             say(line, "" if event.status == "ok" else "red")
-        elif text := said(event):
-            say(text, "yellow")
+        elif isinstance(event, GroupRetried):
+            again = f"its {event.num_seeds} seeds run once more, one at a time"
+            say(plain(f"{event.strategy}: {event.death}; {again}"), "yellow")
+        elif isinstance(event, Noted):
+            say(plain(event.text), "yellow")
 
     if not redraws:
         yield hear
@@ -144,32 +139,20 @@ def picture(tally: Tally) -> RenderableType:
 def current_text(tally: Tally) -> str:
     if tally.current is None:
         return "starting a worker"
-    name = tally.work.names[tally.current]
+    cell = tally.work[tally.current]
     if tally.epoch is None:
-        return f"{name}  preparing"
+        return f"{cell.name}  preparing"
     point = tally.epoch.point
-    epoch = f"epoch {point.epoch}/{tally.work.epochs[tally.current]} ({point.phase})"
+    epoch = f"epoch {point.epoch}/{cell.epochs} ({point.phase})"
     score = "" if point.val_score is None else f"  val {point.val_score:.3f}"
-    return f"{name}  {epoch}  {tally.epoch.images_per_second:,.0f} images/s{score}"
+    return f"{cell.name}  {epoch}  {tally.epoch.images_per_second:,.0f} images/s{score}"
 
 
 def cell_line(tally: Tally, ended: CellEnded) -> str:
     width = len(str(tally.total))
-    names = max(len(name) for name in tally.work.names.values())
-    name = tally.work.names[ended.cell_id]
+    names = max(len(cell.name) for cell in tally.work.values())
+    name = tally.work[ended.cell_id].name
     return f"[{tally.count:>{width}}/{tally.total}] {name:<{names}}  {plain(ended.summary)}"
-
-
-def said(event: Event) -> str:
-    """The line of what went another way than planned; empty for all other events."""
-    match event:
-        case GroupRetried():
-            again = f"its {event.num_seeds} seeds run once more, one at a time"
-            return plain(f"{event.strategy}: {event.death}; {again}")
-        case Noted():
-            return plain(event.text)
-        case _:
-            return ""
 
 
 def left_text(tally: Tally) -> str:

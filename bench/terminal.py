@@ -1,19 +1,27 @@
-"""The terminal: its two consoles, and what every verb prints on them."""
+"""The terminal: its two consoles, and what every verb prints on them.
+
+Tables of reports are as wide as the terminal, and nothing is cut off.
+"""
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bench.errors import Stopped
+
+if TYPE_CHECKING:
+    from bench.report.tables import Table as ReportTable
 
 CONTROL = (*range(0x20), 0x7F, *range(0x80, 0xA0))
 BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -50,8 +58,13 @@ out = screen()
 err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def say(text: str, style: str = "") -> None:
-    out.print(Text(plain(text), style=style))
+def say(text: str, style: str = "", console: Console = out) -> None:
+    console.print(Text(plain(text), style=style))
+
+
+def print_as_it_is(text: str) -> None:
+    """Print a document for programs: no line is broken, and nothing is added."""
+    out.print(Text(text), soft_wrap=True, end="")
 
 
 def complain(code: str, place: str, problems: Sequence[str]) -> None:
@@ -115,3 +128,102 @@ def prose(lines: Iterable[str]) -> list[RenderableType]:
         Indented(plain(line.strip())) if line.startswith("  ") else Text(plain(line))
         for line in lines
     ]
+
+
+# ---- tables of reports ----------------------------------------------------------------------
+
+WORDY = ("cell", "newest_change")
+"""Columns whose texts may be broken between words."""
+
+DROPPED = ((), ("visible",), ("visible", "why"), ("visible", "why", "baseline", "candidate"))
+"""Columns that go where the table is too wide, ever more; `why` stands below it then."""
+
+UNBOUNDED = 10_000
+
+
+def say_table(
+    headline: str,
+    content: "ReportTable",
+    remarks: Iterable[str],
+    most: int | None = None,
+    rest: str = "",
+) -> None:
+    """A headline, the first rows, and what to know beside them; `rest` says where others are."""
+    if headline:
+        say(headline, "bold")
+    if content.rows:
+        names = [column.name for column in content.shown]
+        rows = [dict(zip(names, texts, strict=True)) for texts in content.texts(most)]
+        fitting, shown = fitted(content, most)
+        if fitting is None:
+            bullets(map(in_a_line, rows))
+        else:
+            out.print(fitting)
+        if "why" not in shown:
+            bullets(reasons(rows))
+        if most is not None and len(content.rows) > most:
+            out.print(Text(f"and {len(content.rows) - most:,} more rows{rest}"))
+    bullets(remarks)
+
+
+def bullets(texts: Iterable[str]) -> None:
+    for text in texts:
+        if out.soft_wrap:
+            say(f"- {text}")
+            continue
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_row(Text("-"), Text(plain(text)))
+        out.print(grid)
+
+
+def fitted(content: "ReportTable", most: int | None) -> tuple[Table | None, Collection[str]]:
+    """The table with the columns that fit, and their names; None where not even words fit."""
+    for gone in DROPPED:
+        fitting = without(content, gone)
+        made = rich_table(fitting, most)
+        if least_width(made, fitting, most) <= out.width:
+            return made, [column.name for column in fitting.shown]
+    return None, ()
+
+
+def without(content: "ReportTable", gone: Collection[str]) -> "ReportTable":
+    return content.only(lambda column: column.name not in gone)
+
+
+def rich_table(content: "ReportTable", most: int | None = None) -> Table:
+    """The table with its numbers whole, and no name cut off: it could be that of another cell."""
+    numbers = [column.heading for column in content.shown if column.align == "right"]
+    made = table(*(column.heading for column in content.shown), numbers=numbers)
+    for column, shown in zip(made.columns, content.shown, strict=True):
+        column.overflow, column.no_wrap = "fold", shown.name not in WORDY
+    for row in content.texts(most):
+        add(made, *row)
+    return made
+
+
+def least_width(made: Table, content: "ReportTable", most: int | None) -> int:
+    """The least width in which only wordy columns are broken, and between words."""
+    width = Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
+    for place, column in enumerate(content.shown):
+        if column.name in WORDY:
+            texts = [column.heading, *(row[place] for row in content.texts(most))]
+            words = [word for text in texts for word in text.split()]
+            width -= max(map(cell_len, texts)) - max(map(cell_len, words))
+    return width
+
+
+def in_a_line(row: Mapping[str, str]) -> str:
+    """A row for terminals so narrow that no table fits: its first two values, then the others."""
+    head, rest = list(row.values())[:2], list(row.items())[2:]
+    told = [f"{name.replace('_', ' ')} {text}" for name, text in rest if text and name != "why"]
+    return f"{', '.join(head)}: {'; '.join(told)}"
+
+
+def reasons(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Why rows were not judged, where the table has no room for it: each reason once."""
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        if why := row.get("why"):
+            together.setdefault(why, []).append(f"{row['cell']}, {row['metric']}")
+    for why, named in together.items():
+        yield f"{named[0] if len(named) == 1 else f'{len(named)} rows'}: {why}"

@@ -4,7 +4,6 @@ Names of classes, files and suites are printed as they are, never read as markup
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,9 @@ from bench.analysis.choice import Row, Summary
 from bench.analysis.table import RunTable
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
-from bench.record import Failure, MissingWeights, Result, Run, UsedWeights
+from bench.record import MissingWeights, Run, UsedWeights
 from bench.report import protocol, sentences, text, units
-from bench.running.answers import Plan, Survey
-from bench.running.plan import disk_bytes, work
+from bench.running.plan import Plan, Survey, disk_bytes, work
 from bench.running.session import Todo
 from bench.strategies import STRATEGIES
 from bench.suite import labels_of
@@ -69,43 +67,39 @@ def description(found: "Description") -> RenderableType:
         f"{found.head_parameters:,}",
     )
     add(stages, "", "total, with 1,000 classes", f"{found.parameters:,}")
+    pinned, steps = found.pinned, found.pinned.preprocessing
+    mean, std = ("/".join(f"{value:g}" for value in values) for values in (steps.mean, steps.std))
+    step = f", multiples of {found.size_multiple}" if found.size_multiple > 1 else ""
+    values = {
+        "pinned weights": f"{pinned.member} ({pinned.file}, {pinned.megabytes:.1f} MB)",
+        "published": f"ImageNet-1k top-1 {pinned.top1:.3f} %, top-5 {pinned.top5:.3f} %",
+        "transforms": f"resize {steps.resize_size}, centre crop {steps.crop_size}, "
+        f"{steps.interpolation}, mean {mean}, std {std}",
+        "multiply-adds": f"{found.macs / 1e9:.3f} G per image at {steps.crop_size} px",
+        "image sizes": f"from {found.min_size} px{step}",
+        "other weights": ", ".join(found.other_weights) or "none",
+        "address": pinned.address,
+    }
     facts = table("", "")
     facts.show_header = False
-    for key, value in _facts(found):
+    for key, value in values.items():
         add(facts, key, value)
     return Group(Text(found.name, style="bold"), Text(), stages, Text(), facts)
-
-
-def _facts(found: "Description") -> list[tuple[str, str]]:
-    pinned, steps = found.pinned, found.pinned.preprocessing
-    step = f", multiples of {found.size_multiple}" if found.size_multiple > 1 else ""
-    return [
-        ("pinned weights", f"{pinned.member} ({pinned.file}, {pinned.megabytes:.1f} MB)"),
-        ("published", f"ImageNet-1k top-1 {pinned.top1:.3f} %, top-5 {pinned.top5:.3f} %"),
-        (
-            "transforms",
-            f"resize {steps.resize_size}, centre crop {steps.crop_size}, {steps.interpolation}, "
-            f"mean {_listed(steps.mean)}, std {_listed(steps.std)}",
-        ),
-        ("multiply-adds", f"{found.macs / 1e9:.3f} G per image at {steps.crop_size} px"),
-        ("image sizes", f"from {found.min_size} px{step}"),
-        ("other weights", ", ".join(found.other_weights) or "none"),
-        ("address", pinned.address),
-    ]
-
-
-def _listed(values: Sequence[float]) -> str:
-    return "/".join(f"{value:g}" for value in values)
 
 
 def dry_run(survey: Survey) -> RenderableType:
     plan = survey.plan
     names = [entry.name for entry in plan.suite.strategies]
     labels, num_seeds = labels_of(plan.suite), len(plan.suite.seeds)
+    amounts = work(plan.cells, plan.macs)
+    shares: dict[tuple[str, str], float] = defaultdict(float)
+    for cell, amount in zip(plan.cells, amounts, strict=True):
+        shares[cell.architecture_label, cell.strategy] += amount / sum(amounts)
     matrix = table("share of the work", *names, numbers=names)
-    shares = shares_of_work(plan)
     for label in labels:
         add(matrix, label, *(f"{shares[label, name]:.1%}" for name in names))
+    files = plan.chosen.downloads
+    megabytes = sum(size for _, size in files)
     lines = [
         f"{units.plural(len(plan.cells), 'cell')}: {units.plural(len(labels), 'architecture')} x "
         f"{len(names)} {'strategy' if len(names) == 1 else 'strategies'} x "
@@ -113,27 +107,14 @@ def dry_run(survey: Survey) -> RenderableType:
         images_line(plan),
         *source_lines(plan.chosen.source),
         f"predicted time  about {clock_text(survey.seconds)}",
-        f"downloads       {downloads_text(plan)}",
+        "downloads       "
+        + (f"{megabytes:.0f} MB in {units.plural(len(files), 'file')}" if files else "none"),
         f"disk            {disk_text(plan, survey.weights_bytes)}",
     ]
     if cached := plan.cache_bytes:
-        megabytes = f"about {cached / 1e6:.0f} MB of decoded images"
-        lines.append(f"cache           {megabytes}, {cache.root()}")
+        images = f"about {cached / 1e6:.0f} MB of decoded images"
+        lines.append(f"cache           {images}, {cache.root()}")
     return Group(Text(), matrix, Text(), *prose(lines))
-
-
-def shares_of_work(plan: Plan) -> dict[tuple[str, str], float]:
-    amounts = work(plan.cells, plan.macs)
-    shares: dict[tuple[str, str], float] = defaultdict(float)
-    for cell, amount in zip(plan.cells, amounts, strict=True):
-        shares[cell.architecture_label, cell.strategy] += amount / sum(amounts)
-    return shares
-
-
-def downloads_text(plan: Plan) -> str:
-    files = plan.chosen.downloads
-    megabytes = sum(size for _, size in files)
-    return f"{megabytes:.0f} MB in {units.plural(len(files), 'file')}" if files else "none"
 
 
 def disk_text(plan: Plan, weights_bytes: int) -> str:
@@ -191,33 +172,38 @@ NAMED_FILES = 3
 RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to use"
 
 
+# ---- the end of a run -----------------------------------------------------------------------
+
+TOP = 10
+NUMBERS = ("val", "test", "train", "memory")
+
+
 def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
-    return Group(Text(), *ranking(summary), Text(), *prose(closing(folder, made, summary)))
-
-
-def ranking(summary: Summary) -> list[RenderableType]:
-    made = table("", "architecture", "strategy", *NUMBERS, numbers=NUMBERS)
+    ranking = table("", "architecture", "strategy", *NUMBERS, numbers=NUMBERS)
     ranked = summary.ranked[:TOP]
     for row in ranked:
-        add(made, _mark(row, summary), row.architecture, row.strategy, *_numbers(row))
+        add(ranking, _mark(row, summary), row.architecture, row.strategy, *_numbers(row))
     left_out = len(summary.rows) - len(ranked)
     more = [Text(f"and {left_out} more in report.md", style="dim")] if left_out else []
-    return [made, *more]
+    return Group(Text(), ranking, *more, Text(), *prose(closing(folder, made, summary)))
 
 
 def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
-    run, records = made.run, list(made.records.values())
-    counts = ", ".join(f"{count} {status}" for status, count in _statuses(run, records).items())
-    said = [sentences.headline(made, summary), sentences.one_seed(run, summary)]
-    lines = [text.plain(sentence) for sentence in said if sentence]
-    lines += [marks] if (marks := legend(summary)) else []
+    run = made.run
+    lines = list(map(text.plain, chosen(made, summary)))
+    if len(summary.tied) > 1:
+        lowest = sentences.lowest(summary, summary.tied)
+        lines.append(f"* highest mean val, = tied with it, + {lowest} of these")
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
     if unstable := sentences.unstable_times(run):
         lines.append(f"note: {unstable}")
     if made.results:
         lines.append(f"how: {protocol.in_short(made.results)}")
-    lines.append(f"done: {counts} · {clock_text(run.wall_seconds)}")
+    counts = Counter[str](record.status for record in made.records.values())
+    counts["missing"] = len(run.cells) - len(made.records)
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    lines.append(f"done: {told} · {clock_text(run.wall_seconds)}")
     if run.source.fell_back and run.source.used == "random":
         lines.insert(0, f"note: {RANDOM_WEIGHTS}")
     for failed in summary.failures:
@@ -226,19 +212,17 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
         lines.append(f"  log: {folder}/cells/{failed.cell_id}/log.txt")
     if summary.failures:
         lines.append(f"run the same command with --out {folder} to try these again")
-    return [*lines, f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
+    return [*lines, *report_files(folder)]
 
 
-def legend(summary: Summary) -> str:
-    """What the marks of the table mean; empty where there is no choice to mark."""
-    if len(summary.tied) < 2:
-        return ""
-    lowest = sentences.lowest(summary, summary.tied)
-    return f"* highest mean val, = tied with it, + {lowest} of these"
+def chosen(made: RunTable, summary: Summary) -> list[str]:
+    """What the records say to choose, in sentences."""
+    said = (sentences.headline(made, summary), sentences.one_seed(made.run, summary))
+    return [sentence for sentence in said if sentence]
 
 
-TOP = 10
-NUMBERS = ("val", "test", "train", "memory")
+def report_files(folder: Path) -> list[str]:
+    return [f"report: {folder / 'report.html'}", f"  {folder / 'report.md'}"]
 
 
 def _mark(row: Row, summary: Summary) -> str:
@@ -257,9 +241,3 @@ def _numbers(row: Row) -> tuple[str, str, str, str]:
         "-" if row.train_seconds is None else f"{units.three_digits(row.train_seconds.mean)} s",
         "-" if row.peak_memory_bytes is None else f"{units.mebibytes(row.peak_memory_bytes)} MiB",
     )
-
-
-def _statuses(run: Run, records: Sequence[Result | Failure]) -> dict[str, int]:
-    counts = Counter[str](record.status for record in records)
-    missing = len(run.cells) - len(records)
-    return {**counts, **({"missing": missing} if missing else {})}

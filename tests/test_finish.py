@@ -10,7 +10,7 @@ from bench.data.decoded import Making
 from bench.data.split import make_split
 from bench.folder import read_thumbnails, weights_path, write_record, write_run
 from bench.record import Failure, Result, Run
-from bench.running.answers import Images
+from bench.running.plan import Images
 from bench.verbs import finish
 from tests import command, records
 

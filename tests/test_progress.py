@@ -22,7 +22,7 @@ IDS = [cell_id(cell) for cell in CELLS]
 def tally(monkeypatch: pytest.MonkeyPatch) -> Tally:
     """One cell done before, two to come: a quarter and three quarters of the work; 60 s passed."""
     monkeypatch.setattr(Tally, "elapsed", 60.0)
-    return Tally(progress.work_of([records.cell("vgg16", "partial", 0)], CELLS, [10.0, 30.0]))
+    return Tally([records.cell("vgg16", "partial", 0)], CELLS, [10.0, 30.0])
 
 
 def epoch(number: int, cell: int = 0) -> EpochEnded:
@@ -59,20 +59,20 @@ def test_the_cell_that_runs_is_described(tally: Tally) -> None:
 
 
 def test_the_seed_is_named_where_there_are_several() -> None:
-    alone = progress.work_of([], CELLS[:1], [1.0])
-    assert list(alone.names.values()) == ["resnet18 · fine_tuning"]
-    both = progress.work_of(CELLS[:1], CELLS[1:], [1.0])
-    assert list(both.names.values()) == ["resnet18 · fine_tuning · seed 1"]
+    alone = Tally([], CELLS[:1], [1.0])
+    assert [cell.name for cell in alone.work.values()] == ["resnet18 · fine_tuning"]
+    both = Tally(CELLS[:1], CELLS[1:], [1.0])
+    assert [cell.name for cell in both.work.values()] == ["resnet18 · fine_tuning · seed 1"]
 
 
 def test_a_run_without_work_is_done() -> None:
-    empty = Tally(progress.work_of(CELLS, [], []))
+    empty = Tally(CELLS, [], [])
     assert (empty.count, empty.total, progress.left_text(empty)) == (2, 2, "")
 
 
 def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> None:
     file = io.StringIO()
-    with progress.display(Console(file=file, width=20), tally.work) as display:
+    with progress.display(Console(file=file, width=20), tally) as display:
         for event in (
             CellStarted(IDS[0]),
             epoch(1),
@@ -88,7 +88,7 @@ def test_plain_lines_are_one_for_each_cell_and_never_broken(tally: Tally) -> Non
 
 def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally: Tally) -> None:
     file = io.StringIO()
-    with progress.display(Console(file=file), tally.work) as display:
+    with progress.display(Console(file=file), tally) as display:
         display(CellStarted(IDS[0]))
         display(GroupRetried("resnet18 · two_phase", 2, "its process was killed by SIGKILL"))
     assert file.getvalue() == (
@@ -102,7 +102,7 @@ def test_seeds_that_run_once_more_are_said_in_a_line_and_count_for_nothing(tally
 
 def test_what_a_worker_has_to_say_is_a_line(tally: Tally) -> None:
     file = io.StringIO()
-    with progress.display(Console(file=file, width=20), tally.work) as display:
+    with progress.display(Console(file=file, width=20), tally) as display:
         display(Noted("resnet18: [b]\x1b not used"))
     assert file.getvalue() == "resnet18: [b] not used\n"
 
@@ -144,7 +144,7 @@ def drawn(*, force_terminal: bool) -> str:
     """What stands on a console while the first cell runs, and after it."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=force_terminal, width=100, color_system=None)
-    with progress.display(console, progress.work_of([], CELLS, [1.0, 1.0])) as display:
+    with progress.display(console, Tally([], CELLS, [1.0, 1.0])) as display:
         display(CellStarted(IDS[0]))
         display(CellEnded(IDS[0], "ok", "top1 val 0.5"))
     return file.getvalue()

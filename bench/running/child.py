@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 
 WARM = ["bench.running.worker"]
 """Modules that the server imports before it forks."""
@@ -121,18 +121,16 @@ def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells
     _end_with_parent()
     if tells:
         arguments = (*arguments, lambda told: sender.send(("told", told)))
-    sender.send(_outcome(function, arguments))
-
-
-def _outcome(function: str, arguments: tuple[object, ...]) -> Answer:
     module, name = function.split(":")
+    answer: Answer
     try:
-        return "value", getattr(importlib.import_module(module), name)(*arguments)
+        answer = "value", getattr(importlib.import_module(module), name)(*arguments)
     except BenchError as error:
-        return "mistake", error
+        answer = "mistake", error
     except Exception as error:  # told to the main process, which ends with it
-        text = (str(error).strip().splitlines() or [""])[0]
-        return "bug", (f"{type(error).__name__}: {text}", traceback.format_exc())
+        text = f"{type(error).__name__}: {first_line(error)}"
+        answer = "bug", (text, traceback.format_exc())
+    sender.send(answer)
 
 
 def _end_with_parent() -> None:

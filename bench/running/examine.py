@@ -16,7 +16,7 @@ from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
 from bench.models.weights import cache_folder
 from bench.record import Readings
-from bench.running.answers import End, Examination
+from bench.running.plan import End, Examination
 from bench.training.placement import execution, precision_of_dense, prepare_device
 
 NO_FREQUENCY = "the kernel shows no frequency control, as in most virtual machines"

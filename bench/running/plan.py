@@ -1,37 +1,124 @@
-"""What will run, in what order, and how much work it is: from cells alone."""
+"""What will run, in what order, and how much work it is; without torch.
+
+The values here are what child processes with torch are asked and answer.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import chain, groupby
+from pathlib import Path
 from typing import NamedTuple
 
+from bench.data.dataset import Dataset
+from bench.data.decoded import Resize, missing_bytes, resize_of
+from bench.data.split import Split
+from bench.measure.device import Device
 from bench.predictions import MISTAKES
-from bench.record import Cell
-from bench.running.answers import Sizes, Speed
+from bench.record import (
+    Calibration,
+    Cell,
+    Data,
+    Execution,
+    Machine,
+    Preprocessing,
+    Readings,
+    UsedWeights,
+    Weights,
+)
 from bench.strategies import PRECISE_BN_IMAGES, STRATEGIES, scored_epochs
-from bench.suite import KeepWeights
+from bench.suite import KeepWeights, Suite
+from bench.suite_file import SuiteFile
 
-DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
-"""Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
-as one of a dense network with four times the multiply-adds (efficientnet_b0 107, resnet50 389
-GFLOP/s per core)."""
-
-EFFICIENT = ("vit",)
-"""Families that are one large matrix product after another: about twice as fast per multiply-add
-(48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
-
-PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
-CELL_SECONDS = 0.5  # building the network, writing the record
-WORKER_SECONDS = 4.0  # starting, loading the images, measuring the latency
-REPORT_SECONDS = 3.0
-RECORD_BYTES = 30_000
-BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
-REPORT_BYTES = 4_000_000
-THUMBNAIL_BYTES = 2_000
+Sizes = tuple[str, int]
+"""Architecture and image size: what the cost of one image depends on."""
 
 
-class Visits(NamedTuple):
-    trained: float
-    forwarded: float
+class Request(NamedTuple):
+    file: SuiteFile
+    device: str  # auto, cpu, cuda or cuda:N
+    offline: bool
+    pinned_source: str | None = None  # the weights of an earlier sitting
+    reuse_features: bool = False
+
+
+class Hardware(NamedTuple):
+    device: Device
+    machine: Machine
+    commit: str | None
+
+
+class Images(NamedTuple):
+    dataset: Dataset
+    split: Split
+    data: Data
+
+
+class Chosen(NamedTuple):
+    source: UsedWeights
+    weights: Mapping[str, Weights]
+    files: Mapping[str, Path | None]
+    pipelines: Mapping[str, str]  # the enum member whose transforms apply
+    native_size: Mapping[str, int]
+    downloads: tuple[tuple[str, float], ...]  # file and size in MB, where not fetched yet
+
+
+class Plan(NamedTuple):
+    suite: Suite
+    hardware: Hardware
+    images: Images
+    chosen: Chosen
+    pipelines: Mapping[Sizes, Preprocessing]  # by architecture label and image size
+    macs: Mapping[Sizes, int]
+    cells: Sequence[Cell]
+    reuse_features: bool  # of frozen backbones, from run to run
+
+    @property
+    def preprocessing(self) -> dict[str, Preprocessing]:
+        first: dict[str, Preprocessing] = {}
+        for (label, _size), pipeline in self.pipelines.items():
+            first.setdefault(label, pipeline)
+        return first
+
+    def resize(self, cell: Cell) -> Resize:
+        return resize_of(self.pipelines[cell.architecture_label, cell.image_size])
+
+    @property
+    def resizes(self) -> set[Resize]:
+        return {self.resize(cell) for cell in self.cells}
+
+    @property
+    def cache_bytes(self) -> int:
+        return missing_bytes(self.images.dataset, self.resizes)
+
+
+class Speed(NamedTuple):
+    train: float
+    forward: float
+
+
+class Survey(NamedTuple):
+    plan: Plan
+    seconds: float  # predicted wall time
+    weights_bytes: int  # of trained weights on the disk, at the most
+
+
+class End(NamedTuple):
+    calibration: Calibration
+    readings: Readings
+    load: float | None
+    foreign_gpu_processes: int | None
+    problems: tuple[str, ...]  # why probes are null that need not be
+
+
+class Examination(NamedTuple):
+    device: Device
+    machine: Machine
+    execution: Execution  # of a dense network, whose precision is the device's own choice
+    end: End
+    missing: Mapping[str, str]  # why a field of machine, execution or readings is null
+    weights_folder: Path
+
+
+# ---- the order of running -------------------------------------------------------------------
 
 
 def workers(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -66,6 +153,32 @@ def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
         return [of]
     name = (of.architecture_label, of.strategy)
     return [cell for cell in cells if (cell.architecture_label, cell.strategy) == name]
+
+
+# ---- how much work it is ---------------------------------------------------------------------
+
+DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
+"""Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
+as one of a dense network with four times the multiply-adds (efficientnet_b0 107, resnet50 389
+GFLOP/s per core)."""
+
+EFFICIENT = ("vit",)
+"""Families that are one large matrix product after another: about twice as fast per multiply-add
+(48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
+
+PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
+CELL_SECONDS = 0.5  # building the network, writing the record
+WORKER_SECONDS = 4.0  # starting, loading the images, measuring the latency
+REPORT_SECONDS = 3.0
+RECORD_BYTES = 30_000
+BYTES_PER_SCORED_IMAGE = 8  # packed labels, predictions and confidences
+REPORT_BYTES = 4_000_000
+THUMBNAIL_BYTES = 2_000
+
+
+class Visits(NamedTuple):
+    trained: float
+    forwarded: float
 
 
 def visits(cells: Sequence[Cell]) -> list[Visits]:

@@ -23,9 +23,9 @@ from bench.measure.meters import synchronize
 from bench.models import build, weights
 from bench.models.weights import RANDOM, Download
 from bench.models.weights import Request as Wanted
-from bench.record import Cell, Data, Preprocessing, UsedWeights, Weights
+from bench.record import Cell, Data, UsedWeights, Weights
 from bench.running import plan as plans
-from bench.running.answers import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
+from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
 from bench.suite import Suite, labels_of
 from bench.training.placement import placement, prepare_device
 from bench.training.saved import num_bytes
@@ -44,7 +44,7 @@ def prepare(request: Request, tell: Tell) -> Plan:
     tell("looking at the images")
     images = open_images(suite)
     tell("looking for weights")
-    return resolve(request, found, images, fetch_weights(suite, request))
+    return resolve(request, found, images, choose_weights(suite, request, fetch=True))
 
 
 def survey(request: Request, tell: Tell) -> Survey:
@@ -59,7 +59,7 @@ def survey(request: Request, tell: Tell) -> Survey:
     sources.check_images(images.dataset, usable_cores())
     decoding_seconds = time.monotonic() - before
     tell("looking for weights")
-    plan = resolve(request, found, images, survey_weights(suite, request))
+    plan = resolve(request, found, images, choose_weights(suite, request, fetch=False))
     tell("trying a few steps of each architecture")
     seconds = plans.seconds(plan.cells, measure_speeds(plan.cells, found.device))
     if plan.cache_bytes:
@@ -80,29 +80,26 @@ def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -
     suite = request.file.profiles[found.device.profile]
     facts = Inputs(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
     asked = cells(suite, facts)
-    if problems := [*size_problems(asked), *same_ids(asked)]:
+    counts = Counter(map(cell_id, asked))
+    same_ids = [
+        Problem("", f"two cells would both be {name}: rename one")
+        for name, count in counts.items()
+        if count > 1
+    ]
+    if problems := [*size_problems(asked), *same_ids]:
         raise SuiteError(request.file.place, problems)
     num_classes = len(images.data.classes)
     macs = {
         (name, size): build.forward_macs(name, num_classes, size)
         for name, size in sorted(set(map(plans.sizes_of, asked)))
     }
-    return Plan(
-        suite, found, images, chosen, pipelines(asked, chosen), macs, asked, request.reuse_features
-    )
-
-
-def same_ids(asked: Sequence[Cell]) -> list[Problem]:
-    twice = [name for name, count in Counter(map(cell_id, asked)).items() if count > 1]
-    return [Problem("", f"two cells would both be {name}: rename one") for name in twice]
-
-
-def pipelines(asked: Sequence[Cell], chosen: Chosen) -> dict[Sizes, Preprocessing]:
-    found = {}
+    pipelines = {}
     for cell in asked:
         label, size = cell.architecture_label, cell.image_size
-        found[label, size] = build.preprocessing(cell.architecture, chosen.pipelines[label], size)
-    return found
+        pipelines[label, size] = build.preprocessing(
+            cell.architecture, chosen.pipelines[label], size
+        )
+    return Plan(suite, found, images, chosen, pipelines, macs, asked, request.reuse_features)
 
 
 def open_images(suite: Suite) -> Images:
@@ -128,59 +125,38 @@ def open_images(suite: Suite) -> Images:
     return Images(dataset, split, data)
 
 
-def fetch_weights(suite: Suite, request: Request) -> Chosen:
-    """Choose the source of all weights and bring every file here. Raises WeightsError."""
-    if not needs_weights(suite):
-        return without_weights(suite)
-    wanted = wanted_weights(suite)
-    choice = weights.choose(
-        wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
-    )
-    return chosen_of(wanted, choice.source, choice.weights, choice.paths, ())
+def choose_weights(suite: Suite, request: Request, *, fetch: bool) -> Chosen:
+    """The source of all weights, with every file on this machine where they are fetched.
 
-
-def survey_weights(suite: Suite, request: Request) -> Chosen:
-    """The same without fetching anything; weights to come have no hash yet."""
-    if not needs_weights(suite):
-        return without_weights(suite)
-    wanted = wanted_weights(suite)
-    found = weights.survey(
-        wanted, suite.weights, offline=request.offline, pinned_source=request.pinned_source
-    )
-    ready = {
-        label: Weights(source="imagenet", name=one.member.name)
-        if isinstance(one, Download)
-        else one.weights
-        for label, one in found.findings.items()
-    }
-    downloads = tuple((Path(d.address).name, d.megabytes) for d in found.downloads)
-    return chosen_of(wanted, found.source, ready, dict.fromkeys(ready), downloads)
-
-
-def wanted_weights(suite: Suite) -> dict[str, Wanted]:
-    return {label: Wanted(one.name, one.weights) for label, one in labels_of(suite).items()}
-
-
-def without_weights(suite: Suite) -> Chosen:
-    wanted, source = wanted_weights(suite), UsedWeights(wanted=("scratch",), used="scratch")
-    drawn = dict.fromkeys(wanted, RANDOM)
-    return chosen_of(wanted, source, drawn, dict.fromkeys(drawn), ())
-
-
-def chosen_of(
-    wanted: Mapping[str, Wanted],
-    source: UsedWeights,
-    ready: Mapping[str, Weights],
-    files: Mapping[str, Path | None],
-    downloads: tuple[tuple[str, float], ...],
-) -> Chosen:
-    """With the pipeline that belongs to the weights of each label, and its own image size."""
+    Weights that are still to come have no hash. Raises WeightsError.
+    """
+    wanted = {label: Wanted(one.name, one.weights) for label, one in labels_of(suite).items()}
     members = {label: pipeline(one) for label, one in wanted.items()}
     native = {
         label: build.preprocessing(one.architecture, members[label], None).crop_size
         for label, one in wanted.items()
     }
-    return Chosen(source, ready, files, members, native, downloads)
+    offline, pinned = request.offline, request.pinned_source
+    files: Mapping[str, Path | None] = dict.fromkeys(wanted)
+    downloads: Sequence[Download] = ()
+    if not needs_weights(suite):
+        source = UsedWeights(wanted=("scratch",), used="scratch")
+        ready = dict.fromkeys(wanted, RANDOM)
+    elif fetch:
+        source, ready, files = weights.choose(
+            wanted, suite.weights, offline=offline, pinned_source=pinned
+        )
+    else:
+        found = weights.survey(wanted, suite.weights, offline=offline, pinned_source=pinned)
+        source, downloads = found.source, found.downloads
+        ready = {
+            label: Weights(source="imagenet", name=one.member.name)
+            if isinstance(one, Download)
+            else one.weights
+            for label, one in found.findings.items()
+        }
+    sizes = tuple((Path(one.address).name, one.megabytes) for one in downloads)
+    return Chosen(source, ready, files, members, native, sizes)
 
 
 def pipeline(one: Wanted) -> str:

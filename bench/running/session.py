@@ -27,8 +27,8 @@ from bench.identity import cell_id, differences, flat
 from bench.measure.device import Device
 from bench.record import Cell, Result, Run, Sitting
 from bench.running import child
-from bench.running.answers import End, Images, Plan
 from bench.running.child import ChildCrashed
+from bench.running.plan import End, Images, Plan
 from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
 from bench.suite import without_paths
 from bench.training.context import Context

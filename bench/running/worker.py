@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bench.cache import SPARE_BYTES, Tell, reason
-from bench.errors import DataError, WeightsError
+from bench.errors import DataError, WeightsError, first_line
 from bench.folder import (
     cell_folder,
     disk_errors,
@@ -42,7 +42,7 @@ from bench.running.pool import (
 )
 from bench.training.evaluate import Diverged
 from bench.training.placement import prepare_device
-from bench.training.run_cell import Keep, Outcome, run_cell
+from bench.training.run_cell import Keep, run_cell
 from bench.training.saved import num_bytes, save, whole_network
 from bench.training.shared import Shared, backbone_key, keys_of
 
@@ -100,26 +100,23 @@ def attempt(
         listen(EpochEnded(cell_id(cell), point, images_per_second))
 
     try:
-        return result(cell, run_cell(cell, shared, report, keeper.of(cell)), job)
+        outcome = run_cell(cell, shared, report, keeper.of(cell))
+        return Result(
+            cell_id=cell_id(cell),
+            cell=cell,
+            quality=outcome.quality,
+            curve=outcome.curve,
+            cost=outcome.cost,
+            memory=outcome.memory,
+            energy=outcome.energy,
+            machine=job.machine,
+            execution=outcome.execution,
+            keys=keys(cell, outcome.execution, job.machine),
+            provenance=provenance(job),
+        )
     except Exception as error:  # the one place where anything that goes wrong becomes a record
         traceback.print_exc()
         return failure(cell, cause_of(error), job, seconds=time.perf_counter() - started)
-
-
-def result(cell: Cell, outcome: Outcome, job: Job) -> Result:
-    return Result(
-        cell_id=cell_id(cell),
-        cell=cell,
-        quality=outcome.quality,
-        curve=outcome.curve,
-        cost=outcome.cost,
-        memory=outcome.memory,
-        energy=outcome.energy,
-        machine=job.machine,
-        execution=outcome.execution,
-        keys=keys(cell, outcome.execution, job.machine),
-        provenance=provenance(job),
-    )
 
 
 def log_of(job: Job, cell: Cell) -> Path:
@@ -143,7 +140,7 @@ POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
 
 
 def cause_of(error: Exception) -> Cause:
-    reason = first_line(error)
+    reason = first_line(error)[:300]
     match error:
         case Diverged():
             return Cause("diverged", "training", reason)
@@ -162,11 +159,6 @@ def cause_of(error: Exception) -> Cause:
         case RuntimeError() if any(mark in str(error) for mark in POISONED):
             return Cause("failed", "cuda", reason)
     return Cause("failed", "training", f"{type(error).__name__}: {reason}")
-
-
-def first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 class Keeper:
@@ -211,14 +203,13 @@ class Keeper:
             return self._job.keep_weights == "all"
         scores = {}
         for seed in self._job.seeds:
-            known = quality if seed == cell.seed else self._recorded(with_seed(cell, seed))
-            if known is not None:
-                scores[seed] = getattr(known.val, cell.metric)
+            if seed == cell.seed:
+                scores[seed] = getattr(quality.val, cell.metric)
+                continue
+            record = read_record(self._job.folder, cell_id(with_seed(cell, seed)))
+            if isinstance(record, Result):
+                scores[seed] = getattr(record.quality.val, cell.metric)
         return max(scores, key=scores.__getitem__) == cell.seed  # of equals the first
-
-    def _recorded(self, cell: Cell) -> Quality | None:
-        record = read_record(self._job.folder, cell_id(cell))
-        return record.quality if isinstance(record, Result) else None
 
     def _write(self, cell: Cell, module: nn.Module) -> None:
         path = weights_path(self._job.folder, cell_id(cell))

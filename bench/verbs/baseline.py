@@ -2,18 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from bench.errors import InputError
-from bench.terminal import out, plain, status
+from bench.errors import FolderError, InputError
+from bench.terminal import bullets, out, plain, say, say_table, status
 from bench.verbs.options import RESULTS
-
-if TYPE_CHECKING:
-    from bench.analysis.baseline import PastRun
-    from bench.analysis.table import Snapshot
 
 baseline = typer.Typer(
     help="Accept a run as a baseline; list and show baselines.",
@@ -39,8 +35,13 @@ def accept(
     from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
     from bench.folder import read_run, write_text
     from bench.report import units
-    from bench.verbs.load_runs import uncollected
-    from bench.verbs.past import folder_of_past, past_below, read_folder
+    from bench.verbs.runs import (
+        folder_of_past,
+        past_below,
+        read_baseline,
+        read_folder,
+        uncollected,
+    )
 
     if not reason.strip():
         raise InputError("--reason: must not be empty")
@@ -49,59 +50,37 @@ def accept(
     results = folder_of_past(history)
     with uncollected(), status(out, "reading the records"):
         run = read_folder(folder)
-        past = past_below(results, run.header.suite_name)
+        costs = past_below(results, run.header.suite_name).costs
     if problem := unacceptable(run):
-        raise InputError([f"{folder}: cannot be a baseline: {problem}"])
+        raise InputError(f"{folder}: cannot be a baseline: {problem}")
     machine = units.device(read_run(folder).machine)
     place = reference / file_name(run, machine)
-    kept = history_of(place)
+    if place.exists():
+        try:
+            costs = [*read_baseline(place).history, *costs]
+        except FolderError as error:
+            say(f"{error}; it is replaced, and its history is left out")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    made = accepted(run, [*kept, *past.costs], reason.strip(), machine, now)
+    made = accepted(run, costs, reason.strip(), machine, now)
     write_text(place, text_of(made))
     runs = units.plural(len(made.history), "run")
-    out.print(
-        Text(plain(f"baseline: {place} ({len(run.columns['cell_id'])} cells, {runs} of history)"))
-    )
-    for line in broken(run):
-        out.print(Text(plain(line)))
-
-
-def broken(run: "Snapshot") -> list[str]:
-    return [
-        f"not ok, so it is no reference: {architecture} · {strategy}, seed {seed} ({status_})"
-        for architecture, strategy, seed, status_ in run.cells[NAMES].itertuples(index=False)
-        if status_ != "ok"
-    ]
-
-
-NAMES = ["architecture", "strategy", "seed", "status"]
-
-
-def history_of(place: Path) -> "tuple[PastRun, ...]":
-    """The history of the baseline that is to be replaced, where there is one that can be read."""
-    from bench.errors import FolderError
-    from bench.verbs.past import read_baseline
-
-    if not place.exists():
-        return ()
-    try:
-        return read_baseline(place).history
-    except FolderError as error:
-        out.print(Text(plain(f"{error}; it is replaced, and its history is left out")))
-        return ()
+    say(f"baseline: {place} ({len(run.columns['cell_id'])} cells, {runs} of history)")
+    names = run.cells[["architecture", "strategy", "seed", "status"]]
+    for architecture, strategy, seed, state in names.itertuples(index=False):
+        if state != "ok":
+            cell = f"{architecture} · {strategy}, seed {seed}"
+            say(f"not ok, so it is no reference: {cell} ({state})")
 
 
 @baseline.command("list")
 def list_(reference: Reference = REFERENCE) -> None:
     """List the baselines."""
-    from bench.errors import FolderError
     from bench.report import units
-    from bench.verbs.past import read_baseline
-    from bench.verbs.tables import lines
+    from bench.verbs.runs import read_baseline
 
     paths = sorted(reference.glob("*.json"))
     if not paths:
-        out.print(Text(plain(f"{reference}: no baselines; make one with `bench baseline accept`")))
+        say(f"{reference}: no baselines; make one with `bench baseline accept`")
     for path in paths:
         try:
             found = read_baseline(path)
@@ -112,7 +91,7 @@ def list_(reference: Reference = REFERENCE) -> None:
         past = units.plural(len(found.history), "past run")
         suite = found.run.header.suite_name
         accepted = f"accepted {found.accepted_at[:10]}: {found.reason}"
-        lines([f"{suite} on {found.machine}, {past}", accepted])
+        bullets([f"{suite} on {found.machine}, {past}", accepted])
 
 
 @baseline.command()
@@ -122,8 +101,7 @@ def show(
     """Print what a baseline holds."""
     from bench.report import units
     from bench.report.comparison import baseline_table
-    from bench.verbs.past import read_baseline
-    from bench.verbs.tables import say
+    from bench.verbs.runs import read_baseline
 
     if not path.is_file():
         what = "is a folder; name a baseline file" if path.is_dir() else "is not there"
@@ -131,4 +109,4 @@ def show(
     found = read_baseline(path)
     head = f"{found.run.header.suite_name} on {found.machine}, accepted {found.accepted_at[:10]}"
     past = units.plural(len(found.history), "past run")
-    say(f"{head}: {found.reason}", baseline_table(found.run), [past])
+    say_table(f"{head}: {found.reason}", baseline_table(found.run), [past])

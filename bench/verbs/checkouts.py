@@ -25,7 +25,7 @@ from bench.analysis.table import Snapshot
 from bench.errors import Exit, FolderError, InputError, SideFailed
 from bench.folder import check_usable, disk_errors, locked, write_text
 from bench.running.child import exit_text, no_interrupt
-from bench.verbs.past import ALTERNATION, read_folder
+from bench.verbs.runs import ALTERNATION, read_folder
 
 ENTRY = Path("bench", "__main__.py")
 """What makes a folder a checkout."""

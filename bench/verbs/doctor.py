@@ -13,7 +13,7 @@ from bench.terminal import add, out, say, status, table
 from bench.verbs.options import Device
 
 if TYPE_CHECKING:
-    from bench.running.answers import Examination
+    from bench.running.plan import Examination
 
 
 def doctor(device: Device = "auto") -> None:
@@ -42,8 +42,11 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
     performance = identity.key_facts(execution, machine, "performance")
     facts = {f"machine.{name}": value for name, value in machine.model_dump().items()}
     facts |= {f"execution.{name}": value for name, value in execution.model_dump().items()}
+    of_task = [path for path, bucket in identity.BUCKETS.items() if bucket == "task"]
     tables = {
-        "Task key: what the suite asks for": {"fields": ", ".join(task_fields())},
+        "Task key: what the suite asks for": {
+            "fields": ", ".join(path.removeprefix("cell.") for path in of_task)
+        },
         "Numerics key: where these agree, accuracy compares directly": numerics,
         "Performance key: where these and the numerics agree, times compare": {
             path: value for path, value in performance.items() if path not in numerics
@@ -94,12 +97,6 @@ def text_of(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
-
-
-def task_fields() -> list[str]:
-    from bench.identity import BUCKETS
-
-    return [path.removeprefix("cell.") for path, bucket in BUCKETS.items() if bucket == "task"]
 
 
 def key(facts: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import InputError
+from bench.errors import FolderError, InputError
 from bench.terminal import out, say, status
 from bench.verbs.options import CellId, Offline, OwnWeights
 
 if TYPE_CHECKING:
-    from bench.serving.messages import Exported, Trained, Written
+    from bench.serving.messages import Exported, Trained
 
 
 class Form(StrEnum):
@@ -56,32 +56,24 @@ def export(
     With its class names and preprocessing; by default the chosen network.
     """
     from bench.running import child
-    from bench.verbs.load_runs import trained_cell
+    from bench.verbs.runs import trained_cell
 
     forms = [name for name in Form if name == Form.SAFETENSORS or name in (form or [])]
-    check_forms(forms)
+    lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if Form.ONNX in forms and lacking:
+        problem = f"--format onnx needs packages that are not installed: {', '.join(lacking)}"
+        raise InputError([problem, f"pip install {' '.join(lacking)}"])
     trained = trained_cell(folder, cell, weights, offline=offline)
     target = place or folder / "export" / trained.record.cell_id
     if images is not None and not images.is_dir():
-        raise InputError([f"--images {images}: no such folder"])
+        raise InputError(f"--images {images}: no such folder")
     names = tuple(name.value for name in forms)
     asked = (trained, names, folder, images)
     with new_folder(target) as made, status(out, "exporting and checking the files"):
         done: Exported = child.call("bench.serving.export:export", *asked, made)
-    for line in page(trained, done, target):
+    for line in page(trained, done):
         say(line)
-
-
-def check_forms(forms: Sequence[Form]) -> None:
-    """Raise InputError where a format needs packages that are not there."""
-    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
-    if Form.ONNX in forms and missing:
-        raise InputError(
-            [
-                f"--format onnx needs packages that are not installed: {', '.join(missing)}",
-                f"pip install {' '.join(missing)}",
-            ]
-        )
+    say(f"exported: {target}")
 
 
 @contextmanager
@@ -90,7 +82,6 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises FolderError where there is something of that name, or the disk does not take it.
     """
-    from bench.errors import FolderError
     from bench.folder import disk_errors
 
     if target.suffix in (".safetensors", ".pt2", ".pth", ".pt", ".onnx"):
@@ -114,7 +105,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def page(trained: "Trained", done: "Exported", target: Path) -> Iterator[str]:
+def page(trained: "Trained", done: "Exported") -> Iterator[str]:
     cell = trained.record.cell
     yield f"{cell.architecture_label} · {cell.strategy} · s{cell.seed} ({trained.record.cell_id})"
     if done.num_images:
@@ -123,14 +114,11 @@ def page(trained: "Trained", done: "Exported", target: Path) -> Iterator[str]:
         yield f"not checked: {done.images}"
     if done.as_recorded is not None:
         yield f"  {done.as_recorded} of {done.num_images} classes as on record"
-    yield from (f"  {line}" for line in map(file_line, done.files))
+    for file in done.files:
+        size = f"  {file.name}: {file.num_bytes / 1e6:.1f} MB"
+        if file.check is None:
+            yield size
+        else:
+            largest, tolerance = file.check
+            yield f"{size}, logits off by at most {largest:.1g} (allowed {tolerance:.1g})"
     yield "  model.json: classes, preprocessing, scores, and how to load it without bench"
-    yield f"exported: {target}"
-
-
-def file_line(file: "Written") -> str:
-    size = f"{file.name}: {file.num_bytes / 1e6:.1f} MB"
-    if file.check is None:
-        return size
-    largest, tolerance = file.check
-    return f"{size}, logits off by at most {largest:.1g} (allowed {tolerance:.1g})"

@@ -13,7 +13,7 @@ from bench.record import Failure, Result, Run
 
 if TYPE_CHECKING:
     from bench.data.decoded import Making
-    from bench.running.answers import Images
+    from bench.running.plan import Images
 
 Record = Result | Failure
 

@@ -1,28 +1,40 @@
-"""`bench list`: what a suite may name."""
+"""`bench list` and `bench inspect`: what a suite may name, and the parts of an architecture."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from bench.errors import InputError, unknown
 from bench.terminal import out
 
 
-class Listed(StrEnum):
-    ARCHITECTURES = "architectures"
-    STRATEGIES = "strategies"
-    DATASETS = "datasets"
-
-
 def list_(
-    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.ARCHITECTURES,
+    what: Annotated[
+        Literal["architectures", "strategies", "datasets"], typer.Argument(help="What to list.")
+    ] = "architectures",
 ) -> None:
     """List what a suite may name."""
     from bench import views
 
     pages = {
-        Listed.ARCHITECTURES: views.architectures,
-        Listed.STRATEGIES: views.strategies,
-        Listed.DATASETS: views.datasets,
+        "architectures": views.architectures,
+        "strategies": views.strategies,
+        "datasets": views.datasets,
     }
     out.print(pages[what]())
+
+
+def inspect(
+    architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
+) -> None:
+    """Print the parts of an architecture and its pinned weights."""
+    from bench.architectures import ARCHITECTURES
+
+    if architecture not in ARCHITECTURES:
+        raise InputError(
+            f'architecture "{architecture}" {unknown(architecture, list(ARCHITECTURES))}'
+        )
+    from bench import views
+    from bench.running import child
+
+    out.print(views.description(child.call("bench.models.describe:describe", architecture)))

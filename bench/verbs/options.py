@@ -1,10 +1,10 @@
-"""Options that several verbs have, and how their values are read and checked."""
+"""Options that several verbs have, how their values are read and checked, and exit codes."""
 
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -12,6 +12,9 @@ from bench.errors import Exit, InputError, unknown
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Outcome
+
+RESULTS = "results"
+"""Default folder of runs; it may not exist yet."""
 
 CellId = Annotated[
     str | None,
@@ -30,9 +33,21 @@ OwnImages = Annotated[
     typer.Option("--dataset", help="Folder of your own images, in place of the suite's [dataset]."),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Print what passed as well.")]
-
-RESULTS = "results"
-"""Default folder of runs; it may not exist yet."""
+PastRuns = Annotated[
+    Path | None,
+    typer.Option(
+        "--history", help="Folder of past runs, by which times are judged.", show_default=RESULTS
+    ),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="LIST",
+        help="Outcomes that make it fail, with commas between them: regressed, failed, missing, "
+        "refused, unstable, inconclusive. By default all but inconclusive and, for ab, unstable.",
+    ),
+]
 
 
 # ---- amounts as people type them: 60, 2min, 800MiB, 12M, 20ms -------------------------------
@@ -51,20 +66,19 @@ POINTS = {"": 0.01, "%": 0.01}
 def amount(units: Mapping[str, float], example: str) -> Callable[[str], float]:
     """A parser for typer; it raises BadParameter with an example of what would be accepted."""
 
-    def parse(text: str | float) -> float:
-        found = re.fullmatch(
-            r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,2}))?\s*([a-zµ%]*)", _normal(text)
-        )
+    def parse(given: str | float) -> float:  # typer hands it its own default as well
+        text = str(given).strip().lower().replace(",", "").replace("_", "")
+        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?:e([+-]?\d{1,2}))?\s*([a-zµ%]*)", text)
         if found is None or found[3] not in units or not float(found[1]):
-            raise typer.BadParameter(f'"{text}" – expected an amount above 0, such as {example}')
+            raise typer.BadParameter(f'"{given}" – expected an amount above 0, such as {example}')
         return float(f"{found[1]}e{found[2] or 0}") * units[found[3]]
 
     return parse
 
 
-def _normal(given: str | float) -> str:
-    """The text to parse; typer hands a parser its own default as well."""
-    return str(given).strip().lower().replace(",", "").replace("_", "")
+def limit(metavar: str, text: str, units: Mapping[str, float], example: str) -> Any:
+    """An option that takes an amount in one of the units."""
+    return typer.Option(parser=amount(units, example), metavar=metavar, help=text)
 
 
 # ---- where --out may write ------------------------------------------------------------------
@@ -85,33 +99,30 @@ def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
 
 # ---- --fail-on: which outcomes of a comparison are an error ---------------------------------
 
-CODES: "dict[Outcome, Exit]" = {
-    "regressed": Exit.REGRESSION,
-    "failed": Exit.REGRESSION,
-    "missing": Exit.NOT_ALL_OK,
-    "refused": Exit.NOT_ALL_OK,
-    "unstable": Exit.NOT_ALL_OK,
-    "nothing_judged": Exit.NOT_ALL_OK,
-    "inconclusive": Exit.NOT_ALL_OK,
-}
+WORSE: "set[Outcome]" = {"regressed", "failed"}
+"""Outcomes that say that something is worse; the others, that it is not known to be as good."""
 
 
-def failing_outcomes(fail_on: str | None) -> "set[Outcome]":
-    """The outcomes that --fail-on names, or its default. Raises InputError."""
+def failing_outcomes(fail_on: str | None, *passing: "Outcome") -> "set[Outcome]":
+    """The outcomes that --fail-on names, by default all but `passing`. Raises InputError."""
     from bench.analysis.compare import Outcome
 
+    accepted = get_args(Outcome)
     if fail_on is None:
-        return {outcome for outcome in CODES if outcome != "inconclusive"}
+        return {*accepted} - {*passing}
     given = [name.strip() for name in fail_on.split(",") if name.strip()]
-    wrong = [name for name in given if name not in get_args(Outcome)]
-    if wrong or not given:
-        accepted = list(get_args(Outcome))
-        problems = [f"--fail-on {name}: {unknown(name, accepted)}" for name in wrong]
-        raise InputError(problems or [f"--fail-on: names none of {', '.join(accepted)}"])
-    # Comparing nothing is never success.
-    return {"nothing_judged", *(outcome for outcome in CODES if outcome in given)}
+    if problems := [
+        f"--fail-on {one}: {unknown(one, accepted)}" for one in given if one not in accepted
+    ]:
+        raise InputError(problems)
+    if not given:
+        raise InputError(f"--fail-on: names none of {', '.join(accepted)}")
+    return {"nothing_judged", *(one for one in accepted if one in given)}  # never a success
 
 
 def exit_code(has: "Collection[Outcome]", failing: "set[Outcome]") -> Exit:
     """The worst code of the outcomes that are there and count as failing."""
-    return max((CODES[name] for name in failing.intersection(has)), default=Exit.OK)
+    found = failing.intersection(has)
+    if found & WORSE:
+        return Exit.REGRESSION
+    return Exit.NOT_ALL_OK if found else Exit.OK

@@ -2,21 +2,19 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.text import Text
 
-from bench import terminal
 from bench.errors import Exit, InputError
-from bench.terminal import err, out, plain, status
+from bench.terminal import add, err, out, say, status, table
 from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
 if TYPE_CHECKING:
-    from bench.serving.messages import Prediction, Predictions, Published, Trained
+    from bench.serving.messages import Predictions, Published, Trained
 
 
 def predict(
@@ -51,13 +49,15 @@ def predict(
         done: Predictions = child.call(
             "bench.serving.predict:predict", wanted, tuple(paths), top, device, listen=hear
         )
-    problems += unread(paths, done.images)
+    for path, image in zip(paths, done.images, strict=True):
+        if image.problem is not None:
+            problems.append((path, image.problem.removeprefix(f"{path}: ")))
     if as_json:
         typer.echo(json.dumps(document(paths, done, problems), indent=1))
     else:
-        out.print(table(paths, done))
+        out.print(page(paths, done))
     for name, why in problems:
-        err.print(Text(f"not predicted: {plain(name)}: {plain(why)}"))
+        say(f"not predicted: {name}: {why}", console=err)
     raise typer.Exit(Exit.NOT_ALL_OK if problems else Exit.OK)
 
 
@@ -67,16 +67,16 @@ def wanted_model(
     """A name of an architecture, or else a run folder; ./NAME is always a folder."""
     from bench.architectures import ARCHITECTURES
     from bench.serving.messages import Published
-    from bench.verbs.load_runs import trained_cell
+    from bench.verbs.runs import trained_cell
 
     if model in ARCHITECTURES:
         if cell is not None or weights is not None:
-            raise InputError([f"--cell and --weights go with a run folder, not with {model}"])
+            raise InputError(f"--cell and --weights go with a run folder, not with {model}")
         return Published(model, offline)
     if not Path(model).exists():
         near = difflib.get_close_matches(model, ARCHITECTURES, n=2)
         meant = f" – did you mean {' or '.join(near)}?" if near else ""
-        raise InputError([f"{model}: neither a run folder nor an architecture{meant}"])
+        raise InputError(f"{model}: neither a run folder nor an architecture{meant}")
     return trained_cell(Path(model), cell, weights, offline=offline)
 
 
@@ -103,34 +103,24 @@ def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
         elif path.is_file():
             paths.append(argument)
         else:
-            problems.append((argument, missing(argument)))
+            what = "is not a regular file" if path.exists() else "no such file"
+            if not path.exists() and any(letter in argument for letter in "*?["):
+                what += " (wildcards must be expanded by the shell)"
+            problems.append((argument, what))
     if not paths:
         raise InputError([f"{name}: {why}" for name, why in problems])
     return paths, problems
 
 
-def missing(argument: str) -> str:
-    if Path(argument).exists():
-        return "is not a regular file"
-    pattern = any(letter in argument for letter in "*?[")
-    return "no such file" + (" (wildcards must be expanded by the shell)" if pattern else "")
-
-
 # ---- what is said ---------------------------------------------------------------------------
 
 
-def unread(paths: Sequence[str], images: Sequence["Prediction"]) -> Iterator[tuple[str, str]]:
-    for path, image in zip(paths, images, strict=True):
-        if image.problem is not None:
-            yield path, image.problem.removeprefix(f"{path}: ")
-
-
-def table(paths: Sequence[str], done: "Predictions") -> RenderableType:
-    made = terminal.table("image", "class", "probability", numbers=("probability",))
+def page(paths: Sequence[str], done: "Predictions") -> RenderableType:
+    made = table("image", "class", "probability", numbers=("probability",))
     for path, image in zip(paths, done.images, strict=True):
         for rank, (number, probability) in enumerate(image.top):
             name = path if rank == 0 else ""
-            terminal.add(made, name, done.classes[number], f"{100 * probability:.1f} %")
+            add(made, name, done.classes[number], f"{100 * probability:.1f} %")
     return made
 
 

@@ -4,17 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from bench.errors import Exit, Stopped
 from bench.terminal import err, out, say, status
 from bench.verbs.options import RESULTS, Device, Offline, OwnImages
-from bench.verbs.report import write_report
 
 if TYPE_CHECKING:
     from bench.data.decoded import Making
     from bench.record import Run
-    from bench.running.answers import Hardware, Plan, Request
+    from bench.running.plan import Hardware, Plan, Request
 
 
 def run(
@@ -42,7 +40,7 @@ def run(
     from bench import views
     from bench.folder import check_usable, new_folder
     from bench.running import session
-    from bench.running.answers import Request
+    from bench.running.plan import Request
     from bench.suite_file import read_suite
 
     file = read_suite(suite, dataset)
@@ -60,58 +58,63 @@ def run(
 
 def found_out(function: str, request: "Request") -> Any:
     """The answer of a function of `prepare`, which has torch; its progress is shown."""
+    from bench.report import units
     from bench.running import child
-    from bench.running.answers import Hardware
 
     with status(out, "looking at the device") as show:
 
-        def hear(told: str | Hardware) -> None:
-            if isinstance(told, Hardware):
-                say(first_line(request, told), "bold")
-            else:
+        def hear(told: "str | Hardware") -> None:
+            if isinstance(told, str):
                 show(told)
+                return
+            profile = told.device.profile
+            name, machine = request.file.profiles[profile].name, units.device(told.machine)
+            say(f"bench {name} · {profile.upper()} profile · {machine}", "bold")
 
         return child.call(f"bench.running.prepare:{function}", request, listen=hear)
 
 
-def first_line(request: "Request", hardware: "Hardware") -> str:
-    from bench.report import units
-
-    profile = hardware.device.profile
-    name, machine = request.file.profiles[profile].name, units.device(hardware.machine)
-    return f"bench {name} · {profile.upper()} profile · {machine}"
-
-
 def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
     """Run what has no good record yet and write the report. Exits."""
-    from bench import views
+    from bench import progress, views
     from bench.folder import locked
+    from bench.report import writer
     from bench.running import session
+    from bench.running.plan import work
     from bench.verbs.finish import finish
+    from bench.verbs.runs import gather
 
-    run = session.begin(plan, earlier)  # refuses another task before the folder is touched
+    begun = session.begin(plan, earlier)  # refuses another task before the folder is touched
     decoded = decode(plan)
     with locked(folder):
         session.check_unchanged(folder, earlier)
         try:
-            trained = train_in(folder, run, plan, decoded)
+            todo = session.todo(folder, plan.cells)
+            out.print(views.start(plan, begun, todo))
+            tally = progress.Tally(todo.done, todo.left, work(todo.left, plan.macs))
+            with progress.display(out, tally) as display:
+                trained = session.train(folder, begun, plan, decoded, todo.left, display)
         except Stopped:
-            err.print(Text(f"stopped; run the same command with --out {folder} to continue"))
+            say(f"stopped; run the same command with --out {folder} to continue", console=err)
             raise
         with status(out, "gathering thumbnails"):
             notes = finish(folder, trained, plan.images, decoded)
         for note in notes:
             say(note)
-        made = write_report(folder)
+        with status(out, "writing the report"):
+            made = gather([folder])
+            writer.write(folder, made)
     out.print(views.end(folder, made.table, made.summary))
     all_ok = all(record.status == "ok" for record in made.table.records.values())
     raise typer.Exit(Exit.OK if all_ok else Exit.NOT_ALL_OK)
 
 
 def decode(plan: "Plan") -> "Making":
-    from bench.running import session
+    """Every image decoded into the cache, if it is not there. Raises DataError."""
+    from bench.running import child
 
     total = len(plan.images.dataset.items)
+    asked = (plan.images.dataset, plan.resizes, plan.hardware.device)
     with status(out, "decoding the images") as show:
 
         def hear(told: str | int) -> None:
@@ -120,19 +123,7 @@ def decode(plan: "Plan") -> "Making":
             else:
                 say(told)
 
-        made = session.decode_images(plan, hear)
+        made: Making = child.call("bench.data.decoded:make", *asked, listen=hear)
     for note in made.notes:
         say(note)
     return made
-
-
-def train_in(folder: Path, run: "Run", plan: "Plan", made: "Making") -> "Run":
-    from bench import progress, views
-    from bench.running import session
-    from bench.running.plan import work
-
-    todo = session.todo(folder, plan.cells)
-    out.print(views.start(plan, run, todo))
-    amounts = progress.work_of(todo.done, todo.left, work(todo.left, plan.macs))
-    with progress.display(out, amounts) as display:
-        return session.train(folder, run, plan, made, todo.left, display)

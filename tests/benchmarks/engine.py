@@ -19,7 +19,7 @@ from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.record import Cell, Latency
 from bench.running import prepare
-from bench.running.answers import Request
+from bench.running.plan import Request
 from bench.suite import Suite
 from bench.suite_file import SuiteFile, check
 from bench.training.context import Context
@@ -55,7 +55,7 @@ def assemble(suite: Suite, device: Device) -> tuple[Context, list[Cell]]:
     """Scan and split the images, find the weights, resolve the cells."""
     images = prepare.open_images(suite)
     request = Request(SuiteFile("benchmark", {}), str(device), offline=True)
-    chosen = prepare.fetch_weights(suite, request)
+    chosen = prepare.choose_weights(suite, request, fetch=True)
     photographs = images.dataset.photographs
     facts = expand.Inputs(images.data, photographs, chosen.weights, chosen.native_size)
     context = Context(device, images.dataset, images.split, chosen.files, chosen.pipelines)

@@ -8,8 +8,7 @@ import pytest
 from bench.identity import cell_id
 from bench.record import Cell
 from bench.running import plan
-from bench.running.answers import Speed
-from bench.running.plan import Visits
+from bench.running.plan import Speed, Visits
 from tests import records
 
 # records.data(): 300 train, 400 val, 1,000 test; records.cell(): 10 epochs, 5 of them head-only.

@@ -10,7 +10,7 @@ from bench.errors import FolderError
 from bench.measure.device import Device
 from bench.record import Calibration, Readings, Run, Sitting
 from bench.running import session
-from bench.running.answers import End
+from bench.running.plan import End
 from bench.suite import Suite
 from tests import command, records
 from tests.command import SUITE, quick

@@ -97,7 +97,7 @@ def test_names_of_classes_are_shown_as_they_are() -> None:
     done = Predictions(NAMES, images)
     paths = [f"{number}.png" for number in range(len(NAMES))]
     shown = Console(file=io.StringIO(), width=80)
-    shown.print(verb.table(paths, done))
+    shown.print(verb.page(paths, done))
     assert isinstance(shown.file, io.StringIO)
     lines = shown.file.getvalue().splitlines()[2:]
     wanted = [*NAMES[:4], "twolines", "right to left"]  # without what would move the cursor
