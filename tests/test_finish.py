@@ -11,7 +11,7 @@ from bench.data.split import make_split
 from bench.folder import read_thumbnails, weights_path, write_record, write_run
 from bench.record import Failure, Result, Run
 from bench.running.plan import Images
-from bench.verbs import finish
+from bench.verbs import runs
 from tests import command, records
 
 NO_CACHE = Making({}, 0.0, {}, None, ())
@@ -33,7 +33,7 @@ def run(keep: str) -> Run:
 
 def lasting(keep: str, last: Result | Failure | None) -> set[str]:
     found = [BEST, WORSE, OTHER, *([last] if last else [])]
-    return finish.lasting(run(keep), found)
+    return runs.lasting(run(keep), found)
 
 
 def test_once_every_cell_is_ok_the_chosen_one_alone_stays() -> None:
@@ -58,14 +58,14 @@ def test_weights_without_an_ok_record_go_and_those_that_lack_are_named(tmp_path:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"values")
     found: list[Any] = [BEST, WORSE, OTHER, failed]
-    (line,) = finish.settle_weights(tmp_path, run("winner"), found)
+    (line,) = runs.settle_weights(tmp_path, run("winner"), found)
     assert line == f"the trained weights of {BEST.cell_id} stay until every cell is ok"
     assert not weights_path(tmp_path, failed.cell_id).exists()
 
     found[-1] = records.result(LAST, val=210)
-    assert finish.settle_weights(tmp_path, run("winner"), found) == []
+    assert runs.settle_weights(tmp_path, run("winner"), found) == []
     assert weights_path(tmp_path, BEST.cell_id).exists()
-    (line,) = finish.settle_weights(tmp_path, run("all"), found)
+    (line,) = runs.settle_weights(tmp_path, run("all"), found)
     assert line == "the trained weights of 3 cells were not kept"
 
 
@@ -79,7 +79,7 @@ def test_an_image_that_is_gone_has_a_line_and_no_thumbnail(tmp_path: Path) -> No
     found.append(records.failure(LAST))
     gone = dataset.items[images.split.test[2]]
     (pictures / gone.key).unlink()
-    (line,) = finish.picture(tmp_path, found, images, NO_CACHE)
+    (line,) = runs.picture(tmp_path, found, images, NO_CACHE)
     assert line.startswith("no thumbnail: ")
     assert gone.key in line
     assert read_thumbnails(tmp_path).keys() == {1, 3}
@@ -101,6 +101,6 @@ def test_a_damaged_record_has_a_line_and_counts_as_not_ok(tmp_path: Path, part: 
     write_run(folder, asked)
     for record in (ok, bad):
         write_record(folder, record)
-    (line,) = finish.finish(folder, asked, images, NO_CACHE)
+    (line,) = runs.finish(folder, asked, images, NO_CACHE)
     assert line.startswith(f"the record of {bad.cell_id} is damaged: quality.{part}.predictions.")
     assert read_thumbnails(folder).keys() == {1, 2, 3}

@@ -189,18 +189,15 @@ def oom_kills() -> int:
 
     The count is only ever compared with an earlier one.
     """
-    for path in (control_group() / "memory.events", Path("/sys/fs/cgroup/memory.events")):
+    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+    lines = own.read_text().splitlines() if own.exists() else []
+    groups = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
+    for group_path in (*groups[:1], ""):
+        path = root / group_path / "memory.events"
         if path.exists():
             counts = dict(line.split() for line in path.read_text().splitlines())
             return int(counts.get("oom_kill", 0))
     return 0
-
-
-def control_group() -> Path:
-    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-    lines = own.read_text().splitlines() if own.exists() else []
-    paths = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
-    return root / paths[0] if paths else root
 
 
 # ---- records --------------------------------------------------------------------------------
@@ -230,20 +227,17 @@ def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:
 def failure(cell: Cell, cause: Cause, job: Job, *, seconds: float) -> Failure:
     """The record of a cell that was not scored; its reason names no folder of this machine."""
     dataset = job.context.dataset
+    told = cause.reason.replace(f"{dataset.source}/", f"{dataset.name}/")
     return Failure(
         cell_id=cell_id(cell),
         status=cause.status,
         kind=cause.kind,
-        reason=without_folders(cause.reason.replace(f"{dataset.source}/", f"{dataset.name}/")),
+        reason=re.sub(r"(?<![\w.:/~])/(?:[^\s/:'\"]+/)+([^\s/:'\"]+)", r".../\1", told),
         cell=cell,
         seconds=seconds,
         machine=job.machine,
         provenance=provenance(job),
     )
-
-
-def without_folders(text: str) -> str:
-    return re.sub(r"(?<![\w.:/~])/(?:[^\s/:'\"]+/)+([^\s/:'\"]+)", r".../\1", text)
 
 
 def provenance(job: Job) -> Provenance:

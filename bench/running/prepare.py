@@ -17,9 +17,9 @@ from bench.expand import Inputs, cells, needs_weights, size_problems
 from bench.identity import cell_id
 from bench.measure import device as devices
 from bench.measure import machine as machines
+from bench.measure.calibration import timed
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.measure.meters import synchronize
 from bench.models import build, weights
 from bench.models.weights import RANDOM, Download
 from bench.models.weights import Request as Wanted
@@ -64,7 +64,12 @@ def survey(request: Request, tell: Tell) -> Survey:
     seconds = plans.seconds(plan.cells, measure_speeds(plan.cells, found.device))
     if plan.cache_bytes:
         seconds += decoding_seconds
-    kept = plans.weights_bytes(plan.cells, network_sizes(plan.cells), suite.keep_weights)
+    num_classes = len(images.data.classes)
+    sizes = {
+        (name, size): num_bytes(build.outline(name, num_classes, size)) for name, size in plan.macs
+    }
+    of_cells = [sizes[plans.sizes_of(cell)] for cell in plan.cells]
+    kept = plans.weights_bytes(plan.cells, of_cells, suite.keep_weights)
     return Survey(plan, seconds, kept)
 
 
@@ -168,15 +173,6 @@ def pipeline(one: Wanted) -> str:
     return name
 
 
-def network_sizes(asked: Sequence[Cell]) -> list[int]:
-    num_classes = {plans.sizes_of(cell): len(cell.data.classes) for cell in asked}
-    sizes = {
-        (name, size): num_bytes(build.outline(name, number, size))
-        for (name, size), number in num_classes.items()
-    }
-    return [sizes[plans.sizes_of(cell)] for cell in asked]
-
-
 def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:
     prepare_device(device)
     by_sizes = {plans.sizes_of(cell): cell for cell in asked}
@@ -203,18 +199,8 @@ def _speed(cell: Cell, device: Device) -> Speed:
         with torch.no_grad(), place.autocast():
             network(images_BCHW)
 
-    seconds = [_seconds(step, device) / batch for step in (train, forward)]
-    return Speed(*seconds)
-
-
-def _seconds(step: Callable[[], None], device: Device) -> float:
-    """The quicker of two calls of a step, after one that allocates and loads kernels."""
-    step()
     seconds = []
-    for _ in range(2):
-        synchronize(device)
-        before = time.perf_counter()
-        step()
-        synchronize(device)
-        seconds.append(time.perf_counter() - before)
-    return min(seconds)
+    for step in (train, forward):
+        step()  # allocates, and loads kernels
+        seconds.append(min(timed(step, device), timed(step, device)) / batch)
+    return Speed(*seconds)

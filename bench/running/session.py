@@ -28,7 +28,7 @@ from bench.measure.device import Device
 from bench.record import Cell, Result, Run, Sitting
 from bench.running import child
 from bench.running.child import ChildCrashed
-from bench.running.plan import End, Images, Plan
+from bench.running.plan import End, Plan
 from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
 from bench.suite import without_paths
 from bench.training.context import Context
@@ -54,13 +54,9 @@ def check_unchanged(folder: Path, earlier: Run | None) -> None:
 
 
 def begin(plan: Plan, earlier: Run | None) -> Run:
-    fresh = new_run(plan)
-    return fresh if earlier is None else go_on(earlier, fresh)
-
-
-def new_run(plan: Plan) -> Run:
+    """The run to train: a new one, or the earlier one that is continued. Raises FolderError."""
     suite, images, source = plan.suite, plan.images, plan.chosen.source
-    return Run(
+    fresh = Run(
         suite_name=suite.name,
         suite=without_paths(suite, images.dataset.name, source.wanted),
         profile=plan.hardware.device.profile,
@@ -74,6 +70,7 @@ def new_run(plan: Plan) -> Run:
         status="running",
         started_at=now(),
     )
+    return fresh if earlier is None else go_on(earlier, fresh)
 
 
 WANTED_NOW = ("keep_weights", "compare")
@@ -114,27 +111,7 @@ def go_on(earlier: Run, fresh: Run) -> Run:
 NAMED_CHANGES = 3
 
 
-def write_split(folder: Path, images: Images) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "class", "part", "sha256"))
-    writer.writerows(rows(images.dataset, images.split))
-    write_text(folder / "split.csv", text.getvalue())
-
-
 # ---- training -------------------------------------------------------------------------------
-
-
-def decode_images(plan: Plan, tell: Callable[[str | int], None]) -> Making:
-    """Every image decoded into the cache, if it is not there. Raises DataError.
-
-    `tell` hears lines to say, and how many images are decoded.
-    """
-    device = plan.hardware.device
-    made: Making = child.call(
-        "bench.data.decoded:make", plan.images.dataset, plan.resizes, device, listen=tell
-    )
-    return made
 
 
 class Todo(NamedTuple):
@@ -175,7 +152,12 @@ def train(
             write("running", time.monotonic() - started)
         listen(event)
 
-    write_split(folder, plan.images)
+    parts = io.StringIO()
+    writer = csv.writer(parts, lineterminator="\n")
+    writer.writerows(
+        [("image", "class", "part", "sha256"), *rows(plan.images.dataset, plan.images.split)]
+    )
+    write_text(folder / "split.csv", parts.getvalue())
     write("running", 0.0)
     if not left:
         return write("finished", 0.0, now())
@@ -240,13 +222,9 @@ def ended(sitting: Sitting, device: Device, tell: Tell) -> Sitting:
 
 def completed(sitting: Sitting, end: End) -> Sitting:
     counts = (sitting.foreign_gpu_processes, end.foreign_gpu_processes)
-    return sitting.model_copy(
-        update={
-            "end": end.calibration,
-            "after": end.readings,
-            "foreign_gpu_processes": max((n for n in counts if n is not None), default=None),
-        }
-    )
+    most = max((n for n in counts if n is not None), default=None)
+    update = {"end": end.calibration, "after": end.readings, "foreign_gpu_processes": most}
+    return sitting.model_copy(update=update)
 
 
 def _measured(device: Device, sizes: Mapping[str, int] | None, tell: Tell) -> End | None:

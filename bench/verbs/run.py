@@ -81,8 +81,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
     from bench.report import writer
     from bench.running import session
     from bench.running.plan import work
-    from bench.verbs.finish import finish
-    from bench.verbs.runs import gather
+    from bench.verbs.runs import finish, gather
 
     begun = session.begin(plan, earlier)  # refuses another task before the folder is touched
     decoded = decode(plan)

@@ -1,28 +1,43 @@
-"""What verbs read from run folders and baseline files."""
+"""What verbs read from run folders and baseline files, and what stays in a folder in the end."""
 
 import difflib
 import gc
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis.baseline import Baseline, PastRun, parsed, past_run
 from bench.analysis.choice import summarise
+from bench.analysis.consistency import damaged
 from bench.analysis.merge import NamedRun, merge
 from bench.analysis.snapshot import past
-from bench.analysis.table import Snapshot, read
+from bench.analysis.table import Snapshot, read, table
+from bench.data.dataset import shortened
+from bench.data.decoded import Making, thumbnails
 from bench.errors import FolderError, InputError, NotOneTask, first_line
-from bench.folder import damaged_records, read_records, read_run, read_thumbnails, weights_path
+from bench.folder import (
+    damaged_records,
+    read_records,
+    read_run,
+    read_thumbnails,
+    remove_weights_but,
+    weights_path,
+    write_thumbnails,
+)
+from bench.predictions import confident_mistakes
 from bench.record import Failure, Result, Run
 from bench.report import units
 from bench.report.context import Report
 from bench.report.sentences import sources
+from bench.running.plan import Images
 from bench.serving.messages import Trained
 from bench.verbs.options import RESULTS
+
+Record = Result | Failure
 
 
 @contextmanager
@@ -105,9 +120,7 @@ def trained_cell(
     return Trained(record, pipeline, path, backbones, offline)
 
 
-def ok_record(
-    folder: Path, run: Run, records: Sequence[Result | Failure], cell_id: str | None
-) -> Result:
+def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | None) -> Result:
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
     named = f"ok are: {units.first(list(ok), MOST_NAMED) or 'none'}"
@@ -152,9 +165,9 @@ def read_side(path: Path) -> Side:
         run = read_folder(path)
         cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
         missing = [name for name, status in cells if status == "missing"]
-        damaged = units.first(damaged_records(path, missing), MOST_DAMAGED)
-        note = f"{path.name}: damaged records, which count as missing: {damaged}"
-        return Side(run, notes=(note,) if damaged else ())
+        named = units.first(damaged_records(path, missing), MOST_DAMAGED)
+        note = f"{path.name}: damaged records, which count as missing: {named}"
+        return Side(run, notes=(note,) if named else ())
     if path.is_file():
         baseline = read_baseline(path)
         is_outdated = baseline.schema_version < SAME_KEYS and len(baseline.history) > 1
@@ -273,3 +286,69 @@ def finished_run(folder: Path) -> Snapshot:
     if run.header.finished_at is None:
         raise FolderError(f"{folder}: finished at an unknown time")
     return run
+
+
+# ---- the end of a run -----------------------------------------------------------------------
+
+
+def finish(folder: Path, run: Run, images: Images, made: Making) -> list[str]:
+    """Settle what stays in a locked run folder; lines to say. Raises FolderError.
+
+    A cell whose record is damaged counts as one that is not ok.
+    """
+    records = read_records(folder)
+    bad = damaged(records)
+    intact = [record for record in records if record.cell_id not in bad]
+    return [
+        *(f"the record of {cell_id} is damaged: {problem}" for cell_id, problem in bad.items()),
+        *picture(folder, intact, images, made),
+        *settle_weights(folder, run, intact),
+    ]
+
+
+def picture(folder: Path, records: Iterable[Record], images: Images, made: Making) -> list[str]:
+    """Thumbnails of the test images that cells were most sure of and wrong about."""
+    ok = (record for record in records if isinstance(record, Result))
+    mistakes = (confident_mistakes(record.quality.test.predictions) for record in ok)
+    indices = sorted({index for of_cell in mistakes for index in of_cell})
+    items = {index: images.split.test[index] for index in indices}
+    found = thumbnails(images.dataset, list(items.values()), made.folders)
+    shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
+    write_thumbnails(folder, shown)
+    return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)
+
+
+def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[str]:
+    wanted = lasting(run, records)
+    remove_weights_but(folder, wanted)
+    there = {cell_id for cell_id in wanted if weights_path(folder, cell_id).exists()}
+    if is_settled(run, records):
+        lacking = wanted - there
+        return [f"the trained weights of {named(lacking)} were not kept"] if lacking else []
+    if there and run.suite.keep_weights == "winner":
+        return [f"the trained weights of {named(there)} stay until every cell is ok"]
+    return []
+
+
+def named(cell_ids: Collection[str]) -> str:
+    return ", ".join(sorted(cell_ids)) if len(cell_ids) < 3 else f"{len(cell_ids)} cells"
+
+
+def lasting(run: Run, records: Sequence[Record]) -> set[str]:
+    """The cells whose weights stay: all that are ok, or the chosen one.
+
+    While a cell is not ok, the same command tries it again, and another may be chosen then.
+    """
+    match run.suite.keep_weights:
+        case "none":
+            return set()
+        case "winner" if is_settled(run, records):
+            chosen = summarise(table(run, records)).chosen
+            return set() if chosen is None else {chosen}
+        case _:
+            return {record.cell_id for record in records if record.status == "ok"}
+
+
+def is_settled(run: Run, records: Sequence[Record]) -> bool:
+    """Whether every cell of the run is ok, so that the same command would train nothing."""
+    return {record.cell_id for record in records if record.status == "ok"} >= set(run.cells)

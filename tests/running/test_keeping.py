@@ -16,9 +16,9 @@ from bench.identity import cell_id
 from bench.models import build
 from bench.predictions import unpack
 from bench.record import Cell, Result, UsedWeights
-from bench.running import prepare
 from bench.running.pool import Job
 from bench.running.worker import Keeper
+from bench.training.saved import num_bytes
 from tests import command, records
 from tests.command import ROOT, SUITE, Place, quick
 from tests.training import cells
@@ -146,7 +146,8 @@ print(*told, sep="\\n")
 def test_room_is_left_for_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     run = Folder(tmp_path / "out", "all", told)
-    need = prepare.network_sizes([small("from_scratch", 0)])[0]
+    cell = small("from_scratch", 0)
+    need = num_bytes(build.outline(cell.architecture, len(cell.data.classes), cell.image_size))
     for free, fits in ((need + (256 << 20), True), (need + (256 << 20) - 1, False)):
         usage = shutil._ntuple_diskusage(10**12, 0, free)
         monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
