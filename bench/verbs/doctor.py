@@ -25,16 +25,17 @@ def doctor(device: Device = "auto") -> None:
         found: Examination = child.call("bench.running.examine:examine", device)
     machine = units.device(found.machine)
     say(f"bench {__version__} on {found.device}: {machine}", "bold")
-    for title, page in pages(found).items():
+    for title, values in tables(found).items():
         say("")
         say(title, "bold")
-        out.print(page)
+        out.print(page(values, found.missing))
     for problem in found.end.problems:
         say(f"calibration without {problem}")
 
 
-def pages(found: "Examination") -> dict[str, RenderableType]:
-    from bench import identity
+def tables(found: "Examination") -> dict[str, Mapping[str, Any]]:
+    from bench import cache, identity
+    from bench.measure import machine as machines
     from bench.report import protocol
 
     execution, machine = found.execution, found.machine
@@ -43,7 +44,7 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
     facts = {f"machine.{name}": value for name, value in machine.model_dump().items()}
     facts |= {f"execution.{name}": value for name, value in execution.model_dump().items()}
     of_task = [path for path, bucket in identity.BUCKETS.items() if bucket == "task"]
-    tables = {
+    return {
         "Task key: what the suite asks for": {
             "fields": ", ".join(path.removeprefix("cell.") for path in of_task)
         },
@@ -59,14 +60,15 @@ def pages(found: "Examination") -> dict[str, RenderableType]:
             "load": found.end.load,
             "foreign_gpu_processes": found.end.foreign_gpu_processes,
         },
-    }
-    keys = {"numerics": key(numerics), "performance": key(performance)}
-    taken = found.end.calibration
-    return {
-        **{title: page(values, found.missing) for title, values in tables.items()},
-        "Keys": page(keys, {}),
-        f"Calibration, {taken.seconds:.2f} s": page(protocol.calibrated(taken), {}),
-        "Folders": page(folders(found.weights_folder), {}),
+        "Keys": {"numerics": key(numerics), "performance": key(performance)},
+        f"Calibration, {found.end.calibration.seconds:.2f} s": protocol.calibrated(
+            found.end.calibration
+        ),
+        "Folders": {
+            "cache": state(cache.root(), "*/*/entry.json", "entry", "entries"),
+            "weights": state(found.weights_folder, "*.pth", "file", "files"),
+            "machine id": str(machines.id_path()),
+        },
     }
 
 
@@ -106,20 +108,6 @@ def key(facts: Mapping[str, Any]) -> str:
     if unknown := unknown_facts(facts):
         return f"null, so it equals no other: {', '.join(unknown)} unknown"
     return "complete"
-
-
-# ---- folders --------------------------------------------------------------------------------
-
-
-def folders(weights: Path) -> dict[str, str]:
-    from bench import cache
-    from bench.measure import machine as machines
-
-    return {
-        "cache": state(cache.root(), "*/*/entry.json", "entry", "entries"),
-        "weights": state(weights, "*.pth", "file", "files"),
-        "machine id": str(machines.id_path()),
-    }
 
 
 def state(folder: Path, pattern: str, one: str, many: str) -> str:

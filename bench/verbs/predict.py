@@ -1,6 +1,5 @@
 """`bench predict`: what images show, by a trained network or a published one."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import RenderableType
 
-from bench.errors import Exit, InputError
+from bench.errors import Exit, InputError, meant
 from bench.terminal import add, err, out, say, status, table
 from bench.verbs.options import CellId, Device, Offline, OwnWeights
 
@@ -74,9 +73,9 @@ def wanted_model(
             raise InputError(f"--cell and --weights go with a run folder, not with {model}")
         return Published(model, offline)
     if not Path(model).exists():
-        near = difflib.get_close_matches(model, ARCHITECTURES, n=2)
-        meant = f" – did you mean {' or '.join(near)}?" if near else ""
-        raise InputError(f"{model}: neither a run folder nor an architecture{meant}")
+        near = meant(model, ARCHITECTURES)
+        what = "neither a run folder nor an architecture"
+        raise InputError(f"{model}: {what}" + (f" – {near}" if near else ""))
     return trained_cell(Path(model), cell, weights, offline=offline)
 
 

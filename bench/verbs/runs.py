@@ -1,6 +1,5 @@
 """What verbs read from run folders and baseline files, and what stays in a folder in the end."""
 
-import difflib
 import gc
 import hashlib
 import json
@@ -18,7 +17,7 @@ from bench.analysis.snapshot import past
 from bench.analysis.table import Snapshot, read, table
 from bench.data.dataset import shortened
 from bench.data.decoded import Making, thumbnails
-from bench.errors import FolderError, InputError, NotOneTask, first_line
+from bench.errors import FolderError, InputError, NotOneTask, first_line, meant
 from bench.folder import (
     damaged_records,
     read_records,
@@ -134,8 +133,8 @@ def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | 
     elif cell_id in run.cells:
         why = "has no record yet, or a damaged one"
     else:
-        near = difflib.get_close_matches(cell_id, run.cells, n=2)
-        why = "no cell of this run" + (f" – did you mean {' or '.join(near)}?" if near else "")
+        near = meant(cell_id, run.cells)
+        why = f"no cell of this run – {near}" if near else "no cell of this run"
     raise InputError([f"--cell {cell_id}: {why}", named])
 
 

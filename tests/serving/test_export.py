@@ -327,7 +327,7 @@ def test_a_cell_must_be_one_of_the_run_and_ok(bench: Bench, copy: Path) -> None:
     good = record_of(copy, KIND)
     done = bench("export", copy, "--cell", good.cell_id[:-1] + "!")
     assert done.code == 2
-    assert f"did you mean {good.cell_id}" in done.err
+    assert f'did you mean "{good.cell_id}"' in done.err
     failed = Failure(
         cell_id=good.cell_id, status="failed", kind="crash", reason="its process [bold]died",
         cell=good.cell, seconds=1, machine=good.machine, provenance=good.provenance,
