@@ -169,7 +169,7 @@ def test_cells_come_out_the_same_whether_images_stay_or_are_streamed(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    cell = cells.cell(kind)
+    cell = cells.cell(kind, "mobilenet_v3_small")
     context = with_cache(cell)
     resident = outcome(cell, context)
     decoded = outcome(cell, context._replace(images={}))

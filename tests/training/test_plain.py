@@ -163,9 +163,9 @@ FROZEN_IN_BF16 = Case(
 )
 TRAINED_IN_BF16 = Case(
     "fine_tuning",
-    "resnet18",
+    SMALL,
     (8, 1, 30),
-    {"epochs": 3, "batch_size": 20, "augment": "none", "precision": "bf16"},
+    {"epochs": 4, "batch_size": 20, "lr": 2e-3, "augment": "none", "precision": "bf16"},
 )
 AS_THE_MACHINE_LIKES = Case(
     "from_scratch",
