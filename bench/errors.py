@@ -127,3 +127,10 @@ def first_line(error: BaseException) -> str:
 def lower(text: str) -> str:
     """The text with a small first letter, as our messages begin."""
     return text[:1].lower() + text[1:]
+
+
+def first(texts: Sequence[str], most: int, comma: str = ",") -> str:
+    """`a, b and 3 more`; with another comma `a; b; and 3 more`."""
+    more = len(texts) - most
+    rest = f"{comma.strip(',')} and {more:,} more" if more > 0 else ""
+    return f"{comma} ".join(texts[:most]) + rest

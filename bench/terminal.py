@@ -179,15 +179,11 @@ def bullets(texts: Iterable[str]) -> None:
 def fitted(content: "ReportTable", most: int | None) -> tuple[Table | None, Collection[str]]:
     """The table with the columns that fit, and their names; None where not even words fit."""
     for gone in DROPPED:
-        fitting = without(content, gone)
+        fitting = content.without(gone)
         made = rich_table(fitting, most)
         if least_width(made, fitting, most) <= out.width:
             return made, [column.name for column in fitting.shown]
     return None, ()
-
-
-def without(content: "ReportTable", gone: Collection[str]) -> "ReportTable":
-    return content.only(lambda column: column.name not in gone)
 
 
 def rich_table(content: "ReportTable", most: int | None = None) -> Table:

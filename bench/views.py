@@ -15,6 +15,7 @@ from bench.analysis.choice import Row, Summary
 from bench.analysis.table import RunTable
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
+from bench.errors import first
 from bench.record import MissingWeights, Run, UsedWeights
 from bench.report import protocol, sentences, text, units
 from bench.running.plan import Plan, Survey, disk_bytes, work
@@ -158,18 +159,17 @@ def source_lines(source: UsedWeights) -> list[str]:
     for missing in source.missing:
         by_reason.setdefault(missing.why, []).append(missing)
     for why, files in by_reason.items():
-        names = units.first([missing.file for missing in files], NAMED_FILES)
+        names = first([missing.file for missing in files], NAMED_FILES)
         lines += [f"  {why}", f"  missing: {names}"]
     if source.missing:
         folder = source.missing[0].folder
         lines.append(f"  looked for in {folder} (addresses: bench inspect NAME)")
     if source.used == "random":
-        lines.append(f"  {RANDOM_WEIGHTS}")
+        lines.append(f"  {sentences.RANDOM_WEIGHTS[0]}")
     return lines
 
 
 NAMED_FILES = 3
-RANDOM_WEIGHTS = "random weights do not tell which pretrained architecture to use"
 
 
 # ---- the end of a run -----------------------------------------------------------------------
@@ -205,7 +205,7 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     lines.append(f"done: {told} · {clock_text(run.wall_seconds)}")
     if run.source.fell_back and run.source.used == "random":
-        lines.insert(0, f"note: {RANDOM_WEIGHTS}")
+        lines.insert(0, f"note: {sentences.RANDOM_WEIGHTS[0]}")
     for failed in summary.failures:
         name = f"{failed.cell.architecture_label} · {failed.cell.strategy} · s{failed.cell.seed}"
         lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}")

@@ -54,6 +54,7 @@ WING: dict[str, set[str]] = {
     },
     "report": {
         "bench",
+        "errors",
         "metrics",
         "suite",
         "record",

@@ -59,7 +59,7 @@ def test_missing_files_are_named_by_reason_and_not_one_by_one() -> None:
         "  damaged",
         "  missing: x.pth",
         "  looked for in ~/c (addresses: bench inspect NAME)",
-        "  random weights do not tell which pretrained architecture to use",
+        "  Random weights: this run does not tell which pretrained architecture to use.",
     ]
 
 

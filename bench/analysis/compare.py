@@ -36,6 +36,7 @@ from bench.analysis.pairs import (
     untold,
 )
 from bench.analysis.table import Facts, Snapshot
+from bench.errors import first
 from bench.identity import Difference, differences
 from bench.suite import CompareTable
 
@@ -292,9 +293,7 @@ def also_changed(before: Facts, after: Facts) -> str:
     What only one side knows of is left out: an older file has fewer facts.
     """
     found = [one for one in differences(before, after) if one.on_both_sides]
-    fields = [str(one) for one in sorted(found, key=_newsworthy)]
-    more = [f"and {len(fields) - NAMED} more"] if len(fields) > NAMED else []
-    return "; ".join([*fields[:NAMED], *more])
+    return first([str(one) for one in sorted(found, key=_newsworthy)], NAMED, ";")
 
 
 def _newsworthy(one: Difference) -> tuple[bool, bool, str]:

@@ -238,7 +238,7 @@ def list_folder(root: Path, key: str) -> Listing:
         inner = f"{key}/{entry.name}" if key else entry.name
         kind = kind_of(root, inner, entry)
         if kind in PROBLEMS:
-            found["problem"].append(f"{printable(inner)}: {PROBLEMS[kind]}")
+            found["problem"].append(f"{as_unicode(inner)}: {PROBLEMS[kind]}")
         else:
             found[kind].append(inner)
     if number := sum(ending_of(other) in UNREADABLE_ENDINGS for other in found["other"]):
@@ -251,7 +251,7 @@ def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
     """What an entry of a folder is; the first that applies."""
     if entry.name.startswith(".") or entry.name.lower() in JUNK_NAMES:
         return "junk"
-    if printable(entry.name) != entry.name:
+    if as_unicode(entry.name) != entry.name:
         return "unnamed"
     if entry.is_symlink():
         target = Path(os.path.realpath(entry))
@@ -271,7 +271,7 @@ def ending_of(key: str) -> str:
     return PurePosixPath(key).suffix.lower()
 
 
-def printable(name: str) -> str:
+def as_unicode(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 

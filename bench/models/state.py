@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from bench.architectures import Architecture
-from bench.errors import WeightsError
+from bench.errors import WeightsError, first
 
 # What the readers were seen to raise on garbage, truncated and empty files.
 _DAMAGED = (
@@ -89,10 +89,8 @@ def check_finite(architecture: Architecture, state: Mapping[str, Tensor]) -> Non
 
 def refuse(architecture: Architecture, wrong: Sequence[str]) -> None:
     if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise WeightsError(
-            f"the values are not those of {architecture.name}: {'; '.join(wrong[:5])}{more}"
-        )
+        told = first(wrong, 5, ";")
+        raise WeightsError(f"the values are not those of {architecture.name}: {told}")
 
 
 def present_names(

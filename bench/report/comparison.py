@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.analysis.ab import ALL_CELLS, Alternation
 from bench.analysis.compare import Comparison, outcomes
-from bench.analysis.costs import Rates, Shift
+from bench.analysis.costs import Elsewhere, Rates, Shift
 from bench.analysis.judge import (
     ACCURACY,
     CELL,
@@ -19,19 +19,16 @@ from bench.analysis.judge import (
     WORDS,
     Verdict,
     Word,
-    in_order,
 )
 from bench.analysis.pairs import sides_of
 from bench.analysis.table import Snapshot
+from bench.errors import first
 from bench.report import text, units
 from bench.report.tables import Column, Table, as_markdown
 
 TITLES = {CELL: "cell", COUNTS: "parameters and MACs"} | {
     name: metric.title for name, metric in MEASURES.items()
 }
-SAID: Mapping[str, str] = {"not_judged": "not judged", "not_comparable": "not comparable"}
-"""Words that are written in another way than they are named."""
-
 MOST_ROWS = 15
 MOST_FIELDS, MOST_CELLS = 3, 6
 
@@ -41,8 +38,8 @@ class Sides(NamedTuple):
     candidate: str  # or several, joined
 
 
-def said(word: Word) -> str:
-    return SAID.get(word, word)
+def said(word: str) -> str:
+    return word.replace("_", " ")
 
 
 # ---- the sentence ---------------------------------------------------------------------------
@@ -54,21 +51,17 @@ RESULT: Mapping[str, str] = {
     "missing": "cells are missing",
     "unstable": "the machine was not steady",
     "nothing_judged": "nothing could be judged",
-    "": "no regression",
 }
 
 
 def headline(found: Comparison, sides: Sides, beside: str = "") -> str:
     has = outcomes(found)
-    result = next(text for name, text in RESULT.items() if name in has or not name)
-    counts = [
-        f"{count:,} {said(word)}"
-        for word in WORDS
-        if (count := found.count(word)) and word != "pass"
-    ]
+    result = next((told for outcome, told in RESULT.items() if outcome in has), "no regression")
+    counts = Counter(one.word for one in found.verdicts)
+    told = [f"{counts[word]:,} {said(word)}" for word in WORDS if counts[word] and word != "pass"]
     passed = sum(one.word == "pass" and one.metric in MEASURES for one in found.verdicts)
-    told = ", ".join([*counts, f"{passed:,} passed"])
-    return f"{sides.candidate} against {sides.baseline}{beside}: {result} ({told})."
+    told.append(f"{passed:,} passed")
+    return f"{sides.candidate} against {sides.baseline}{beside}: {result} ({', '.join(told)})."
 
 
 # ---- the rows that matter -------------------------------------------------------------------
@@ -79,21 +72,22 @@ RUNS, CODES = Sides("Baseline", "Candidate"), Sides("Old", "New")
 
 
 def table(verdicts: Sequence[Verdict], sides: Sides = RUNS) -> Table:
+    of_metric = Column("", also=("metric",), align="right")
     columns = (
         Column("cell", "Cell"),
         Column("metric", "Metric", format=TITLES.__getitem__),
         Column("verdict", "Verdict", format=said),
-        Column("baseline", sides.baseline, format=amount, also=("metric",), align="right"),
-        Column("candidate", sides.candidate, format=amount, also=("metric",), align="right"),
-        Column("change", "Change", format=changed, also=("metric",), align="right"),
+        of_metric._replace(name="baseline", title=sides.baseline, format=amount),
+        of_metric._replace(name="candidate", title=sides.candidate, format=amount),
+        of_metric._replace(name="change", title="Change", format=changed),
         Column("interval", "95 % interval", align="right"),
-        Column("visible", "Visible", format=changed, also=("metric",), align="right"),
+        of_metric._replace(name="visible", title="Visible", format=changed),
         Column("why", "Why"),
     )
     rows = tuple(
         (
             *(one.name, one.metric, one.word, one.baseline, one.candidate, one.change),
-            _span(one),
+            one.interval and f"{signed(one.interval.low, 'to')} {signed(one.interval.high)}",
             visible(one),
             why(one, fields=one.metric in (CELL, COUNTS)),
         )
@@ -107,7 +101,7 @@ def matters(found: Comparison) -> list[Verdict]:
     grouped = _grouped(found)
     shown = [
         one
-        for one in in_order(found.verdicts)
+        for one in found.verdicts
         if one.word != "pass" and (one.word, one.reason) not in grouped
     ]
     return sorted(shown, key=lambda one: (WORDS.index(one.word), -abs(one.change or 0.0)))
@@ -137,18 +131,16 @@ def _grouped(found: Comparison) -> dict[tuple[Word, str], Group]:
 
 
 def reasons(found: Comparison) -> Iterator[str]:
+    """`train time and peak memory of 6 cells: not judged (1 of 5 runs)`."""
     for (word, reason), (counts, fields) in _grouped(found).items():
-        same: dict[int, list[str]] = {}
-        for metric, count in counts.items():
-            same.setdefault(count, []).append("" if metric == CELL else f"{TITLES[metric]} of ")
-        cells = [
-            f"{' and '.join(titles).replace(' of  and', ' and')}{units.plural(count, 'cell')}"
-            for count, titles in same.items()
-        ]
-        head = "" if reason.startswith(said(word)) else said(word)
-        told = ", ".join(filter(None, (head, reason)))
+        cells = []
+        for count in dict.fromkeys(counts.values()):
+            titles = [TITLES[of] for of, n in counts.items() if n == count and of != CELL]
+            of_titles = f"{units.joined(titles)} of " if titles else ""
+            cells.append(of_titles + units.plural(count, "cell"))
+        told = reason if reason.startswith(said(word)) else f"{said(word)}, {reason}"
         differ = f" ({listed([*fields])})" if fields else ""
-        yield f"{', '.join(cells)}: {told}{differ}"
+        yield f"{', '.join(cells)}: {told.removesuffix(', ')}{differ}"
 
 
 def visible(one: Verdict) -> float | None:
@@ -159,35 +151,23 @@ def visible(one: Verdict) -> float | None:
 
 
 def amount(value: float | None, metric: str) -> str:
-    if value is None:
-        return units.UNKNOWN
-    return f"{level(value, metric)} {MEASURES[metric].unit}"
+    return units.UNKNOWN if value is None else f"{level(value, metric)} {MEASURES[metric].unit}"
 
 
 def level(value: float | None, metric: str) -> str:
-    match metric:
-        case "accuracy":
-            return units.percent(value)
-        case "train_seconds":
-            return units.three_digits(value)
-        case _:
-            return units.mebibytes(value)
+    return units.percent(value) if metric == ACCURACY else units.scaled(value, metric)
 
 
 def changed(share: float | None, metric: str) -> str:
     """Points of accuracy, percent of time and memory: `-1.2 points`, `+12.3 %`."""
     if share is None:
         return units.UNKNOWN
-    return f"{_hundredths(share)} {'points' if metric == ACCURACY else '%'}"
+    return signed(share, "points" if metric == ACCURACY else "%")
 
 
-def _hundredths(share: float) -> str:
-    """`+12.3`; what rounds to zero has no minus."""
-    return f"{round(100 * share, 1) + 0.0:+.1f}"
-
-
-def signed(share: float) -> str:
-    return f"{_hundredths(share)} %"
+def signed(share: float, unit: str = "%") -> str:
+    """`+12.3 %`; what rounds to zero has no minus."""
+    return f"{round(100 * share, 1) + 0.0:+.1f} {unit}"
 
 
 def why(one: Verdict, *, fields: bool = True) -> str:
@@ -195,17 +175,10 @@ def why(one: Verdict, *, fields: bool = True) -> str:
     return "; ".join(filter(None, (reason, _showed(one))))
 
 
-def _span(one: Verdict) -> str | None:
-    """`+9.7 to +22.3 %`."""
-    return one.interval and f"{_hundredths(one.interval.low)} to {signed(one.interval.high)}"
-
-
 def _showed(one: Verdict) -> str:
-    """`a regressed +12.3 %, b pass +0.4 %`."""
-    if (
-        all(change is None for _, _, change in one.showed)
-        and len({w for _, w, _ in one.showed}) < 2
-    ):
+    """`a regressed +12.3 %, b pass +0.4 %`; empty where all candidates show the same."""
+    words = {word for _, word, _ in one.showed}
+    if len(words) < 2 and all(change is None for *_, change in one.showed):
         return ""
     return ", ".join(
         f"{name} {said(word) if word else 'no result'}"
@@ -215,7 +188,7 @@ def _showed(one: Verdict) -> str:
 
 
 def listed(fields: Sequence[str]) -> str:
-    return units.first(fields, MOST_FIELDS, ";")
+    return first(fields, MOST_FIELDS, ";")
 
 
 # ---- what must be known beside them ---------------------------------------------------------
@@ -223,39 +196,44 @@ def listed(fields: Sequence[str]) -> str:
 
 def remarks(found: Comparison) -> list[str]:
     lines = [found.unstable] if found.unstable else []
-    if found.shift and (found.shift.blame != "none" or abs(found.shift.change) >= 0.05):
-        lines.append(_of_shift(found.shift))
+    shift = found.shift
+    if shift and (shift.blame != "none" or abs(shift.change) >= 0.05):
+        lines.append(_of_shift(shift))
     lines += [line for line in reasons(found) if not (found.unstable and found.unstable in line)]
     lines += found.notes
-    other = dict.fromkeys(f for v in found.verdicts if v.metric == ACCURACY for f in v.fields)
-    if other:
+    scores = [one for one in found.verdicts if one.metric == ACCURACY]
+    if other := dict.fromkeys(field for one in scores for field in one.fields):
         lines.append(
-            "test scores are only shown to be equivalent or not, as the arithmetic differs "
+            "test scores can only be shown to be equivalent or not, as the arithmetic differs "
             f"({listed([*other])})"
         )
-    if away := found.elsewhere:
-        ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
-        lines.append(
-            f"under other conditions train times are × {away.ratio:.3g} (median){ranks}; they are "
-            "not judged"
-        )
-        lines += [f"far off that ratio: {one}" for one in away.apart]
-        lines += reached(away.rates)
+    if found.elsewhere:
+        lines += _of_elsewhere(found.elsewhere)
     times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
-    is_taken_off = found.shift is not None and found.shift.taken_off and len(times) >= FEW_CELLS
+    is_taken_off = shift is not None and shift.taken_off and len(times) >= FEW_CELLS
     if is_taken_off and any(one.word in ("regressed", "improved", "inconclusive") for one in times):
-        lines.append("changes of train time are those beyond what all cells have in common")
-    seen = [one.visible for one in found.verdicts if one.metric == ACCURACY and one.visible]
-    if seen:
+        lines.append("changes of train time are beyond what all cells have in common")
+    if seen := [one.visible for one in scores if one.visible]:
         lines.append(f"smallest drops of the test score that could be seen: {_range(seen)} points")
     return lines
 
 
 def _of_shift(shift: Shift) -> str:
-    own = "" if shift.calibration is None else f", the machine itself {signed(shift.calibration)}"
-    blame = f"; the {shift.blame} is to blame" if shift.blame in ("code", "machine") else ""
-    reason = f": {shift.reason}" if shift.reason else ""
-    return f"all cells together took {signed(shift.change)} time{own}{blame}{reason}"
+    told = f"train time of all cells changed by {signed(shift.change)}"
+    if shift.calibration is not None:
+        told += f", the machine itself by {signed(shift.calibration)}"
+    if shift.blame in ("code", "machine"):
+        told += f"; the {shift.blame} is to blame"
+    return told + (f": {shift.reason}" if shift.reason else "")
+
+
+def _of_elsewhere(away: Elsewhere) -> list[str]:
+    ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
+    return [
+        f"train times under other conditions are not judged: × {away.ratio:.3g} (median){ranks}",
+        *(f"far off that ratio: {one}" for one in away.apart),
+        *reached(away.rates),
+    ]
 
 
 def reached(rates: Sequence[Rates]) -> list[str]:
@@ -266,7 +244,7 @@ def reached(rates: Sequence[Rates]) -> list[str]:
     told = [f"{name} {a:.2f} and {b:.2f}" for name, a, b in known]
     return [
         "training images/s as a share of what each machine's own matrix products and copies would "
-        f"allow, of cells that train the whole network: {units.first(told, MOST_CELLS, ';')}"
+        f"allow, of cells that train the whole network: {first(told, MOST_CELLS, ';')}"
     ]
 
 
@@ -297,17 +275,14 @@ def ab_remarks(found: Alternation) -> list[str]:
         lines.append(f"pairs in which the machine was not steady: {numbers}; {end}")
     lines += [*found.comparison.notes, *reasons(found.comparison)]
     verdicts = found.comparison.verdicts
-    means = [one for one in verdicts if one.interval]
-    if means:
+    if means := [one for one in verdicts if one.interval]:
         of = " and ".join(dict.fromkeys(TITLES[one.metric] for one in means))
         counts = sorted({one.num_pairs or 0 for one in means})
         pairs = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        beyond = (
-            "; train times of cells are beyond what all cells have in common, unless Why says so"
-            if found.parted
-            else ""
-        )
-        lines.append(f"changes of {of} are means over {pairs} pairs{beyond}")
+        lines.append(f"changes of {of} are means over {pairs} pairs")
+        if found.parted:
+            beyond = "train times of cells are beyond what all cells have in common"
+            lines[-1] += f"; {beyond}, unless Why says so"
     told = []
     for metric in MEASURES:
         of_metric = (v for v in verdicts if v.metric == metric and v.architecture != ALL_CELLS)
@@ -332,17 +307,14 @@ def ab_markdown(found: Alternation, sides: Sides) -> str:
 
 
 def _document(title: str, shown: Table, lines: Iterable[str]) -> str:
+    if (more := len(shown.rows) - MOST_ROWS) > 0:
+        lines = [f"and {units.plural(more, 'more row')}: see --all or --format json", *lines]
     parts = [
         f"### {text.markdown(title)}",
         as_markdown(shown, MOST_ROWS) if shown.rows else "",
-        "\n".join(f"- {text.markdown(line)}" for line in (*left_out(shown), *lines)),
+        "\n".join(f"- {text.markdown(line)}" for line in lines),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def left_out(shown: Table) -> list[str]:
-    more = len(shown.rows) - MOST_ROWS
-    return [f"and {units.plural(more, 'row')} more: see --all or --format json"] if more > 0 else []
 
 
 def as_json(found: Comparison, sides: Sides) -> str:
@@ -382,39 +354,32 @@ def ab_json(found: Alternation, sides: Sides) -> str:
 
 
 def _json(content: object) -> str:
-    return json.dumps(_without_nan(content), indent=1, allow_nan=False) + "\n"
+    without_nan = json.loads(json.dumps(content), parse_constant=lambda _: None)
+    return json.dumps(without_nan, indent=1) + "\n"
 
 
 def _fields(one: Verdict) -> dict[str, object]:
-    names = ("architecture", "strategy", "metric")
-    found = {**{name: getattr(one, name) for name in names}, **one._asdict()}
-    return {"verdict" if key == "word" else key: value for key, value in found.items()}
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value
+    found = one._asdict()
+    names = {key: found.pop(key) for key in ("architecture", "strategy", "metric")}
+    return {**names, "verdict": found.pop("word"), **found}
 
 
 # ---- a baseline -----------------------------------------------------------------------------
 
 
 def baseline_table(run: Snapshot) -> Table:
-    metrics = [
-        Column(one.name, one.title.capitalize(), one.unit, partial(level, metric=one.name))
-        for one in MEASURES.values()
-    ]
-    rows = tuple(
-        (
-            " · ".join(side.cell),
-            f"{len(side.ok)}/{len(side.places)}",
-            *(side.value(metric) for metric in MEASURES),
-        )
+    titles = {name: measure.title.capitalize() for name, measure in MEASURES.items()}
+    seeds = Column("ok", "Seeds ok", align="right")
+    rows = (
+        (" · ".join(side.cell), f"{len(side.ok)}/{len(side.places)}", *map(side.value, MEASURES))
         for side in sides_of(run)
     )
-    right = (one._replace(align="right") for one in (Column("ok", "Seeds ok"), *metrics))
-    columns = Column("cell", "Cell"), *right
-    return Table("baseline", "Baseline", columns, rows)
+    columns = (Column("cell", "Cell"), seeds, *measure_columns(titles))
+    return Table("baseline", "Baseline", columns, tuple(rows))
+
+
+def measure_columns(titles: Mapping[str, str]) -> list[Column]:
+    return [
+        Column(name, title, MEASURES[name].unit, partial(level, metric=name), align="right")
+        for name, title in titles.items()
+    ]

@@ -1,7 +1,7 @@
 """Everything that a report says of a run, as plain values: what both templates read."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from bench.analysis.choice import Row, Summary
 from bench.analysis.merge import Repeated
+from bench.analysis.stats import spread
 from bench.analysis.table import RunTable
 from bench.predictions import confident_mistakes
-from bench.report import classes, facts, protocol, run_tables, sentences, units
+from bench.report import facts, protocol, run_tables, sentences, units
 from bench.report.charts import figure, shown
 from bench.report.charts.figure import Chart
 from bench.report.facts import Limits
@@ -59,7 +60,12 @@ def context(
         "missing": sentences.missing(summary),
         "unmeasured": list(sentences.unmeasured(table)),
         "rule": sentences.rule(run, summary),
-        "columns": _column_notes(tables),
+        "columns": [
+            (column.title, column.note)
+            for one in tables.values()
+            for column in one.shown
+            if column.note
+        ],
         "protocol": protocol.protocol(table),
         "machines": protocol.machines(table),
     }
@@ -79,7 +85,7 @@ def glance(report: Report) -> list[tuple[str, list[facts.Fact]]]:
 
 def all_tables(report: Report) -> dict[str, Table]:
     table, summary = report.table, report.summary
-    tested = classes.tested(table.results, summary.recommended)
+    tested = run_tables.tested(table, summary.recommended)
     made = (
         run_tables.main(summary, facts.MEMORY[table.run.profile]),
         run_tables.comparisons(summary),
@@ -89,19 +95,14 @@ def all_tables(report: Report) -> dict[str, Table]:
         run_tables.best("strategy", summary.best_by_strategy),
         run_tables.best("architecture", summary.best_by_architecture),
         run_tables.architectures(table),
-        run_tables.classes(classes.recalls(table.run.data.classes, tested)),
+        run_tables.classes(table.run.data.classes, tested),
         run_tables.repeated(report.repeated),
     )
     return {one.name: one for one in made}
 
 
-def _column_notes(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
-    columns = [column for table in tables.values() for column in table.shown if column.note]
-    return [(column.title, column.note) for column in columns]
-
-
 def _confidence(table: RunTable, row: Row) -> str:
-    error = classes.calibration_error(classes.tested(table.results, row))
+    error = spread([scores.ece for scores in run_tables.tested(table, row)])
     mean, least, most = (
         units.three_digits(100 * value) for value in (error.mean, error.minimum, error.maximum)
     )
@@ -116,17 +117,24 @@ def _confidence(table: RunTable, row: Row) -> str:
 
 
 def _looks(summary: Summary) -> dict[str, dict[str, object]]:
-    key = _key_of(summary)
-    best = {"strategy": summary.best_by_strategy, "architecture": summary.best_by_architecture}
+    """By table: the classes of its rows, and the colour and shape of each row in the charts."""
+    look = shown.look(summary)
+
+    def keys(rows: Iterable[Row | None]) -> list[Markup]:
+        return [
+            figure.key(look.colours[row.architecture], look.shapes[row.strategy])
+            if row
+            else Markup()
+            for row in rows
+        ]
+
     return {
         "main": {
             "classes": [_standing(row, summary) for row in summary.ranked],
-            "keys": [key(row) for row in summary.ranked],
+            "keys": keys(summary.ranked),
         },
-        **{
-            f"best-{of}": {"keys": [key(row) for row in found.values()]}
-            for of, found in best.items()
-        },
+        "best-strategy": {"keys": keys(summary.best_by_strategy.values())},
+        "best-architecture": {"keys": keys(summary.best_by_architecture.values())},
     }
 
 
@@ -137,38 +145,28 @@ def _standing(row: Row, summary: Summary) -> str:
     return f"{standing} recommended" if row is summary.recommended else standing
 
 
-def _key_of(summary: Summary) -> Callable[[Row | None], Markup]:
-    look = shown.look(summary)
-
-    def key(row: Row | None) -> Markup:
-        if row is None:
-            return Markup()
-        return figure.key(look.colours[row.architecture], look.shapes[row.strategy])
-
-    return key
-
-
 # ---- the gallery ----------------------------------------------------------------------------
 
 
 def _gallery(report: Report) -> dict[str, object] | None:
+    """The surest mistakes of the recommended row's best seed; places are in the test part."""
     table, chosen = report.table, report.summary.chosen
     if chosen is None:
         return None
-    labels = table.run.data.classes
+    labels = [name(label) for label in table.run.data.classes]
     found = table.predictions(chosen, "test")
     mistakes = [
         {
-            "place": index,  # in the test part
-            "shows": name(labels[found.labels_N[index]]),
-            "taken_for": name(labels[found.predicted_N[index]]),
-            "confidence": _sure(found.confidences_N[index]),
-            "jpeg": Markup(base64.b64encode(report.thumbnails.get(index, b"")).decode()),
+            "place": place,
+            "shows": labels[found.labels_N[place]],
+            "taken_for": labels[found.predicted_N[place]],
+            "confidence": _sure(found.confidences_N[place]),
+            "jpeg": Markup(base64.b64encode(report.thumbnails.get(place, b"")).decode()),
         }
-        for index in confident_mistakes(table.result(chosen).quality.test.predictions)
+        for place in confident_mistakes(table.result(chosen).quality.test.predictions)
     ]
     return {
-        "mistakes": mistakes,  # the surest first
+        "mistakes": mistakes,
         "num_mistakes": int((~found.correct_N).sum()),
         "num_images": len(found.labels_N),
     }

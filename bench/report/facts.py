@@ -19,7 +19,7 @@ from bench.analysis.pareto import COSTS
 from bench.analysis.table import RunTable
 from bench.record import Run
 from bench.report import sentences, units
-from bench.report.sentences import on_reference, row_name, unknown_for
+from bench.report.sentences import row_name, unknown_for
 
 
 class Fact(NamedTuple):
@@ -40,11 +40,16 @@ def of_recommended(run: Run, summary: Summary) -> list[Fact]:
     row = summary.recommended
     if row is None:
         return []
+    seconds, alone = row.train_seconds, []
+    if seconds is not None and not row.features_reused:
+        alone.append("as if it ran alone")
+        if seconds.n > 1:
+            alone.append(f"mean of {units.plural(seconds.n, 'seed')}")
     trained = f"{units.share(row.trainable_share)} % trained"
     return [
         _score("Val", row.val),
         _score("Test", row.test),
-        _cost("Train time", row, "train_seconds", *_over(row)),
+        _cost("Train time", row, "train_seconds", *alone),
         _cost("Peak memory", row, "peak_memory_bytes", MEMORY[run.profile]),
         _cost("Parameters", row, "total_parameters", trained),
         _cost("Latency", row, "latency_seconds", "one image, median"),
@@ -59,19 +64,11 @@ def _score(title: str, score: Score | None) -> Fact:
     assert score is not None
     sd, seeds = score.seeds.sd, units.plural(score.seeds.n, "seed")
     basis = (
-        f"95 %: {units.interval(score.interval)}",
+        f"95 %: {units.between(*score.interval)}",
         units.plural(score.num_images, "image"),
         seeds if sd is None else f"± {units.percent(sd)} over {seeds}",
     )
     return Fact(title, f"{units.percent(score.seeds.mean)} %", basis)
-
-
-def _over(row: Row) -> list[str]:
-    seconds = row.train_seconds
-    if seconds is None or row.features_reused:
-        return []
-    mean = [] if seconds.n == 1 else [f"mean of {units.plural(seconds.n, 'seed')}"]
-    return ["as if it ran alone", *mean]
 
 
 # ---- how sure it is -------------------------------------------------------------------------
@@ -81,25 +78,19 @@ def of_certainty(run: Run, summary: Summary) -> list[Fact]:
     data, seeds = run.data, len(run.suite.seeds)
     parts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
     of_seeds = ["of every architecture and strategy, on one split"]
+    of_visible = ["a lead this large over a close rival is found in about 80 of 100 such suites"]
     if seeds == 1:
         of_seeds.append("run-to-run variation is unknown")
+        of_visible.append("run-to-run variation comes on top")
+    share = summary.visible_difference
+    known = f"about {units.points(share or 0.0)} points", tuple(of_visible)
+    unknown = "unknown", ("nothing to compare with the leader",)
     found = [
         Fact("Images", f"{data.num_train + data.num_val + data.num_test:,}", (parts,)),
         Fact("Seeds", f"{seeds}", tuple(of_seeds)),
-        _visible(summary, seeds),
+        Fact("Smallest visible difference", *(unknown if share is None else known)),
     ]
     return [*found, _settling(summary)] if len(summary.tied) > 1 else found
-
-
-def _visible(summary: Summary, seeds: int) -> Fact:
-    title, share = "Smallest visible difference", summary.visible_difference
-    if share is None:
-        return Fact(title, "unknown", ("nothing to compare with the leader",))
-    found = "a lead this large over a close rival would be found in about 80 of 100 such suites"
-    variation = "run-to-run variation comes on top" if seeds == 1 else ""
-    return Fact(
-        title, f"about {units.points(share)} points", tuple(filter(None, (found, variation)))
-    )
 
 
 def _settling(summary: Summary) -> Fact:
@@ -108,13 +99,14 @@ def _settling(summary: Summary) -> Fact:
     if not ways:
         least = f"the margin of {units.points(summary.margin)} points"
         return Fact(title, "nothing", (f"the differences are too small to tell, or below {least}",))
-    first, *others = [
-        (what, "" if settled == ties else f"settles {settled} of {ties} ties")
+    told = {
+        what: "" if settled == ties else f"settles {settled} of {ties} ties"
         for what, settled in ways
-    ]
-    notes = [first[1], *(f"or {what}{of and f', {of}'}" for what, of in others)]
+    }
+    first, *others = told
+    notes = [told[first], *(f"or {what}{told[what] and f', {told[what]}'}" for what in others)]
     notes.append("at the differences seen, in 80 of 100 suites")
-    return Fact(title, first[0], tuple(filter(None, notes)))
+    return Fact(title, first, tuple(filter(None, notes)))
 
 
 # ---- what else to think of ------------------------------------------------------------------
@@ -128,13 +120,16 @@ def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
     if row is not None and leader is not None:
         title = f"Cheapest within {units.points(summary.margin)} points of the highest val"
         same = Fact(title, row_name(row), ("same as the recommendation",))
-        cheapest = same if row is summary.recommended else _row(title, row)
         near = within(summary.rows, leader, summary.margin)
         cost = summary.tie_break[0]
         lacking = unknown_for(cost, near) if len(near) > 1 else ""
-        notes = (f"{COSTS[cost].title} {lacking}",) if lacking else ()
-        found.append(cheapest._replace(notes=(*cheapest.notes, *notes)))
+        cheapest = same if row is summary.recommended else _row(title, row)
+        found.append(_noted(cheapest, lacking and f"{COSTS[cost].title} {lacking}"))
     return found + [Fact("Asked for", "", (answer,)) for answer in answers]
+
+
+def _noted(fact: Fact, note: str) -> Fact:
+    return fact._replace(notes=(*fact.notes, note)) if note else fact
 
 
 def _row(title: str, row: Row) -> Fact:
@@ -150,39 +145,41 @@ def _scores(row: Row) -> tuple[str, str]:
 # ---- costs ----------------------------------------------------------------------------------
 
 
+PARTS = ("data", "build", "warmup", "train", "eval")
+
+
 def of_costs(table: RunTable, summary: Summary) -> list[Fact]:
-    ok = table.results
-    marginal = [one.cost.marginal for one in ok]
-    parts = {part: sum(getattr(one, part) for one in marginal) for part in PARTS} if ok else {}
-    split = ", ".join(f"{part} {units.duration(seconds)}" for part, seconds in parts.items())
-    of_run = (f"of this in ok cells, with shared work counted once: {split}",) if split else ()
+    marginal = [one.cost.marginal for one in table.results]
+    spent = {part: sum(getattr(one, part) for one in marginal) for part in PARTS}
+    split = ", ".join(f"{part} {units.duration(seconds)}" for part, seconds in spent.items())
+    of_run = f"of this in ok cells, with shared work counted once: {split}" if marginal else ""
     return [
-        Fact("Running time", units.duration(table.run.wall_seconds), of_run),
+        _noted(Fact("Running time", units.duration(table.run.wall_seconds)), of_run),
         *_lowest(summary, "Quickest to train", "train_seconds"),
         *_lowest(summary, "Least memory", "peak_memory_bytes"),
         *_energy(table),
     ]
 
 
-PARTS = ("data", "build", "warmup", "train", "eval")
-
-
 def _lowest(summary: Summary, title: str, cost: str) -> list[Fact]:
     """The complete row with the lowest of a cost; nothing where it is comparable in none."""
     complete = [row for row in summary.rows if row.complete]
-    costs = {row: comparable_cost(row, cost) for row in complete}
-    known = {row: value for row, value in costs.items() if value is not None}
+    known = _known(complete, cost)
     if not known:
         return []
-    fact = _row(title, min(known, key=known.__getitem__))
     lacking = unknown_for(cost, complete)
-    others = (f"{COSTS[cost].title} {lacking} complete",) if lacking else ()
-    return [fact._replace(notes=(*fact.notes, *others))]
+    note = lacking and f"{COSTS[cost].title} {lacking} complete"
+    return [_noted(_row(title, min(known, key=known.__getitem__)), note)]
+
+
+def _known(rows: Sequence[Row], cost: str) -> dict[Row, float]:
+    costs = {row: comparable_cost(row, cost) for row in rows}
+    return {row: value for row, value in costs.items() if value is not None}
 
 
 def _energy(table: RunTable) -> list[Fact]:
     """Mean and range over the whole cells on the reference machine whose energy is known."""
-    whole = [one for one in on_reference(table) if one.cost.features != "reused"]
+    whole = [one for one in table.measured if one.cost.features != "reused"]
     known = [j for one in whole if (j := one.energy.attributed_joules) is not None]
     if not known:
         return []
@@ -204,41 +201,35 @@ class Limits(NamedTuple):
 def answers(summary: Summary, limits: Limits) -> list[str]:
     asked = []
     if any(limit is not None for limit in limits.budget):
-        asked.append(within_budget(summary, limits.budget))
+        asked.append(_within_budget(summary, limits.budget))
     if limits.within is not None:
-        asked.append(within_margin(summary, limits.within))
+        asked.append(_within_margin(summary, limits.within))
     return asked
 
 
-def within_budget(summary: Summary, budget: Budget) -> str:
+def _within_budget(summary: Summary, budget: Budget) -> str:
     """The best row within a budget; or that there is none, and what the least would be."""
-    limits = {name: limit for name, limit in zip(COSTS, budget, strict=True) if limit is not None}
-    asked = f"With at most {units.joined([_limit(name, limit) for name, limit in limits.items()])}"
+    limits = {cost: limit for cost, limit in zip(COSTS, budget, strict=True) if limit is not None}
+    said = [
+        f"{limit / COSTS[cost].scale:,.6g} {COSTS[cost].unit}" for cost, limit in limits.items()
+    ]
+    asked = f"With at most {units.joined(said)}"
     complete = [row for row in summary.rows if row.complete]
     row = best_within(summary, budget)
     if row is None:
-        return f"{asked}, no complete row fits{_least(complete, list(limits))}."
+        least = [_said(min(_known(complete, cost).values(), default=None), cost) for cost in limits]
+        lowest = f"; the least of any is {units.joined(least)}" if complete else ""
+        return f"{asked}, no complete row fits{lowest}."
     fitting = sum(fits(one, budget) for one in complete)
+    lacking = sum(any(comparable_cost(one, cost) is None for cost in limits) for one in complete)
+    excluded = f"; {lacking:,} with an unknown cost excluded" if lacking else ""
     return (
         f"{asked}, the best on val is {row_name(row)}: {_numbers(row, list(limits))}. {fitting:,} "
-        f"of {units.plural(len(complete), 'complete row')} fit{_excluded(complete, list(limits))}."
+        f"of {units.plural(len(complete), 'complete row')} fit{excluded}."
     )
 
 
-def _least(complete: Sequence[Row], costs: Sequence[str]) -> str:
-    lowest = []
-    for name in costs:
-        known = [cost for row in complete if (cost := comparable_cost(row, name)) is not None]
-        lowest.append(_measured(name, min(known, default=None)))
-    return f"; the least of any is {units.joined(lowest)}" if complete else ""
-
-
-def _excluded(complete: Sequence[Row], costs: Sequence[str]) -> str:
-    count = sum(any(comparable_cost(row, name) is None for name in costs) for row in complete)
-    return f"; {count:,} with an unknown cost excluded" if count else ""
-
-
-def within_margin(summary: Summary, share: float) -> str:
+def _within_margin(summary: Summary, share: float) -> str:
     asked = f"Within {100 * share:g} {'point' if share == 0.01 else 'points'} of the best val"
     row, leader = cheapest_within(summary, share), summary.leader
     if row is None or leader is None:
@@ -256,17 +247,10 @@ def within_margin(summary: Summary, share: float) -> str:
 
 
 def _numbers(row: Row, costs: Sequence[str]) -> str:
-    return ", ".join(
-        [*_scores(row), *(_measured(name, comparable_cost(row, name)) for name in costs)]
-    )
+    return ", ".join([*_scores(row), *(_said(comparable_cost(row, cost), cost) for cost in costs)])
 
 
-def _measured(name: str, value: float | None) -> str:
-    cost = COSTS[name]
+def _said(value: float | None, cost: str) -> str:
     if value is None:
-        return f"{cost.title} unknown"
-    return f"{units.three_digits(value / cost.scale)} {cost.unit}"
-
-
-def _limit(name: str, value: float) -> str:
-    return f"{value / COSTS[name].scale:,.6g} {COSTS[name].unit}"
+        return f"{COSTS[cost].title} unknown"
+    return f"{units.scaled(value, cost)} {COSTS[cost].unit}"

@@ -2,16 +2,16 @@
 
 import json
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.analysis.history import CellHistory, Change, History, News, Series, Setup, news
 from bench.analysis.judge import ACCURACY, MEASURES, MEMORY, SECONDS
 from bench.analysis.stats import LEAST_VALUES
+from bench.errors import first
 from bench.report import units
-from bench.report.comparison import TITLES, changed, level, listed
-from bench.report.tables import Column, Table, Value
+from bench.report.comparison import TITLES, changed, level, listed, measure_columns
+from bench.report.tables import Column, Table
 
 
 class Reading(NamedTuple):
@@ -34,9 +34,9 @@ def headline(found: History) -> str:
     told = f"{found.suite_name}: {units.plural(len(runs), 'run')} {when}, "
     if not changes:
         return f"{told}no change of level."
-    first = changes[0]
-    amount = f"{'up to ' if len(first.changes) > 1 else ''}{of_change(first.changes[0])}"
-    what = f"{TITLES[first.metric]} {amount} on {day(runs[first.run].started_at)}"
+    newest = changes[0]
+    amount = f"{'up to ' if len(newest.changes) > 1 else ''}{of_change(newest.changes[0])}"
+    what = f"{TITLES[newest.metric]} {amount} on {day(runs[newest.run].started_at)}"
     if len(changes) == 1:
         return f"{told}one change of level: {what}."
     return f"{told}{len(changes)} changes of level, the newest of {what}."
@@ -84,50 +84,41 @@ def levels(change: Change) -> str:
     return f"{before} → {after} {MEASURES[change.metric].unit}, {runs}"
 
 
-SAME = 0.0005
-"""A smaller share reads as 0.0 %."""
-
-
 def differing(one: News) -> str:
     fields = tuple(dict.fromkeys(field for change in one.changes for field in change.fields))
     facts = listed(fields) if fields else "nothing recorded of machine or software changed"
     machine = one.changes[0].machine
     if machine is None:
         return facts
-    if abs(machine) < SAME:
-        return f"{facts}; the machine itself was as quick as before"
+    apart = units.percent(abs(machine))
     word = "slower" if machine > 0 else "quicker"
-    return f"{facts}; the machine itself was {units.percent(abs(machine))} % {word}"
+    how = "as quick as before" if apart == "0.0" else f"{apart} % {word}"
+    return f"{facts}; the machine itself was {how}"
 
 
 # ---- the table ------------------------------------------------------------------------------
 
 
+TITLE = {ACCURACY: "Test", SECONDS: "Train", MEMORY: "Memory"}
+
+
 def table(cells: Sequence[CellHistory], found: History) -> Table:
-    metrics = [
-        Column(one.name, TITLE[one.name], one.unit, partial(level, metric=one.name), align="right")
-        for one in MEASURES.values()
-    ]
     columns = (
         Column("cell", "Cell"),
         Column("ok", "Ok", align="right"),
-        *metrics,
+        *measure_columns(TITLE),
         Column("runs", "Runs", align="right"),
         Column("newest_change", "Newest change"),
     )
+    rows = []
+    for cell in cells:
+        newest = cell.rows[max(cell.rows)]
+        statuses = list(newest.statuses.values())
+        seeds = f"{statuses.count('ok')}/{len(statuses)}"
+        values = map(newest.value, MEASURES)
+        rows.append((cell.name, seeds, *values, len(cell.rows), newest_change(cell, found)))
     title = "Newest values, means and medians over seeds; the newest changes first"
-    return Table("cells", title, columns, tuple(_row(cell, found) for cell in cells))
-
-
-TITLE = {ACCURACY: "Test", SECONDS: "Train", MEMORY: "Peak"}
-
-
-def _row(cell: CellHistory, found: History) -> tuple[Value, ...]:
-    run = max(cell.rows)
-    statuses = list(cell.rows[run].statuses.values())
-    newest = [cell.rows[run].value(metric) for metric in MEASURES]
-    seeds = f"{statuses.count('ok')}/{len(statuses)}"
-    return (cell.name, seeds, *newest, len(cell.rows), newest_change(cell, found))
+    return Table("cells", title, columns, tuple(rows))
 
 
 def newest_change(cell: CellHistory, found: History) -> str:
@@ -135,78 +126,67 @@ def newest_change(cell: CellHistory, found: History) -> str:
     if not cell.changes:
         return ""
     one = cell.changes[0]
-    name = {ACCURACY: "test", SECONDS: "train", MEMORY: "memory"}[one.metric]
-    return f"{name} {of_change(one)} {day(found.runs[one.run].started_at)}"
+    return f"{TITLE[one.metric].lower()} {of_change(one)} {day(found.runs[one.run].started_at)}"
 
 
 # ---- what must be known beside it -----------------------------------------------------------
 
 
 def remarks(found: History, reading: Reading) -> list[str]:
-    newest = [*_of_length(found), *_of_newest(found)]
-    return [*newest, *_of_reading(reading), *_of_conditions(found)]
+    return [*_of_runs(found), *_of_reading(reading), *_of_conditions(found)]
 
 
-def _of_length(found: History) -> list[str]:
+def _of_runs(found: History) -> Iterator[str]:
     if len(found.runs) == 1:
-        return ["changes of level need at least " + units.plural(LEAST_VALUES, "run")]
-    joined = [series for cell in found.cells for series in cell.series if series.key]
-    longest = max((counted(series) for series in joined), default=0)
-    if longest >= LEAST_VALUES:
-        return []
-    return [
-        f"too short for changes of level: at least {LEAST_VALUES} runs of one task, machine and "
-        f"software are needed, the longest series has {longest}"
-    ]
+        yield f"changes of level need at least {LEAST_VALUES} runs"
+    else:
+        joined = [series for cell in found.cells for series in cell.series if series.key]
+        longest = max(map(counted, joined), default=0)
+        if longest < LEAST_VALUES:
+            yield (
+                f"too short for changes of level: they need at least {LEAST_VALUES} runs of one "
+                f"task, machine and software, and the longest series has {longest}"
+            )
+    newest = len(found.runs) - 1
+    cells = found.cells
+    if failed := [
+        f"{one.name} ({one.failures[newest]})" for one in cells if newest in one.failures
+    ]:
+        yield f"not ok in the newest run: {first(failed, NAMED)}"
+    if gone := [one.name for one in cells if newest not in one.rows]:
+        yield f"not asked for by the newest run: {first(gone, NAMED)}"
 
 
 def counted(series: Series) -> int:
     return sum(not dot.apart for dot in series.dots)
 
 
-def _of_newest(found: History) -> list[str]:
-    newest = len(found.runs) - 1
-    failed = [
-        f"{cell.name} ({cell.failures[newest]})" for cell in found.cells if newest in cell.failures
-    ]
-    gone = [cell.name for cell in found.cells if newest not in cell.rows]
-    lines = [f"not ok in the newest run: {units.first(failed, NAMED)}"] if failed else []
-    return lines + (
-        [f"not asked for by the newest run: {units.first(gone, NAMED)}"] if gone else []
-    )
-
-
-def _of_reading(reading: Reading) -> list[str]:
-    lines = []
+def _of_reading(reading: Reading) -> Iterator[str]:
     if reading.unreadable:
         count = units.plural(len(reading.unreadable), "run")
-        why = units.first(reading.unreadable, NAMED, ";")
-        lines.append(f"{count} left out, could not be read: {why}")
+        why = first(reading.unreadable, NAMED, ";")
+        yield f"{count} left out, could not be read: {why}"
     if reading.unfinished:
-        lines.append(f"{units.plural(reading.unfinished, 'run')} left out, did not finish")
+        yield f"{units.plural(reading.unfinished, 'run')} left out, did not finish"
     if reading.copies:
-        folders = units.plural(reading.copies, "folder")
-        lines.append(f"{folders} left out, the same run as another")
-    return lines
+        yield f"{units.plural(reading.copies, 'folder')} left out, the same run as another"
 
 
-def _of_conditions(found: History) -> list[str]:
-    lines = []
+def _of_conditions(found: History) -> Iterator[str]:
     if count := sum(run.unstable is not None for run in found.runs):
-        what = units.plural(count, "run")
-        lines.append(f"{what} unstable: times take no part in changes of level")
+        yield f"{units.plural(count, 'run')} unstable: times take no part in changes of level"
     if len(found.setups) > 1:
-        lines.append(
-            f"{len(found.setups)} kinds of machine and software: times and memory are joined "
-            "within each only, scores where the arithmetic is the same"
+        yield (
+            f"{len(found.setups)} kinds of machine and software: times and memory are joined only "
+            "within each, scores where the arithmetic is the same"
         )
-    loose = {dot.run for cell in found.cells for s in cell.series if not s.key for dot in s.dots}
-    if loose:
-        lines.append(
-            f"in {units.plural(len(loose), 'run')} a fact of the conditions is unknown, or seeds "
-            "of a cell ran under different ones: their values are not connected to any others"
+    if loose := {
+        dot.run for cell in found.cells for s in cell.series if not s.key for dot in s.dots
+    }:
+        yield (
+            f"in {units.plural(len(loose), 'run')} a fact of the conditions is unknown, or the "
+            "seeds of a cell ran under different ones: these values are joined to no others"
         )
-    return lines
 
 
 # ---- machines and versions ------------------------------------------------------------------
@@ -221,12 +201,7 @@ def machine(setup: Setup) -> str:
     return f"{facts.get('cpu_model') or 'unknown CPU'}, {cores}"
 
 
-NAMES = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "cuda": "CUDA",
-    "driver_branch": "driver",
-}
+NAMES = {"torch": "torch", "torchvision": "torchvision", "cuda": "CUDA", "driver_branch": "driver"}
 
 
 def versions(setup: Setup) -> str:
@@ -272,32 +247,29 @@ def as_json(found: History, reading: Reading) -> str:
 
 
 def _series(series: Series) -> dict[str, object]:
+    values = [
+        {"run": dot.run, "value": dot.value, "setup": dot.setup, "left_out": dot.apart or None}
+        for dot in series.dots
+    ]
+    changes = [
+        {
+            "run": one.run,
+            "before": one.before,
+            "change": one.amount,
+            "level_before": one.step.before,
+            "level_after": one.step.after,
+            "runs_before": one.step.num_before,
+            "runs_after": one.step.num_after,
+            "fields": one.fields,
+            "machine": one.machine,
+        }
+        for one in series.changes
+    ]
     return {
         "metric": series.metric,
         "task": series.task,
         "seeds": series.seeds,
         "joined": series.key is not None,
-        "values": [
-            {
-                "run": dot.run,
-                "value": dot.value,
-                "setup": dot.setup,
-                "left_out": dot.apart or None,
-            }
-            for dot in series.dots
-        ],
-        "changes": [
-            {
-                "run": one.run,
-                "before": one.before,
-                "change": one.amount,
-                "level_before": one.step.before,
-                "level_after": one.step.after,
-                "runs_before": one.step.num_before,
-                "runs_after": one.step.num_after,
-                "fields": one.fields,
-                "machine": one.machine,
-            }
-            for one in series.changes
-        ],
+        "values": values,
+        "changes": changes,
     }

@@ -5,10 +5,11 @@ the shortest names that cover those cells.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bench.analysis.table import RunTable
-from bench.record import Calibration, Cell, Machine, Recipe, Result, Run, Sitting
+from bench.errors import first
+from bench.record import Calibration, Cell, Machine, Result, Run, Sitting
 from bench.report import units
 
 Fact = tuple[str, str]
@@ -16,52 +17,41 @@ Fact = tuple[str, str]
 
 def protocol(table: RunTable) -> list[Fact]:
     run, cells = table.run, [record.cell for record in table.records.values()]
-    asked = ", ".join(run.source.wanted)
+    data, asked = run.data, ", ".join(run.source.wanted)
+    twice = ", ".join(f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count)
     return [
-        ("Data", _data(run)),
-        ("Identical images on both sides", _duplicates(run)),
+        (
+            "Data",
+            f"{data.name}; {len(data.classes)} classes ({first(data.classes, 10)}); "
+            f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test images; "
+            f"content {data.content_sha256[:12]}, split {data.split_sha256[:12]} (split.csv)",
+        ),
+        ("Identical images on both sides", twice or "none"),
         *(("Note", note) for note in run.data_notes),
         ("Seeds", f"{', '.join(map(str, run.suite.seeds))}; every cell sees the same split"),
         *_recipes(cells),
         ("Weights asked for, by preference", f"{asked}; used: {run.source.used}"),
-        *_weights(cells),
-        *_preprocessing(run, cells),
+        *_of_architectures("Weights", map(_weights, cells), "results.csv"),
+        *_of_architectures("Preprocessing", _preprocessing(run, cells), "run.json"),
         *executed(table.results),
     ]
 
 
-def _data(run: Run) -> str:
-    facts = run.data
-    return (
-        f"{facts.name}; {len(facts.classes)} classes ({units.first(facts.classes, 10)}); "
-        f"{facts.num_train:,} train, {facts.num_val:,} val, {facts.num_test:,} test images; "
-        f"content {facts.content_sha256[:12]}, split {facts.split_sha256[:12]} (split.csv)"
-    )
-
-
-def _duplicates(run: Run) -> str:
-    found = (f"{count:,} in {parts}" for parts, count in run.duplicates.items() if count)
-    return ", ".join(found) or "none"
-
-
 def _recipes(cells: Sequence[Cell]) -> list[Fact]:
-    first: dict[str, Cell] = {}
+    one_of: dict[str, Cell] = {}
     for cell in cells:
-        first.setdefault(cell.strategy, cell)
-    if not first:
-        return []
-    texts = {strategy: _recipe(cell.recipe) for strategy, cell in first.items()}
-    shared = [text for text in next(iter(texts.values())) if all(text in t for t in texts.values())]
+        one_of.setdefault(cell.strategy, cell)
+    texts = {
+        strategy: [f"{key} {_shown(value)}" for key, value in cell.recipe if value is not None]
+        for strategy, cell in one_of.items()
+    }
+    every = list(texts.values())
+    shared = [text for text in every[0] if all(text in one for one in every)] if every else []
     facts = [("Recipe of every strategy", ", ".join(shared))] if shared else []
     for strategy, own in texts.items():
-        rest = [f"kind {first[strategy].kind}", *(text for text in own if text not in shared)]
+        rest = [f"kind {one_of[strategy].kind}", *(text for text in own if text not in shared)]
         facts.append((f"Recipe of {strategy}", ", ".join(rest)))
     return facts
-
-
-def _recipe(recipe: Recipe) -> list[str]:
-    values = ((key, getattr(recipe, key)) for key in Recipe.model_fields)
-    return [f"{key} {_shown(value)}" for key, value in values if value is not None]
 
 
 def _shown(value: object) -> str:
@@ -70,42 +60,40 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _weights(cells: Sequence[Cell]) -> list[Fact]:
-    """Where the backbones' values come from; architectures that agree share a line."""
-    found: dict[str, list[str]] = {}
-    for cell in cells:
-        given = cell.weights
-        text = given.source if given.source == given.name else f"{given.source} {given.name}"
-        text += f", sha256 {given.sha256[:8]}" if given.sha256 else ""
-        text += f", init seed {given.init_seed}" if given.init_seed is not None else ""
-        text += " (random values, other ones for each seed)" if given.source == "scratch" else ""
-        found.setdefault(text, []).append(cell.architecture_label)
-    return _of_architectures("Weights", found, "results.csv")
+def _weights(cell: Cell) -> Fact:
+    """An architecture, and where the values of its backbone come from."""
+    given = cell.weights
+    text = given.source if given.source == given.name else f"{given.source} {given.name}"
+    text += f", sha256 {given.sha256[:8]}" if given.sha256 else ""
+    text += f", init seed {given.init_seed}" if given.init_seed is not None else ""
+    text += " (random values, other ones for each seed)" if given.source == "scratch" else ""
+    return cell.architecture_label, text
 
 
-def _preprocessing(run: Run, cells: Sequence[Cell]) -> list[Fact]:
-    """The eval pipelines; architectures that agree share a line."""
+def _preprocessing(run: Run, cells: Sequence[Cell]) -> Iterator[Fact]:
+    """Architectures and their eval pipelines."""
     sizes = {cell.architecture_label: cell.image_size for cell in cells}
-    found: dict[str, list[str]] = {}
     for label, steps in run.preprocessing.items():
         size = f"{sizes[label]} px, " if label in sizes else ""
         mean, std = ("/".join(f"{v:g}" for v in values) for values in (steps.mean, steps.std))
-        text = (
+        yield (
+            label,
             f"{size}resize {steps.resize_size}, centre crop {steps.crop_size}, "
             f"{steps.interpolation}{', antialias' if steps.antialias else ''}, mean {mean}, "
-            f"std {std}"
+            f"std {std}",
         )
-        found.setdefault(text, []).append(label)
-    return _of_architectures("Preprocessing", found, "run.json")
 
 
-def _of_architectures(title: str, labels: Mapping[str, Sequence[str]], file: str) -> list[Fact]:
+def _of_architectures(title: str, told: Iterable[Fact], file: str) -> list[Fact]:
     """A fact per text with the architectures that share it, cut where they are many."""
-    facts = []
-    for text, sharing in list(labels.items())[:MOST_FACTS]:
-        names = units.first(list(dict.fromkeys(sharing)), MOST_NAMES)
-        facts.append((f"{title} of {names}", text))
-    left_out = len(labels) - MOST_FACTS
+    sharing: dict[str, dict[str, None]] = {}
+    for label, text in told:
+        sharing.setdefault(text, {})[label] = None
+    facts = [
+        (f"{title} of {first(list(labels), MOST_NAMES)}", text)
+        for text, labels in list(sharing.items())[:MOST_FACTS]
+    ]
+    left_out = len(sharing) - MOST_FACTS
     return [*facts, *([(title, f"{left_out:,} more: see {file}")] if left_out > 0 else [])]
 
 
@@ -144,7 +132,7 @@ def _images(one: Result) -> str:
 
 
 def _features(one: Result) -> str | None:
-    return None if one.cost.features is None else FEATURES[one.cost.features]
+    return one.cost.features and FEATURES[one.cost.features]
 
 
 def _steps(one: Result) -> str:
@@ -190,13 +178,13 @@ def told(
     """`bf16; fp32: mobilenet_v3_small`; empty where there is nothing to tell."""
     found: dict[str, list[Names]] = {}
     for one in ok:
-        value = fact(one)
-        if value is not None:
-            names = (one.cell.architecture_label, one.cell.strategy)
-            found.setdefault(value, []).append(names)
+        if value := fact(one):
+            found.setdefault(value, []).append((one.cell.architecture_label, one.cell.strategy))
+    if not found:
+        return ""
     everybody = [names for of_value in found.values() for names in of_value]
-    most, *others = sorted(found.items(), key=lambda item: -len(item[1])) or [("", [])]
-    return "; ".join([most[0], *(f"{text}{exception(few, everybody)}" for text, few in others)])
+    (most, _), *others = sorted(found.items(), key=lambda item: -len(item[1]))
+    return "; ".join([most, *(f"{text}{exception(few, everybody)}" for text, few in others)])
 
 
 def counted(few: Sequence[Names], everybody: Sequence[Names]) -> str:
@@ -216,7 +204,7 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
     for architecture in dict.fromkeys(one[0] for one in left):
         strategies = ", ".join(one[1] for one in left if one[0] == architecture)
         names.append(f"{architecture} ({strategies})")
-    return f": {units.first(names, NAMED)}"
+    return f": {first(names, NAMED)}"
 
 
 # ---- machine --------------------------------------------------------------------------------
@@ -224,20 +212,27 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
 
 def machines(table: RunTable) -> list[Fact]:
     run, ok = table.run, table.results
-    facts = [*_machine(run.machine), *_other_machines(run.machine, ok)]
+    facts = _machine(run.machine)
+    for other, count in Counter(one.machine for one in ok).items():
+        if other != run.machine:
+            title = f"Of {units.plural(count, 'cell')} on another machine"
+            facts.append((title, _differing(run.machine, other)))
     if ok:
         facts.append(("Settings", told(ok, settings, among)))
-    facts += _calibrations(run.sittings)
+    for number, sitting in enumerate(run.sittings, start=1):
+        of = f" of sitting {number}" if len(run.sittings) > 1 else ""
+        facts.append((f"Calibration{of}", _calibration(sitting)))
     if versions := dict.fromkeys(one.provenance.bench for one in table.records.values()):
         facts.append(("bench", ", ".join(versions)))
     return [*facts, ("UTC", f"{run.started_at} to {run.finished_at or 'not finished'}")]
 
 
 def _machine(facts: Machine) -> list[Fact]:
+    memory = facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20
     groups: Mapping[str, Mapping[str, object]] = {
         "GPU": {
             "": facts.gpu_name,
-            "memory MiB": facts.gpu_memory_bytes and facts.gpu_memory_bytes // 2**20,
+            "memory MiB": memory,
             "multiprocessors": facts.gpu_multiprocessors,
             "compute capability": facts.compute_capability,
             "MIG": facts.mig,
@@ -254,10 +249,7 @@ def _machine(facts: Machine) -> list[Fact]:
             "memory GiB": facts.memory_gib,
             "OS": facts.os,
         },
-        "Software": {
-            key: getattr(facts, key)
-            for key in ("python", "torch", "torchvision", "numpy", "pillow")
-        },
+        "Software": facts.model_dump(include={"python", "torch", "torchvision", "numpy", "pillow"}),
     }
     known = {
         title: [f"{k} {_shown(v)}".strip() for k, v in values.items() if v is not None]
@@ -266,21 +258,11 @@ def _machine(facts: Machine) -> list[Fact]:
     return [(title, ", ".join(texts)) for title, texts in known.items() if texts]
 
 
-def _other_machines(own: Machine, ok: Iterable[Result]) -> list[Fact]:
-    counts = Counter(one.machine for one in ok)
-    return [
-        (f"Of {units.plural(count, 'cell')} on another machine", _differing(own, other))
-        for other, count in counts.items()
-        if other != own
-    ]
-
-
 def _differing(own: Machine, other: Machine) -> str:
-    values = ((key, getattr(own, key), getattr(other, key)) for key in Machine.model_fields)
     return ", ".join(
         f"{key.replace('_', ' ')} {'unknown' if theirs is None else _shown(theirs)}"
-        for key, ours, theirs in values
-        if theirs != ours
+        for key, theirs in other
+        if theirs != getattr(own, key)
     )
 
 
@@ -305,25 +287,13 @@ def calibrated(found: Calibration) -> dict[str, str]:
     return lines | {probe: f"{units.milliseconds(value)} ms" for probe, value in known.items()}
 
 
-def _calibrations(sittings: Sequence[Sitting]) -> list[Fact]:
-    many = len(sittings) > 1
-    return [
-        (f"Calibration of sitting {number}" if many else "Calibration", _sitting(one))
-        for number, one in enumerate(sittings, start=1)
-    ]
-
-
-def _sitting(one: Sitting) -> str:
-    ends = {"at the start": one.start, "at the end": one.end}
-    parts = [f"{when} {_in_a_line(found)}" for when, found in ends.items()]
+def _calibration(one: Sitting) -> str:
+    parts = []
+    for when, found in {"at the start": one.start, "at the end": one.end}.items():
+        probes = calibrated(found) if found else {"unknown": ""}
+        parts.append(f"{when} " + ", ".join(f"{k} {value}".strip() for k, value in probes.items()))
     if one.load is not None:
         parts.append(f"load before it {one.load:.2f} per usable core")
     if one.foreign_gpu_processes is not None:
         parts.append(f"other processes on the GPU: {one.foreign_gpu_processes}")
     return "; ".join(parts)
-
-
-def _in_a_line(found: Calibration | None) -> str:
-    if found is None:
-        return "unknown"
-    return ", ".join(f"{probe} {value}" for probe, value in calibrated(found).items())

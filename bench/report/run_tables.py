@@ -1,17 +1,27 @@
 """The tables of a run, each declared once: what its columns are called, hold and look like."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from bench.analysis.choice import AgainstLeader, Row, Score, Summary, comparable_cost, status_counts
+import numpy as np
+
+from bench.analysis.choice import (
+    AgainstLeader,
+    Row,
+    Score,
+    Summary,
+    comparable_cost,
+    status_counts,
+)
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.pareto import COSTS
+from bench.analysis.stats import Spread, wilson
 from bench.analysis.table import SCALARS, RunTable
 from bench.metrics import METRICS
-from bench.record import Failure, Result
+from bench.record import Failure, Result, Scores
 from bench.report import units
-from bench.report.classes import Recall
-from bench.report.sentences import on_reference, row_name, verdicts
+from bench.report.sentences import row_name, verdicts
 from bench.report.tables import Column, Table, Value, as_text, csv_text
 from bench.report.text import name
 
@@ -28,35 +38,60 @@ def number(
     *also: str,
     note: str = "",
 ) -> Column:
-    return Column(key, title, unit, form, also, align="right", note=note)
+    return Column(key, title, unit, form, also, "right", note=note)
 
 
-def _cost(key: str, title: str, unit: str, form: Callable[[float | None], str]) -> Column:
-    return number(key, title, unit, units.marked(form), "features_reused")
+def _cost(cost: str, title: str) -> Column:
+    """A cost, marked where part of it was not spent: `20.0 †`."""
+
+    def shown(value: float | None, reused: bool = False) -> str:
+        if reused and value is None:
+            return units.REUSED
+        return units.scaled(value, cost) + (f" {units.REUSED}" if reused else "")
+
+    also = ("features_reused",) if COSTS[cost].lowered_by_reuse else ()
+    return number(cost, title, units.unit_of(cost), shown, *also)
 
 
-def _score_columns(part: str, title: str) -> tuple[Column, ...]:
+TRAIN = _cost("train_seconds", "Train")
+MEMORY = _cost("peak_memory_bytes", "Memory")
+PARAMETERS = _cost("total_parameters", "Params")
+LATENCY = _cost("latency_seconds", "Latency")
+
+
+def _score(part: str) -> tuple[Column, ...]:
     """Mean and standard deviation over seeds, and the interval of the mean over images."""
-    low = number(f"{part}_wilson_low", "95 %", "", units.between, f"{part}_wilson_high")
     return (
-        number(f"{part}_mean", title, "%", units.mean_and_sd, f"{part}_sd"),
-        low._replace(below=True),
+        number(f"{part}_mean", part.capitalize(), "%", units.mean_and_sd, f"{part}_sd"),
+        number(f"{part}_wilson_low", "95 %", "", units.between, f"{part}_wilson_high")._replace(
+            below=True
+        ),
         *(Column(f"{part}_{key}") for key in ("wilson_high", "sd", "min", "max", "num_images")),
     )
 
 
-def _means(row: Row) -> tuple[float | None, float | None]:
-    return row.val and row.val.seeds.mean, row.test and row.test.seeds.mean
+def _of_row(row: Row) -> dict[str, Any]:
+    return {**row._asdict(), **_of_score("val", row.val), **_of_score("test", row.test)}
 
 
-def _score_values(score: Score | None) -> tuple[Value, ...]:
-    if score is None:
-        return (None,) * 7
-    seeds, interval = score.seeds, score.interval
-    return (
-        *(seeds.mean, interval.low, interval.high),
-        *(seeds.sd, seeds.minimum, seeds.maximum, score.num_images),
-    )
+def _of_score(part: str, score: Score | None) -> dict[str, Value]:
+    seeds, interval = (score.seeds, score.interval) if score else (None, None)
+    return {
+        f"{part}_mean": seeds and seeds.mean,
+        f"{part}_wilson_low": interval and interval.low,
+        f"{part}_wilson_high": interval and interval.high,
+        f"{part}_sd": seeds and seeds.sd,
+        f"{part}_min": seeds and seeds.minimum,
+        f"{part}_max": seeds and seeds.maximum,
+        f"{part}_num_images": score and score.num_images,
+    }
+
+
+def _table(
+    key: str, title: str, columns: tuple[Column, ...], rows: Iterable[Mapping[str, Any]]
+) -> Table:
+    values = (tuple(row[column.name] for column in columns) for row in rows)
+    return Table(key, title, columns, tuple(values))
 
 
 # ---- every row ------------------------------------------------------------------------------
@@ -64,28 +99,39 @@ def _score_values(score: Score | None) -> tuple[Value, ...]:
 
 def main(summary: Summary, memory: str) -> Table:
     """A row for each architecture and strategy, the best on val first; `memory` says of what."""
-    val, *beside_val = _score_columns("val", "Val")
+    val, *beside_val = _score("val")
     columns = (
         *(ARCHITECTURE, STRATEGY._replace(below=True), Column("metric")),
         *(val._replace(note=OF_SCORES), *beside_val),
         Column("verdict", "Against the leader, points", note=OF_VERDICTS),
-        *_score_columns("test", "Test"),
-        _cost("train_seconds_mean", "Train", "s", units.three_digits)._replace(
-            note="As if the cell ran alone."
-        ),
-        _cost("peak_memory_bytes", "Memory", "MiB", units.mebibytes)._replace(
-            note=f"Peak, {memory}, largest over seeds."
-        ),
+        *_score("test"),
+        TRAIN._replace(name="train_seconds_mean", note="As if the cell ran alone."),
+        MEMORY._replace(note=f"Peak, {memory}, largest over seeds."),
         REUSED,
-        number("total_parameters", "Params", "M", units.millions, note="Trained or not."),
+        PARAMETERS._replace(note="Trained or not."),
         number("trainable_share", "Trained", "%", units.share, note=OF_TRAINED),
-        number("latency_seconds", "Latency", "ms", units.milliseconds, note="One image, median."),
+        LATENCY._replace(note="One image, median."),
         *map(Column, ("train_seconds_sd", "wall_seconds_mean", "wall_seconds_sd", "forward_macs")),
         *map(Column, ("seeds_ok", "seeds_expected", "leader", "tied", "recommended", "on_front")),
     )
+    rows = (
+        {
+            **_of_row(row),
+            **_of_seconds("train_seconds", row.train_seconds),
+            **_of_seconds("wall_seconds", row.wall_seconds),
+            "metric": summary.metric,
+            "verdict": verdict,
+            "seeds_ok": row.statuses.count("ok"),
+            "seeds_expected": len(row.statuses),
+            "leader": row == summary.leader,
+            "tied": row in summary.tied,
+            "recommended": row == summary.recommended,
+            "on_front": row in summary.front,
+        }
+        for row, verdict in _verdicts(summary).items()
+    )
     title = f"Architectures and strategies by mean val {METRICS[summary.metric].title}, best first"
-    rows = (_main_values(row, summary, said) for row, said in _verdicts(summary).items())
-    return Table("main", title, columns, tuple(rows))
+    return _table("main", title, columns, rows)
 
 
 OF_SCORES = (
@@ -96,37 +142,27 @@ OF_VERDICTS = (
     "Points of val behind the leader on the same images, ± one standard error (the larger of that "
     "over images and that over seeds)."
 )
+
+
 OF_TRAINED = "Share of the parameters that the last phase trains."
 
 
-def _main_values(row: Row, summary: Summary, verdict: str) -> tuple[Value, ...]:
-    train, wall = row.train_seconds, row.wall_seconds
-    return (
-        *(row.architecture, row.strategy, summary.metric),
-        *_score_values(row.val),
-        verdict,
-        *_score_values(row.test),
-        *(train and train.mean, row.peak_memory_bytes, row.features_reused),
-        *(row.total_parameters, row.trainable_share, row.latency_seconds),
-        *(train and train.sd, wall and wall.mean, wall and wall.sd, row.forward_macs),
-        *(row.statuses.count("ok"), len(row.statuses), row == summary.leader),
-        *(row in summary.tied, row == summary.recommended, row in summary.front),
-    )
+def _of_seconds(key: str, found: Spread | None) -> dict[str, Value]:
+    return {f"{key}_mean": found and found.mean, f"{key}_sd": found and found.sd}
 
 
 def _verdicts(summary: Summary) -> dict[Row, str]:
     """By row, the best on val first: `recommended, tied, 0.3 ± 0.4 behind, on the front`."""
-    found, front = verdicts(summary), set(summary.front)
-    told = {}
+    found, told = verdicts(summary), {}
     for row in summary.ranked:
-        is_chosen = row is summary.recommended and row is not summary.winner
-        told[row] = ", ".join(
-            [
-                *(["recommended"] if is_chosen else []),
-                found[row] if row.complete else f"{found[row]}, seeds ok: {status_counts(row)}",
-                *(["on the front"] if row in front else []),
-            ]
-        )
+        parts = [found[row]]
+        if row is summary.recommended and row is not summary.winner:
+            parts.insert(0, "recommended")
+        if not row.complete:
+            parts.append(f"seeds ok: {status_counts(row)}")
+        if row in summary.front:
+            parts.append("on the front")
+        told[row] = ", ".join(parts)
     return told
 
 
@@ -136,15 +172,10 @@ def matrix(part: str, summary: Summary) -> Table:
         for row in summary.rows
     }
     strategies = dict.fromkeys(strategy for _, strategy in scores)
-
-    def mean(architecture: str, strategy: str) -> float | None:
-        score = scores.get((architecture, strategy))
-        return score.seeds.mean if score else None
-
-    rows = (
-        (architecture, *(mean(architecture, strategy) for strategy in strategies))
-        for architecture in dict.fromkeys(architecture for architecture, _ in scores)
-    )
+    rows = []
+    for architecture in dict.fromkeys(architecture for architecture, _ in scores):
+        found = [scores.get((architecture, strategy)) for strategy in strategies]
+        rows.append((architecture, *(score and score.seeds.mean for score in found)))
     columns = (ARCHITECTURE, *(number(strategy, name(strategy)) for strategy in strategies))
     title = f"Mean {part} {METRICS[summary.metric].title} in percent"
     return Table(f"{part}-scores", title, columns, tuple(rows))
@@ -205,28 +236,21 @@ def front(summary: Summary) -> Table:
     """The Pareto front, the best on val first; costs that compare with nothing are null."""
     columns = (
         *(ARCHITECTURE, STRATEGY),
-        number("val_mean", "Val", "%", units.mean_and_sd, "val_sd"),
-        number("test_mean", "Test", "%", units.mean_and_sd, "test_sd"),
-        _cost("train_seconds", "Train", "s", units.three_digits),
-        _cost("peak_memory_bytes", "Memory", "MiB", units.mebibytes),
-        number("total_parameters", "Params", "M", units.millions),
-        number("latency_seconds", "Latency", "ms", units.milliseconds),
+        *(_score("val")[0], _score("test")[0]),
+        *(TRAIN, MEMORY, PARAMETERS, LATENCY),
         Column("verdict", "Against the leader, points"),
         *(Column("val_sd"), Column("test_sd"), REUSED),
     )
     rows = (
-        (
-            *(row.architecture, row.strategy),
-            *_means(row),
-            *(comparable_cost(row, cost) for cost in COSTS),
-            said.removesuffix(", on the front"),
-            *(score and score.seeds.sd for score in (row.val, row.test)),
-            row.features_reused,
-        )
+        {
+            **_of_row(row),
+            **{cost: comparable_cost(row, cost) for cost in COSTS},
+            "verdict": said.removesuffix(", on the front"),
+        }
         for row, said in _verdicts(summary).items()
         if row in summary.front
     )
-    return Table("front", "Worth a choice, best on val first", columns, tuple(rows))
+    return _table("front", "Worth a choice, best on val first", columns, rows)
 
 
 def _name_or(none: str) -> Callable[[str | None], str]:
@@ -238,18 +262,18 @@ def best(of: str, rows: Mapping[str, Row | None]) -> Table:
     columns = (
         own,
         other._replace(format=_name_or("none: not every seed is ok")),
-        *(number(part, part.capitalize(), "%") for part in ("val", "test")),
+        *(number(f"{part}_mean", part.capitalize(), "%") for part in ("val", "test")),
     )
-    title = f"The best of each {of}, by mean val score"
-    found = (
-        (
-            value,
-            row and getattr(row, other.name),
-            *(_means(row) if row else (None, None)),
-        )
-        for value, row in rows.items()
+    values = (
+        {
+            own.name: label,
+            other.name: row and getattr(row, other.name),
+            **_of_score("val", row and row.val),
+            **_of_score("test", row and row.test),
+        }
+        for label, row in rows.items()
     )
-    return Table(f"best-{of}", title, columns, tuple(found))
+    return _table(f"best-{of}", f"The best of each {of}, by mean val score", columns, values)
 
 
 # ---- costs, classes, cells ------------------------------------------------------------------
@@ -259,41 +283,38 @@ def architectures(table: RunTable) -> Table:
     columns = (
         ARCHITECTURE,
         number("image_size", "Image", "px", as_text),
-        number("total_parameters", "Params", "M", units.millions),
+        PARAMETERS,
         number("forward_macs", "MACs", "M", units.millions),
         number("latency_p50_seconds", "Latency p50", "ms", units.milliseconds),
         number("latency_p95_seconds", "p95", "ms", units.milliseconds),
         number("inference_images_per_second", "Inference", "images/s", units.three_digits),
     )
-    first: dict[str, Result] = {}
-    measured: dict[str, Result] = {}
+    counts: dict[str, tuple[Value, ...]] = {}
+    times: dict[str, tuple[Value, ...]] = {}
     for one in table.results:
-        first.setdefault(one.cell.architecture_label, one)
-    for one in on_reference(table):
-        if one.cost.latency is not None:
-            measured.setdefault(one.cell.architecture_label, one)
+        cost = one.cost
+        found = (one.cell.image_size, cost.total_parameters, cost.forward_macs)
+        counts.setdefault(one.cell.architecture_label, found)
+    for one in table.measured:
+        if speed := one.cost.latency:
+            seconds = (speed.batch1_p50_seconds, speed.batch1_p95_seconds)
+            times.setdefault(one.cell.architecture_label, (*seconds, speed.images_per_second))
+    none = (None,) * 3
     title = "Costs of each architecture: MACs and latency of a forward pass of one image"
-    rows = (
-        (label, *_counts(first.get(label)), *_times(measured.get(label)))
-        for label in table.run.preprocessing
-    )
+    rows = ((of, *counts.get(of, none), *times.get(of, none)) for of in table.run.preprocessing)
     return Table("architectures", title, columns, tuple(rows))
 
 
-def _counts(one: Result | None) -> tuple[Value, ...]:
-    if one is None:
-        return (None,) * 3
-    return one.cell.image_size, one.cost.total_parameters, one.cost.forward_macs
+def tested(table: RunTable, row: Row | None) -> list[Scores]:
+    """The test scores of a row, one for each seed that is ok; empty without a row."""
+    return [table.result(cell_id).quality.test for cell_id in row.ok] if row else []
 
 
-def _times(one: Result | None) -> tuple[Value, ...]:
-    latency = one.cost.latency if one else None
-    if latency is None:
-        return (None,) * 3
-    return latency.batch1_p50_seconds, latency.batch1_p95_seconds, latency.images_per_second
+def classes(labels: Sequence[str], scores: Sequence[Scores]) -> Table:
+    """The share of each class's test images that were recognised, a mean over seeds.
 
-
-def classes(found: Iterable[Recall]) -> Table:
+    In Wilson's interval each image counts once, however many seeds saw it.
+    """
     columns = (
         Column("class", "Class", format=name),
         number("num_images", "Images", "", lambda count: f"{count:,}"),
@@ -303,14 +324,24 @@ def classes(found: Iterable[Recall]) -> Table:
         Column("most_often_taken_for", "Most often taken for", format=_name_or(units.UNKNOWN)),
         number("taken_for_share", "in", "%"),
     )
-    rows = (
-        (
-            *(one.label, one.num_images, one.share),
-            *(one.interval or (None, None)),
-            *(one.mistaken_for, one.mistaken_share),
+    rows: list[tuple[Value, ...]] = []
+    counts_KK = np.mean([one.confusion for one in scores], axis=0) if scores else np.empty((0, 0))
+    for k, counts_K in enumerate(counts_KK):
+        total, right = float(counts_K.sum()), float(counts_K[k])
+        if not total:
+            rows.append((labels[k], 0, *(None,) * 5))
+            continue
+        others_K = np.where(np.arange(len(labels)) == k, 0.0, counts_K)
+        most = int(others_K.argmax())
+        mistaken = labels[most], float(others_K[most]) / total
+        rows.append(
+            (
+                *(labels[k], round(total), right / total),
+                *wilson(min(right / total, 1.0), round(total)),
+                *(mistaken if others_K.any() else (None, None)),
+            )
         )
-        for one in found
-    )
+    rows.sort(key=lambda row: 2.0 if row[2] is None else row[2])
     return Table("classes", "Recall by class on test, the worst first", columns, tuple(rows))
 
 

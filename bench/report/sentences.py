@@ -11,7 +11,7 @@ from bench.analysis.pareto import COSTS
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
-from bench.record import Result, Run
+from bench.record import Run
 from bench.report import units
 from bench.report.text import name
 
@@ -24,22 +24,24 @@ def row_name(row: Row) -> str:
 
 
 def headline(table: RunTable, summary: Summary) -> str:
+    """The finding, and what no number of the run may be quoted without."""
     found = _finding(table, summary)
-    opening = reservation(table)
+    so_far = "so far, " if table.run.status != "finished" else ""
+    weights = "from random weights, " if has_random_weights(table) else ""
+    opening = (so_far + weights).capitalize()
     return f"{opening}{found[:1].lower()}{found[1:]}" if opening else found
 
 
 def _finding(table: RunTable, summary: Summary) -> str:
     chosen = summary.recommended
-    if chosen is None:
+    if chosen is None or chosen.val is None or chosen.test is None:
         ok = f"{len(table.results):,} of {len(table.run.cells):,} cells are ok"
         return f"No winner: no architecture and strategy has every seed ok ({ok})."
-    numbers = val_and_test(chosen, summary)
+    val, test = (units.percent(score.seeds.mean) for score in (chosen.val, chosen.test))
+    numbers = f"{val} % {METRICS[summary.metric].title} on val and {test} % on test"
     if not summary.comparisons:
-        return (
-            f"Only {row_name(chosen)} has every seed ok: {numbers}. There is nothing to compare it "
-            "with."
-        )
+        only = f"Only {row_name(chosen)} has every seed ok: {numbers}."
+        return f"{only} There is nothing to compare it with."
     if summary.winner is not None:
         second = summary.comparisons[0]
         lead, error = units.points(second.behind.mean), units.points(second.behind.se)
@@ -47,34 +49,18 @@ def _finding(table: RunTable, summary: Summary) -> str:
             f"{row_name(chosen)} wins with {numbers}, {lead} points of val ahead of "
             f"{row_name(second.row)} (standard error {error})."
         )
-    complete = len(summary.comparisons) + 1
+    leader, highest = summary.leader, ""
+    if leader is not None and leader.val is not None and leader is not chosen:
+        score = units.percent(leader.val.seeds.mean)
+        highest = f"; the highest on val is {score} % ({row_name(leader)})"
     return (
-        f"No single winner: {len(summary.tied)} of {complete:,} are tied. {because(summary)}: "
-        f"{numbers}{_highest(summary)}."
+        f"No single winner: {len(summary.tied)} of {len(summary.comparisons) + 1:,} are tied. "
+        f"{_reason(chosen, summary)}: {numbers}{highest}."
     )
 
 
-def reservation(table: RunTable) -> str:
-    """What no number of the run may be quoted without; empty where there is nothing."""
-    so_far = "so far, " if table.run.status != "finished" else ""
-    weights = "from random weights, " if has_random_weights(table) else ""
-    return (so_far + weights).capitalize()
-
-
-def val_and_test(row: Row, summary: Summary) -> str:
-    """`95.2 % top-1 accuracy on val and 94.8 % on test`."""
-    assert row.val is not None
-    assert row.test is not None
-    return (
-        f"{units.percent(row.val.seeds.mean)} % {METRICS[summary.metric].title} on val and "
-        f"{units.percent(row.test.seeds.mean)} % on test"
-    )
-
-
-def because(summary: Summary) -> str:
+def _reason(chosen: Row, summary: Summary) -> str:
     """`Of these a · b has the lowest train time (20.0 s) and is recommended`."""
-    chosen = summary.recommended
-    assert chosen is not None
     others = [row for row in summary.tied if row != chosen]
     for cost in summary.tie_break:
         own = comparable_cost(chosen, cost)
@@ -82,38 +68,28 @@ def because(summary: Summary) -> str:
         if own is not None and all(own < value for value in known):
             lacking = unknown_for(cost, summary.tied)
             number = "; ".join(filter(None, (units.amount(cost, own), lacking)))
-            known_ = "known " if lacking else ""
             return (
-                f"Of these {row_name(chosen)} has the lowest {known_}{COSTS[cost].title} "
+                f"Of these {row_name(chosen)} has the lowest {_known(cost, summary.tied)} "
                 f"({number}) and is recommended"
             )
-    return (
-        f"Of these the suite's tie-break ({lowest(summary, summary.tied)}) recommends "
-        f"{row_name(chosen)}"
-    )
+    order = lowest(summary, summary.tied)
+    return f"Of these the suite's tie-break ({order}) recommends {row_name(chosen)}"
 
 
 def lowest(summary: Summary, rows: Sequence[Row]) -> str:
     """What the tie-break prefers among rows: `lowest train time, then peak memory`."""
-    costs = (
-        f"{'known ' if unknown_for(cost, rows) else ''}{COSTS[cost].title}"
-        for cost in summary.tie_break
-    )
-    return f"lowest {', then '.join(costs)}"
+    return f"lowest {', then '.join(_known(cost, rows) for cost in summary.tie_break)}"
+
+
+def _known(cost: str, rows: Sequence[Row]) -> str:
+    """`known train time`, where it is not known of all."""
+    return f"{'known ' if unknown_for(cost, rows) else ''}{COSTS[cost].title}"
 
 
 def unknown_for(cost: str, rows: Sequence[Row]) -> str:
     """`unknown for 1 of 3`; empty where the cost is known of all."""
     count = sum(comparable_cost(row, cost) is None for row in rows)
     return f"unknown for {count:,} of {len(rows):,}" if count else ""
-
-
-def _highest(summary: Summary) -> str:
-    leader = summary.leader
-    if leader is None or leader.val is None or leader is summary.recommended:
-        return ""
-    score = units.percent(leader.val.seeds.mean)
-    return f"; the highest on val is {score} % ({row_name(leader)})"
 
 
 # ---- what limits it -------------------------------------------------------------------------
@@ -183,20 +159,13 @@ def _mixed_machines(table: RunTable, summary: Summary) -> str:
     """That costs of all cells do not compare, and whose are given; empty on one machine."""
     if not summary.mixed_machines:
         return ""
-    measured = on_reference(table)
-    machine, execution = measured[0].machine, measured[0].execution
+    machine, execution = table.measured[0].machine, table.measured[0].execution
     return (
         "Cells ran on different machines, or with different numbers of threads. Times and memory "
-        f"are those of {len(measured):,} of {len(table.results):,} ok cells, on "
+        f"are those of {len(table.measured):,} of {len(table.results):,} ok cells, on "
         f"{name(units.device(machine))}, {units.plural(execution.threads, 'thread')}; for the "
         "others they are unknown."
     )
-
-
-def on_reference(table: RunTable) -> list[Result]:
-    """The ok cells on the machine of most of them: costs are compared there only."""
-    there = zip(table.run.cells, table.columns["on_reference"], strict=True)
-    return [table.result(cell_id) for cell_id, is_there in there if is_there]
 
 
 def unstable_times(run: Run) -> str:
@@ -209,8 +178,13 @@ def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
     """Which runs became one, and whose records were left out; nothing for one run."""
     if len(parts) < 2:
         return []
-    told = "; ".join(_source(part) for part in parts)
-    found = [f"This report merges {len(parts)} runs of one task: {told}."]
+    told = []
+    for part in parts:
+        run = part.table.run
+        word = "seed" if len(run.suite.seeds) == 1 else "seeds"
+        seeds = ", ".join(map(str, run.suite.seeds))
+        told.append(f"{name(part.name)} ({word} {seeds}; {name(units.device(run.machine))})")
+    found = [f"This report merges {len(parts)} runs of one task: {'; '.join(told)}."]
     if merged.repeated:
         cells = len({twice.counted.cell_id for twice in merged.repeated})
         found.append(
@@ -221,13 +195,6 @@ def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
     return found
 
 
-def _source(part: NamedRun) -> str:
-    seeds = part.table.run.suite.seeds
-    word = "seed" if len(seeds) == 1 else "seeds"
-    machine = units.device(part.table.run.machine)
-    return f"{name(part.name)} ({word} {', '.join(map(str, seeds))}; {name(machine)})"
-
-
 # ---- how the choice is made -----------------------------------------------------------------
 
 
@@ -235,10 +202,10 @@ def rule(run: Run, summary: Summary) -> list[str]:
     seeds = len(run.suite.seeds)
     metric, order = METRICS[summary.metric].title, lowest(summary, ())
     sentences = [
-        f"The leader has the highest mean val {metric} over {units.plural(seeds, 'seed')}. One "
-        "seed that is not ok disqualifies. Test was not used to choose.",
-        "Tied with the leader are all that an image-by-image comparison with the best cannot tell "
-        "from it (max-T over all pairs, at 5 %), and all that are less than "
+        f"The leader has the highest mean val {metric} over {units.plural(seeds, 'seed')}. A row "
+        "is disqualified if any of its seeds is not ok. Test was not used to choose.",
+        "Tied with the leader is every row that an image-by-image comparison cannot tell from the "
+        "best (max-T over all pairs, at 5 %), and every row less than "
         f"{units.points(summary.margin)} points behind.",
         HELD_WITH_ONE_SEED if seeds == 1 else HELD,
         f"Among the tied, the suite's tie-break ({order}; unknown comes last) picks the "
@@ -253,14 +220,14 @@ def rule(run: Run, summary: Summary) -> list[str]:
 
 
 HELD = (
-    "In simulated suites the tied included all that are truly best in 93 to 100 of 100 where the "
-    "trainings of all rows vary alike, and in about 89 where they vary very differently; the "
-    "winner was wrong in up to 6."
+    "In simulated suites whose rows all vary alike from run to run, the tied included every truly "
+    "best row in 93 to 100 of 100; where they vary very differently, in about 89. The winner was "
+    "wrong in up to 6 of 100."
 )
 HELD_WITH_ONE_SEED = (
     "With one seed, run-to-run variation is unknown and left out, so differences look surer than "
-    "they are. In simulated suites that varied by 0.3 to 2 points, one that is truly best was "
-    "missing from the tied in 23 to 67 of 100, and the winner was wrong in up to 39."
+    "they are. In simulated suites that varied by 0.3 to 2 points, a truly best row was missing "
+    "from the tied in 23 to 67 of 100, and the winner was wrong in up to 39."
 )
 """What tests/analysis/test_error_rates.py finds."""
 
@@ -273,30 +240,26 @@ def verdicts(summary: Summary) -> dict[Row, str]:
     """
     found = dict.fromkeys(summary.disqualified, "disqualified")
     if summary.leader is not None:
-        found[summary.leader] = _of_leader(summary)
+        of_leader = "leader" if summary.winner is None else "winner"
+        found[summary.leader] = of_leader if summary.comparisons else "the only one"
     for one in summary.comparisons:
         behind = f"{units.points(one.behind.mean)} ± {units.points(one.behind.se)} behind"
         found[one.row] = f"{'tied, ' if one.tied else ''}{behind}"
     return found
 
 
-def _of_leader(summary: Summary) -> str:
-    if not summary.comparisons:
-        return "the only one"
-    return "leader" if summary.winner is None else "winner"
-
-
 def settling(summary: Summary) -> list[tuple[str, int]]:
     """What would tell some of the tied from the leader, and how many; the most first."""
     tied = [one.settling for one in summary.comparisons if one.tied and one.settling]
-    seeds = [one.more_seeds for one in tied if one.more_seeds is not None]
-    images = [one.val_images for one in tied if one.val_images is not None]
-    ways = []
-    if seeds:
-        ways.append((f"about {_rounded(max(seeds))} more seeds each", len(seeds)))
-    if images:
-        ways.append((f"about {_rounded(max(images))} val images in all", len(images)))
-    return sorted(ways, key=lambda way: -way[1])
+    ways = {
+        "about {} more seeds each": [one.more_seeds for one in tied],
+        "about {} val images in all": [one.val_images for one in tied],
+    }
+    found = []
+    for way, counts in ways.items():
+        if known := [count for count in counts if count is not None]:
+            found.append((way.format(_rounded(max(known))), len(known)))
+    return sorted(found, key=lambda way: -way[1])
 
 
 def _rounded(count: int) -> str:

@@ -1,15 +1,14 @@
 """A table, declared once: its columns, and rows of raw values.
 
-For reading (Markdown, HTML, LaTeX, the terminal) each column formats its values; CSV has them
-unrounded. Unknown is a dash in the one and an empty field in the other, never 0.
+To be read (Markdown, LaTeX, terminal, HTML in `parts.html`) each column formats its values; CSV
+has them unrounded. Unknown is a dash in the one and an empty field in the other, never 0.
 """
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from typing import Literal, NamedTuple
 
-from markupsafe import Markup
 from rich.cells import cell_len
 from tabulate import tabulate
 
@@ -52,30 +51,42 @@ class Table(NamedTuple):
     def shown(self) -> tuple[Column, ...]:
         return tuple(column for column in self.columns if column.title)
 
+    @property
+    def stacks(self) -> list[list[tuple[int, Column]]]:
+        """The shown columns by place, each with what a page has below it."""
+        stacks: list[list[tuple[int, Column]]] = []
+        for place, column in enumerate(self.shown):
+            if column.below:
+                stacks[-1].append((place, column))
+            else:
+                stacks.append([(place, column)])
+        return stacks
+
     def texts(self, most: int | None = None) -> list[list[str]]:
-        place = {column.name: index for index, column in enumerate(self.columns)}
-        wanted = [
-            (column.format, [index, *(place[name] for name in column.also)])
-            for index, column in enumerate(self.columns)
-            if column.title
-        ]
+        names = [column.name for column in self.columns]
         return [
-            [form(*(row[index] for index in places)) for form, places in wanted]
+            [
+                column.format(value, *(row[names.index(name)] for name in column.also))
+                for column, value in zip(self.columns, row, strict=True)
+                if column.title
+            ]
             for row in self.rows[:most]
         ]
 
-    def only(self, keep: Callable[[Column], bool]) -> "Table":
-        columns = (one if keep(one) else one._replace(title="") for one in self.columns)
+    def without(self, names: Container[str]) -> "Table":
+        """The table with these columns in the CSV alone."""
+        columns = (one._replace(title="") if one.name in names else one for one in self.columns)
         return self._replace(columns=tuple(columns))
 
     def without_silent(self) -> "Table":
-        said = zip(*self.texts(), strict=True)
-        heard = {
-            column.name
-            for column, values in zip(self.shown, said, strict=False)
-            if set(values) - {"", units.UNKNOWN}
-        }
-        return self.only(lambda column: column.name in heard)
+        values = zip(*self.texts(), strict=True)
+        return self.without(
+            [
+                column.name
+                for column, said in zip(self.shown, values, strict=False)
+                if not set(said) - {"", units.UNKNOWN}
+            ]
+        )
 
 
 # ---- formats --------------------------------------------------------------------------------
@@ -83,14 +94,7 @@ class Table(NamedTuple):
 
 def as_markdown(table: Table, most: int | None = None) -> str:
     """A pipe table of the first rows, aligned so that it reads in a terminal too."""
-    rows = [[_padded(text.markdown(value)) for value in row] for row in table.texts(most)]
-    made = tabulate(
-        rows,
-        headers=[_padded(text.markdown(column.heading)) for column in table.shown],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=[column.align for column in table.shown] if rows else None,
-    )
+    made = _tabulated(table, "pipe", lambda value: _padded(text.markdown(value)), most)
     return made.replace(PAD, "")
 
 
@@ -104,14 +108,21 @@ def _padded(value: str) -> str:
 
 def as_latex(table: Table) -> str:
     """A booktabs tabular that sets every name as it is written."""
-    body = tabulate(
-        [[text.printable(text.plain(value)) for value in row] for row in table.texts()],
-        headers=[text.printable(column.heading) for column in table.shown],
-        tablefmt="latex_booktabs",
+    made = _tabulated(table, "latex_booktabs", lambda value: text.printable(text.plain(value)))
+    return text.latex(made)
+
+
+def _tabulated(
+    table: Table, form: str, shown: Callable[[str], str], most: int | None = None
+) -> str:
+    rows = [[shown(value) for value in row] for row in table.texts(most)]
+    return tabulate(
+        rows,
+        headers=[shown(column.heading) for column in table.shown],
+        tablefmt=form,
         disable_numparse=True,
-        colalign=[column.align for column in table.shown] if table.rows else None,
+        colalign=[column.align for column in table.shown] if rows else None,
     )
-    return text.latex(body)
 
 
 def as_csv(table: Table) -> str:
@@ -125,89 +136,3 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     for row in (header, *rows):
         writer.writerow([text.csv(value) if isinstance(value, str) else value for value in row])
     return lines.getvalue()
-
-
-def as_html(
-    table: Table,
-    most: int | None = None,
-    rest: str = "",
-    *,
-    classes: Sequence[str] = (),
-    keys: Sequence[Markup] = (),
-) -> Markup:
-    """A scrolling region with the first rows; `rest` says where the others are.
-
-    `classes` are of the rows, `keys` pictures before the names in their first cells.
-    """
-    rows = table.texts(most)
-    body = Markup("\n").join(
-        Markup("<tr{}>{}</tr>").format(
-            Markup(' class="{}"').format(classes[place]) if classes else "",
-            _cells(table.shown, row, keys[place] if keys else Markup()),
-        )
-        for place, row in enumerate(rows)
-    )
-    caption = table.title
-    if len(table.rows) > len(rows):
-        caption += f": the first {len(rows)} of {len(table.rows):,}{rest and f', {rest}'}"
-    return REGION.format(
-        id=f"{table.name}-caption",
-        tall=" tall" if len(rows) > 40 else "",
-        kind="main" if len(table.shown) > 6 else "",  # names stay while it scrolls
-        caption=text.html(caption),
-        head=_head(table.shown),
-        body=body,
-    )
-
-
-REGION = Markup(
-    '<div class="scroll{tall}" role="region" aria-labelledby="{id}" tabindex="0">\n'
-    '<table class="{kind}">\n<caption id="{id}"><span>{caption}</span></caption>\n'
-    "<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
-)
-SMALL = Markup("<small>{}</small>")
-
-
-def _head(columns: Sequence[Column]) -> Markup:
-    cells = Markup()
-    for column, _, below in _stacked(columns, [""] * len(columns)):
-        unit = ", ".join(filter(None, [column.unit, *(one.title.lower() for one, _ in below)]))
-        small = Markup(" ") + SMALL.format(unit) if unit else ""
-        cells += HEAD.format(_side(column), text.html(column.title), small)
-    return cells
-
-
-def _cells(columns: Sequence[Column], row: Sequence[str], key: Markup) -> Markup:
-    cells = Markup()
-    for column, value, below in _stacked(columns, row):
-        small = (SMALL.format(text.html(under)) for _, under in below if under)
-        inner = text.html(value) + Markup().join(small)
-        if cells:
-            cells += CELL.format(_side(column), inner)
-        elif key:
-            cells += KEYED.format(key, inner)
-        else:
-            cells += FIRST.format(inner)
-    return cells
-
-
-HEAD = Markup('<th scope="col"{}>{}{}</th>')
-FIRST = Markup('<th scope="row">{}</th>')
-KEYED = Markup('<th scope="row" class="named">{}<span>{}</span></th>')
-CELL = Markup("<td{}>{}</td>")
-
-
-def _side(column: Column) -> Markup:
-    return Markup(' class="number"') if column.align == "right" else Markup()
-
-
-def _stacked(
-    columns: Sequence[Column], row: Sequence[str]
-) -> list[tuple[Column, str, list[tuple[Column, str]]]]:
-    stacks: list[tuple[Column, str, list[tuple[Column, str]]]] = []
-    for column, value in zip(columns, row, strict=True):
-        if column.below:
-            stacks[-1][2].append((column, value))
-        else:
-            stacks.append((column, value, []))
-    return stacks

@@ -1,9 +1,10 @@
 """Numbers as people read them: percent, seconds, MiB. Unknown is a dash, never a zero."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from bench.analysis.choice import Score
-from bench.analysis.stats import Interval
+from bench.analysis.pareto import COSTS
 from bench.record import Machine, Run
 
 UNKNOWN = "-"
@@ -15,9 +16,9 @@ REUSED_NOTE = (
 )
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(share: float | None) -> str:
     """`94.2` for 0.942; the unit stands in the heading."""
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f}"
+    return UNKNOWN if share is None else f"{100 * share:.1f}"
 
 
 def score(value: Score | None) -> str:
@@ -37,29 +38,15 @@ def between(low: float | None, high: float | None) -> str:
     return UNKNOWN if low is None or high is None else f"{percent(low)}–{percent(high)}"
 
 
-def marked(form: Callable[[float | None], str]) -> Callable[[float | None, bool], str]:
-    """The format with a mark where part of the cost was not spent: `20.0 †`."""
-
-    def shown(value: float | None, reused: bool) -> str:
-        if not reused:
-            return form(value)
-        return REUSED if value is None else f"{form(value)} {REUSED}"
-
-    return shown
-
-
-def interval(value: Interval | None) -> str:
-    return between(value.low, value.high) if value else UNKNOWN
-
-
 def three_digits(value: float | None) -> str:
     """Three significant digits without an exponent, whole numbers in full: `0.0831`, `1,204`."""
     if value is None:
         return UNKNOWN
     if value == 0:
         return "0"
-    digits = max(0, 2 - _exponent(value))
-    return f"{value:,.{digits}f}"
+    # The exponent of the rounded value: 9.999 has three digits as 10.0, not as 10.00.
+    exponent = int(f"{value:.2e}".partition("e")[2])
+    return f"{value:,.{max(0, 2 - exponent)}f}"
 
 
 def points(difference: float) -> str:
@@ -82,30 +69,25 @@ def share(value: float | None) -> str:
     return three_digits(100 * value)
 
 
-def mebibytes(value: float | None) -> str:
-    return three_digits(None if value is None else value / 2**20)
+def unit_of(cost: str) -> str:
+    return COSTS[cost].unit.split()[0]
 
 
-def millions(value: float | None) -> str:
-    return three_digits(None if value is None else value / 1e6)
+def scaled(value: float | None, cost: str) -> str:
+    return three_digits(None if value is None else value / COSTS[cost].scale)
 
 
-def milliseconds(value: float | None) -> str:
-    return three_digits(None if value is None else value * 1e3)
+mebibytes = partial(scaled, cost="peak_memory_bytes")
+millions = partial(scaled, cost="total_parameters")
+milliseconds = partial(scaled, cost="latency_seconds")
 
 
 def amount(cost: str, value: float | None) -> str:
     if value is None:
         return "unknown"
-    match cost:
-        case "train_seconds":
-            return duration(value)
-        case "peak_memory_bytes":
-            return f"{mebibytes(value)} MiB"
-        case "total_parameters":
-            return f"{millions(value)} M"
-        case _:
-            return f"{milliseconds(value)} ms"
+    if cost == "train_seconds":
+        return duration(value)
+    return f"{scaled(value, cost)} {unit_of(cost)}"
 
 
 def duration(seconds: float) -> str:
@@ -135,18 +117,6 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
-def first(texts: Sequence[str], most: int, comma: str = ",") -> str:
-    """`a, b and 3 more`; with another comma `a; b; and 3 more`."""
-    more = len(texts) - most
-    rest = f"{comma.strip(',')} and {more:,} more" if more > 0 else ""
-    return f"{comma} ".join(texts[:most]) + rest
-
-
 def setting(run: Run) -> str:
     """Profile and device of a run, needed to read any of its numbers."""
     return f"{run.profile.upper()} profile · {device(run.machine)}"
-
-
-def _exponent(value: float) -> int:
-    # Of the rounded value: 9.999 has three digits as 10.0, not as 10.00.
-    return int(f"{value:.2e}".partition("e")[2])

@@ -1,16 +1,26 @@
-"""The files of a run folder that are derived from its records, and can be written again."""
+"""The files that are derived from the records of runs, and can be written again.
 
+Documents are templates; whatever they show is escaped for their format.
+"""
+
+import re
 from collections.abc import Container, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
+import jinja2
+from markupsafe import Markup
+
+from bench.analysis.history import History, news
 from bench.folder import disk_errors, write_text
-from bench.report import run_tables, tables
+from bench.report import history as texts
+from bench.report import run_tables, tables, text
 from bench.report.charts import figure
+from bench.report.charts import history as drawing
 from bench.report.charts.figure import Chart
 from bench.report.context import Report, all_tables, context
 from bench.report.figures import FIGURES, About, basis, charts
-from bench.report.render import render
 from bench.report.tables import Table
 
 STEMS = (
@@ -18,6 +28,8 @@ STEMS = (
     "repeated",
 )
 """The tables that are files; the others are on the page only."""
+
+FORMATS = {"md": tables.as_markdown, "tex": tables.as_latex, "csv": tables.as_csv}
 
 
 def write(folder: Path, report: Report) -> list[Path]:
@@ -27,15 +39,18 @@ def write(folder: Path, report: Report) -> list[Path]:
     where the disk refuses.
     """
     made, figures = all_tables(report), all_figures(report)
-    texts = {
+    contents = {
         "results.csv": run_tables.results_csv(report.table),
         **table_texts([made[stem] for stem in STEMS]),
         **documents(report, made, figures),
     }
     plots = {folder / "plots" / chart.id: chart for found in figures.values() for chart in found}
-    paths = [*(folder / name for name in texts), *(p for stem in plots for p in figure.paths(stem))]
-    remove_stale(folder, set(paths))
-    for name, content in texts.items():
+    paths = [
+        *(folder / name for name in contents),
+        *(p for stem in plots for p in figure.paths(stem)),
+    ]
+    remove_stale(folder, paths)
+    for name, content in contents.items():
         write_text(folder / name, content)
     with disk_errors(folder):
         (folder / "plots").mkdir(exist_ok=True)
@@ -48,6 +63,27 @@ def all_figures(report: Report) -> dict[About, list[Chart]]:
     return {about: charts(report.table, report.summary, about) for about in get_args(About)}
 
 
+def table_texts(made: Sequence[Table]) -> dict[str, str]:
+    return {
+        f"tables/{table.name}.{ending}": form(table).rstrip("\n") + "\n"
+        for table in made
+        if table.rows
+        for ending, form in FORMATS.items()
+    }
+
+
+def remove_stale(folder: Path, written: Container[Path]) -> None:
+    ours = [folder / "tables" / f"{stem}.{ending}" for stem in STEMS for ending in FORMATS]
+    ours += [path for one in FIGURES for path in figure.paths(folder / "plots" / one.id)]
+    with disk_errors(folder):
+        for path in ours:
+            if path not in written:
+                path.unlink(missing_ok=True)
+
+
+# ---- documents ------------------------------------------------------------------------------
+
+
 def documents(
     report: Report, made: Mapping[str, Table], figures: Mapping[About, Sequence[Chart]]
 ) -> dict[str, str]:
@@ -55,20 +91,63 @@ def documents(
     return {name: render(name, values) for name in ("report.md", "report.html")}
 
 
-def table_texts(made: list[Table]) -> dict[str, str]:
-    texts = {}
-    for table in made:
-        if table.rows:
-            texts[f"tables/{table.name}.md"] = tables.as_markdown(table) + "\n"
-            texts[f"tables/{table.name}.tex"] = tables.as_latex(table) + "\n"
-            texts[f"tables/{table.name}.csv"] = tables.as_csv(table)
-    return texts
+LISTED, DRAWN = 200, 60
+"""Cells, changes and runs of a history's page, and its charts: the newest ones."""
 
 
-def remove_stale(folder: Path, written: Container[Path]) -> None:
-    ours = [folder / "tables" / f"{stem}.{end}" for stem in STEMS for end in ("md", "tex", "csv")]
-    ours += [path for one in FIGURES for path in figure.paths(folder / "plots" / one.id)]
-    with disk_errors(folder):
-        for path in ours:
-            if path not in written:
-                path.unlink(missing_ok=True)
+def history_page(found: History, reading: texts.Reading) -> str:
+    """A suite over all its runs, without scripts and without anything from elsewhere."""
+    headline = texts.headline(found)
+    letters: dict[int, list[str]] = {}
+    for number, setup in enumerate(found.setups):
+        for place in setup.runs:
+            letters.setdefault(place, []).append(texts.letter(number))
+    runs = [(run, ", ".join(letters.get(place, []))) for place, run in enumerate(found.runs)]
+    drawn = found.cells[:DRAWN] if len(found.runs) > 1 else ()
+    values = {
+        "texts": texts,
+        "found": found,
+        "title": headline,
+        "headline": text.name(found.suite_name) + headline.removeprefix(found.suite_name),
+        "cautions": [f"{one[:1].upper()}{one[1:]}." for one in texts.remarks(found, reading)],
+        "changes": news(found),
+        "cells": texts.table(found.cells, found),
+        "charts": [(cell, drawing.chart(cell, found, at)) for at, cell in enumerate(drawn)],
+        "shown_runs": drawing.SHOWN,
+        "key": lambda number: figure.key(drawing.colour(number)),
+        "runs": runs[: -LISTED - 1 : -1],
+        "listed": LISTED,
+    }
+    return render("history.html", values)
+
+
+def render(file: str, context: Mapping[str, object]) -> str:
+    made = environment(file.rpartition(".")[2]).get_template(file).render(context)
+    return made if file.endswith(".html") else re.sub(r"\n{3,}", "\n\n", made).strip() + "\n"
+
+
+@cache
+def environment(ending: str) -> jinja2.Environment:
+    """Templates in which text is escaped for a format, and markup is there as it is."""
+    escape = text.html if ending == "html" else text.markdown
+
+    def shown(value: object) -> object:
+        if isinstance(value, str) and not isinstance(value, Markup):
+            return Markup(escape(value))
+        return value
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench.report"),
+        autoescape=True,  # so that macros give markup, and nothing is escaped twice
+        finalize=shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "markdown": lambda table, most: Markup(tables.as_markdown(table, most)),
+        "named": text.name,
+        "plain": text.plain,
+    }
+    made.globals["chart_style"] = Markup(figure.style())
+    return made

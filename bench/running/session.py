@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
-from bench.errors import FolderError, Stopped
+from bench.errors import FolderError, Stopped, first
 from bench.folder import (
     check_usable,
     read_record,
@@ -99,11 +99,10 @@ def go_on(earlier: Run, fresh: Run) -> Run:
     )
     for field, name in TASK.items():
         if changes := differences(flat(field, then[field]), flat(field, asked[field])):
-            texts = [str(change) for change in changes[:NAMED_CHANGES]]
-            more = f" and {len(changes) - len(texts)} more" if len(changes) > len(texts) else ""
+            texts = first([str(change) for change in changes], NAMED_CHANGES, ";")
             raise FolderError(
                 f"--out: the run in this folder was another task: {name} changed since "
-                f"({'; '.join(texts)}{more}); name a new folder"
+                f"({texts}); name a new folder"
             )
     return continued
 

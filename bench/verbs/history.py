@@ -41,7 +41,7 @@ def history(
     from bench.folder import write_text
     from bench.identity import slug
     from bench.report import history as texts
-    from bench.report import history_page as page
+    from bench.report.writer import history_page
     from bench.verbs.runs import names, uncollected
 
     check_file(place)
@@ -64,7 +64,7 @@ def history(
             say_table("", texts.table(found.cells, found), remarks, MOST_CELLS)
             place = place or folder / slug(name) / "history.html"
         if place:
-            write_text(place, page.document(found, reading))
+            write_text(place, history_page(found, reading))
     if not as_json:
         say(f"page: {place}")
 

@@ -17,7 +17,7 @@ from bench.analysis.snapshot import past
 from bench.analysis.table import Snapshot, read, table
 from bench.data.dataset import shortened
 from bench.data.decoded import Making, thumbnails
-from bench.errors import FolderError, InputError, NotOneTask, first_line, meant
+from bench.errors import FolderError, InputError, NotOneTask, first, first_line, meant
 from bench.folder import (
     damaged_records,
     read_records,
@@ -29,7 +29,6 @@ from bench.folder import (
 )
 from bench.predictions import confident_mistakes
 from bench.record import Failure, Result, Run
-from bench.report import units
 from bench.report.context import Report
 from bench.report.sentences import sources
 from bench.running.plan import Images
@@ -107,7 +106,7 @@ def trained_cell(
             [
                 f"{folder}: the weights of {record.cell_id} were not kept (the suite has "
                 f'keep_weights = "{run.suite.keep_weights}")',
-                f"kept are those of: {units.first(kept, MOST_NAMED) or 'none'}",
+                f"kept are those of: {first(kept, MOST_NAMED) or 'none'}",
                 'set keep_weights = "winner" or "all" in the suite, and run it into a new folder',
             ]
         )
@@ -122,7 +121,7 @@ def trained_cell(
 def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | None) -> Result:
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
-    named = f"ok are: {units.first(list(ok), MOST_NAMED) or 'none'}"
+    named = f"ok are: {first(list(ok), MOST_NAMED) or 'none'}"
     if cell_id is None and (cell_id := summarise(read(folder)).chosen) is None:
         why = "no architecture under any strategy has an ok record for every seed"
         raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
@@ -164,7 +163,7 @@ def read_side(path: Path) -> Side:
         run = read_folder(path)
         cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
         missing = [name for name, status in cells if status == "missing"]
-        named = units.first(damaged_records(path, missing), MOST_DAMAGED)
+        named = first(damaged_records(path, missing), MOST_DAMAGED)
         note = f"{path.name}: damaged records, which count as missing: {named}"
         return Side(run, notes=(note,) if named else ())
     if path.is_file():

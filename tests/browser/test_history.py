@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.report.history import Reading
-from bench.report.history_page import document
+from bench.report.writer import history_page
 from tests.analysis import sides
 from tests.analysis.timelines import slowed, told
 from tests.browser.chromium import NAMES, PATH, Page, browser
@@ -34,7 +34,7 @@ def written(folder: Path) -> Path:
         runs.append(sides.headed(replace(one, columns=columns), suite_name=HOSTILE[1]))
     path = folder / "history.html"
     reading = Reading(1, HOSTILE[:5], 2)
-    path.write_text(document(told(runs), reading), encoding="utf-8")
+    path.write_text(history_page(told(runs), reading), encoding="utf-8")
     return path
 
 

@@ -11,6 +11,7 @@ from bench.report import writer
 from bench.report.charts.figure import Chart
 from bench.report.context import Report, all_tables
 from bench.report.figures import About
+from bench.report.tables import Table
 
 VOID = {"meta", "link", "img", "br", "wbr"}
 
@@ -72,6 +73,12 @@ class Tree(HTMLParser):
 def read(text: str) -> Node:
     """The root of a page."""
     return Tree(text).root
+
+
+def as_html(made: Table, most: int = 100, rest: str = "") -> str:
+    """A table as it stands on a page."""
+    parts: Any = writer.environment("html").get_template("parts.html").module
+    return str(parts.table(made, most, rest))
 
 
 # ---- reports --------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_a_comparison_shows_no_more_than_fifteen_rows_the_largest_first() -> Non
     assert matters(found)[0].change == pytest.approx(0.19)
     text = markdown(found, SIDES)
     assert text.count("| regressed") == MOST_ROWS
-    assert "5 rows more" in text
+    assert "5 more rows" in text
 
 
 def test_of_several_candidates_each_is_told() -> None:
@@ -132,8 +132,8 @@ def test_of_several_candidates_each_is_told() -> None:
 def test_who_is_to_blame_is_said() -> None:
     shift = Shift(0.3, 0.01, "code", "the machine was as quick as before")
     assert remarks(NOTHING._replace(shift=shift)) == [
-        "all cells together took +30.0 % time, the machine itself +1.0 %; the code is to blame: "
-        "the machine was as quick as before"
+        "train time of all cells changed by +30.0 %, the machine itself by +1.0 %; the code is to "
+        "blame: the machine was as quick as before"
     ]
     assert remarks(NOTHING._replace(shift=Shift(0.02, 0.01, "none", ""))) == []
 

@@ -8,7 +8,7 @@ from bench.analysis.history import news
 from bench.analysis.table import Snapshot
 from bench.report import history as texts
 from bench.report.history import Reading, as_json
-from bench.report.history_page import document
+from bench.report.writer import history_page
 from tests.analysis import sides
 from tests.analysis.timelines import BUSIER, NEWER, point, slowed, told
 from tests.report.reading import Tree
@@ -53,8 +53,8 @@ def test_what_stands_alone_is_said() -> None:
     nameless = sides.with_machine(cpu_model=None)
     unknown = [point(number, nameless, range(6)) for number in range(7)]
     assert of(unknown)[-1:] == [
-        "in 7 runs a fact of the conditions is unknown, or seeds of a cell ran under different "
-        "ones: their values are not connected to any others"
+        "in 7 runs a fact of the conditions is unknown, or the seeds of a cell ran under different "
+        "ones: these values are joined to no others"
     ]
 
 
@@ -66,15 +66,15 @@ def test_machines_unstable_runs_and_cells_that_left_are_said() -> None:
     assert of(points) == [
         "not asked for by the newest run: resnet18 · fine_tuning",
         "1 run unstable: times take no part in changes of level",
-        "2 kinds of machine and software: times and memory are joined within each only, scores "
+        "2 kinds of machine and software: times and memory are joined only within each, scores "
         "where the arithmetic is the same",
     ]
 
 
 def test_a_short_history_says_what_it_lacks() -> None:
     assert of([point(number) for number in range(5)]) == [
-        "too short for changes of level: at least 7 runs of one task, machine and software are "
-        "needed, the longest series has 5"
+        "too short for changes of level: they need at least 7 runs of one task, machine and "
+        "software, and the longest series has 5"
     ]
 
 
@@ -99,7 +99,7 @@ def test_json_holds_no_nan_and_every_run() -> None:
 
 
 def test_the_page_stands_alone() -> None:
-    text = document(told(slowed(1.3)), NOTHING)
+    text = history_page(told(slowed(1.3)), NOTHING)
     tree = Tree(text).root
     assert not tree.all("script", "iframe", "img", "object")
     assert [link.attrs["href"] for link in tree.all("link")] == ["data:,"]
@@ -111,13 +111,13 @@ def test_the_page_stands_alone() -> None:
 
 
 def test_no_two_elements_have_one_id() -> None:
-    nodes = Tree(document(told(slowed(1.3)), NOTHING)).root.all()
+    nodes = Tree(history_page(told(slowed(1.3)), NOTHING)).root.all()
     ids = [node.attrs["id"] for node in nodes if "id" in node.attrs]
     assert len(ids) == len(set(ids))
 
 
 def test_a_change_is_in_the_table_and_its_cell_is_first_and_open() -> None:
-    tree = Tree(document(told(slowed(1.3, information={"machine.driver": "2"})), NOTHING)).root
+    tree = Tree(history_page(told(slowed(1.3, information={"machine.driver": "2"})), NOTHING)).root
     (row,) = tree.by_id("changes").all("tbody")[0].all("tr")
     said = [cell.text.split() for cell in row.all("th", "td")]
     assert said[0] == ["2026-11-01"]
@@ -134,7 +134,9 @@ def test_a_change_is_in_the_table_and_its_cell_is_first_and_open() -> None:
 def test_machines_are_listed_with_what_sets_them_apart() -> None:
     every = range(6)
     points = [point(0), point(1, NEWER, every), point(2, BUSIER, every)]
-    rows = Tree(document(told(points), NOTHING)).root.by_id("machines").all("tbody")[0].all("tr")
+    rows = (
+        Tree(history_page(told(points), NOTHING)).root.by_id("machines").all("tbody")[0].all("tr")
+    )
     assert [row.all("th")[0].text for row in rows] == ["A", "B", "C"]
     assert "torch: 2.15.0 and 2.16.0" in rows[1].text
     assert "Intel Xeon" in rows[2].text
@@ -142,14 +144,14 @@ def test_machines_are_listed_with_what_sets_them_apart() -> None:
 
 def test_what_was_left_out_is_said() -> None:
     reading = Reading(2, ("a/run.json: is not JSON",), 1)
-    text = Tree(document(told(slowed(1.3)), reading)).root.by_id("content").text
+    text = Tree(history_page(told(slowed(1.3)), reading)).root.by_id("content").text
     assert "1 run left out, could not be read: a/run.json: is not JSON" in text
     assert "2 runs left out, did not finish" in text
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_history_too_short_says_so(count: int) -> None:
-    tree = Tree(document(told([point(number) for number in range(count)]), NOTHING)).root
+    tree = Tree(history_page(told([point(number) for number in range(count)]), NOTHING)).root
     text = tree.by_id("content").text
     assert "at least 7 runs" in text
     assert bool(tree.all("figure")) == (count > 1)
@@ -160,7 +162,7 @@ def test_hostile_names_are_text(name: str) -> None:
     made = slowed(1.3, information={"bench.commit": name})
     named = [sides.only(one, lambda *cell: True, architecture=name) for one in made]
     points = [sides.headed(one, suite_name=name) for one in named]
-    tree = Tree(document(told(points), Reading(0, (name,), 0))).root
+    tree = Tree(history_page(told(points), Reading(0, (name,), 0))).root
     assert not tree.all("script", "img", "b")
     (heading,) = tree.all("h1")
     assert heading.text.startswith(f"{name}:")
@@ -171,6 +173,6 @@ def test_a_cell_that_never_had_a_value_is_on_the_page() -> None:
     def change(one: object) -> sides.Record | None:
         return None
 
-    tree = Tree(document(told([point(n, change) for n in range(3)]), NOTHING)).root
+    tree = Tree(history_page(told([point(n, change) for n in range(3)]), NOTHING)).root
     row = next(r for r in tree.by_id("cells").all("tr") if "resnet18 · fine_tuning" in r.text)
     assert [cell.text for cell in row.all("td")][:4] == ["0/3", "-", "-", "-"]

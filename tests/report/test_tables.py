@@ -13,11 +13,10 @@ from bench.report.tables import (
     Table,
     Value,
     as_csv,
-    as_html,
     as_latex,
     as_markdown,
 )
-from tests.report.reading import read
+from tests.report.reading import as_html, read
 
 HOSTILE = ["a|b", "`x`", "two\nlines", "=1+1", "50%_&#$~^{}\\", "<b>", "_it_ *is*", "@cmd", "&lt;"]
 HOSTILE += ["[/red]", "*star", "1. one", "$x^$", "<script>alert(1)</script>", "猫", "שלום"]
@@ -59,7 +58,7 @@ def test_one_declaration_gives_numbers_for_reading_and_unrounded_ones_for_comput
 def test_a_page_sets_names_apart_and_stacks_what_belongs_below() -> None:
     region = read(as_html(scores()))
     (head, *rows) = region.all("tr")
-    assert [cell.text for cell in head.all("th")] == ["Class", "Val %, 95 %"]
+    assert [cell.text for cell in head.all("th")] == ["Class", "Val %, 95\u00a0%"]
     assert [[cell.text for cell in row.all("th", "td")] for row in rows] == [
         ["cat", "94.2\u00a0±\u00a01.290.0–96.0"],
         ["dog_s", "33.3-"],

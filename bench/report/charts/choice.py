@@ -210,7 +210,7 @@ def _test(row: Row) -> str:
         return f"{named(row)}: {shortfall(row)}"
     return (
         f"{named(row)}: {units.percent(row.test.seeds.mean)} % on test, "
-        f"{units.interval(row.test.interval)}"
+        f"{units.between(*row.test.interval)}"
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.analysis.choice import Summary
 from bench.analysis.stats import Interval, wilson
 from bench.analysis.table import RunTable
+from bench.errors import first
 from bench.predictions import Unpacked, unpack
 from bench.record import Scores
 from bench.report.charts import canvas, lettering
@@ -31,7 +32,7 @@ from bench.report.charts.figure import (
 )
 from bench.report.charts.lettering import SMALL, TEXT, isolated
 from bench.report.charts.shown import heat, look, named, seeds, sentences
-from bench.report.classes import tested
+from bench.report.run_tables import tested
 from bench.report.text import printable
 
 # K true classes, K predicted classes.
@@ -115,7 +116,7 @@ PAIRS = 20
 def confusion(table: RunTable, summary: Summary) -> Chart | None:
     """A matrix of counts up to 20 classes, else the most confused pairs; None without a row."""
     row, names = summary.recommended, table.run.data.classes
-    scores = tested(table.results, row)
+    scores = tested(table, row)
     if not scores or row is None:
         return None
     counts_KK = np.sum([np.array(s.confusion, dtype=np.int64) for s in scores], axis=0)
@@ -233,7 +234,7 @@ CLASSES = 40
 def recall(table: RunTable, summary: Summary) -> Chart | None:
     """The recall of each class with test images, the lowest first; None without a row."""
     row = summary.recommended
-    scores = tested(table.results, row)
+    scores = tested(table, row)
     found = _recalls(scores, table.run.data.classes)
     if not found or row is None:
         return None
@@ -271,8 +272,7 @@ def _recalls(scores: Sequence[Scores], classes: Sequence[str]) -> list[Share]:
 def _without_images(names: Sequence[str]) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"Without test images: {', '.join(map(printable, names[:8]))}{more}."
+    return f"Without test images: {first([printable(name) for name in names], 8)}."
 
 
 # ---- reliability ----------------------------------------------------------------------------
@@ -301,7 +301,7 @@ class Bin(NamedTuple):
 def reliability(table: RunTable, summary: Summary) -> Chart | None:
     """Accuracy by confidence, a mark per bin that holds predictions; None without a row."""
     row = summary.recommended
-    scores = tested(table.results, row)
+    scores = tested(table, row)
     if not scores or row is None:
         return None
     bins = bins_of([unpack(s.predictions) for s in scores])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bench.analysis.choice import Row, Summary, status_counts
 from bench.analysis.table import RunTable
+from bench.errors import first
 from bench.metrics import METRICS
 from bench.report import units
 from bench.report.charts.figure import HEAT, SERIES
@@ -109,8 +110,7 @@ def machine(table: RunTable, summary: Summary) -> str:
 def not_drawn(rows: Sequence[Row], why: str) -> str:
     if not rows:
         return ""
-    more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
-    return f"Not drawn, {why}: {', '.join(map(named, rows[:4]))}{more}."
+    return f"Not drawn, {why}: {first([named(row) for row in rows], 4)}."
 
 
 def without_costs(rows: Sequence[Row]) -> str:
