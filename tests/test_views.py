@@ -11,6 +11,7 @@ from bench import terminal, views
 from bench.analysis.choice import summarise
 from bench.analysis.table import table
 from bench.record import Failure, MissingWeights, Result, Run, UsedWeights
+from bench.report import sentences
 from tests import records
 
 HOSTILE = "[red]x[/red]\x1b[2J"
@@ -182,7 +183,7 @@ def test_random_weights_are_said_again_at_the_end() -> None:
         update={"source": UsedWeights(wanted=("imagenet", "random"), used="random")}
     )
     done = records.result(records.cell("resnet18", "partial", 0))
-    assert f"note: {views.RANDOM_WEIGHTS}" in shown(end(Path("out"), run, [done]))
+    assert f"note: {sentences.RANDOM_WEIGHTS[0]}" in shown(end(Path("out"), run, [done]))
 
 
 @pytest.mark.parametrize("cell", ["[bold]x", "x[/]", HOSTILE])
