@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fcntl import F_DUPFD, fcntl
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,16 @@ def browser(profile: Path) -> Iterator[Page]:
     """A tab of a browser of its own, which keeps everything in the folder `profile`."""
     assert PATH is not None
     to_browser, from_browser = os.pipe(), os.pipe()
-    # Numbers out of the way of 3 and 4, so that neither overwrites the other.
-    inner = [os.dup2(to_browser[0], 63), os.dup2(from_browser[1], 64)]
+    # Free numbers out of the way of 3 and 4, so that neither overwrites the other.
+    inner = [fcntl(end, F_DUPFD, 10) for end in (to_browser[0], from_browser[1])]
+    ends = "3<&{0} 4>&{1} {0}<&- {1}>&-".format(*inner)
     command = [
         *(PATH, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"),
         *("--no-first-run", "--disable-dev-shm-usage", "--disable-background-networking"),
         *("--hide-scrollbars", f"--user-data-dir={profile}", "about:blank"),
     ]
     process = subprocess.Popen(
-        ["bash", "-c", 'exec 3<&63 4>&64 63<&- 64>&-; exec "$@"', "bash", *command],
+        ["bash", "-c", f'exec {ends}; exec "$@"', "bash", *command],
         pass_fds=inner,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
