@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+Weights = NDArray[np.float64]
 
 
 class Metric(NamedTuple):
     title: str
     score: Callable[[Ints, Ints], float]  # of true and predicted classes, [N]; 0 to 1
-    weights: Callable[
-        [Ints], NDArray[np.float64]
-    ]  # of each image by its true class, [N]; their mean is 1
+    weights: Callable[[Ints], Weights]  # of each image by its true class, [N]; their mean is 1
     is_proportion: bool = True  # of images, so that the Wilson interval holds exactly
 
 
@@ -31,11 +30,11 @@ def _balanced_accuracy(labels_N: Ints, predicted_N: Ints) -> float:
     return float(np.nanmean(recall(confusion_matrix(labels_N, predicted_N, num_classes))))
 
 
-def _alike(labels_N: Ints) -> NDArray[np.float64]:
+def _alike(labels_N: Ints) -> Weights:
     return np.ones(len(labels_N))
 
 
-def _by_class(labels_N: Ints) -> NDArray[np.float64]:
+def _by_class(labels_N: Ints) -> Weights:
     """Classes count alike: the fewer images in a class, the more each counts."""
     classes_N, sizes_K = np.unique(labels_N, return_inverse=True, return_counts=True)[1:]
     return np.asarray(len(labels_N) / len(sizes_K) / sizes_K[classes_N])
@@ -58,6 +57,4 @@ def confusion_matrix(labels_N: Ints, predicted_N: Ints, num_classes: int) -> Int
 def recall(confusion_KK: Ints) -> Floats:
     """Share of each class that was found; NaN for a class without images."""
     found_K, there_K = np.diag(confusion_KK), confusion_KK.sum(axis=1)
-    unknown_K = np.full(len(there_K), np.nan)
-    recall_K: Floats = np.divide(found_K, there_K, out=unknown_K, where=there_K > 0)
-    return recall_K
+    return np.asarray(found_K / np.where(there_K > 0, there_K, np.nan))

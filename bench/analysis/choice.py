@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bench.analysis.paired import (
-    Difference,
     Hits,
+    Lead,
     Settling,
     contrasts,
-    difference,
+    lead,
     settling,
     simultaneous,
     visible_difference,
@@ -173,7 +173,7 @@ class AgainstLeader(NamedTuple):
     """
 
     row: Row
-    behind: Difference  # leader minus row
+    behind: Lead
     p_value: float
     p_adjusted: float
     tied: bool
@@ -255,24 +255,24 @@ def _compared(
     behind = contrasts(found)
     told = simultaneous(found, behind, margin)
     costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
-    on_front = pareto_front(costs, found, told.last_limit, margin)
+    on_front = pareto_front(costs, found, told.limit, margin)
     p_values = behind.p_values_R.tolist()
     adjusted = [1.0, *holm(p_values[1:])]  # the leader is compared with itself
     against = (
         AgainstLeader(
             row=row,
-            behind=difference(found, behind, place),
+            behind=lead(found, behind, place),
             p_value=p_values[place],
             p_adjusted=adjusted[place],
             tied=bool(told.rows_R[place]),
-            settling=settling(found, behind, place, told.last_limit, margin)
+            settling=settling(found, behind, place, told.limit, margin)
             if told.rows_R[place]
             else None,
         )
         for place, row in enumerate(complete)
         if place
     )
-    visible = visible_difference(behind, told.rows_R, told.last_limit, margin)
+    visible = visible_difference(behind, told.rows_R, told.limit, margin)
     return tuple(against), tuple(complete[place] for place in on_front), visible
 
 
@@ -320,11 +320,8 @@ def best_within(summary: Summary, budget: Budget) -> Row | None:
 
 def fits(row: Row, budget: Budget) -> bool:
     """Whether each limited cost of the row is known and within its limit."""
-    for name, limit in zip(COSTS, budget, strict=True):
-        cost = comparable_cost(row, name)
-        if limit is not None and (cost is None or cost > limit):
-            return False
-    return True
+    costs = zip(budget, (comparable_cost(row, name) for name in COSTS), strict=True)
+    return all(limit is None or (cost is not None and cost <= limit) for limit, cost in costs)
 
 
 def cheapest_within(summary: Summary, share: float) -> Row | None:

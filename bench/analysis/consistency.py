@@ -53,22 +53,16 @@ def check_one_task(records: Iterable[Record]) -> None:
     rows: dict[tuple[str, str], Record] = {}
     for record in records:
         first = first or record
-        _check(first, record, SHARED)
-        name = record.cell.architecture_label, record.cell.strategy
-        _check(rows.setdefault(name, record), record, AMONG_SEEDS)
-
-
-def _check(one: Record, other: Record, fields: Sequence[str]) -> None:
-    if all(getattr(one.cell, name) == getattr(other.cell, name) for name in fields):
-        return
-    # Only now, for it is slow: what is information, like a name of the data, may differ.
-    found = identity.differences(
-        identity.cell_identity(one.cell), identity.cell_identity(other.cell)
-    )
-    differing = [str(field) for field in found if field.path.split(".")[1] in fields]
-    if differing:
-        text = f"is not of the same task as {one.cell_id}: {'; '.join(differing)}"
-        raise Contradiction(other.cell_id, text)
+        of_row = rows.setdefault((record.cell.architecture_label, record.cell.strategy), record)
+        for other, fields in ((first, SHARED), (of_row, AMONG_SEEDS)):
+            one, two = other.cell, record.cell
+            if all(getattr(one, name) == getattr(two, name) for name in fields):
+                continue
+            # Only now, for it is slow: what is information, like a name of the data, may differ.
+            found = identity.differences(identity.cell_identity(one), identity.cell_identity(two))
+            if told := [str(field) for field in found if field.path.split(".")[1] in fields]:
+                text = f"is not of the same task as {other.cell_id}: {'; '.join(told)}"
+                raise Contradiction(record.cell_id, text)
 
 
 class Images(NamedTuple):

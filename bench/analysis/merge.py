@@ -148,10 +148,9 @@ def _cells(first: NamedRun, other: NamedRun) -> list[str]:
 
 
 def _row_tasks(part: NamedRun) -> dict[tuple[str, str], dict[str, object]]:
-    cells = (record.cell for record in part.table.records.values())
     return {
         (cell.architecture_label, cell.strategy): {**cell_identity(cell), "cell.seed": None}
-        for cell in cells
+        for cell in (record.cell for record in part.table.records.values())
     }
 
 

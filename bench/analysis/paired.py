@@ -29,8 +29,8 @@ BLOCK = 256
 """Rows whose images are held as floating-point numbers at once."""
 
 
-class Difference(NamedTuple):
-    """Mean score of one row minus that of another, on the same val images: -1 to 1."""
+class Lead(NamedTuple):
+    """Mean score of the leader minus that of another row, on the same val images: -1 to 1."""
 
     mean: float
     se: float  # standard error: the larger of the next two
@@ -68,7 +68,7 @@ class Hits(NamedTuple):
 
 
 class Contrasts(NamedTuple):
-    """Differences of many pairs of rows, often the leader minus each: see `Difference`."""
+    """Differences of many pairs of rows, often the leader minus each: see `Lead`."""
 
     means_R: Floats
     items_R: Floats
@@ -141,9 +141,9 @@ def between(found: Hits, first_P: NDArray[np.intp], second_P: NDArray[np.intp]) 
     )
 
 
-def difference(found: Hits, behind: Contrasts, row: int) -> Difference:
+def lead(found: Hits, behind: Contrasts, row: int) -> Lead:
     seeds = float(behind.seeds_R[row])
-    return Difference(
+    return Lead(
         mean=float(behind.means_R[row]),
         se=float(behind.errors_R[row]),
         se_items=float(behind.items_R[row]),
@@ -164,22 +164,21 @@ SIMULATED = 150
 
 
 class Tied(NamedTuple):
-    """Rows that cannot be told from the leader, itself included. Limits are normal deviates."""
+    """Rows that cannot be told from the leader, itself included. The limit is a normal deviate."""
 
     rows_R: NDArray[np.bool_]
-    first_limit: float  # for all rows
-    last_limit: float  # for those left at the end: what a row close to the leader must exceed
+    limit: float  # for those left at the end: what a row close to the leader must exceed
 
 
 def simultaneous(found: Hits, behind: Contrasts, margin: float) -> Tied:
     """The tied set. Rows within `margin` are tied even where the difference is significant."""
     near_R = behind.means_R < margin - ROUNDING
     rows_R = np.ones(len(near_R), dtype=np.bool_)
-    first = last = limit(found, rows_R)
+    last = limit(found, rows_R)
     while True:
         left_R = rows_R & (near_R | (behind.z_R <= last))
         if (left_R == rows_R).all():
-            return Tied(rows_R, first, last)
+            return Tied(rows_R, last)
         rows_R = left_R
         if rows_R.sum() > 1:
             last = limit(found, rows_R)

@@ -14,7 +14,6 @@ from typing import Any
 from bench.analysis.table import (
     COLUMNS,
     CONDITIONS,
-    SIZES,
     TASK,
     Facts,
     Header,
@@ -167,7 +166,7 @@ OF_DIGEST = Header.model_fields.keys() - {"protocol"}
 
 
 def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]:
-    sizes = {f"preprocessing.{name}" for name in SIZES}  # before schema 3 tasks held them
+    sizes = {"preprocessing.resize_size", "preprocessing.crop_size"}  # before schema 3
     task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
     conditions = {**run["conditions"], **row["conditions"]}
     asked = {**DEFAULTS, **task} if row["key"] else {}

@@ -60,10 +60,9 @@ def reasons(sitting: Sitting) -> Iterator[str]:
         change = change_of(sitting.start, sitting.end)
         if change is not None and is_beyond(change):
             found = changes(sitting.start, sitting.end)
-            told = ", ".join(f"{name} {_signed(change)}" for name, change in found.items())
-            yield (
-                f"the machine's speed changed by {_signed(change)} between start and end ({told})"
-            )
+            told = ", ".join(f"{name} {_signed(by)}" for name, by in found.items())
+            speed = f"the machine's speed changed by {_signed(change)}"
+            yield f"{speed} between start and end ({told})"
     readings = [one.throttled or () for one in (sitting.before, sitting.after) if one is not None]
     if slowed := [reason for reason in dict.fromkeys(chain(*readings)) if reason in SLOWDOWNS]:
         yield f"the GPU's clocks were held down ({', '.join(slowed)})"

@@ -78,11 +78,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+    p_N, count = np.asarray(p_values, dtype=np.float64), len(p_values)
+    order_N, adjusted_N = np.argsort(p_N, kind="stable"), np.empty(count)
+    adjusted_N[order_N] = np.maximum.accumulate(np.arange(count, 0, -1) * p_N[order_N])
+    return [float(p) for p in np.minimum(adjusted_N, 1.0)]
 
 
 # ---- seeds ----------------------------------------------------------------------------------

@@ -126,7 +126,10 @@ class Snapshot:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row per cell in the order of the suite, indexed by `cell_id`; see `COLUMNS`."""
-        return frame(self.columns).set_index("cell_id")
+        found = pd.DataFrame(dict(self.columns)).set_index("cell_id")
+        numbers = [name for name, one in COLUMNS.items() if one.unit not in ("", "bool")]
+        unknown = [name for name in numbers if found[name].isna().all()]
+        return found.astype(dict.fromkeys(unknown, "float64"))
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], list[int]]:
@@ -152,16 +155,8 @@ class Snapshot:
         return unpack_bits(self.right[cell_id], self.num_images)
 
     def task(self, place: int) -> Facts:
-        """What the cell in this place asks for, without its seed; {} where that is unknown.
-
-        That of a missing cell is told by another seed.
-        """
-        names = self.columns["architecture"][place], self.columns["strategy"][place]
-        status = self.columns["status"]
-        recorded = (seed for seed in self.rows[names] if status[seed] != "missing")
-        if (told := next(recorded, None)) is None:
-            return {}
-        found = {path: self.columns[path][told] for path in TASK if path in self.columns}
+        """What the cell in this place asks for, without its seed; it must have a record."""
+        found = {path: self.columns[path][place] for path in TASK if path in self.columns}
         return {"protocol": self.header.protocol, **found}
 
     def conditions(self, place: int) -> Facts:
@@ -196,10 +191,9 @@ class RunTable(Snapshot):
         return [self.result(cell_id) for cell_id, is_here in here if is_here]
 
     def result(self, cell_id: str) -> Result:
-        """The record of an ok cell; KeyError for another."""
+        """The record of an ok cell."""
         record = self.records[cell_id]
-        if not isinstance(record, Result):
-            raise KeyError(f"{cell_id} is {record.status}")
+        assert isinstance(record, Result)
         return record
 
     def predictions(self, cell_id: str, part: Part) -> Unpacked:
@@ -242,7 +236,7 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
         check_score(one, test, metric)
         check_seconds(one)
     found = [ordered.get(cell_id) for cell_id in run.cells]
-    columns = _fields(found, (*SCALARS, *LISTS))
+    columns = _fields(found, (*SCALARS, CLASSES))
     columns["cell_id"] = list(run.cells)
     columns["status"] = ["missing" if one is None else one.status for one in found]
     columns |= dict(zip(ASKED, map(list, zip(*run.suite.asked, strict=True)), strict=True))
@@ -284,32 +278,42 @@ def _information(run: Run, records: Sequence[Record]) -> Facts:
         for path, value, _ in leaves(run.machine, "machine.")
         if BUCKETS[path] == "information"
     }
-    told: dict[str, set[str | None]] = {
-        "bench.version": {one.provenance.bench for one in records},
-        "bench.commit": {one.provenance.commit for one in records},
+    versions = sorted({one.provenance.bench for one in records})
+    commits = sorted({one.provenance.commit for one in records if one.provenance.commit})
+    return {
+        **machine,
+        "bench.version": " and ".join(versions) or None,
+        "bench.commit": " and ".join(commits) or None,
     }
-    bench = {path: " and ".join(sorted(filter(None, found))) for path, found in told.items()}
-    return {**machine, **{path: text or None for path, text in bench.items()}}
 
 
 def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str, list[Any]]:
     results = [one if isinstance(one, Result) else None for one in found]
     machines = [None if one is None else machine_of(one) for one in results]
-    most = reference_machine(machines)
+    counts = Counter(one for one in machines if one is not None)
+    # Of equally many always the same, in whatever order.
+    most = min(counts, key=lambda one: (-counts[one], repr(one)), default=None)
     names = [asked[:2] for asked in run.suite.asked]
     rows: dict[tuple[str, str], list[Record]] = {}
     for name, record in zip(names, found, strict=True):
         rows.setdefault(name, []).extend([record] if record else [])
     tasks = {name: _task_key(run, row[0].cell) if row else "" for name, row in rows.items()}
     whole = {name: _are_whole(row) for name, row in rows.items()}
-    conditions = cache(_conditions_key)
+
+    @cache
+    def conditions(execution: Execution, machine: Machine) -> str:
+        return identity.digest(identity.key_facts(execution, machine, "performance"))
+
     return {
         "val_score": [one and score_of(one.quality.val, metric) for one in results],
         "test_score": [one and score_of(one.quality.test, metric) for one in results],
         "peak_memory_bytes": [
             one and peak_memory_bytes(one.memory, one.machine) for one in results
         ],
-        "trains_all": [one and _trains_all(one) for one in results],
+        "trains_all": [
+            one and bool(one.cost.phases) and all(p.trainable_share == 1 for p in one.cost.phases)
+            for one in results
+        ],
         "machine_key": [one and identity.digest(repr(one)) for one in machines],
         "on_reference": [one is not None and one == most for one in machines],
         "task_key": [tasks[name] for name in names],
@@ -318,17 +322,10 @@ def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str,
     }
 
 
-def _conditions_key(execution: Execution, machine: Machine) -> str:
-    return identity.digest(identity.key_facts(execution, machine, "performance"))
-
-
 def _task_key(run: Run, cell: Cell) -> str:
     """Hash of what a cell asks for, without the seed, and of how its images are prepared."""
-    pipeline = run.preprocessing[cell.architecture_label].model_dump(exclude=SIZES)
-    task = {
-        **identity.cell_identity(cell),
-        **{f"preprocessing.{k}": v for k, v in pipeline.items()},
-    }
+    pipeline, task = run.preprocessing[cell.architecture_label], identity.cell_identity(cell)
+    task |= {f"preprocessing.{name}": getattr(pipeline, name) for name in PREPARED}
     task.pop("cell.seed", None)
     return identity.digest(task)
 
@@ -336,38 +333,18 @@ def _task_key(run: Run, cell: Cell) -> str:
 ASKED = ("cell.architecture_label", "cell.strategy", "cell.seed")
 """Known of a missing cell too."""
 
-SIZES = {"resize_size", "crop_size"}
-"""Follow from the cell's own image size; run.json has those of the architecture's first cell."""
-
 
 def _are_whole(row: Sequence[Record]) -> bool:
     """Whether the seeds cost what they would again: no features of an earlier run served, and the
     heads of all seeds trained together; in a run that was resumed fewer of them did.
     """
     costs = [one.cost for one in row if isinstance(one, Result)]
-    if not costs or any(cost.features == "reused" for cost in costs):
-        return False
-    return len({cost.shared_by for cost in costs if cost.features is not None}) <= 1
-
-
-def _trains_all(one: Result) -> bool:
-    phases = one.cost.phases
-    return bool(phases) and all(phase.trainable_share == 1 for phase in phases)
+    shared_by = {cost.shared_by for cost in costs if cost.features is not None}
+    is_reused = any(cost.features == "reused" for cost in costs)
+    return bool(costs) and not is_reused and len(shared_by) <= 1
 
 
 # ---- columns --------------------------------------------------------------------------------
-
-
-def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """Columns as a frame; an unknown number is NaN."""
-    return pd.DataFrame({name: _array(name, values) for name, values in columns.items()})
-
-
-def _array(name: str, values: Sequence[Any]) -> Sequence[Any] | NDArray[Any]:
-    column = COLUMNS.get(name)
-    if column is None or column.unit in ("", "bool") or None not in values:
-        return values
-    return np.array(values, dtype=np.float64)
 
 
 def concat(tables: Mapping[str, Snapshot]) -> pd.DataFrame:
@@ -396,13 +373,16 @@ def scalar_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
 SCALARS = tuple({**dict(scalar_fields(Result)), **dict(scalar_fields(Failure))})
 """Dotted paths of every scalar of a record: the columns of results.csv."""
 
-LISTS = ("cell.data.classes",)
-"""Paths of lists that a task depends on."""
+CLASSES = "cell.data.classes"
+"""The one list that a task depends on."""
 
 PREPARED = ("interpolation", "antialias", "mean", "std")
+"""Of the preprocessing. Its sizes follow from the cell's own image size; run.json has those of the
+architecture's first cell.
+"""
 
 TASK = (
-    *(path for path in (*SCALARS, *LISTS) if BUCKETS.get(path) == "task" and path != "cell.seed"),
+    *(path for path in (*SCALARS, CLASSES) if BUCKETS.get(path) == "task" and path != "cell.seed"),
     *(f"preprocessing.{name}" for name in PREPARED),
 )
 """Columns that make up a task."""
@@ -466,9 +446,3 @@ def machine_of(result: Result) -> tuple[object, ...]:
     # Where a fact is unknown, a machine is like no other: only its own name tells it.
     own = result.machine.id if result.keys.performance is None else None
     return (*compared_facts(result.machine), own, result.execution.threads)
-
-
-def reference_machine(machines: Iterable[tuple[object, ...] | None]) -> tuple[object, ...] | None:
-    """The machine of most ok cells; of equally many always the same, in whatever order."""
-    counts = Counter(one for one in machines if one is not None)
-    return min(counts, key=lambda machine: (-counts[machine], repr(machine)), default=None)

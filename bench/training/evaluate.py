@@ -160,10 +160,10 @@ def score(logits_NK: Floats, labels_N: Ints) -> Scores:
     recall_K = recall(confusion_KK)
     return Scores(
         num_images=num_images,
-        top1=float((predicted_N == labels_N).mean()),
+        top1=METRICS["top1"].score(labels_N, predicted_N),
         top5=top_k(log_probs_NK, labels_N, 5) if num_classes > 5 else None,
         macro_f1=macro_f1(confusion_KK),
-        balanced_accuracy=float(np.nanmean(recall_K)),
+        balanced_accuracy=METRICS["balanced_accuracy"].score(labels_N, predicted_N),
         recall=tuple(None if np.isnan(value) else float(value) for value in recall_K),
         ece=expected_calibration_error(confidence_N, predicted_N == labels_N),
         nll=float(-log_probs_NK[np.arange(num_images), labels_N].mean()),

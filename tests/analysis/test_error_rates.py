@@ -120,7 +120,7 @@ def visible(skills: Sequence[float], num_seeds: int, luck: float) -> float:
         found, _ = suites.drawn(draw, skills, 2000, num_seeds, luck)
         behind = contrasts(found)
         told = simultaneous(found, behind, MARGIN)
-        seen.append(visible_difference(behind, told.rows_R, told.last_limit, MARGIN))
+        seen.append(visible_difference(behind, told.rows_R, told.limit, MARGIN))
     return float(np.median(np.array(seen, dtype=float)))
 
 
@@ -164,7 +164,7 @@ def test_as_many_images_or_seeds_as_are_said_settle_a_tie_in_four_of_five_suites
         for row in range(1, 6):
             # Where the difference seen happens to be the true one.
             if told.rows_R[row] and abs(behind.means_R[row] - 0.02) < 0.001:
-                said = settling(found, behind, row, told.last_limit, MARGIN)
+                said = settling(found, behind, row, told.limit, MARGIN)
                 images.append(said.val_images or 10**6)
                 seeds.append(said.more_seeds or 10**6)
     assert 0.7 <= rates(skills, int(np.median(images)), num_seeds, 0.0, 100).left_out <= 0.97

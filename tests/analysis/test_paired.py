@@ -76,7 +76,7 @@ def test_where_seeds_dominate_two_rows_of_like_spread_it_is_students_t_test_over
     assert behind.seeds_R[1] > behind.items_R[1]
     assert behind.errors_R[1] == behind.seeds_R[1]
     assert behind.p_values_R[1] == pytest.approx(expected.pvalue, rel=1e-9)
-    told = paired.difference(found, behind, 1)
+    told = paired.lead(found, behind, 1)
     assert told.se == told.se_seeds == pytest.approx(expected.statistic**-1 * told.mean)
     assert (told.num_images, told.num_seeds) == (1000, (3, 3))
 
@@ -84,7 +84,7 @@ def test_where_seeds_dominate_two_rows_of_like_spread_it_is_students_t_test_over
 def test_the_larger_error_counts() -> None:
     found, behind = compared(drawn(1))
     for row in range(1, 4):
-        told = paired.difference(found, behind, row)
+        told = paired.lead(found, behind, row)
         assert told.se_seeds is not None
         assert told.se == max(told.se_items, told.se_seeds)
         assert told.se == behind.errors_R[row]
@@ -92,7 +92,7 @@ def test_the_larger_error_counts() -> None:
 
 def test_with_one_seed_everywhere_the_seeds_are_unknown_not_zero() -> None:
     found, behind = compared(drawn(2, seeds=1))
-    told = paired.difference(found, behind, 1)
+    told = paired.lead(found, behind, 1)
     assert told.se_seeds is None
     assert told.se == told.se_items > 0
 
@@ -112,7 +112,7 @@ def test_scores_alike_on_every_image_differ_by_nothing_for_certain() -> None:
     hits_RSN[1] = hits_RSN[0]
     for change in (hits_RSN, np.ones_like(hits_RSN)):
         found, behind = compared(change)
-        told = paired.difference(found, behind, 1)
+        told = paired.lead(found, behind, 1)
         assert (told.mean, told.se_items) == (0, 0)
         assert behind.p_values_R[1] == 1
         assert behind.z_R[1] == 0
@@ -120,7 +120,7 @@ def test_scores_alike_on_every_image_differ_by_nothing_for_certain() -> None:
 
 def test_right_everywhere_against_wrong_everywhere_has_no_error_and_is_certain() -> None:
     found, behind = compared(np.array([[[1] * 50], [[0] * 50]], dtype=bool))
-    assert paired.difference(found, behind, 1)[:2] == (1, 0)
+    assert paired.lead(found, behind, 1)[:2] == (1, 0)
     assert behind.p_values_R[1] == 0
     assert behind.z_R[1] == np.inf
 
@@ -248,7 +248,7 @@ def test_a_row_is_left_out_where_it_is_beyond_both_the_limit_and_the_margin() ->
     found, _ = suites.drawn(draw, [0.0, -0.005, -0.1], 5000, 3)
     behind = contrasts(found)
     told = simultaneous(found, behind, 0.0)
-    assert told.rows_R.tolist() == (behind.z_R <= told.last_limit).tolist()
+    assert told.rows_R.tolist() == (behind.z_R <= told.limit).tolist()
     assert told.rows_R.tolist()[::2] == [True, False]
     assert simultaneous(found, behind, 0.2).rows_R.all(), "within the margin all are tied"
 
@@ -272,7 +272,7 @@ def test_once_rows_have_fallen_behind_the_rest_are_held_to_a_lower_limit() -> No
     found, _ = suites.drawn(np.random.default_rng(9), [0.0] * 3 + [-0.2] * 30, 2000, 3)
     told = simultaneous(found, contrasts(found), 0.005)
     assert told.rows_R.sum() <= 3
-    assert told.last_limit < 2.6 < 3.4 < told.first_limit
+    assert told.limit < 2.6 < 3.4 < limit(found, np.ones(33, dtype=bool))
 
 
 def test_the_same_suite_has_the_same_limit_again_and_a_lone_row_is_tied_with_itself() -> None:
