@@ -256,24 +256,21 @@ def _compared(
     told = simultaneous(found, behind, margin)
     costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
     on_front = pareto_front(costs, found, told.limit, margin)
-    p_values = behind.p_values_R.tolist()
-    adjusted = [1.0, *holm(p_values[1:])]  # the leader is compared with itself
-    against = (
+    p_values = behind.p_values_R[1:].tolist()
+    against = zip(complete[1:], p_values, holm(p_values), told.rows_R[1:], strict=True)
+    comparisons = tuple(
         AgainstLeader(
             row=row,
             behind=lead(found, behind, place),
-            p_value=p_values[place],
-            p_adjusted=adjusted[place],
-            tied=bool(told.rows_R[place]),
-            settling=settling(found, behind, place, told.limit, margin)
-            if told.rows_R[place]
-            else None,
+            p_value=p_value,
+            p_adjusted=p_adjusted,
+            tied=bool(tied),
+            settling=settling(found, behind, place, told.limit, margin) if tied else None,
         )
-        for place, row in enumerate(complete)
-        if place
+        for place, (row, p_value, p_adjusted, tied) in enumerate(against, start=1)
     )
     visible = visible_difference(behind, told.rows_R, told.limit, margin)
-    return tuple(against), tuple(complete[place] for place in on_front), visible
+    return comparisons, tuple(complete[place] for place in on_front), visible
 
 
 def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:

@@ -50,7 +50,9 @@ def merge(parts: Sequence[NamedRun]) -> Merged:
     if len(parts) == 1:
         return Merged(_on_reference_machine(first), ())
     for one, other in combinations(parts, 2):
-        if problems := [*run_differences(one.table.run, other.table.run), *_cells(one, other)]:
+        # As a whole: suite, data, split, weights, preprocessing; then cell by cell.
+        fields = differences(_run_task(one.table.run), _run_task(other.table.run))
+        if problems := [*map(str, fields), *_cells(one, other)]:
             raise NotOneTask(one.name, other.name, problems)
     runs = [part.table.run for part in parts]
     seeds = sorted({seed for run in runs for seed in run.suite.seeds})
@@ -118,11 +120,6 @@ def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
 
 
 # ---- what must agree ------------------------------------------------------------------------
-
-
-def run_differences(first: Run, other: Run) -> list[str]:
-    """Fields in which the runs differ as a whole: suite, data, split, weights, preprocessing."""
-    return [str(field) for field in differences(_run_task(first), _run_task(other))]
 
 
 def _run_task(run: Run) -> dict[str, object]:

@@ -225,22 +225,18 @@ def segments(values_N: Floats, penalty: float, shortest: int) -> list[int]:
 def _large(values_N: Floats, starts: list[int], least: float, relative: bool) -> list[Step]:
     """The steps of segments, joined at the smallest step until none is below `least`."""
     while True:
-        found = _between(values_N, starts)
-        sizes = [size(step.before, step.after, relative) for step in found]
-        if not sizes or min(sizes) >= least:
+        spans = list(pairwise([*starts, len(values_N)]))
+        levels = [float(np.median(values_N[start:end])) for start, end in spans]
+        found = [
+            Step(here[0], before, after, there[1] - there[0], here[1] - here[0])
+            for (there, here), (before, after) in zip(
+                pairwise(spans), pairwise(levels), strict=True
+            )
+        ]
+        changes = [
+            abs(after / before - 1 if relative else after - before)
+            for before, after in pairwise(levels)
+        ]
+        if not changes or min(changes) >= least:
             return found
-        starts = [start for start in starts if start != found[sizes.index(min(sizes))].place]
-
-
-def _between(values_N: Floats, starts: list[int]) -> list[Step]:
-    spans = list(pairwise([*starts, len(values_N)]))
-    levels = [float(np.median(values_N[start:end])) for start, end in spans]
-    return [
-        Step(here[0], before, after, there[1] - there[0], here[1] - here[0])
-        for (there, here), (before, after) in zip(pairwise(spans), pairwise(levels), strict=True)
-    ]
-
-
-def size(before: float, after: float, relative: bool) -> float:
-    """How large a change is: a share of the level before, or the difference."""
-    return abs(after / before - 1) if relative else abs(after - before)
+        starts = [start for start in starts if start != found[changes.index(min(changes))].place]

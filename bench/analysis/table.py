@@ -126,10 +126,12 @@ class Snapshot:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row per cell in the order of the suite, indexed by `cell_id`; see `COLUMNS`."""
-        found = pd.DataFrame(dict(self.columns)).set_index("cell_id")
-        numbers = [name for name, one in COLUMNS.items() if one.unit not in ("", "bool")]
-        unknown = [name for name in numbers if found[name].isna().all()]
-        return found.astype(dict.fromkeys(unknown, "float64"))
+        numbers = {name for name, one in COLUMNS.items() if one.unit not in ("", "bool")}
+        columns = {
+            name: np.array(values, np.float64) if name in numbers and None in values else values
+            for name, values in self.columns.items()
+        }
+        return pd.DataFrame(columns).set_index("cell_id")
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], list[int]]:
