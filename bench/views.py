@@ -205,7 +205,7 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     lines.append(f"done: {told} · {clock_text(run.wall_seconds)}")
     if run.source.fell_back and run.source.used == "random":
-        lines.insert(0, f"note: {sentences.RANDOM_WEIGHTS[0]}")
+        lines.insert(0, sentences.RANDOM_WEIGHTS[0])
     for failed in summary.failures:
         name = f"{failed.cell.architecture_label} · {failed.cell.strategy} · s{failed.cell.seed}"
         lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}")

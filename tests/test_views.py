@@ -183,7 +183,7 @@ def test_random_weights_are_said_again_at_the_end() -> None:
         update={"source": UsedWeights(wanted=("imagenet", "random"), used="random")}
     )
     done = records.result(records.cell("resnet18", "partial", 0))
-    assert f"note: {sentences.RANDOM_WEIGHTS[0]}" in shown(end(Path("out"), run, [done]))
+    assert sentences.RANDOM_WEIGHTS[0] in shown(end(Path("out"), run, [done]))
 
 
 @pytest.mark.parametrize("cell", ["[bold]x", "x[/]", HOSTILE])
