@@ -7,7 +7,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -54,7 +53,7 @@ Listen = Callable[[Event], None]
 
 def main(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
     """Run the cells in order. Raises FolderError where the disk does not take a record."""
-    log_to(log_of(job, cells[0]))
+    log_to(job, cells[0])
     faulthandler.enable()
     try:
         run_all(job, cells, listen)
@@ -71,7 +70,7 @@ def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
     keeper = Keeper(job, shared, lambda text: listen(Noted(f"{label}: {text}")))
     for index, cell in enumerate(cells):
         listen(CellStarted(cell_id(cell)))
-        log_to(log_of(job, cell))
+        log_to(job, cell)
         record = attempt(cell, shared, job, listen, keeper)
         code = exit_code(record, cell, shared)
         if code and len(group(cells[index:], cell)) > 1:
@@ -119,12 +118,9 @@ def attempt(
         return failure(cell, cause_of(error), job, seconds=time.perf_counter() - started)
 
 
-def log_of(job: Job, cell: Cell) -> Path:
-    return cell_folder(job.folder, cell_id(cell)) / "log.txt"
-
-
-def log_to(path: Path) -> None:
-    """Append what this process and its native code print to the file. Raises FolderError."""
+def log_to(job: Job, cell: Cell) -> None:
+    """Append what this process and its native code print to the cell's log. Raises FolderError."""
+    path = cell_folder(job.folder, cell_id(cell)) / "log.txt"
     sys.stdout.flush()
     sys.stderr.flush()
     with disk_errors(path.parent):

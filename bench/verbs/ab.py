@@ -14,6 +14,7 @@ from bench.errors import FolderError, InputError, SideFailed, Stopped
 from bench.terminal import clock_text, err, out, print_as_it_is, say, say_table
 from bench.verbs.compare import ALL
 from bench.verbs.options import (
+    RESULTS,
     Device,
     Everything,
     FailOn,
@@ -63,7 +64,7 @@ def ab(
     if not suite.is_file():
         raise InputError(f"{suite}: is not there; name a suite file with --suite")
     if folder is None:
-        fresh = new_folder(Path("results"), suite.stem)
+        fresh = new_folder(Path(RESULTS), suite.stem)
         folder = fresh.with_name(f"ab-{fresh.name}")  # too deep for its runs to be past ones
     checkouts.check_folder(folder)
     options = ["--device", device, *(["--dataset", dataset] if dataset else [])]

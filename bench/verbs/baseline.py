@@ -35,36 +35,30 @@ def accept(
     from bench.analysis.baseline import accepted, file_name, text_of, unacceptable
     from bench.folder import read_run, write_text
     from bench.report import units
-    from bench.verbs.runs import (
-        folder_of_past,
-        past_below,
-        read_baseline,
-        read_folder,
-        uncollected,
-    )
+    from bench.verbs import runs
 
     if not reason.strip():
         raise InputError("--reason: must not be empty")
     if not (folder / "run.json").exists():
         raise InputError(f"{folder}: holds no run")
-    results = folder_of_past(history)
-    with uncollected(), status(out, "reading the records"):
-        run = read_folder(folder)
-        costs = past_below(results, run.header.suite_name).costs
+    results = runs.folder_of_past(history)
+    with runs.uncollected(), status(out, "reading the records"):
+        run = runs.read_folder(folder)
+        costs = runs.past_below(results, run.header.suite_name).costs
     if problem := unacceptable(run):
         raise InputError(f"{folder}: cannot be a baseline: {problem}")
     machine = units.device(read_run(folder).machine)
     place = reference / file_name(run, machine)
     if place.exists():
         try:
-            costs = [*read_baseline(place).history, *costs]
+            costs = [*runs.read_baseline(place).history, *costs]
         except FolderError as error:
             say(f"{error}; it is replaced, and its history is left out")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     made = accepted(run, costs, reason.strip(), machine, now)
     write_text(place, text_of(made))
-    runs = units.plural(len(made.history), "run")
-    say(f"baseline: {place} ({len(run.columns['cell_id'])} cells, {runs} of history)")
+    count = units.plural(len(made.history), "run")
+    say(f"baseline: {place} ({len(run.columns['cell_id'])} cells, {count} of history)")
     names = run.cells[["architecture", "strategy", "seed", "status"]]
     for architecture, strategy, seed, state in names.itertuples(index=False):
         if state != "ok":
