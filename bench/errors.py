@@ -109,14 +109,14 @@ def unknown(name: object, accepted: Sequence[str]) -> str:
     """Text for a name that is not among the accepted ones: the nearest, or all when few."""
     hint = meant(str(name).lower(), accepted)
     if len(accepted) <= 20:
-        hint += " accepted are " + ", ".join(f'"{match}"' for match in accepted)
-    return f"unknown – {hint.strip() or 'see `python -m bench list architectures`'}"
+        hint = f"{hint or ' –'} accepted are " + ", ".join(f'"{match}"' for match in accepted)
+    return f"unknown{hint or ' – see `python -m bench list architectures`'}"
 
 
 def meant(name: str, accepted: Iterable[str], most: int = 2) -> str:
-    """Text that asks for the names that come nearest; empty where none is near."""
+    """Text that asks for the nearest names, to go behind others; empty where none is near."""
     near = [f'"{match}"' for match in difflib.get_close_matches(name, list(accepted), n=most)]
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    return f" – did you mean {' or '.join(near)}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -48,9 +48,6 @@ class TomlTable(BaseModel):
         return {key: value for key, value in write(self).items() if value is not None}
 
 
-# ---- the recipe -----------------------------------------------------------------------------
-
-
 class RecipeTable(TomlTable):
     """What a suite says about the recipe; null leaves the choice to a default."""
 
@@ -111,9 +108,6 @@ RECIPE_DEFAULTS: Mapping[str, Any] = {
 """The rates come from the strategy, the image size from the weights, flip from the images."""
 
 
-# ---- what is crossed ------------------------------------------------------------------------
-
-
 def _named(entry: object) -> object:
     return {"name": entry} if isinstance(entry, str) else entry
 
@@ -169,9 +163,6 @@ class DatasetTable(TomlTable):
     """another seed is another split"""
 
 
-# ---- how runs are compared ------------------------------------------------------------------
-
-
 class Threshold(TomlTable):
     """The smallest change that counts, for one metric and the cells that match a pattern."""
 
@@ -208,9 +199,6 @@ class CompareTable(TomlTable):
         known = list(cells)
         idle = (one.cells for one in self.thresholds if not any(map(one.fits, known)))
         return list(dict.fromkeys(idle))
-
-
-# ---- the whole ------------------------------------------------------------------------------
 
 
 def _weights_source(entry: str) -> str:

@@ -186,7 +186,7 @@ def _problem(details: ErrorDetails) -> Problem:
     match details["type"]:
         case "extra_forbidden":
             *table, name = details["loc"]
-            return Problem(key, f"unknown key – {_accepted_keys(_dotted(table), str(name))}")
+            return Problem(key, f"unknown key{_accepted_keys(_dotted(table), str(name))}")
         case "literal_error":
             accepted = re.findall(r"'([^']+)'", context["expected"])
             got = _shown(details["input"])
@@ -209,7 +209,7 @@ def _dotted(loc: Sequence[int | str]) -> str:
 def _accepted_keys(table: str, key: str) -> str:
     accepted = list(TABLES[re.sub(r"\d+", "", table)].model_fields)
     accepted += [] if table else ["on"]
-    return meant(key, accepted, most=1) or f"accepted are {', '.join(accepted)}"
+    return meant(key, accepted, most=1) or f" – accepted are {', '.join(accepted)}"
 
 
 def _shown(value: object) -> str:

@@ -5,7 +5,6 @@ Exact weights of one architecture never fall back. A source is "imagenet" (the p
 folder (an entry with a "/") or "random"; exact weights are one of those or a member of
 torchvision's enum."""
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 
 from bench.architectures import ARCHITECTURES
-from bench.errors import WeightsError
+from bench.errors import WeightsError, meant
 from bench.models import download
 from bench.models.build import check
 from bench.models.state import read
@@ -90,11 +89,10 @@ def member(architecture: str, weights_name: str) -> WeightsEnum:
     """
     accepted = {found.name: found for found in models.get_model_weights(architecture)}
     if weights_name not in accepted:
-        near = difflib.get_close_matches(weights_name.upper(), accepted, n=1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = meant(weights_name.upper(), accepted) or " –"
         raise WeightsError(
-            f"{architecture} has no weights {weights_name!r}{meant}; accepted: "
-            f"{', '.join(accepted)}, imagenet, random, or a folder (with a '/')"
+            f"{architecture} has no weights {weights_name!r}{hint} "
+            f"accepted are {', '.join(accepted)}, imagenet, random, or a folder (with a '/')"
         )
     return accepted[weights_name]
 

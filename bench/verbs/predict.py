@@ -73,9 +73,8 @@ def wanted_model(
             raise InputError(f"--cell and --weights go with a run folder, not with {model}")
         return Published(model, offline)
     if not Path(model).exists():
-        near = meant(model, ARCHITECTURES)
-        what = "neither a run folder nor an architecture"
-        raise InputError(f"{model}: {what}" + (f" – {near}" if near else ""))
+        hint = meant(model, ARCHITECTURES)
+        raise InputError(f"{model}: neither a run folder nor an architecture{hint}")
     return trained_cell(Path(model), cell, weights, offline=offline)
 
 

@@ -132,8 +132,7 @@ def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | 
     elif cell_id in run.cells:
         why = "has no record yet, or a damaged one"
     else:
-        near = meant(cell_id, run.cells)
-        why = f"no cell of this run – {near}" if near else "no cell of this run"
+        why = f"no cell of this run{meant(cell_id, run.cells)}"
     raise InputError([f"--cell {cell_id}: {why}", named])
 
 

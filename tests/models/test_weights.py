@@ -156,7 +156,7 @@ def test_a_resumed_run_keeps_its_source_or_stops(published: dict[str, str]) -> N
 
 
 def test_an_unknown_member_names_the_accepted_ones_and_the_likely_one() -> None:
-    with pytest.raises(WeightsError, match=r"did you mean 'IMAGENET1K_V2'.*IMAGENET1K_V1"):
+    with pytest.raises(WeightsError, match=r'did you mean "IMAGENET1K_V2".*IMAGENET1K_V1'):
         weights.member("resnet50", "imagenet1k_v_2")
     assert weights.member("resnet50", "IMAGENET1K_V1").meta["num_params"] == 25_557_032
 
