@@ -25,7 +25,7 @@ from bench.suite import labels_of
 from bench.terminal import add, clock_text, prose, table
 
 if TYPE_CHECKING:
-    from bench.models.describe import Description
+    from bench.models.build import Description
 
 
 def architectures() -> RenderableType:

@@ -12,11 +12,13 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from bench.errors import first_line
 from bench.measure.device import Device
-from bench.measure.meters import synchronize
+from bench.measure.meters import seconds_of
 from bench.record import Calibration
 
 SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
@@ -67,7 +69,7 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
     times = in_turns(
         steps, device, turn, started + SECONDS[device.type], started + LONGEST[device.type]
     )
-    seconds = {name: lower_quartile(own) for name, own in times.items()}
+    seconds = {n: float(np.quantile(own, 0.25, method="lower")) for n, own in times.items()}
     return Calibrated(
         Calibration(
             matmul_fp32_flops=_rate("matmul_fp32", found, seconds),
@@ -113,10 +115,10 @@ def ready(
     for name, make in makers.items():
         try:
             step = make()
-            timed(step, device)
+            seconds_of(step, device)
             steps[name] = step
         except RuntimeError as error:  # torch.OutOfMemoryError is one
-            problems.append(f"{name}: {str(error).splitlines()[0]}")
+            problems.append(f"{name}: {first_line(error)}")
     return steps, found, tuple(problems)
 
 
@@ -134,22 +136,10 @@ def in_turns(
         now = time.perf_counter()
         if now >= until and turns >= (TURNS if now < latest else 1):
             break
-        times[name].append(timed(step, device))
+        times[name].append(seconds_of(step, device))
         while time.perf_counter() + times[name][-1] < now + turn:
-            times[name].append(timed(step, device))
+            times[name].append(seconds_of(step, device))
     return times
-
-
-def lower_quartile(times: Sequence[float]) -> float:
-    return sorted(times)[(len(times) - 1) // 4]
-
-
-def timed(step: Step, device: Device) -> float:
-    synchronize(device)
-    before = time.perf_counter()
-    step()
-    synchronize(device)
-    return time.perf_counter() - before
 
 
 def _rate(name: str, sizes: Mapping[str, int], seconds: Mapping[str, float]) -> float | None:
@@ -160,7 +150,7 @@ def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, S
     """The size whose step, as the one before foretells, takes at most so long; and that step."""
     place, (size, *larger) = torch.device(str(device)), probe.sizes
     step = probe.make(place, size)
-    timed(step, device)  # loads what it needs
+    seconds_of(step, device)  # loads what it needs
     for wanted in larger:
         if quickest(step, device) * probe.amount(wanted) / probe.amount(size) > seconds:
             break
@@ -170,9 +160,9 @@ def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, S
 
 def quickest(step: Step, device: Device) -> float:
     """The shortest of several runs: neither an interruption nor a cold start changes a size."""
-    times = [timed(step, device) for _ in range(3)]
+    times = [seconds_of(step, device) for _ in range(3)]
     while sum(times) < SEARCH_SECONDS:
-        times.append(timed(step, device))
+        times.append(seconds_of(step, device))
     return min(times)
 
 

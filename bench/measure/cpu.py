@@ -62,8 +62,7 @@ def cpu_model() -> str | None:
 
 
 def _cpuinfo() -> str:
-    path = ROOT / "proc/cpuinfo"
-    return path.read_text(errors="replace") if path.exists() else ""
+    return _text(ROOT / "proc/cpuinfo") or ""
 
 
 def usable_cores() -> int:
@@ -96,15 +95,9 @@ def cgroup_limits(root: Path) -> Limits:
     `root` is the folder that holds `proc` and `sys`. Inside a container the group's own path may
     not exist below the mount point; the mount point itself then holds the container's limits.
     """
-    cores: list[float] = []
-    memory: list[int] = []
-    for controllers, folder in _cgroup_folders(root):
-        if "cpu" in controllers:
-            cores += _quota(folder)
-        if "memory" in controllers:
-            memory += _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
-    # Version 1 writes "no limit" as the largest multiple of the page size.
-    memory = [limit for limit in memory if 0 < limit < 2**62]
+    folders = list(_cgroup_folders(root))
+    cores = [one for names, folder in folders if "cpu" in names for one in _quota(folder)]
+    memory = [one for names, folder in folders if "memory" in names for one in _limit(folder)]
     return Limits(min(cores, default=None), min(memory, default=None))
 
 
@@ -121,22 +114,19 @@ def cgroup_free_bytes(root: Path) -> list[int]:
     free = []
     for controllers, folder in _cgroup_folders(root):
         if "memory" in controllers:
-            limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
             used = _numbers(folder / "memory.current") or _numbers(folder / "memory.usage_in_bytes")
-            if limit and used and limit[0] < 2**62:
-                free.append(max(0, limit[0] - used[0] + _cached_pages(folder / "memory.stat")))
+            stat = _text(folder / "memory.stat") or ""
+            cached = re.findall(r"^(?:in)?active_file (\d+)$", stat, re.MULTILINE)
+            if used:
+                left = (limit - used[0] + sum(map(int, cached)) for limit in _limit(folder))
+                free += [max(0, bytes_left) for bytes_left in left]
     return free
-
-
-def _cached_pages(path: Path) -> int:
-    text = path.read_text() if path.exists() else ""
-    return sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", text, re.MULTILINE)))
 
 
 def _cgroup_folders(root: Path) -> Iterator[tuple[set[str], Path]]:
     """(controllers, folder) for each control group of this process, and each of its parents."""
-    table, mount = root / "proc/self/cgroup", root / "sys/fs/cgroup"
-    for line in table.read_text().splitlines() if table.exists() else []:
+    mount = root / "sys/fs/cgroup"
+    for line in (_text(root / "proc/self/cgroup") or "").splitlines():
         _number, names, path = line.split(":", 2)
         controllers = set(names.split(",")) if names else {"cpu", "memory"}
         tops = [mount / names, *(mount / name for name in names.split(","))] if names else [mount]
@@ -144,6 +134,13 @@ def _cgroup_folders(root: Path) -> Iterator[tuple[set[str], Path]]:
         for top in dict.fromkeys(tops):
             for part in (below, *below.parents):
                 yield controllers, top / part
+
+
+def _limit(folder: Path) -> list[int]:
+    """Bytes allowed by one control group: one number, or none where nothing is set."""
+    limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
+    # Version 1 writes "no limit" as the largest multiple of the page size.
+    return [one for one in limit if 0 < one < 2**62]
 
 
 def _quota(folder: Path) -> list[float]:
@@ -155,20 +152,20 @@ def _quota(folder: Path) -> list[float]:
 
 
 def _numbers(path: Path) -> list[int]:
-    try:
-        return [int(word) for word in path.read_text().split() if re.fullmatch(r"-?\d+", word)]
-    except OSError:
-        return []
+    words = (_text(path) or "").split()
+    return [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
 
 
 # ---- as Linux lists them, of the host -------------------------------------------------------
 
 CPUS = "sys/devices/system/cpu"
 
-VERSION = ("cpu family", "model", "stepping"), ("CPU part", "CPU variant", "CPU revision")
-"""What /proc/cpuinfo numbers an x86 and an Arm processor by, under its maker."""
-
-MAKER = "vendor_id", "CPU implementer"
+NUMBERS = (
+    ("vendor_id", "CPU implementer"),
+    ("cpu family", "model", "stepping"),
+    ("CPU part", "CPU variant", "CPU revision"),
+)
+"""What /proc/cpuinfo numbers a processor by: its maker, and the version of an x86 and of an Arm."""
 
 ARITHMETIC = frozenset({"amx_bf16", "avx512_bf16", "avx512_fp16", "bf16", "sve", "sve2"})
 """Instructions that torch's own name of the processor's abilities does not tell."""
@@ -201,8 +198,8 @@ def signature(cpuinfo: str, cache: str | None) -> str:
     Maker and version, instructions that decide the speed of networks, and the last cache: of
     these what is known, and nothing where nothing is.
     """
-    numbers = [" ".join(_values(cpuinfo, MAKER))]
-    numbers += ["-".join(_values(cpuinfo, names)) for names in VERSION]
+    values = dict(reversed(re.findall(r"^(\w[\w ]*?)[ \t]*:[ \t]*(\S+)", cpuinfo, re.MULTILINE)))
+    numbers = ("-".join(values[name] for name in names if name in values) for names in NUMBERS)
     known = " ".join(filter(None, numbers))
     arithmetic = sorted(ARITHMETIC & instructions(cpuinfo))
     return ", ".join(filter(None, (known, *arithmetic, cache and f"cache {cache}")))
@@ -219,11 +216,6 @@ def is_virtual(cpuinfo: str) -> bool | None:
     if re.search(r"^flags\s*:", cpuinfo, re.MULTILINE) is None:
         return None  # x86 alone has this flag
     return "hypervisor" in instructions(cpuinfo)
-
-
-def _values(cpuinfo: str, names: tuple[str, ...]) -> list[str]:
-    found = [re.search(rf"^{name}\s*:\s*(\S+)", cpuinfo, re.MULTILINE) for name in names]
-    return [one[1] for one in found if one]
 
 
 def _last_level_cache(root: Path) -> str | None:

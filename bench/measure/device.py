@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench.errors import DeviceError
+from bench.errors import DeviceError, first_line
 from bench.measure import gpu
 from bench.record import Profile
 
@@ -109,7 +109,7 @@ def probe() -> DeviceFacts:
         torch.cuda.current_device()  # initialises CUDA, and raises with the reason
         names = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     except (RuntimeError, AssertionError) as error:  # the latter from a build without CUDA
-        reason = _first_line(error)
+        reason = first_line(error).rstrip(".")
     seen = gpu.survey()
     # An idle driver library is common on machines that never had a card, so the bus decides.
     broken = seen.error is not None and (seen.driver_loaded or has_nvidia_card(PCI))
@@ -139,13 +139,9 @@ def prove(device: Device) -> None:
     try:
         total = torch.ones(64, device=str(device)).add(1).sum().item()
     except (RuntimeError, AssertionError) as error:
-        reason = _first_line(error)
+        reason = first_line(error).rstrip(".")
         raise DeviceError(
             f"--device {device}: no kernel runs there: {reason}; {INSTEAD}"
         ) from error
     if total != 128:
         raise DeviceError(f"--device {device}: 64 x (1 + 1) came out as {total}; {INSTEAD}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -6,18 +6,15 @@ that CUDA_VISIBLE_DEVICES shows, in another order. The UUID is used for that and
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cache, partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 import pynvml
 
 T = TypeVar("T")
-Clock = Literal["sm", "memory"]
 
 refusal: ContextVar[str] = ContextVar("refusal", default="the driver does not say why")
 """What NVML said to the last reading that came out as None."""
-
-CLOCKS: dict[Clock, int] = {"sm": pynvml.NVML_CLOCK_SM, "memory": pynvml.NVML_CLOCK_MEM}
 
 
 class Survey(NamedTuple):
@@ -44,8 +41,8 @@ def _known(read: Callable[[], T]) -> T | None:
 
 
 def reading(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
-    """A function of a handle that gives None where NVML cannot say."""
-    return lambda gpu: _known(lambda: read(gpu))
+    """A function of a handle that gives None where there is no handle or NVML cannot say."""
+    return lambda gpu: None if gpu is None else _known(lambda: read(gpu))
 
 
 def survey() -> Survey:
@@ -63,12 +60,34 @@ def survey() -> Survey:
         return Survey((), str(error), True)
 
 
+def _text(value: str | bytes) -> str:
+    # Older releases of the binding return bytes.
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def handle(index: int | None) -> Any | None:
+    """NVML's handle of the GPU that CUDA counts as `index`; None if NVML does not know it."""
+    if index is None:  # a CPU
+        return None
+    import torch
+
+    uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
+    return None if uuid is None else by_uuid(str(uuid))
+
+
 def by_uuid(uuid: str) -> Any | None:
     """The GPU, or the slice of one (MIG), whose CUDA UUID this is; None if it cannot be found."""
     bare = uuid.removeprefix("GPU-").removeprefix("MIG-")
-    kinds = (f"{kind}-{bare}" for kind in ("GPU", "MIG"))
-    found = (_known(partial(pynvml.nvmlDeviceGetHandleByUUID, name)) for name in kinds)
-    return next((gpu for gpu in found if gpu is not None), None)
+    for kind in ("GPU", "MIG"):
+        gpu = _by_name(f"{kind}-{bare}")
+        if gpu is not None:
+            return gpu
+    return None
+
+
+@reading
+def _by_name(uuid: Any) -> Any:
+    return pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
 
 @reading
@@ -85,15 +104,11 @@ def driver() -> str | None:
 
 def driver_cuda() -> str | None:
     """The newest CUDA that the driver serves, such as "13.0"."""
-
-    def read() -> str:
-        number = int(pynvml.nvmlSystemGetCudaDriverVersion())
-        return f"{number // 1000}.{number % 1000 // 10}"
-
-    return _known(read)
+    number = _known(lambda: int(pynvml.nvmlSystemGetCudaDriverVersion()))
+    return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 
-# ---- what stands still ----------------------------------------------------------------------
+# ---- readings -------------------------------------------------------------------------------
 
 
 @reading
@@ -104,8 +119,7 @@ def mig(gpu: Any) -> bool:
     return _is_on(pynvml.nvmlDeviceGetMigMode, gpu, pynvml.NVML_DEVICE_MIG_ENABLE)
 
 
-@reading
-def ecc(gpu: Any) -> bool:
+def _ecc(gpu: Any) -> bool:
     """Whether memory errors are corrected, at a cost in bandwidth; False for a card that cannot."""
     return _is_on(pynvml.nvmlDeviceGetEccMode, gpu, pynvml.NVML_FEATURE_ENABLED)
 
@@ -117,43 +131,6 @@ def _is_on(read: Callable[[Any], Any], gpu: Any, enabled: int) -> bool:
     except pynvml.NVMLError_NotSupported:
         return False
     return bool(current == enabled)
-
-
-VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host of vgpu", 4: "host of vsga"}
-"""NVML's nvmlGpuVirtualizationMode_t in words."""
-
-
-@reading
-def virtualization(gpu: Any) -> str | None:
-    return VIRTUALIZATION.get(int(pynvml.nvmlDeviceGetVirtualizationMode(gpu)))
-
-
-@reading
-def power_limit_watts(gpu: Any) -> float:
-    """The limit in force, which sets the clocks that a long run can hold."""
-    return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)) / 1000
-
-
-@reading
-def default_power_limit_watts(gpu: Any) -> float:
-    return float(pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu)) / 1000
-
-
-@reading
-def max_power_limit_watts(gpu: Any) -> float:
-    return float(pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1]) / 1000
-
-
-def max_clock_mhz(gpu: Any, clock: Clock) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetMaxClockInfo(gpu, CLOCKS[clock])))
-
-
-def application_clock_mhz(gpu: Any, clock: Clock) -> int | None:
-    """The clock that an administrator has set; newer drivers do not tell."""
-    return _known(lambda: int(pynvml.nvmlDeviceGetApplicationsClock(gpu, CLOCKS[clock])))
-
-
-# ---- what changes from moment to moment -----------------------------------------------------
 
 
 @reading
@@ -175,35 +152,29 @@ class EnergyMeter:
     """
 
     def __init__(self, index: int | None) -> None:
-        self._gpu = None if index is None else handle(index)
+        self._gpu = handle(index)
 
     def start(self) -> None:
-        self._start = self._counter()
+        self._start = energy_joules(self._gpu)
 
     def read(self) -> float | None:
         """Joules since `start`; None on a CPU, a slice of a GPU (MIG) or a card without counter."""
-        now = self._counter()
+        now = energy_joules(self._gpu)
         return None if now is None or self._start is None else now - self._start
 
-    def _counter(self) -> float | None:
-        return None if self._gpu is None else energy_joules(self._gpu)
-
-
-def clock_mhz(gpu: Any, clock: Clock) -> int | None:
-    return _known(lambda: int(pynvml.nvmlDeviceGetClockInfo(gpu, CLOCKS[clock])))
-
 
 @reading
-def celsius(gpu: Any) -> int:
-    return int(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU))
+def other_processes(gpu: Any) -> int | None:
+    """Processes that compute on the device besides this one, which uses CUDA already.
+
+    None where the list lacks this one, as in some containers: it may then lack others too.
+    """
+    count = len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+    return count - 1 if count else None
 
 
-@reading
-def throttled(gpu: Any) -> tuple[str, ...]:
-    """What holds the clocks down, by its names in `REASONS`; idleness does not."""
-    bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
-    return tuple(name for bit, name in REASONS.items() if bits & bit)
-
+VIRTUALIZATION = {0: "none", 1: "passthrough", 2: "vgpu", 3: "host of vgpu", 4: "host of vsga"}
+"""NVML's nvmlGpuVirtualizationMode_t in words."""
 
 REASONS = {
     2: "clocks set by an administrator",
@@ -218,28 +189,56 @@ REASONS = {
 """NVML's nvmlClocksEventReasons in words, without idleness; later bits have no name here."""
 
 
-@reading
-def processes(gpu: Any) -> int:
-    """Processes that compute on the device, this one among them once it uses CUDA.
-
-    Their numbers say nothing in a container, which counts its processes anew.
-    """
-    return len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+def _throttled(gpu: Any) -> tuple[str, ...]:
+    """What holds the clocks down; idleness does not."""
+    bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+    return tuple(name for bit, name in REASONS.items() if bits & bit)
 
 
-def _text(value: str | bytes) -> str:
-    # Older releases of the binding return bytes.
-    return value.decode() if isinstance(value, bytes) else str(value)
+SM, MEMORY = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
 
-
-# ---- one GPU, by CUDA's index ---------------------------------------------------------------
-
+_CARD: dict[str, Callable[[Any], Any]] = {
+    "ecc": _ecc,
+    # The limit in force, which sets the clocks that a long run can hold.
+    "power_limit_watts": lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
+    "gpu_virtualization": lambda gpu: VIRTUALIZATION.get(
+        pynvml.nvmlDeviceGetVirtualizationMode(gpu)
+    ),
+    "power_limit_default_watts": lambda gpu: (
+        pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu) / 1000
+    ),
+    "power_limit_max_watts": lambda gpu: (
+        pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu)[1] / 1000
+    ),
+    "sm_clock_max_mhz": lambda gpu: pynvml.nvmlDeviceGetMaxClockInfo(gpu, SM),
+    "memory_clock_max_mhz": lambda gpu: pynvml.nvmlDeviceGetMaxClockInfo(gpu, MEMORY),
+    # Set by an administrator; newer drivers do not tell.
+    "sm_clock_application_mhz": lambda gpu: pynvml.nvmlDeviceGetApplicationsClock(gpu, SM),
+    "pcie_generation_max": pynvml.nvmlDeviceGetMaxPcieLinkGeneration,
+    "pcie_width_max": pynvml.nvmlDeviceGetMaxPcieLinkWidth,
+}
+_MOMENT: dict[str, Callable[[Any], Any]] = {
+    "sm_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, SM),
+    "memory_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, MEMORY),
+    "gpu_celsius": lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
+    "throttled": _throttled,
+    # Cards lower their link while they idle.
+    "pcie_generation": pynvml.nvmlDeviceGetCurrPcieLinkGeneration,
+    "pcie_width": pynvml.nvmlDeviceGetCurrPcieLinkWidth,
+}
+CARD = {name: reading(read) for name, read in _CARD.items()}
+"""Readings of a card that stand still, by the names of a `Machine`."""
+MOMENT = {name: reading(read) for name, read in _MOMENT.items()}
+"""Readings that change from moment to moment, by the names of `Readings`."""
 
 ALWAYS_TOLD = (
     *("gpu_name", "gpu_memory_bytes", "compute_capability", "mig", "power_limit_watts"),
     *("driver", "cuda", "cudnn"),
 )
 """What a `Machine` always says of a GPU; null on a CPU."""
+
+
+# ---- one GPU, by CUDA's index ---------------------------------------------------------------
 
 
 def facts(index: int) -> dict[str, Any]:
@@ -250,7 +249,7 @@ def facts(index: int) -> dict[str, Any]:
     read_cudnn: Callable[[], int | None] = torch.backends.cudnn.version
     cudnn, driver_ = read_cudnn(), driver()
     gpu = handle(index)
-    card = None if gpu is None else whole_card(gpu)  # of a slice, what holds for its card
+    card = whole_card(gpu)  # of a slice, what holds for its card
     return {
         "gpu_name": properties.name,
         "gpu_memory_bytes": properties.total_memory,
@@ -262,25 +261,9 @@ def facts(index: int) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
         "nccl": _nccl(),
-        "mig": None if gpu is None else mig(gpu),
-        **{name: None if card is None else read(card) for name, read in CARD.items()},
+        "mig": mig(gpu),
+        **{name: read(card) for name, read in CARD.items()},
     }
-
-
-Reading = Callable[[Any], Any]
-
-CARD: dict[str, Reading] = {
-    "ecc": ecc,
-    "power_limit_watts": power_limit_watts,
-    "gpu_virtualization": virtualization,
-    "power_limit_default_watts": default_power_limit_watts,
-    "power_limit_max_watts": max_power_limit_watts,
-    "sm_clock_max_mhz": partial(max_clock_mhz, clock="sm"),
-    "memory_clock_max_mhz": partial(max_clock_mhz, clock="memory"),
-    "sm_clock_application_mhz": partial(application_clock_mhz, clock="sm"),
-    "pcie_generation_max": reading(lambda gpu: int(pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu))),
-    "pcie_width_max": reading(lambda gpu: int(pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu))),
-}
 
 
 def _nccl() -> str | None:
@@ -294,25 +277,10 @@ def _nccl() -> str | None:
     return ".".join(map(str, read()))
 
 
-# ---- at a moment ----------------------------------------------------------------------------
-
-
 def readings(index: int) -> dict[str, Any]:
-    """Clocks, temperature and the like by the names of `Readings`; nothing where NVML is not."""
-    gpu = handle(index)
-    whole = None if gpu is None else whole_card(gpu)
-    return {} if whole is None else {name: read(whole) for name, read in MOMENT.items()}
-
-
-MOMENT: dict[str, Reading] = {
-    "sm_clock_mhz": partial(clock_mhz, clock="sm"),
-    "memory_clock_mhz": partial(clock_mhz, clock="memory"),
-    "gpu_celsius": celsius,
-    "throttled": throttled,
-    # Cards lower their link while they idle.
-    "pcie_generation": reading(lambda gpu: int(pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu))),
-    "pcie_width": reading(lambda gpu: int(pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu))),
-}
+    """Clocks, temperature and the like by the names of `Readings`."""
+    card = whole_card(handle(index))
+    return {name: read(card) for name, read in MOMENT.items()}
 
 
 def refusals(index: int) -> dict[str, str]:
@@ -322,23 +290,5 @@ def refusals(index: int) -> dict[str, str]:
         why = survey().error or "NVML does not know this GPU"
         return dict.fromkeys(["mig", *CARD, *MOMENT, "driver", "driver_branch"], why)
     card = whole_card(gpu)
-    readings_ = {"mig": (mig, gpu), **{n: (r, card) for n, r in (CARD | MOMENT).items()}}
-    return {name: refusal.get() for name, (read, of) in readings_.items() if read(of) is None}
-
-
-def foreign_processes(index: int) -> int | None:
-    gpu = handle(index)
-    return others(None if gpu is None else processes(gpu))
-
-
-def others(count: int | None) -> int | None:
-    """Of so many processes, those besides this one: a list without it is no list of all."""
-    return count - 1 if count else None
-
-
-def handle(index: int) -> object | None:
-    """NVML's handle of the GPU that CUDA counts as `index`; None if NVML does not know it."""
-    import torch
-
-    uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    return None if uuid is None else by_uuid(str(uuid))
+    read_of = {"mig": (mig, gpu), **{n: (read, card) for n, read in (CARD | MOMENT).items()}}
+    return {name: refusal.get() for name, (read, of) in read_of.items() if read(of) is None}

@@ -49,7 +49,7 @@ def machine(
         **cpu.facts(cpu.ROOT),
         host_memory_gib=round(psutil.virtual_memory().total / 2**30),
         swap_gib=round(psutil.swap_memory().total / 2**30),
-        wsl=is_wsl(),
+        wsl="microsoft" in platform.release().lower(),
         storage=None if cache is None else file_system(cache),
     )
 
@@ -85,21 +85,13 @@ def operating_system() -> str:
 
 def in_container() -> bool | None:
     """Whether this runs in a container; None where there is no sign either way."""
-    marks = (
-        cpu.ROOT / ".dockerenv",
-        cpu.ROOT / "run/.containerenv",
-        cpu.ROOT / "run/systemd/container",
-    )
-    if any(mark.exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ:
+    marks = (".dockerenv", "run/.containerenv", "run/systemd/container")
+    if any((cpu.ROOT / mark).exists() for mark in marks) or "KUBERNETES_SERVICE_HOST" in os.environ:
         return True
     first = cpu.ROOT / "proc/1/comm"  # a container seldom runs an init system of its own
     if sys.platform == "linux" and first.exists() and first.read_text().strip() == "systemd":
         return False
     return None
-
-
-def is_wsl() -> bool:
-    return "microsoft" in platform.release().lower()
 
 
 def commit() -> str | None:
@@ -122,42 +114,26 @@ def _git(folder: Path, *arguments: str) -> str | None:
     # A git hook sets GIT_DIR and the like, which would point at another repository.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(
+        printed = subprocess.check_output(
             ["git", "-C", str(folder), *arguments],
             env={**clean, "GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
+            stderr=subprocess.DEVNULL,
             text=True,
             timeout=10,
-            check=True,
         )
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
-
-
-MOUNTS = Path("/proc/self/mountinfo")
+    return printed.strip()
 
 
 def file_system(folder: Path) -> str | None:
-    """Type of the file system that holds a folder, made or not: "ext4", "tmpfs", "nfs4".
-
-    None elsewhere than on Linux.
-    """
-    if not MOUNTS.exists():
-        return None
-    return type_of(os.path.realpath(folder), MOUNTS.read_text(errors="replace"))
-
-
-def type_of(folder: str, mountinfo: str) -> str | None:
-    """The type for the innermost mount, and the last of several on one place."""
-    best, found = -1, None
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
-        inside = folder == place or folder.startswith(f"{place.rstrip('/')}/")
-        if inside and len(place) >= best:
-            best, found = len(place), after.split()[0]
-    return found
+    """Type of the file system that holds a folder, made or not: "ext4", "tmpfs", "nfs4"."""
+    place, found = os.path.realpath(folder), None
+    # The innermost mount, and the last of several on one place.
+    for mount in sorted(psutil.disk_partitions(all=True), key=lambda one: len(one.mountpoint)):
+        if place == mount.mountpoint or place.startswith(f"{mount.mountpoint.rstrip('/')}/"):
+            found = mount.fstype
+    return found or None
 
 
 ID_VARIABLE = "BENCH_MACHINE_ID"

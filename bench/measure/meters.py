@@ -4,18 +4,22 @@ CUDA runs behind the host, so every reading waits for the device first. A meter 
 within one process and belongs to one thread.
 """
 
+import ctypes
 import gc
-import itertools
 import math
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.measure import gpu, memory
+from bench.measure import gpu
 from bench.measure.device import Device
 from bench.record import Energy, Latency, Memory, Seconds
 
@@ -28,6 +32,15 @@ def synchronize(device: Device) -> None:
     """Wait until the device has done what it was given; nothing to wait for on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device.index)
+
+
+def seconds_of(work: Callable[[], object], device: Device) -> float:
+    """Seconds of one run, the device awaited before and after."""
+    synchronize(device)
+    before = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - before
 
 
 class Clock:
@@ -65,6 +78,70 @@ class Clock:
         self._since = now
 
 
+# ---- memory ---------------------------------------------------------------------------------
+
+PROCESS = Path("/proc/self")
+LOWER_PEAK = "5"  # what clear_refs takes to mean: the peak is now the present size
+SLACK_BYTES = 4 * 2**20  # the kernel counts pages per core and adds them up late
+
+
+class Resident(NamedTuple):
+    """Resident size of this process and its peak so far, in bytes; None where not on Linux."""
+
+    present: int | None
+    peak: int | None
+
+
+def resident() -> Resident:
+    status = PROCESS / "status"
+    text = status.read_text() if sys.platform == "linux" and status.exists() else ""
+    kib = dict(re.findall(r"^(VmRSS|VmHWM):\s*(\d+) kB$", text, re.MULTILINE))
+    present, peak = (int(kib[name]) * 1024 if name in kib else None for name in ("VmRSS", "VmHWM"))
+    return Resident(present, peak)
+
+
+def above(start: Resident, end: Resident) -> int | None:
+    """Bytes by which the peak between the two lies above the resident size at `start`.
+
+    None where the peak at `start` could not be lowered to the present size (some sandboxes
+    refuse) and was not passed since: the true peak may then be anything below it.
+    """
+    if start.present is None or start.peak is None or end.peak is None:
+        return None
+    if start.peak - start.present > SLACK_BYTES and end.peak <= start.peak:
+        return None
+    return max(0, end.peak - start.present)
+
+
+class HeapPolicy(NamedTuple):
+    mmap_max: int  # how many blocks may be mapped by themselves
+    mmap_threshold: int  # bytes from which they are
+    trim_threshold: int  # unused bytes at the heap's end from which it is given back
+
+
+KEPT_HEAP = HeapPolicy(0, 32 << 20, 2**31 - 1)
+"""Freed memory stays with the process. Else the kernel maps and clears the pages of every large
+tensor anew: resnet18 at 224 px on two Xeon cores runs forward at 169 images/s instead of 259, and
+trains at 52 instead of 64."""
+
+DEFAULT_HEAP = HeapPolicy(65_536, 32 << 20, 64 << 20)
+"""What glibc's own thresholds, which follow the sizes that are freed, come to under torch."""
+
+
+def set_heap_policy(policy: HeapPolicy) -> None:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "gnu_get_libc_version"):
+        for option, value in zip((-4, -3, -1), policy, strict=True):  # as in malloc.h
+            libc.mallopt(option, value)
+
+
+def trim_heap() -> None:
+    """Hand freed heap back to the system: work that reuses it would look as if it took none."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "malloc_trim"):  # glibc has it, musl does not
+        libc.malloc_trim(0)
+
+
 class MemoryMeter:
     """Peaks between `start` and `read`.
 
@@ -76,10 +153,10 @@ class MemoryMeter:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._gpu = None if device.index is None else gpu.handle(device.index)
+        self._gpu = gpu.handle(device.index)
         self._device_bytes: list[int] = []
         self._allocated = 0
-        self._rss = memory.resident()
+        self._rss = resident()
 
     def start(self) -> None:
         """Give back what earlier work left behind, then begin anew at the present use."""
@@ -89,14 +166,15 @@ class MemoryMeter:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._device.index)
             self._allocated = torch.cuda.memory_allocated(self._device.index)
-        memory.trim_heap()
-        memory.lower_peak()
-        self._rss = memory.resident()
+        trim_heap()
+        with suppress(OSError):  # where it is refused, `above` notices
+            (PROCESS / "clear_refs").write_text(LOWER_PEAK)
+        self._rss = resident()
         self._device_bytes = []
         self.sample()
 
     def sample(self) -> None:
-        used = None if self._gpu is None else gpu.used_bytes(self._gpu)
+        used = gpu.used_bytes(self._gpu)
         if used is not None:
             self._device_bytes.append(used)
 
@@ -110,7 +188,7 @@ class MemoryMeter:
             gpu_allocated_bytes=peak,
             gpu_reserved_bytes=torch.cuda.max_memory_reserved(index) if on_gpu else None,
             gpu_device_bytes=max(self._device_bytes, default=None),
-            cpu_rss_above_start_bytes=memory.above(self._rss, memory.resident()),
+            cpu_rss_above_start_bytes=above(self._rss, resident()),
         )
 
     def held(self) -> int:
@@ -119,6 +197,9 @@ class MemoryMeter:
             return 0
         gc.collect()
         return torch.cuda.memory_allocated(self._device.index) - self._allocated
+
+
+# ---- what a cell costs ----------------------------------------------------------------------
 
 
 class Spent(NamedTuple):
@@ -150,12 +231,11 @@ def combine(own: Spent, shared: Sequence[tuple[Spent, int]]) -> Combined:
     in_full, divided = [(own, 1)], [(own, 1)]
     in_full += [(piece, 1) for piece, _ in shared]
     divided += shared
-    peaks = _on_top([*(piece for piece, _ in shared), own])
     return Combined(
         attributed=_seconds(in_full),
         marginal=_seconds(divided),
         shared_by=longest[1],
-        memory=Memory(**{name: _largest(peaks, name) for name in Memory.model_fields}),
+        memory=_peaks([*(piece for piece, _ in shared), own]),
         energy=Energy(attributed_joules=_joules(in_full), marginal_joules=_joules(divided)),
     )
 
@@ -170,25 +250,23 @@ def _seconds(pieces: Sequence[tuple[Spent, int]]) -> Seconds:
 
 
 def _joules(pieces: Sequence[tuple[Spent, int]]) -> float | None:
-    terms = [None if piece.joules is None else piece.joules / n for piece, n in pieces]
-    known = [term for term in terms if term is not None]
-    return math.fsum(known) if len(known) == len(terms) else None
+    known = [piece.joules / number for piece, number in pieces if piece.joules is not None]
+    return math.fsum(known) if len(known) == len(pieces) else None
 
 
-def _on_top(works: Sequence[Spent]) -> list[Memory]:
-    held = itertools.accumulate((work.held_bytes for work in works), initial=0)
-    return [_raised(work.memory, base) for work, base in zip(works, held, strict=False)]
+def _peaks(works: Sequence[Spent]) -> Memory:
+    """The largest known value of each field; a GPU also holds what the works before it left."""
+    known: dict[str, list[int]] = {name: [] for name in Memory.model_fields}
+    held = 0
+    for work in works:
+        for name, value in work.memory:
+            if value is not None:
+                known[name].append(value + held if name == "gpu_allocated_bytes" else value)
+        held += work.held_bytes
+    return Memory(**{name: max(values, default=None) for name, values in known.items()})
 
 
-def _raised(memory: Memory, base: int) -> Memory:
-    peak = memory.gpu_allocated_bytes
-    whole = None if peak is None else base + peak
-    return memory.model_copy(update={"gpu_allocated_bytes": whole})
-
-
-def _largest(peaks: Sequence[Memory], field: str) -> int | None:
-    known = (getattr(peak, field) for peak in peaks)
-    return max((value for value in known if value is not None), default=None)
+# ---- inference ------------------------------------------------------------------------------
 
 
 def latency(
@@ -209,7 +287,7 @@ def latency(
     with torch.inference_mode():
         third = started + budget_seconds / 3
         singles = _single_calls(forward, example_NCHW, device, until=third)
-        p50, p95 = nearest_rank(singles, 0.50), nearest_rank(singles, 0.95)
+        p50, p95 = np.quantile(singles, [0.50, 0.95], method="inverted_cdf").tolist()
         left = started + budget_seconds - time.perf_counter()
         # Three calls are to fit: two to warm up and one to count. Larger batches are faster per
         # image than single ones, so the guess errs on the safe side.
@@ -226,11 +304,6 @@ def latency(
     )
 
 
-def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest value with at least `share` of all values at or below it; share in (0, 1]."""
-    return sorted(values)[math.ceil(share * len(values)) - 1]
-
-
 def _single_calls(
     forward: Callable[[Tensor], Tensor], example_NCHW: Tensor, device: Device, *, until: float
 ) -> list[float]:
@@ -238,13 +311,8 @@ def _single_calls(
     warmup, most = 5, 200
     seconds: list[float] = []
     while len(seconds) < warmup + most:
-        synchronize(device)
-        before = time.perf_counter()
-        forward(example_NCHW)
-        synchronize(device)
-        after = time.perf_counter()
-        seconds.append(after - before)
-        if len(seconds) > 1 and after + seconds[-1] > until:
+        seconds.append(seconds_of(lambda: forward(example_NCHW), device))
+        if len(seconds) > 1 and time.perf_counter() + seconds[-1] > until:
             break
     return seconds[min(warmup, len(seconds) - 1) :]
 
@@ -253,18 +321,14 @@ def _images_per_second(
     forward: Callable[[Tensor], Tensor], batch_BCHW: Tensor, device: Device, *, until: float
 ) -> float:
     """Images per second of calls in a row, awaited only at the end, as evaluation runs them."""
-    most = 50
-    forward(batch_BCHW)
-    synchronize(device)
-    before = time.perf_counter()
-    forward(batch_BCHW)
-    synchronize(device)
-    one = max(time.perf_counter() - before, TICK)
-    calls = max(0, min(most, int((until - time.perf_counter()) / one)))
-    if calls == 0:
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            forward(batch_BCHW)
+
+    run(1)
+    one = max(seconds_of(lambda: run(1), device), TICK)
+    calls = min(50, int((until - time.perf_counter()) / one))
+    if calls < 1:
         return len(batch_BCHW) / one
-    before = time.perf_counter()
-    for _ in range(calls):
-        forward(batch_BCHW)
-    synchronize(device)
-    return calls * len(batch_BCHW) / (time.perf_counter() - before)
+    return calls * len(batch_BCHW) / seconds_of(lambda: run(calls), device)

@@ -7,6 +7,7 @@ Tensors: B images in a batch, C channels, H, W pixels, D features, K classes."""
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from bench.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
+from bench.models.download import file_name
 from bench.models.state import check_finite, fitted
 from bench.record import Preprocessing
 
@@ -55,7 +57,8 @@ def build(
     """
     architecture = ARCHITECTURES[name]
     with seeded(backbone_seed), _EmptyOnMeta() if state is not None else nullcontext():
-        model = published_model(architecture, image_size)
+        options = builder_options(architecture, image_size)
+        model = models.get_model(name, weights=None, **options)
         backbone, dropout, old_layer = take_apart(model, architecture)
     if state is not None:
         load(backbone, fitted(backbone, architecture, state, image_size))
@@ -85,17 +88,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def published_model(architecture: Architecture, image_size: int) -> nn.Module:
-    """torchvision's model with freshly drawn values, for images of this size.
+def builder_options(architecture: Architecture, image_size: int) -> dict[str, Any]:
+    """What torchvision's builder is told of a network for images of this size; plain JSON.
 
     Auxiliary classifiers are left out, so that training mode returns plain logits too.
     """
-    options = builder_options(architecture, image_size)
-    return cast(nn.Module, models.get_model(architecture.name, weights=None, **options))
-
-
-def builder_options(architecture: Architecture, image_size: int) -> dict[str, Any]:
-    """What torchvision's builder is told of a network for images of this size; plain JSON."""
     if architecture.name.startswith("vit"):
         return {"image_size": image_size}
     if architecture.name.startswith("maxvit"):
@@ -178,6 +175,7 @@ def check(name: str, state: Mapping[str, Tensor]) -> None:
     check_finite(architecture, state)
 
 
+@cache
 def forward_macs(name: str, num_classes: int, image_size: int) -> int:
     """Multiply-accumulates of one image's forward pass: convolutions, linear layers, attention.
 
@@ -208,7 +206,7 @@ def parameter_counts(network: Network) -> Counts:
     return Counts(sum(sizes.values()), under("head"), stages)
 
 
-def preprocessing(name: str, weights_member: str, image_size: int | None) -> Preprocessing:
+def preprocessing(name: str, weights_member: str, image_size: int | None = None) -> Preprocessing:
     """The eval pipeline that belongs to a member of the architecture's weights enum.
 
     Another image size than the weights' own scales the resize in proportion to the crop.
@@ -225,6 +223,80 @@ def preprocessing(name: str, weights_member: str, image_size: int | None) -> Pre
         std=tuple(preset.std),
     )
 
+
+# ---- described ------------------------------------------------------------------------------
+
+
+class Stage(NamedTuple):
+    prefixes: tuple[str, ...]  # inside torchvision's model
+    parameters: int
+
+
+class PinnedWeights(NamedTuple):
+    """As torchvision publishes them; accuracies in per cent on ImageNet-1k."""
+
+    member: str
+    file: str
+    address: str
+    megabytes: float
+    top1: float
+    top5: float
+    preprocessing: Preprocessing
+
+
+class Description(NamedTuple):
+    """The parts of one architecture, for a person to read."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    head: str
+    head_kind: str  # "linear" or "1x1 convolution"
+    head_dropout: float | None  # None = no dropout before the head
+    in_features: int
+    head_parameters: int
+    parameters: int
+    macs: int  # of one image at the pinned weights' own size
+    min_size: int
+    size_multiple: int
+    pinned: PinnedWeights
+    other_weights: tuple[str, ...]  # further members that a suite may ask for by name
+
+
+def describe(name: str) -> Description:
+    architecture = ARCHITECTURES[name]
+    members = models.get_model_weights(name)
+    pinned = members[architecture.pinned]
+    accuracy, pipeline = pinned.meta["_metrics"]["ImageNet-1K"], preprocessing(name, pinned.name)
+    network = outline(name, 1000, pipeline.crop_size)
+    counts = parameter_counts(network)
+    weight = network.head.get_parameter("layer.weight")
+    dropout = dict(network.head.named_children()).get("dropout")
+    return Description(
+        name=name,
+        stages=tuple(map(Stage, architecture.stages, counts.stages)),
+        head=architecture.head,
+        head_kind="linear" if weight.ndim == 2 else "1x1 convolution",
+        head_dropout=dropout.p if isinstance(dropout, nn.Dropout) else None,
+        in_features=weight.shape[1],
+        head_parameters=counts.head,
+        parameters=counts.total,
+        macs=forward_macs(name, 1000, pipeline.crop_size),
+        min_size=architecture.min_size,
+        size_multiple=architecture.size_multiple,
+        pinned=PinnedWeights(
+            member=pinned.name,
+            file=file_name(pinned.url),
+            address=pinned.url,
+            megabytes=pinned.meta["_file_size"],
+            top1=accuracy["acc@1"],
+            top5=accuracy["acc@5"],
+            preprocessing=pipeline,
+        ),
+        other_weights=tuple(member.name for member in members if member is not pinned),
+    )
+
+
+# ---- batch norms folded into convolutions ---------------------------------------------------
 
 UNTRACEABLE = (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError)
 """What tracing raises on a network whose path depends on its input."""

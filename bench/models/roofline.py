@@ -61,11 +61,8 @@ def image_seconds(
 
     None where the calibration lacks a probe, or the layers cannot all be counted.
     """
-    flop, moved = (
-        getattr(calibration, f"matmul_{precision}_flops"),
-        calibration.copy_bytes_per_second,
-    )
-    layers = layers_of(architecture, image_size)
+    flop: float | None = getattr(calibration, f"matmul_{precision}_flops")
+    moved, layers = calibration.copy_bytes_per_second, layers_of(architecture, image_size)
     if not flop or not moved or layers is None:
         return None
     return train_seconds(layers, Ceilings(flop, moved), NUM_BYTES[precision])
@@ -79,8 +76,9 @@ def layers_of(architecture: str, image_size: int) -> tuple[Layer, ...] | None:
     parameters in modules that are not of `COUNTS`.
     """
     network = outline(architecture, 1000, image_size).eval()
-    if not all(map(is_counted, leaves(network))):
-        return None
+    for leaf in leaves(network):
+        if type(leaf) not in COUNTS and next(leaf.parameters(), None) is not None:
+            return None
     found: list[Layer] = []
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -106,10 +104,6 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
         yield module
     for child in children:
         yield from leaves(child)
-
-
-def is_counted(leaf: nn.Module) -> bool:
-    return type(leaf) in COUNTS or not any(True for _ in leaf.parameters())
 
 
 Count = Callable[[Any, Tensor, Tensor, bool], list[Layer]]
@@ -150,24 +144,19 @@ def _attention(
     ]
 
 
-def _batch_norm(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
-    return [passes(written.numel(), 2, 8)]
+def _passes_of(forward: int, training: int, times: int = 1) -> Count:
+    def count(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
+        return [passes(written.numel(), forward, training)] * times
 
-
-def _pointwise(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
-    return [passes(written.numel(), 2, 5)]
-
-
-def _two_sums(module: nn.Module, read: Tensor, written: Tensor, first: bool) -> list[Layer]:
-    return [passes(written.numel(), 3, 6)] * 2
+    return count
 
 
 COUNTS: dict[type[nn.Module], Count] = {
     nn.Conv2d: _convolution,
     nn.Linear: _linear,
     nn.MultiheadAttention: _attention,
-    nn.BatchNorm2d: _batch_norm,
-    nn.GELU: _pointwise,
-    nn.LayerNorm: _pointwise,
-    EncoderBlock: _two_sums,
+    nn.BatchNorm2d: _passes_of(2, 8),
+    nn.GELU: _passes_of(2, 5),
+    nn.LayerNorm: _passes_of(2, 5),
+    EncoderBlock: _passes_of(3, 6, times=2),  # two sums
 }

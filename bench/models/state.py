@@ -31,7 +31,10 @@ def read(path: Path) -> Mapping[str, Tensor]:
     code, or holds anything else than a flat state dict. The caller says which file it is.
     """
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else load_plain(path)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # By the unpickler that knows tensors and containers only.
+        found: object = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise WeightsError(
             "not a plain weights file (refused to execute code in it): "
@@ -49,11 +52,6 @@ def read(path: Path) -> Mapping[str, Tensor]:
             "names to tensors (save model.state_dict() alone)"
         )
     return found
-
-
-def load_plain(path: Path) -> object:
-    """What a torch file holds, read by the unpickler that knows tensors and containers only."""
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 _RENAMED = (  # names in published files that are older than torchvision's present models

@@ -8,7 +8,7 @@ torchvision's enum."""
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,24 +33,12 @@ SCRATCH = Weights(source="scratch", name="scratch")
 
 
 class Ready(NamedTuple):
-    weights: Weights
-    path: Path | None  # None = drawn, not read
+    weights: Weights  # without a hash where they are yet to be fetched
+    path: Path | None  # None = drawn, or yet to be fetched
+    to_fetch: WeightsEnum | None = None
 
 
-class Download(NamedTuple):
-    architecture: str
-    member: WeightsEnum
-
-    @property
-    def address(self) -> str:
-        return cast(str, self.member.url)
-
-    @property
-    def megabytes(self) -> float:
-        return cast(float, self.member.meta["_file_size"])
-
-
-Finding = Ready | Download | MissingWeights
+Finding = Ready | MissingWeights
 
 
 def look(architecture: str, entry: str, *, offline: bool) -> Finding:
@@ -69,17 +57,18 @@ def look(architecture: str, entry: str, *, offline: bool) -> Finding:
         return _published(published, found)
     hindrance = "offline" if offline else download.unreachable(published.url)
     if hindrance is None:
-        return Download(architecture, published)
+        return Ready(Weights(source="imagenet", name=published.name), None, to_fetch=published)
     return _missing(architecture, published, f"{found.why}; {hindrance}")
 
 
-def obtain(finding: Ready | Download) -> Ready | MissingWeights:
-    if isinstance(finding, Ready):
+def obtain(architecture: str, finding: Finding) -> Finding:
+    """The same, fetched where it was to be."""
+    if isinstance(finding, MissingWeights) or finding.to_fetch is None:
         return finding
-    found = download.fetch(finding.address, cache_folder())
+    found = download.fetch(finding.to_fetch.url, cache_folder())
     if isinstance(found, download.Absent):
-        return _missing(finding.architecture, finding.member, found.why)
-    return _published(finding.member, found)
+        return _missing(architecture, finding.to_fetch, found.why)
+    return _published(finding.to_fetch, found)
 
 
 def member(architecture: str, weights_name: str) -> WeightsEnum:
@@ -162,37 +151,11 @@ class Request(NamedTuple):
     weights: str | None  # exact weights; None = the preference list
 
 
-class Survey(NamedTuple):
-    source: UsedWeights
-    findings: dict[str, Ready | Download]  # by label
-    later: tuple[str, ...]  # sources of the list that were not looked at
-
-    @property
-    def downloads(self) -> tuple[Download, ...]:
-        found = (f for f in self.findings.values() if isinstance(f, Download))
-        return tuple({download.address: download for download in found}.values())
-
-
 class Choice(NamedTuple):
     source: UsedWeights
-    weights: dict[str, Weights]  # by label
-    paths: dict[str, Path | None]  # by label; None = drawn, not read
-
-
-def survey(
-    requests: Mapping[str, Request],
-    preference: Sequence[str],
-    *,
-    offline: bool,
-    pinned_source: str | None = None,
-) -> Survey:
-    """What `choose` would choose as far as can be told without fetching; writes nothing.
-
-    `requests` is by label. `pinned_source` is the one that an earlier sitting of the run used:
-    then no other is considered. Raises WeightsError as `choose` does.
-    """
-    sources = _sources(preference, pinned_source)
-    return _survey(requests, preference, sources, (), offline=offline)
+    weights: dict[str, Weights]  # by label; without a hash where they are yet to be fetched
+    paths: dict[str, Path | None]  # by label; None = drawn, or yet to be fetched
+    downloads: dict[str, float]  # megabytes of what is yet to be fetched, by address
 
 
 def choose(
@@ -201,29 +164,48 @@ def choose(
     *,
     offline: bool,
     pinned_source: str | None = None,
+    fetch: bool = True,
 ) -> Choice:
     """The first source that all architectures without exact weights can have, fetched.
+
+    `requests` is by label. `pinned_source` is the one that an earlier sitting of the run used:
+    then no other is considered. Without `fetch`, what would be chosen as far as can be told;
+    nothing is written then.
 
     Raises WeightsError for an unknown name, for a folder's file that is damaged or not this
     architecture's, and, naming every missing file, where nothing in the list serves or exact
     weights cannot be had.
     """
-    exact = {label for label, request in requests.items() if request.weights is not None}
-    sources = _sources(preference, pinned_source)
-    known: tuple[MissingWeights, ...] = ()
-    while True:
-        plan = _survey(requests, preference, sources, known, offline=offline)
-        got = {label: obtain(finding) for label, finding in plan.findings.items()}
-        hopeless = _missing_in(got[label] for label in exact)
-        missing = _missing_in(got[label] for label in got.keys() - exact)
-        sources, known = plan.later, (*plan.source.missing, *missing)
-        if hopeless or (missing and not sources):
-            raise _refusal(hopeless, known if missing else (), preference)
+
+    def findings(wishes: Mapping[str, str]) -> dict[str, Finding]:
+        return _look_at({k: (requests[k].architecture, wishes[k]) for k in wishes}, offline=offline)
+
+    def fetched(found: Mapping[str, Finding]) -> dict[str, Finding]:
+        return {k: obtain(requests[k].architecture, finding) for k, finding in found.items()}
+
+    exact = findings({k: r.weights for k, r in requests.items() if r.weights is not None})
+    lacked: tuple[MissingWeights, ...] = ()
+    for source in _sources(preference, pinned_source):
+        general = findings({k: source for k, r in requests.items() if r.weights is None})
+        if fetch and not _missing_in((*exact.values(), *general.values())):
+            exact, general = fetched(exact), fetched(general)
+        missing = _missing_in(general.values())
         if not missing:
             break
-    ready = {label: found for label, found in got.items() if isinstance(found, Ready)}
-    weights = {label: found.weights for label, found in ready.items()}
-    return Choice(plan.source, weights, {label: found.path for label, found in ready.items()})
+        lacked += missing
+    else:
+        raise _refusal(_missing_in(exact.values()), lacked, preference)
+    if hopeless := _missing_in(exact.values()):
+        raise _refusal(hopeless, (), preference)
+    both = {**exact, **general}
+    ready = {k: found for k in requests if isinstance(found := both[k], Ready)}
+    to_fetch = [found.to_fetch for found in ready.values() if found.to_fetch is not None]
+    return Choice(
+        UsedWeights(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked),
+        {k: found.weights for k, found in ready.items()},
+        {k: found.path for k, found in ready.items()},
+        {member.url: member.meta["_file_size"] for member in to_fetch},
+    )
 
 
 def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | None:
@@ -251,35 +233,6 @@ def _sources(preference: Sequence[str], pinned_source: str | None) -> tuple[str,
         return tuple(preference)
     # Records hold a folder as `shown` writes it; the list knows where it really is.
     return (next((s for s in preference if shown(s) == pinned_source), pinned_source),)
-
-
-def _survey(
-    requests: Mapping[str, Request],
-    preference: Sequence[str],
-    sources: Sequence[str],
-    lacked: tuple[MissingWeights, ...],
-    *,
-    offline: bool,
-) -> Survey:
-    """The first of `sources` that serves; `lacked` is what the ones before it did not have."""
-    exact = {k: (r.architecture, r.weights) for k, r in requests.items() if r.weights is not None}
-    found = _look_at(exact, offline=offline)
-    hopeless = _missing_in(found.values())
-    for source in sources:
-        wishes = {k: (r.architecture, source) for k, r in requests.items() if r.weights is None}
-        general = _look_at(wishes, offline=offline)
-        missing = _missing_in(general.values())
-        if not missing:
-            break
-        lacked += missing
-    else:
-        raise _refusal(hopeless, lacked, preference)
-    if hopeless:
-        raise _refusal(hopeless, (), preference)
-    both = {**found, **general}
-    findings = {k: f for k in requests if not isinstance(f := both[k], MissingWeights)}
-    used = UsedWeights(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked)
-    return Survey(used, findings, later=tuple(sources[sources.index(source) + 1 :]))
 
 
 def _look_at(wishes: Mapping[str, tuple[str, str]], *, offline: bool) -> dict[str, Finding]:

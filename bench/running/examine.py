@@ -72,7 +72,7 @@ def measure(device: Device, sizes: Mapping[str, int] | None) -> End:
     foreign = None
     if device.index is not None:
         torch.ones(1, device=str(device)).item()  # now this process is one of those on the GPU
-        foreign = gpu.foreign_processes(device.index)
+        foreign = gpu.other_processes(gpu.handle(device.index))
     calibration, problems = calibrate(device, sizes)
     return End(calibration, readings(device), load, foreign, problems)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,19 +17,18 @@ from bench.expand import Inputs, cells, needs_weights, size_problems
 from bench.identity import cell_id
 from bench.measure import device as devices
 from bench.measure import machine as machines
-from bench.measure.calibration import timed
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
+from bench.measure.meters import seconds_of
 from bench.models import build, weights
-from bench.models.weights import RANDOM, Download
+from bench.models.weights import RANDOM
 from bench.models.weights import Request as Wanted
-from bench.record import Cell, Data, UsedWeights, Weights
+from bench.record import Cell, Data, UsedWeights
 from bench.running import plan as plans
 from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
 from bench.suite import Suite, labels_of
+from bench.training.network import num_bytes, start_of
 from bench.training.placement import placement, prepare_device
-from bench.training.saved import num_bytes
-from bench.training.start import start_of
 
 Tell = Callable[[str | Hardware], None]
 """Hears the hardware when it is known, and what is being waited for."""
@@ -131,37 +130,31 @@ def open_images(suite: Suite) -> Images:
 
 
 def choose_weights(suite: Suite, request: Request, *, fetch: bool) -> Chosen:
-    """The source of all weights, with every file on this machine where they are fetched.
+    """The source of all weights, with every file brought here or only named as still to come.
 
-    Weights that are still to come have no hash. Raises WeightsError.
+    With the pipeline that belongs to the weights of each label, and its own image size.
+    Raises WeightsError.
     """
     wanted = {label: Wanted(one.name, one.weights) for label, one in labels_of(suite).items()}
+    if needs_weights(suite):
+        choice = weights.choose(
+            wanted,
+            suite.weights,
+            offline=request.offline,
+            pinned_source=request.pinned_source,
+            fetch=fetch,
+        )
+    else:
+        drawn = dict.fromkeys(wanted, RANDOM)
+        source = UsedWeights(wanted=("scratch",), used="scratch")
+        choice = weights.Choice(source, drawn, dict.fromkeys(drawn), {})
     members = {label: pipeline(one) for label, one in wanted.items()}
     native = {
         label: build.preprocessing(one.architecture, members[label], None).crop_size
         for label, one in wanted.items()
     }
-    offline, pinned = request.offline, request.pinned_source
-    files: Mapping[str, Path | None] = dict.fromkeys(wanted)
-    downloads: Sequence[Download] = ()
-    if not needs_weights(suite):
-        source = UsedWeights(wanted=("scratch",), used="scratch")
-        ready = dict.fromkeys(wanted, RANDOM)
-    elif fetch:
-        source, ready, files = weights.choose(
-            wanted, suite.weights, offline=offline, pinned_source=pinned
-        )
-    else:
-        found = weights.survey(wanted, suite.weights, offline=offline, pinned_source=pinned)
-        source, downloads = found.source, found.downloads
-        ready = {
-            label: Weights(source="imagenet", name=one.member.name)
-            if isinstance(one, Download)
-            else one.weights
-            for label, one in found.findings.items()
-        }
-    sizes = tuple((Path(one.address).name, one.megabytes) for one in downloads)
-    return Chosen(source, ready, files, members, native, sizes)
+    downloads = tuple((Path(address).name, size) for address, size in choice.downloads.items())
+    return Chosen(choice.source, choice.weights, choice.paths, members, native, downloads)
 
 
 def pipeline(one: Wanted) -> str:
@@ -202,5 +195,5 @@ def _speed(cell: Cell, device: Device) -> Speed:
     seconds = []
     for step in (train, forward):
         step()  # allocates, and loads kernels
-        seconds.append(min(timed(step, device), timed(step, device)) / batch)
+        seconds.append(min(seconds_of(step, device), seconds_of(step, device)) / batch)
     return Speed(*seconds)

@@ -40,9 +40,9 @@ from bench.running.pool import (
     summary,
 )
 from bench.training.evaluate import Diverged
+from bench.training.network import num_bytes, save, whole_network
 from bench.training.placement import prepare_device
 from bench.training.run_cell import Keep, run_cell
-from bench.training.saved import num_bytes, save, whole_network
 from bench.training.shared import Shared, backbone_key, keys_of
 
 EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}

@@ -6,6 +6,7 @@ Dimensions: N images, B batch, K classes, H, W pixels.
 import csv
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,15 +27,15 @@ from bench.data.dataset import Item
 from bench.data.folder import list_tree
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
-from bench.errors import WeightsError
+from bench.errors import WeightsError, first_line
 from bench.measure.device import Device
 from bench.models import download
 from bench.models.build import Network, builder_options
 from bench.record import Cell, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
-from bench.serving.network import Open, blocks, pipeline_of, rebuilt, stacked
+from bench.serving.predict import Open, blocks, pipeline_of, rebuilt, stacked
+from bench.training.network import num_bytes
 from bench.training.placement import prepare_device
-from bench.training.saved import num_bytes
 
 TOLERANCE = 1e-3
 """How far logits from a file may be off: a share of the largest, or of 1 if all are smaller."""
@@ -69,8 +70,9 @@ def export(
             check = compared(path.name, wanted_NK, found_NK)
         written.append(Written(path.name, path.stat().st_size, download.sha256(path), check))
     as_before = as_recorded(trained.record, wanted_NK, images.positions)
-    done = Exported(tuple(written), images.shown, len(images.keys), as_before)
-    write_description(target, description(trained.record, pipeline), done)
+    done = Exported(tuple(written), images.shown, len(images.pictures), as_before)
+    about = json.dumps(description(trained.record, pipeline, done), indent=1)
+    (target / "model.json").write_text(f"{about}\n", encoding="utf-8")
     return done
 
 
@@ -108,19 +110,19 @@ def as_recorded(record: Result, logits_NK: Tensor | None, positions: Sequence[in
 NUM_IMAGES = 32
 """Enough to meet every class of most data sets, and quick on any network."""
 
+VAL = "images of the run's val part"
+
 T = TypeVar("T")
 
 
 class Images(NamedTuple):
-    source: str | None  # folder that the keys are below; "digits"; None: there are none
-    keys: Sequence[str]
-    hashes: Sequence[str | None]  # SHA-256 of each, where it must be that one
+    pictures: Sequence[Open]
     positions: Sequence[int]  # in the val part; empty for other images
     shown: str  # what they are, in words
 
 
 def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
-    """Images of the val part below the folder asked for, or below one of the data set's name.
+    """Some images of the val part, below the folder asked for or one of the data set's name.
 
     Where a folder asked for holds other images, some of these. A record holds no path, so without
     either there are none.
@@ -128,22 +130,20 @@ def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
     rows = val_rows(run_folder)
     # A folder may be called digits as well; its images lie in folders of their classes.
     if name == "digits" and asked is None and rows and "/" not in rows[0][0]:
-        return of_val("digits", rows, range(len(rows)))
+        positions, opened = evenly(range(len(rows))), source_of("digits").open
+        items = [Item(rows[n][0], 0, "", None) for n in positions]
+        return Images([partial(opened, "digits", item) for item in items], positions, VAL)
     place = asked or Path(name)
     if present := [n for n, (key, _) in enumerate(rows) if (place / key).is_file()]:
-        return of_val(str(place), rows, present)
+        positions = evenly(present)
+        chosen = [rows[n] for n in positions]  # which must be those of the split
+        pictures = [partial(open_path, str(place / key), sha256) for key, sha256 in chosen]
+        return Images(pictures, positions, VAL)
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
-        return Images(None, (), (), (), shown)
+        return Images((), (), shown)
     keys = evenly(list_tree(asked, "")["image"])
-    return Images(str(asked), keys, [None] * len(keys), (), f"images of {asked}")
-
-
-def of_val(source: str, rows: Sequence[tuple[str, str]], present: Sequence[int]) -> Images:
-    """Some of the val images that are there, which must be those of the split."""
-    positions = evenly(present)
-    keys, hashes = [rows[n][0] for n in positions], [rows[n][1] for n in positions]
-    return Images(source, keys, hashes, positions, "images of the run's val part")
+    return Images([partial(open_path, str(asked / key)) for key in keys], (), f"images of {asked}")
 
 
 def evenly(everything: Sequence[T]) -> list[T]:
@@ -166,22 +166,13 @@ def inputs_of(images: Images, pipeline: Preprocessing) -> Tensor | None:
 
     Raises WeightsError for one that cannot be read.
     """
-    if not images.keys:
+    if not images.pictures:
         return None
-    (block,) = blocks(openers(images), pipeline, len(images.keys))
-    crops = [crop for crop in block if not isinstance(crop, str)]
+    (block,) = blocks(images.pictures, pipeline, len(images.pictures))
     if problems := [crop for crop in block if isinstance(crop, str)]:
         raise WeightsError(["--images: cannot be checked on these:", *problems[:5]])
+    crops = [crop for crop in block if not isinstance(crop, str)]
     return normalise(stacked(crops, torch.device("cpu")), pipeline.mean, pipeline.std)
-
-
-def openers(images: Images) -> list[Open]:
-    source = str(images.source)
-    if source == "digits":
-        opened = source_of(source).open
-        return [partial(opened, source, Item(key, 0, "", None)) for key in images.keys]
-    pairs = zip(images.keys, images.hashes, strict=True)
-    return [partial(open_path, f"{source}/{key}", sha256) for key, sha256 in pairs]
 
 
 # ---- as torchvision alone builds it ---------------------------------------------------------
@@ -189,12 +180,10 @@ def openers(images: Images) -> list[Open]:
 
 def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
     head = ARCHITECTURES[architecture].head
-
+    state = network.state_dict().items()
     return {
-        f"{head}.{name.removeprefix('head.layer.')}"
-        if name.startswith("head.")
-        else name.removeprefix("backbone."): value.contiguous()
-        for name, value in network.state_dict().items()
+        re.sub(r"^head\.layer", head, name).removeprefix("backbone."): value.contiguous()
+        for name, value in state
     }
 
 
@@ -230,10 +219,6 @@ def write_safetensors(model: nn.Module, cell: Cell, path: Path) -> None:
     save_file(dict(model.state_dict()), path, {"architecture": cell.architecture})
 
 
-def load_safetensors(path: Path, cell: Cell) -> Loaded:
-    return plain_model(cell, load_file(path))
-
-
 def write_torch(model: nn.Module, cell: Cell, path: Path) -> None:
     program = torch.export.export(model, (example(cell),), dynamic_shapes=({0: Dim.DYNAMIC},))
     torch.export.save(program, path)
@@ -266,7 +251,11 @@ def example(cell: Cell) -> Tensor:
 
 
 FORMATS: Mapping[str, Format] = {
-    "safetensors": Format("model.safetensors", write_safetensors, load_safetensors),
+    "safetensors": Format(
+        "model.safetensors",
+        write_safetensors,
+        lambda path, cell: plain_model(cell, load_file(path)),
+    ),
     "torch": Format("model.pt2", write_torch, lambda path, cell: torch.export.load(path).module()),
     "onnx": Format("model.onnx", write_onnx, load_onnx),
 }
@@ -281,9 +270,8 @@ def write(name: str, model: nn.Module, cell: Cell, folder: Path) -> Path:
     except OSError:
         raise
     except Exception as error:  # exporters raise anything
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"--format {name}: {cell.architecture} cannot be written in it: {text}"
+            f"--format {name}: {cell.architecture} cannot be written in it: {first_line(error)}"
         ) from error
     return path
 
@@ -314,7 +302,7 @@ print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
 """A script to run in the folder of an export with the path of an image."""
 
 
-def description(record: Result, pipeline: Preprocessing) -> dict[str, Any]:
+def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict[str, Any]:
     cell = record.cell
     return {
         "format": MODEL_JSON,
@@ -352,24 +340,18 @@ def description(record: Result, pipeline: Preprocessing) -> dict[str, Any]:
             },
         },
         "how_to_load": HOW_TO_LOAD,
+        "files": {
+            file.name: {
+                "bytes": file.num_bytes,
+                "sha256": file.sha256,
+                "check": file.check and file.check._asdict(),
+            }
+            for file in done.files
+        },
+        "checked_on": {name: value for name, value in done._asdict().items() if name != "files"},
     }
 
 
 def scores(part: Scores) -> dict[str, Any]:
     shown = ("num_images", "top1", "top5", "balanced_accuracy", "macro_f1")
     return {name: getattr(part, name) for name in shown}
-
-
-def write_description(folder: Path, about: Mapping[str, Any], done: Exported) -> None:
-    files: dict[str, Any] = {
-        file.name: {
-            "bytes": file.num_bytes,
-            "sha256": file.sha256,
-            "check": file.check and file.check._asdict(),
-        }
-        for file in done.files
-    }
-    checked_on = done._asdict()
-    del checked_on["files"]
-    content = {**about, "files": files, "checked_on": checked_on}
-    (folder / "model.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

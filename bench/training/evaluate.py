@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from bench import predictions
 from bench.data.images import Images
-from bench.measure import meters
-from bench.measure.device import Device
 from bench.metrics import METRICS, confusion_matrix, recall
-from bench.record import Latency, Preprocessing, Scores
+from bench.record import Preprocessing, Scores
 from bench.training.feeds import Batch, eval_batch
 from bench.training.placement import Placement
 
@@ -84,29 +82,13 @@ def outputs(module: nn.Module, batch: Batch, num_images: int, placement: Placeme
 
 def logits(module: nn.Module, exam: Exam, placement: Placement) -> NDArray[np.float32]:
     """Logits of every image on the host. Raises Diverged where one is not finite."""
-    on_device_NK = outputs(module, exam.batch, len(exam.labels_N), placement)
-    logits_NK: NDArray[np.float32] = on_device_NK.cpu().numpy()
+    return finite(outputs(module, exam.batch, len(exam.labels_N), placement).cpu().numpy())
+
+
+def finite(logits_NK: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(logits_NK).all():
         raise Diverged("logits are not finite")
     return logits_NK
-
-
-def latency(network: nn.Module, images: Exam, placement: Placement, device: Device) -> Latency:
-    """Inference latency and throughput, which do not depend on the values of a network.
-
-    The network lies on the device already.
-    """
-    network.eval()
-    size = min(EVAL_BATCH[placement.device.type], len(images.labels_N))
-    indices_B = torch.arange(size, device=placement.device)
-    batch_BCHW = placement.lay_out(images.batch(indices_B))
-
-    def forward(images_BCHW: Tensor) -> Tensor:
-        with placement.autocast():
-            logits_BK: Tensor = network(images_BCHW)
-            return logits_BK
-
-    return meters.latency(forward, batch_BCHW[:1], batch_BCHW, device)
 
 
 def batch_norms(model: nn.Module) -> list[BatchNorm]:

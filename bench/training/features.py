@@ -25,8 +25,8 @@ from bench.models.build import folded
 from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.evaluate import batch_norms, estimate_statistics, outputs
 from bench.training.feeds import AugmentedFeed, Batch, Parts, eval_batch
+from bench.training.network import State, seedless
 from bench.training.placement import Placement
-from bench.training.start import State, seedless
 
 KIND = "features"
 
@@ -121,9 +121,8 @@ def load(name: str, device: torch.device) -> Features | None:
     if arrays is None:
         return None
     # Copied: the file may be cut short at any time.
-    copies = [np.array(arrays[part]) for part in PARTS]
-    train_VN, val_N, test_N = (torch.from_numpy(copy).to(device) for copy in copies)
-    return Features(train_VN, val_N, test_N, how="reused")
+    train_VN, val_N, test_N = (torch.from_numpy(np.array(arrays[part])) for part in PARTS)
+    return Features(train_VN.to(device), val_N.to(device), test_N.to(device), "reused")
 
 
 def save(name: str, features: Features, tell: Tell) -> None:

@@ -9,7 +9,7 @@ maps), D features, K classes.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,21 +22,20 @@ from bench.models import build
 from bench.models.build import Network
 from bench.record import Cell, Recipe
 from bench.strategies import PhasePlan, phases, scored_epochs
-from bench.training.evaluate import Diverged, host, metric_of
+from bench.training.evaluate import Diverged, finite, host, metric_of
 from bench.training.features import Features
 from bench.training.feeds import Parts, batches_of, steps_per_epoch
+from bench.training.network import derived_seed
 from bench.training.phase import (
     Checkpoint,
     Course,
-    Logits,
     Point,
     check_loss,
     replaces,
     warmup_cosine,
 )
 from bench.training.placement import threads_for
-from bench.training.start import derived_seed
-from bench.training.step import captured_if_possible
+from bench.training.step import captured_if_possible, forget_moments
 
 LAYER = "layer"
 """Name of the layer that learns, in the head of a network."""
@@ -108,8 +107,8 @@ class Heads:
         self._label_smoothing = recipe.label_smoothing
         names = [name for name, _ in first.named_children()]
         self._rest = nn.Sequential(*list(first.children())[names.index(LAYER) + 1 :])
-        dropout = [module.p for module in first.children() if isinstance(module, nn.Dropout)]
-        self._drop = sum(dropout)  # of the one there is, if any
+        dropouts = (module for module in first.children() if isinstance(module, nn.Dropout))
+        self._drop = sum(module.p for module in dropouts)  # of the one there is, if any
         self._map_shape = features_VN.shape[3:]
         self._values = stacked([seed.head for seed in seeds], device)
         self._parameters = {n: nn.Parameter(value.clone()) for n, value in self._values.items()}
@@ -197,9 +196,7 @@ class Heads:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(self._values[name])
-        for moments in self._optimiser.state.values():
-            for value in moments.values():
-                value.zero_()
+        forget_moments(self._optimiser)
         for generator, seed in zip(dropout, before, strict=True):
             generator.manual_seed(seed)
 
@@ -267,10 +264,12 @@ def train_heads(
     Rates and batches as in `fit`. A head whose loss or logits stop being finite ends as Diverged,
     and the others go on.
     """
-    steps = steps_per_epoch(heads.num_images, heads.batch_size)
+    steps, num_seeds = steps_per_epoch(heads.num_images, heads.batch_size), len(heads.seeds)
     scale = warmup_cosine(steps * min(recipe.warmup_epochs, plan.epochs / 2), steps * plan.epochs)
     scored, since = scored_epochs(plan.epochs), clock.seconds["train"]
-    learning = [Learning(heads, seed, plan) for seed in range(len(heads.seeds))]
+    points: list[list[Point]] = [[] for _ in range(num_seeds)]
+    held: dict[int, Checkpoint] = {}
+    faults: dict[int, Diverged] = {}
     for epoch in range(1, plan.epochs + 1):
         begun = clock.seconds["train"]
         with clock.part("train"), threads_for(heads.step_macs):
@@ -280,53 +279,22 @@ def train_heads(
             losses = [loss / steps for loss in heads.loss_sums()]
         trained = clock.seconds["train"]
         rate = steps * heads.batch_size / (trained - begun)
-        for one, loss in zip(learning, losses, strict=True):
-            one.check(epoch, loss)
         with clock.part("eval"):
-            values: list[float | None] = [None] * len(learning)
-            if epoch in scored:
-                logits_SNK = heads.logits(val.features_N)
-                values = [
-                    one.score(logits_NK, val.labels_N, metric, recipe.checkpoint)
-                    for one, logits_NK in zip(learning, logits_SNK, strict=True)
-                ]
-            for one, loss, value in zip(learning, losses, values, strict=True):
-                one.points.append(Point(epoch, loss, value, trained - since, rate))
-    return [one.course(steps) for one in learning]
-
-
-class Learning:
-    def __init__(self, heads: Heads, seed: int, plan: PhasePlan) -> None:
-        self._heads, self._seed, self._plan = heads, seed, plan
-        self.points: list[Point] = []
-        self._held: Checkpoint | None = None
-        self._fault: Diverged | None = None
-
-    def check(self, epoch: int, loss: float) -> None:
-        try:
-            check_loss(loss, epoch, self._plan)
-        except Diverged as fault:
-            self._fault = self._fault or fault
-
-    def score(
-        self,
-        logits_NK: Logits,
-        labels_N: NDArray[np.int64],
-        metric: str,
-        wanted: Literal["last", "best"],
-    ) -> float | None:
-        """The val score; the head is held if it is the one that counts so far."""
-        if not np.isfinite(logits_NK).all():
-            self._fault = self._fault or Diverged("logits are not finite")
-            return None
-        value = metric_of(logits_NK, labels_N, metric)
-        if replaces(value, self._held, wanted):
-            self._held = Checkpoint(value, logits_NK, self._heads.values(self._seed))
-        return value
-
-    def course(self, steps: int) -> Course | Diverged:
-        if self._fault is not None:
-            return self._fault
-        assert self._held is not None, "the last epoch is always scored"
-        size = self._heads.trainable_parameters
-        return Course(self._plan, tuple(self.points), self._held, steps, size)
+            logits_SNK = heads.logits(val.features_N) if epoch in scored else None
+            for seed, loss in enumerate(losses):
+                value = None
+                try:
+                    check_loss(loss, epoch, plan)
+                    if logits_SNK is not None:
+                        logits_NK = finite(logits_SNK[seed])
+                        value = metric_of(logits_NK, val.labels_N, metric)
+                        if replaces(value, held.get(seed), recipe.checkpoint):
+                            held[seed] = Checkpoint(value, logits_NK, heads.values(seed))
+                except Diverged as fault:
+                    faults.setdefault(seed, fault)
+                points[seed].append(Point(epoch, loss, value, trained - since, rate))
+    size = heads.trainable_parameters
+    return [
+        faults.get(seed) or Course(plan, tuple(points[seed]), held[seed], steps, size)
+        for seed in range(num_seeds)
+    ]

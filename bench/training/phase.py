@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.measure.meters import Clock
 from bench.record import Cell
@@ -25,7 +25,7 @@ from bench.training.evaluate import (
     trained_norms,
 )
 from bench.training.feeds import Batch, batches_of, steps_per_epoch
-from bench.training.start import derived_seed
+from bench.training.network import derived_seed
 from bench.training.step import Step
 
 Logits = NDArray[np.float32]
@@ -40,11 +40,9 @@ class Point(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A scored network: its val score and logits, and its values where later epochs change it."""
-
     val_score: float
     val_logits_NK: Logits
-    values: Mapping[str, Tensor] | None
+    values: Mapping[str, Tensor]  # none where it is the network as the phase leaves it
 
 
 class Course(NamedTuple):
@@ -88,13 +86,14 @@ def learn(
                 value = metric_of(val_logits_NK, val.labels_N, cell.metric)
                 if replaces(value, held, cell.recipe.checkpoint):
                     best = cell.recipe.checkpoint == "best"
-                    values = snapshot(step.network) if best else None
+                    state = step.network.state_dict() if best else {}
+                    values = {name: tensor.clone() for name, tensor in state.items()}
                     held = Checkpoint(value, val_logits_NK, values)
         trained, rate = clock.seconds["train"] - since, epoch.images / seconds
         points.append(Point(epoch.number, epoch.train_loss, value, trained, rate))
         note(points[-1])
     assert held is not None, "the last epoch is always scored"
-    if held.values is not None:
+    if held.values:
         step.network.load_state_dict(held.values)
     steps = steps_per_epoch(len(step.feed.labels_N), step.batch_size)
     return Course(plan, tuple(points), held, steps, step.trainable_parameters)
@@ -107,10 +106,6 @@ def score_val(step: Step, val: Exam, crops: Batch | None) -> Logits:
         norms = trained_norms(step.network)
         estimate_statistics(step.network, norms, crops, num_images, step.placement)
     return logits(step.network, val, step.placement)
-
-
-def snapshot(network: nn.Module) -> Mapping[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 class Epoch(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench.measure import memory
+from bench.measure import meters
 from bench.measure.cpu import cpu_favours_bf16, gpu_has_bf16, usable_cores
 from bench.measure.device import Device
 from bench.record import Execution, Recipe
@@ -35,17 +35,12 @@ shufflenet_v2_x1_0 600 / 293 and 66 / 52. Dense networks are faster in bf16 at e
 at 64 px: 152 / 238)."""
 
 
-class Compiler(NamedTuple):
-    """Expected gain and cost of torch.compile on a type of device."""
+COMPILED_SPEEDUP, COMPILE_SECONDS = 1.15, 60.0
+"""Expected gain of torch.compile over a captured step on a GPU, and its cost, forward and backward.
 
-    speedup: float  # of a captured training step
-    seconds: float  # of compiling one, forward and backward
-
-
-COMPILERS: Mapping[str, Compiler] = {"cuda": Compiler(1.15, 60.0)}
-"""The least of six published speed-ups of inference over the better eager layout (RTX 4090: 1.15
-efficientnet_b4 to 1.62 resnet50), and a cold compilation of resnet50 on an A100. None for a CPU:
-there it gains nothing on resnet18 and makes vit_b_16 six times slower."""
+The least of six published speed-ups of inference over the better eager layout (RTX 4090: 1.15
+efficientnet_b4 to 1.62 resnet50), and a cold compilation of resnet50 on an A100. A CPU gains
+nothing on resnet18, and vit_b_16 gets six times slower there."""
 
 
 class Placement(NamedTuple):
@@ -76,7 +71,15 @@ class Placement(NamedTuple):
 def placement(
     architecture: str, recipe: Recipe, image_size: int, device: torch.device
 ) -> Placement:
-    precision = _precision(architecture, recipe.precision, image_size, device)
+    precision = recipe.precision
+    if precision == "auto":
+        families = (name for name in FP32_ON_CPU_BELOW if architecture.startswith(name))
+        fp32_below = max((FP32_ON_CPU_BELOW[name] for name in families), default=0.0)
+        if device.type == "cpu" and image_size < fp32_below:
+            precision = "fp32"
+        else:
+            kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
+            precision = precision_of_dense(Device(kind, device.index))
     return Placement(device, execution(precision))
 
 
@@ -100,23 +103,6 @@ def execution(precision: Literal["fp32", "bf16"]) -> Execution:
     )
 
 
-def _precision(
-    architecture: str,
-    asked: Literal["auto", "fp32", "bf16"],
-    image_size: int,
-    device: torch.device,
-) -> Literal["fp32", "bf16"]:
-    if asked != "auto":
-        return asked
-    below = max(
-        (size for family, size in FP32_ON_CPU_BELOW.items() if architecture.startswith(family)),
-        default=0.0,
-    )
-    if device.type == "cpu" and image_size < below:
-        return "fp32"
-    return precision_of_dense(Device("cuda" if device.type == "cuda" else "cpu", device.index))
-
-
 def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
     """The precision in which dense networks train faster on a device."""
     has_bf16 = gpu_has_bf16(device.index or 0) if device.type == "cuda" else cpu_favours_bf16()
@@ -124,10 +110,9 @@ def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
 
 
 def worth_compiling(device: torch.device, training_seconds: float) -> bool:
-    compiler = COMPILERS.get(device.type)
-    if compiler is None:
-        return False
-    return training_seconds * (1 - 1 / compiler.speedup) > compiler.seconds
+    return device.type == "cuda" and (
+        training_seconds * (1 - 1 / COMPILED_SPEEDUP) > COMPILE_SECONDS
+    )
 
 
 def prepare_device(device: Device) -> None:
@@ -138,7 +123,7 @@ def prepare_device(device: Device) -> None:
     # Meters collect garbage before each cell: 0.3 s a time over all that torch has imported.
     gc.freeze()
     torch.set_num_threads(usable_cores())
-    memory.set_heap_policy(memory.KEPT_HEAP)
+    meters.set_heap_policy(meters.KEPT_HEAP)
     if device.type == "cuda":
         torch.cuda.set_device(device.index)
         torch.backends.cuda.matmul.allow_tf32 = False

@@ -6,13 +6,15 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from bench.data.decoded import resize_of
 from bench.data.images import Images, Pixels
 from bench.data.sources import load_libraries
-from bench.measure.meters import Clock, Spent, combine
+from bench.measure.meters import Clock, Spent, combine, latency
 from bench.models import build
+from bench.models.build import forward_macs
 from bench.record import (
     Cell,
     Cost,
@@ -27,7 +29,7 @@ from bench.record import (
 )
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
-from bench.training.evaluate import Exam, feature_exam, image_exam, latency, logits, score
+from bench.training.evaluate import EVAL_BATCH, Exam, feature_exam, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
 from bench.training.feeds import (
     Feed,
@@ -39,6 +41,7 @@ from bench.training.feeds import (
     shuffled_crops,
 )
 from bench.training.heads import TrainedHeads, trained_heads
+from bench.training.network import State, derived_seed, seedless, start_of
 from bench.training.phase import Course, Point, learn
 from bench.training.placement import Placement
 from bench.training.shared import (
@@ -51,7 +54,6 @@ from bench.training.shared import (
     backbone_key,
     keys_of,
 )
-from bench.training.start import State, derived_seed, seedless, start_of
 from bench.training.step import Step, captured_step, step_of, warm_up
 
 Report = Callable[[EpochPoint, float], None]
@@ -60,10 +62,6 @@ Report = Callable[[EpochPoint, float], None]
 Keep = Callable[[Quality, nn.Module], None]
 """Given the scores and what was trained, the network or the head alone, at no cost to the cell;
 the next cell may train it further."""
-
-
-def forget(quality: Quality, module: nn.Module) -> None:
-    """Keep nothing of what was trained."""
 
 
 class Outcome(NamedTuple):
@@ -83,22 +81,32 @@ class Trained(NamedTuple):
     execution: Execution
 
 
-def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) -> Outcome:
+def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep | None = None) -> Outcome:
     """Train and score one cell. Raises Diverged, and whatever torch raises."""
     pieces = pieces_of(cell, shared)
     meters = Meters(shared.context.device)
-    curve = Curve(cell, pieces.seconds_before, report)
+    curve: list[EpochPoint] = []
     courses: list[Course] = []
+
+    def note(phase: str, point: Point) -> None:
+        number, loss, value = len(curve) + 1, point.train_loss, point.val_score
+        curve.append(EpochPoint(phase=phase, epoch=number, train_loss=loss, val_score=value))
+        report(curve[-1], point.images_per_second)
+
     if pieces.heads is not None:
         courses.append(pieces.heads.value.of(cell.seed))
-        curve.add(courses[0].plan.name, *courses[0].points)
-    if not STRATEGIES[cell.kind].live:
-        trained = trained_head(cell, shared, pieces, courses[0], meters.clock)
+        for point in courses[0].points:
+            note(courses[0].plan.name, point)
+    if STRATEGIES[cell.kind].live:
+        trained = trained_network(cell, shared, pieces, courses, note, meters.clock)
     else:
-        step = started_step(cell, shared, pieces, courses, meters.clock)
-        trained = trained_network(cell, shared, pieces, step)
-        courses.append(live_course(cell, shared, pieces, step, trained.val, curve, meters.clock))
-    quality = quality_of(trained, courses[-1], meters.clock)
+        trained = trained_head(cell, shared, pieces, courses[0], meters.clock)
+    with meters.clock.part("eval"):  # of the network that counts; test is read here, once
+        test_logits_NK = logits(trained.module, trained.test, trained.placement)
+        quality = Quality(
+            val=score(courses[-1].checkpoint.val_logits_NK, trained.val.labels_N),
+            test=score(test_logits_NK, trained.test.labels_N),
+        )
     combined = combine(meters.spent(), pieces.spent)
     total_parameters = sum(p.numel() for p in shared.outline(cell).parameters())
     phases = [phase_of(course, total_parameters) for course in courses]
@@ -112,14 +120,14 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep = forget) ->
         trainable_parameters=phases[-1].trainable_parameters,
         trainable_share=phases[-1].trainable_share,
         phases=tuple(phases),
-        forward_macs=forward_macs(cell, shared),
-        seconds_to_target=curve.seconds_to_target,
+        forward_macs=forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
+        seconds_to_target=seconds_to_target(courses, cell.target, pieces.seconds_before),
         images=pieces.images.value.how,
         features=None if pieces.features is None else pieces.features.value.how,
     )
-    points = tuple(curve.points)
-    keep(quality, trained.module)
-    return Outcome(quality, points, cost, combined.memory, combined.energy, trained.execution)
+    if keep is not None:
+        keep(quality, trained.module)
+    return Outcome(quality, tuple(curve), cost, combined.memory, combined.energy, trained.execution)
 
 
 # ---- what the cell shares with others -------------------------------------------------------
@@ -212,26 +220,27 @@ def features_of(
 
     piece = shared.once(key, found)
     if piece.value.how == "computed":
-        kept.save(name, piece.value, shared.tell_of)  # no cell of this run pays
+        label = cell.architecture_label  # no cell of this run pays for keeping them
+        kept.save(name, piece.value, lambda text: shared.tell(f"{label}: {text}"))
     return piece
 
 
-# ---- facts of the architecture --------------------------------------------------------------
-
-
-def forward_macs(cell: Cell, shared: Shared) -> int:
-    return shared.fact(
-        ("macs", cell.image_size),
-        lambda: build.forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
-    )
-
-
 def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
+    """Latency and throughput of inference, which do not depend on the values of a network."""
     place, device = shared.placement(cell), shared.context.device
 
     def measure() -> Latency:
-        network = place.place(seedless(cell, shared.made(backbone_key(cell))))
-        return latency(network, image_exam(val, shared.pipeline(cell)), place, device)
+        network = place.place(seedless(cell, shared.made(backbone_key(cell)))).eval()
+        size = min(EVAL_BATCH[place.device.type], len(val.labels_N))
+        indices_B = torch.arange(size, device=place.device)
+        batch_BCHW = place.lay_out(eval_batch(val, shared.pipeline(cell))(indices_B))
+
+        def forward(images_BCHW: Tensor) -> Tensor:
+            with place.autocast():
+                logits_BK: Tensor = network(images_BCHW)
+                return logits_BK
+
+        return latency(forward, batch_BCHW[:1], batch_BCHW, device)
 
     return shared.fact(("latency", cell.image_size, place.execution.precision), measure)
 
@@ -245,7 +254,6 @@ def trained_head(
     """The head alone, which features are enough to score; fp32, as it was trained."""
     assert pieces.features is not None, "a head is trained on features"
     assert pieces.heads is not None, "a head was trained"
-    assert course.checkpoint.values is not None, "each of the heads trained together has its own"
     place, images, features = shared.placement(cell), pieces.images.value, pieces.features.value
     with clock.part("build"):
         head = build.head(shared.outline(cell), derived_seed(cell.seed, "head"))
@@ -263,6 +271,27 @@ def trained_head(
     )
 
 
+def trained_network(
+    cell: Cell,
+    shared: Shared,
+    pieces: Pieces,
+    courses: list[Course],
+    note: Callable[[str, Point], None],
+    clock: Clock,
+) -> Trained:
+    """The network after its phase on images, whose course joins those of the phases before."""
+    step = started_step(cell, shared, pieces, courses, clock)
+    images, pipeline = pieces.images.value, shared.pipeline(cell)
+    val, test = image_exam(images.val, pipeline), image_exam(images.test, pipeline)
+    plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
+    crops = shuffled_crops(images.train, pipeline) if cell.recipe.precise_bn else None
+    courses.append(learn(cell, plan, step, val, crops, clock, partial(note, plan.name)))
+    execution = step.placement.execution.model_copy(
+        update={"captured": step.captured, "compiled": step.compiled, "resident": images.resident}
+    )
+    return Trained(step.network, step.placement, val, test, execution)
+
+
 def started_step(
     cell: Cell, shared: Shared, pieces: Pieces, courses: Sequence[Course], clock: Clock
 ) -> Step:
@@ -270,7 +299,6 @@ def started_step(
     with clock.part("build"):
         network = start_of(cell, pieces.backbone.value if pieces.backbone else None)
         for course in courses:
-            assert course.checkpoint.values is not None, "each of the heads has its own"
             network.head.load_state_dict(course.checkpoint.values)
         if pieces.step is None:
             place = shared.placement(cell)
@@ -280,75 +308,19 @@ def started_step(
         return step
 
 
-def trained_network(cell: Cell, shared: Shared, pieces: Pieces, step: Step) -> Trained:
-    images, pipeline = pieces.images.value, shared.pipeline(cell)
-    execution = step.placement.execution.model_copy(
-        update={"captured": step.captured, "compiled": step.compiled, "resident": images.resident}
-    )
-    return Trained(
-        step.network,
-        step.placement,
-        image_exam(images.val, pipeline),
-        image_exam(images.test, pipeline),
-        execution,
-    )
-
-
-def live_course(
-    cell: Cell,
-    shared: Shared,
-    pieces: Pieces,
-    step: Step,
-    val: Exam,
-    curve: "Curve",
-    clock: Clock,
-) -> Course:
-    plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
-    train, pipeline = pieces.images.value.train, shared.pipeline(cell)
-    crops = shuffled_crops(train, pipeline) if cell.recipe.precise_bn else None
-    return learn(cell, plan, step, val, crops, clock, lambda point: curve.add(plan.name, point))
-
-
 # ---- results --------------------------------------------------------------------------------
 
 
-class Curve:
-    """The learning curve of a cell through all of its phases, told to `report` as it grows."""
-
-    def __init__(self, cell: Cell, seconds_before: float, report: Report) -> None:
-        self.points: list[EpochPoint] = []
-        self.seconds_to_target: float | None = None
-        self._target, self._report = cell.target, report
-        self._seconds = self._seconds_before = seconds_before
-
-    def add(self, phase: str, *points: Point) -> None:
-        """Append epochs of a phase, the first of which is number 1 of it."""
-        for point in points:
-            if point.epoch == 1:
-                self._seconds_before = self._seconds
-            self._seconds = self._seconds_before + point.seconds
-            value = point.val_score
-            if value is not None and value >= self._target and self.seconds_to_target is None:
-                self.seconds_to_target = self._seconds
-            self.points.append(
-                EpochPoint(
-                    phase=phase,
-                    epoch=len(self.points) + 1,
-                    train_loss=point.train_loss,
-                    val_score=value,
-                )
-            )
-            self._report(self.points[-1], point.images_per_second)
-
-
-def quality_of(trained: Trained, course: Course, clock: Clock) -> Quality:
-    """Scores of the network that counts. Test is read here, once."""
-    with clock.part("eval"):
-        test_logits_NK = logits(trained.module, trained.test, trained.placement)
-        return Quality(
-            val=score(course.checkpoint.val_logits_NK, trained.val.labels_N),
-            test=score(test_logits_NK, trained.test.labels_N),
-        )
+def seconds_to_target(
+    courses: Sequence[Course], target: float, seconds_before: float
+) -> float | None:
+    """Of training until val first reached the target; None if it never did."""
+    for course in courses:
+        for point in course.points:
+            if point.val_score is not None and point.val_score >= target:
+                return seconds_before + point.seconds
+        seconds_before += course.points[-1].seconds
+    return None
 
 
 def phase_of(course: Course, total_parameters: int) -> Phase:
@@ -367,10 +339,7 @@ def throughput(course: Course) -> Throughput | None:
     rates = [point.images_per_second for point in course.points if point.epoch > 1]
     if course.plan.head_only or not rates:
         return None
-    lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
+    lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75]).tolist()
     return Throughput(
-        median=float(median),
-        lower_quartile=float(lower),
-        upper_quartile=float(upper),
-        num_epochs=len(rates),
+        median=median, lower_quartile=lower, upper_quartile=upper, num_epochs=len(rates)
     )

@@ -27,12 +27,7 @@ T = TypeVar("T")
 Key = tuple[Hashable, ...]
 """The name of a piece, then what tells it from others of that name."""
 
-UNCOUNTED = Memory(
-    gpu_allocated_bytes=None,
-    gpu_reserved_bytes=None,
-    gpu_device_bytes=None,
-    cpu_rss_above_start_bytes=None,
-)
+UNCOUNTED = Memory(**dict.fromkeys(Memory.model_fields))
 """The memory of work that no cell is charged for."""
 
 
@@ -120,9 +115,6 @@ class Shared:
             ("outline", cell.image_size),
             lambda: build.outline(cell.architecture, len(cell.data.classes), cell.image_size),
         )
-
-    def tell_of(self, text: str) -> None:
-        self.tell(f"{self.cells[0].architecture_label}: {text}")
 
 
 class Keys(NamedTuple):

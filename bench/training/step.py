@@ -22,8 +22,8 @@ from bench.record import Cell, Recipe
 from bench.strategies import STRATEGIES, Rule, live_phase, lr_scales
 from bench.training.evaluate import outputs
 from bench.training.feeds import Batch, Feed, steps_per_epoch
+from bench.training.network import State, seedless
 from bench.training.placement import Placement, worth_compiling
-from bench.training.start import State, seedless
 
 Work = Callable[[], None]
 
@@ -206,12 +206,16 @@ class Step:
         The rules must train the parameters that the step was made for.
         """
         self.network.load_state_dict(values)
-        for moments in self._optimiser.state.values():
-            for value in moments.values():
-                value.zero_()
+        forget_moments(self._optimiser)
         scales = lr_scales((name for name, _ in self.network.named_parameters()), rules)
         groups = self._optimiser.param_groups
         self._peaks = [lr * scales[group["first_name"]] for group in groups]
+
+
+def forget_moments(optimiser: torch.optim.Optimizer) -> None:
+    for moments in optimiser.state.values():
+        for value in moments.values():
+            value.zero_()
 
 
 # ---- the steps of a cell --------------------------------------------------------------------

@@ -37,4 +37,4 @@ def inspect(
     from bench import views
     from bench.running import child
 
-    out.print(views.description(child.call("bench.models.describe:describe", architecture)))
+    out.print(views.description(child.call("bench.models.build:describe", architecture)))

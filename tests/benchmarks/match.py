@@ -17,7 +17,7 @@ from bench.measure.device import Device
 from bench.models.build import preprocessing
 from bench.models.state import read
 from bench.record import Cell
-from bench.training.start import start_of
+from bench.training.network import start_of
 from tests.benchmarks import engine, photographs, tutorial
 from tests.benchmarks.tutorial import Loader, Task
 

@@ -50,9 +50,9 @@ from bench.record import Cell, Preprocessing
 from bench.strategies import PRECISE_BN_IMAGES, live_phase, scored_epochs
 from bench.training.evaluate import EVAL_BATCH, batch_norms, image_exam
 from bench.training.feeds import steps_per_epoch
+from bench.training.network import derived_seed
 from bench.training.phase import fit, learn
 from bench.training.run_cell import pieces_of, run_cell, started_step
-from bench.training.start import derived_seed
 from bench.training.step import Step
 from tests.benchmarks import engine, photographs, synthetic
 from tests.benchmarks.ceiling import ROTATION, Ceiling, raw_forwards, raw_steps

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import predictions
-from bench.measure import memory
+from bench.measure import meters
 from bench.measure.cpu import cpu_favours_bf16, gpu_has_bf16
 from bench.measure.device import Device
 from bench.training.run_cell import Outcome
@@ -54,12 +54,12 @@ def with_defaults(task: Task, *, run: Run, autotune: bool) -> list[Scores]:
 
     Frameworks run with cuDNN's autotuning, as they advise.
     """
-    memory.set_heap_policy(memory.DEFAULT_HEAP)
+    meters.set_heap_policy(meters.DEFAULT_HEAP)
     try:
         with cudnn(tf32=True, benchmark=autotune):
             return run(task)
     finally:
-        memory.set_heap_policy(memory.KEPT_HEAP)
+        meters.set_heap_policy(meters.KEPT_HEAP)
 
 
 @contextmanager

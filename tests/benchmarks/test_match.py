@@ -10,9 +10,9 @@ from torchvision.datasets import ImageFolder
 
 from bench.measure.device import Device
 from bench.models import weights
+from bench.training.network import start_of
 from bench.training.phase import warmup_cosine
 from bench.training.run_cell import pieces_of
-from bench.training.start import start_of
 from tests.benchmarks import engine, match, photographs, tutorial
 from tests.benchmarks.match import Match, Size
 

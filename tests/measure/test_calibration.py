@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +17,6 @@ from bench.measure.calibration import (
     calibrate,
     in_turns,
     largest_within,
-    lower_quartile,
 )
 from bench.measure.device import Device
 
@@ -89,17 +87,6 @@ def test_on_a_slow_machine_a_calibration_ends_at_its_latest() -> None:
     began = time.perf_counter()
     times = in_turns(steps, CPU, 0.01, until=began + 0.2, latest=began + 0.3)
     assert sum(map(len, times.values())) <= 7  # the last begins before the latest time
-
-
-@pytest.mark.parametrize(
-    ("times", "quartile"),
-    [([5.0], 5.0), ([9.0, 1.0, 2.0], 1.0), ([4.0, 1.0, 3.0, 2.0, 5.0], 2.0)],
-)
-def test_a_quarter_of_the_runs_is_not_slower_than_what_counts(
-    times: list[float], quartile: float
-) -> None:
-    assert lower_quartile(times) == quartile
-    assert lower_quartile(times) == np.quantile(times, 0.25, method="lower")
 
 
 def sleeper(seconds_of: Callable[[int], float]) -> calibration.Probe:

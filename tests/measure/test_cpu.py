@@ -7,10 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.measure import cpu
-from bench.measure.machine import file_system, type_of
+from bench.measure.machine import file_system
 from tests.measure.layout import lay_out
 
 needs_lscpu = pytest.mark.skipif(shutil.which("lscpu") is None, reason="lscpu is not installed")
@@ -139,14 +140,15 @@ def test_the_counts_are_those_of_lscpu() -> None:
 # ---- disks ----------------------------------------------------------------------------------
 
 MOUNTS = """\
-22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-23 22 0:21 / /data rw - xfs /dev/sdb1 rw
-24 23 0:22 / /data/shared\\040pictures rw - nfs4 server:/x rw
-25 22 0:23 / /tmp rw - ext4 /dev/sda2 rw
-26 22 0:24 / /tmp rw - tmpfs tmpfs rw
+/dev/sda1 / ext4 rw,relatime 0 0
+/dev/sdb1 /data xfs rw 0 0
+server:/x /data/shared\\040pictures nfs4 rw 0 0
+/dev/sda2 /tmp ext4 rw 0 0
+tmpfs /tmp tmpfs rw 0 0
 """
 
 
+@pytest.mark.skipif(not psutil.LINUX, reason="lists mounts as Linux does")
 @pytest.mark.parametrize(
     ("folder", "expected"),
     [
@@ -158,8 +160,12 @@ MOUNTS = """\
         ("/tmp/x", "tmpfs"),
     ],
 )
-def test_a_folder_lies_on_the_innermost_and_latest_mount(folder: str, expected: str) -> None:
-    assert type_of(folder, MOUNTS) == expected
+def test_a_folder_lies_on_the_innermost_and_latest_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, expected: str
+) -> None:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(lay_out(tmp_path, {"self/mounts": MOUNTS})))
+    monkeypatch.setattr(os.path, "realpath", lambda path: str(path))
+    assert file_system(Path(folder)) == expected
 
 
 @pytest.mark.skipif(not os.path.ismount("/proc"), reason="there is no /proc")

@@ -79,7 +79,7 @@ def test_a_reading_that_is_not_supported_is_none_and_never_zero(
         "nvmlDeviceIsMigDeviceHandle",
     ):
         monkeypatch.setattr(pynvml, name, failing(pynvml.NVML_ERROR_NOT_SUPPORTED))
-    readings = (gpu.power_limit_watts, gpu.used_bytes, gpu.energy_joules, gpu.mig)
+    readings = (gpu.CARD["power_limit_watts"], gpu.used_bytes, gpu.energy_joules, gpu.mig)
     assert [gpu.driver(), *(read("card") for read in readings)] == [None] * 5
 
 
@@ -87,7 +87,7 @@ def test_units_are_watts_and_joules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetEnforcedPowerLimit", lambda _: 700_000)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: 2_500)
-    assert (gpu.power_limit_watts("card"), gpu.energy_joules("card")) == (700.0, 2.5)
+    assert (gpu.CARD["power_limit_watts"]("card"), gpu.energy_joules("card")) == (700.0, 2.5)
 
 
 @pytest.mark.parametrize(("mode", "cut"), [([1, 0], True), ([0, 1], False), (None, False)])
@@ -119,14 +119,14 @@ def test_a_card_without_error_correction_corrects_none(
     unsupported = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
     read = unsupported if mode is None else lambda _: mode
     connected.setattr(pynvml, "nvmlDeviceGetEccMode", read)
-    assert gpu.ecc("card") is on  # the mode now, not after the next start
+    assert gpu.CARD["ecc"]("card") is on  # the mode now, not after the next start
 
 
 def test_error_correction_that_may_not_be_asked_about_is_unknown(
     connected: pytest.MonkeyPatch,
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetEccMode", failing(pynvml.NVML_ERROR_NO_PERMISSION))
-    assert gpu.ecc("card") is None
+    assert gpu.CARD["ecc"]("card") is None
     assert gpu.refusal.get() == "Insufficient Permissions"
 
 
@@ -141,17 +141,17 @@ def test_limits_and_versions_come_in_their_units(connected: pytest.MonkeyPatch) 
     for name, answer in answers.items():
         connected.setattr(pynvml, name, lambda *_, answer=answer: answer)
     assert gpu.driver_cuda() == "13.2"
-    assert gpu.default_power_limit_watts("card") == 450.0
-    assert gpu.max_power_limit_watts("card") == 600.0
-    assert gpu.virtualization("card") == "vgpu"
-    assert gpu.celsius("card") == 41
+    assert gpu.CARD["power_limit_default_watts"]("card") == 450.0
+    assert gpu.CARD["power_limit_max_watts"]("card") == 600.0
+    assert gpu.CARD["gpu_virtualization"]("card") == "vgpu"
+    assert gpu.MOMENT["gpu_celsius"]("card") == 41
 
 
 def test_clocks_are_asked_for_by_their_kind(connected: pytest.MonkeyPatch) -> None:
     clocks = {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 3201}
     connected.setattr(pynvml, "nvmlDeviceGetMaxClockInfo", lambda _, kind: clocks[kind])
-    assert gpu.max_clock_mhz("card", "sm") == 1980
-    assert gpu.max_clock_mhz("card", "memory") == 3201
+    assert gpu.CARD["sm_clock_max_mhz"]("card") == 1980
+    assert gpu.CARD["memory_clock_max_mhz"]("card") == 3201
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_idleness_holds_no_clock_down(
     connected: pytest.MonkeyPatch, bits: int, reasons: tuple[str, ...]
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", lambda _: bits)
-    assert gpu.throttled("card") == reasons
+    assert gpu.MOMENT["throttled"]("card") == reasons
 
 
 @pytest.mark.parametrize(("is_slice", "card"), [(1, "the card"), (0, "slice")])
@@ -192,7 +192,7 @@ def test_readings_of_a_card_without_permission_are_all_unknown(
             connected.setattr(pynvml, name, failing(pynvml.NVML_ERROR_NO_PERMISSION))
     read = {name: take("card") for name, take in (gpu.CARD | gpu.MOMENT).items()}
     assert set(read.values()) == {None}
-    assert gpu.processes("card") is None
+    assert gpu.other_processes("card") is None
 
 
 def test_every_reading_of_a_card_is_a_field_that_a_record_has() -> None:
@@ -206,4 +206,4 @@ def test_a_list_without_this_process_tells_of_no_other(
     connected: pytest.MonkeyPatch, seen: int, others: int | None
 ) -> None:
     connected.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: ["one"] * seen)
-    assert gpu.others(gpu.processes("card")) == others
+    assert gpu.other_processes("card") == others

@@ -8,8 +8,8 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from bench.measure import memory
-memory.set_heap_policy(getattr(memory, sys.argv[1]))
+from bench.measure import meters
+meters.set_heap_policy(getattr(meters, sys.argv[1]))
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(30):  # until the small blocks between have found their places

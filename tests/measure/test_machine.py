@@ -51,7 +51,7 @@ def test_linux_inside_windows_is_told_by_its_kernel(
     monkeypatch: pytest.MonkeyPatch, release: str, expected: bool
 ) -> None:
     monkeypatch.setattr("platform.release", lambda: release)
-    assert machines.is_wsl() is expected
+    assert machine("cpu", None).wsl is expected
 
 
 @needs_linux

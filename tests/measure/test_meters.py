@@ -6,22 +6,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from bench.measure import memory
+from bench.measure import meters
 from bench.measure.device import Device
 from bench.measure.gpu import EnergyMeter
-from bench.measure.memory import SLACK_BYTES, Resident, above
 from bench.measure.meters import (
+    SLACK_BYTES,
     Clock,
     MemoryMeter,
+    Resident,
     Spent,
+    above,
     combine,
     latency,
-    nearest_rank,
 )
 from bench.record import Memory, Seconds
 
@@ -172,11 +172,11 @@ def test_a_refused_reset_leaves_the_peak_unknown(
     status = "VmPeak:\t 900000 kB\nVmHWM:\t  500000 kB\nVmRSS:\t  200000 kB\n"
     (tmp_path / "status").write_text(status)
     (tmp_path / "clear_refs").mkdir()  # writing to a folder is refused, to root as well
-    monkeypatch.setattr(memory, "PROCESS", tmp_path)
+    monkeypatch.setattr(meters, "PROCESS", tmp_path)
     meter = MemoryMeter(CPU)
     meter.start()
     expected = Resident(200_000 * 1024, 500_000 * 1024) if sys.platform == "linux" else (None, None)
-    assert memory.resident() == expected
+    assert meters.resident() == expected
     assert meter.read().cpu_rss_above_start_bytes is None
 
 
@@ -301,13 +301,6 @@ def test_a_network_slower_than_the_budget_is_called_four_times_on_one_image() ->
     found = latency(forward, IMAGES_NCHW[:1], IMAGES_NCHW, CPU, budget_seconds=0.01)
     assert forward.batch_sizes == [1, 1, 1, 1]
     assert (found.num_calls, found.batch_size) == (1, 1)
-
-
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 1.0])
-@pytest.mark.parametrize("count", [1, 2, 7, 20, 199])
-def test_a_quantile_is_the_nearest_rank(share: float, count: int) -> None:
-    values = np.random.default_rng(count).normal(size=count).tolist()
-    assert nearest_rank(values, share) == np.quantile(values, share, method="inverted_cdf")
 
 
 # ---- on a GPU -------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import torch
 from torchvision import models
 
 from bench.architectures import ARCHITECTURES
-from bench.models.describe import describe
+from bench.models.build import describe
 
 
 def test_resnet18_is_described_as_its_paper_and_torchvision_do() -> None:

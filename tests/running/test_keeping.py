@@ -18,7 +18,7 @@ from bench.predictions import unpack
 from bench.record import Cell, Result, UsedWeights
 from bench.running.pool import Job
 from bench.running.worker import Keeper
-from bench.training.saved import num_bytes
+from bench.training.network import num_bytes
 from tests import command, records
 from tests.command import ROOT, SUITE, Place, quick
 from tests.training import cells

@@ -10,7 +10,7 @@ from bench.architectures import ARCHITECTURES, nearest_size
 from bench.errors import WeightsError
 from bench.models import build
 from bench.record import Preprocessing
-from bench.serving import network
+from bench.serving import predict
 from bench.serving.export import plain_model, plain_state
 from bench.serving.messages import Trained
 from tests.models.conftest import Publisher
@@ -47,16 +47,16 @@ def test_a_published_file_is_downloaded_once(
 ) -> None:
     name, member = "squeezenet1_1", "IMAGENET1K_V1"
     for offline in (False, True):
-        assert "classifier.1.weight" in network.imagenet(name, member, offline=offline)
+        assert "classifier.1.weight" in predict.imagenet(name, member, offline=offline)
     (file,) = (file for file in publisher.files if file.startswith(name))
     assert publisher.requests[file] == 1
     with pytest.raises(WeightsError, match=r"shufflenet.*not in the cache; offline"):
-        network.imagenet("shufflenet_v2_x0_5", member, offline=True)
+        predict.imagenet("shufflenet_v2_x0_5", member, offline=True)
 
 
 def test_the_pipeline_of_another_image_size_is_that_of_the_same_weights(run_folder: Path) -> None:
     found = trained(run_folder, "partial")
-    assert network.pipeline_of(found) == found.pipeline
+    assert predict.pipeline_of(found) == found.pipeline
 
     def recorded(pipeline: Preprocessing) -> Trained:
         cell = found.record.cell.model_copy(update={"architecture": "resnet50"})
@@ -66,6 +66,6 @@ def test_the_pipeline_of_another_image_size_is_that_of_the_same_weights(run_fold
 
     # resnet50 was published twice: resized to 256 and to 232 pixels, for crops of 224.
     second = build.preprocessing("resnet50", "IMAGENET1K_V2", 224)
-    assert network.pipeline_of(recorded(second)).resize_size == round(232 * 32 / 224)
+    assert predict.pipeline_of(recorded(second)).resize_size == round(232 * 32 / 224)
     with pytest.raises(WeightsError, match=r"run\.json: no weights of resnet50"):
-        network.pipeline_of(recorded(second.model_copy(update={"resize_size": 999})))
+        predict.pipeline_of(recorded(second.model_copy(update={"resize_size": 999})))

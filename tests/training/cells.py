@@ -17,10 +17,10 @@ from bench.suite import Kind
 from bench.training.context import Context
 from bench.training.features import Features
 from bench.training.heads import TrainedHeads
+from bench.training.network import State
 from bench.training.placement import Placement, placement
 from bench.training.run_cell import Outcome, pieces_of, run_cell
 from bench.training.shared import Key, Piece, Shared
-from bench.training.start import State
 
 CPU = torch.device("cpu")
 T = TypeVar("T")

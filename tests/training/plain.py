@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 from bench.data.sources import open_image, scan_digits
 from bench.data.split import Split
 from bench.record import Cell
-from bench.training.start import derived_seed
+from bench.training.network import derived_seed
 
 HEAD = {
     "resnet18": "fc",

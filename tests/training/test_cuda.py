@@ -21,10 +21,10 @@ from bench.training import step as steps
 from bench.training.evaluate import host
 from bench.training.feeds import AugmentedFeed
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
+from bench.training.network import start_of
 from bench.training.phase import Course, fit
 from bench.training.placement import placement, prepare_device
 from bench.training.run_cell import Outcome
-from bench.training.start import start_of
 from bench.training.step import Step
 from tests.training import cells
 

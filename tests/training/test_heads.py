@@ -16,9 +16,9 @@ from bench.strategies import HEAD_ONLY, PhasePlan
 from bench.training.evaluate import Diverged
 from bench.training.feeds import Feed
 from bench.training.heads import FeatureExam, Heads, Seeded, train_heads
+from bench.training.network import derived_seed, start_of
 from bench.training.phase import Course, fit
 from bench.training.run_cell import pieces_of
-from bench.training.start import derived_seed, start_of
 from bench.training.step import Step
 from tests.training import cells
 
@@ -49,7 +49,6 @@ def trained(
 
 def values(course: Course | Diverged) -> dict[str, torch.Tensor]:
     assert isinstance(course, Course)
-    assert course.checkpoint.values is not None
     return dict(course.checkpoint.values)
 
 

@@ -23,10 +23,10 @@ from bench.measure.device import Device
 from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.suite import Kind
+from bench.training.network import start_of
 from bench.training.phase import Course
 from bench.training.placement import prepare_device
 from bench.training.run_cell import pieces_of, started_step
-from bench.training.start import start_of
 from tests.training import cells, plain
 
 Correct = NDArray[np.float64]

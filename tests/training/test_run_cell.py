@@ -133,7 +133,7 @@ def test_throughput_is_of_epochs_on_images_after_the_first(
 def test_quartiles_of_the_rates() -> None:
     rates = [900.0, 5.0, 1.0, 4.0, 2.0, 3.0]  # the first epoch warms up
     points = tuple(Point(i, 0.0, None, 1.0, rate) for i, rate in enumerate(rates, start=1))
-    held = Checkpoint(0.0, np.zeros((1, 1), dtype=np.float32), None)
+    held = Checkpoint(0.0, np.zeros((1, 1), dtype=np.float32), {})
     found = throughput(Course(PhasePlan("all", 6, (Rule("", 1.0),)), points, held, 1, 1))
     assert found is not None
     assert (found.lower_quartile, found.median, found.upper_quartile) == (2.0, 3.0, 4.0)

@@ -14,9 +14,9 @@ from bench.data.split import make_split
 from bench.record import Data
 from bench.training.features import Features
 from bench.training.feeds import eval_batch
+from bench.training.network import derived_seed, start_of
 from bench.training.run_cell import pieces_of
 from bench.training.shared import Shared, keys_of
-from bench.training.start import derived_seed, start_of
 from tests.training import cells
 
 

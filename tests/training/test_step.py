@@ -16,8 +16,8 @@ from bench.strategies import HEAD_ONLY, PhasePlan, Rule, live_phase, lr_scales, 
 from bench.suite import Kind
 from bench.training.evaluate import batch_norms, estimate_statistics, trained_norms
 from bench.training.feeds import AugmentedFeed, eval_batch
+from bench.training.network import start_of
 from bench.training.phase import fit
-from bench.training.start import start_of
 from bench.training.step import Step, freeze, param_groups, set_train_mode
 from tests.training import cells
 

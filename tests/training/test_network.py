@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
+from torchvision import models
 
 from bench import identity
-from bench.architectures import ARCHITECTURES
 from bench.measure.device import Device
 from bench.models import build
 from bench.models.build import folded
@@ -18,9 +18,9 @@ from bench.models.state import digest
 from bench.record import Cell, Quality, Weights
 from bench.suite import Kind
 from bench.training.evaluate import image_exam, logits, score
+from bench.training.network import num_bytes, save, whole_network
 from bench.training.placement import prepare_device
 from bench.training.run_cell import Outcome, pieces_of, run_cell
-from bench.training.saved import num_bytes, save, whole_network
 from bench.training.shared import Shared, backbone_key
 from tests.training import cells
 
@@ -124,7 +124,7 @@ def test_a_step_that_was_captured_is_copied_before_the_next_cell_has_it(
 
 def published(path: Path) -> None:
     """A file as old ones are: half precision, another number of classes, and no counters."""
-    network = build.published_model(ARCHITECTURES["resnet18"], 224)
+    network = models.resnet18()
     draw = torch.Generator().manual_seed(1)
     state = {}
     for name, value in network.state_dict().items():
