@@ -14,6 +14,8 @@ from bench.cli import crash
 from tests import command
 from tests.command import SUITE, Place, bench, quick
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Place:

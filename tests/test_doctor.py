@@ -12,6 +12,7 @@ from tests import command, records
 from tests.command import bench, quick
 
 
+@pytest.mark.slow
 def test_it_prints_every_fact_the_keys_a_calibration_and_the_folders(tmp_path: Path) -> None:
     here = command.place(tmp_path)
     done = bench(here, "doctor", "--device", "cpu", COLUMNS="400", BENCH_MACHINE_ID="ci-7")
@@ -33,6 +34,7 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if "  " in line]
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_name_says_why(tmp_path: Path) -> None:
     here = command.place(tmp_path)
     done = bench(here, "doctor", "--device", "cpu", COLUMNS="400", BENCH_MACHINE_ID="")
@@ -40,6 +42,7 @@ def test_a_machine_without_a_name_says_why(tmp_path: Path) -> None:
     assert "id: BENCH_MACHINE_ID is set to nothing" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_bad_name_and_a_device_that_is_not_there_are_mistakes(tmp_path: Path) -> None:
     here = command.place(tmp_path)
     done = bench(here, "doctor", "--device", "cpu", BENCH_MACHINE_ID="a b")

@@ -15,6 +15,8 @@ from tests.benchmarks import growth, overhead, roofline, versus
 from tests.benchmarks.frameworks import FRAMEWORKS
 from tests.command import ROOT
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     *("--architecture", "squeezenet1_1"),
     *("--images", "40", "--classes", "2", "--picture", "60", "45", "--size", "32"),

@@ -13,7 +13,10 @@ from tests.analysis.timelines import slowed, told
 from tests.browser.chromium import NAMES, PATH, Page, browser
 from tests.browser.test_report import HOSTILE, complaints, requests
 
-pytestmark = pytest.mark.skipif(PATH is None, reason=f"no {', '.join(NAMES)} on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PATH is None, reason=f"no {', '.join(NAMES)} on PATH"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,10 @@ from tests import records
 from tests.browser.chromium import NAMES, PATH, Page, browser
 from tests.report.reading import drawn_page_of
 
-pytestmark = pytest.mark.skipif(PATH is None, reason=f"no {', '.join(NAMES)} on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PATH is None, reason=f"no {', '.join(NAMES)} on PATH"),
+]
 
 SECTIONS = (
     *("glance", "comparison", "best", "charts", "recommended", "costs", "unmeasured", "method"),

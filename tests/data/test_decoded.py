@@ -162,6 +162,7 @@ assert "File too large" in making.notes[0], making
     assert [path.suffix for path in (cache / "images").iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_it_once_and_both_have_it(pictures: Path) -> None:
     code = f"""
 from bench.data.sources import scan

@@ -59,6 +59,7 @@ def test_the_split_of_the_digits_is_this_one_for_ever() -> None:
     assert make_split(scan("digits"), 30, 50, 0).sha256.startswith("830392321aed12fb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_fresh_interpreter_with_other_hashes_makes_the_same_split(hash_seed: str) -> None:
     code = (

@@ -21,6 +21,7 @@ print(faults() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these policies")
 def test_tensors_of_the_same_size_reuse_the_pages_of_those_that_were_freed() -> None:
     found = {}

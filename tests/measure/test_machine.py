@@ -283,6 +283,7 @@ def commit_seen_from(folder: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @needs_git
 def test_the_commit_is_of_the_checkout_that_tracks_bench(tmp_path: Path) -> None:
     shutil.copytree(

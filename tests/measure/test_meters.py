@@ -105,6 +105,7 @@ def test_the_peak_is_what_was_allocated_even_if_it_was_freed_again() -> None:
     assert 190 * MB < peak < 300 * MB
 
 
+@pytest.mark.slow
 @needs_peak
 def test_a_new_start_forgets_the_earlier_peak_and_what_is_still_held() -> None:
     meter = MemoryMeter(CPU)

@@ -68,6 +68,7 @@ def published(name: str, size: int, classes: int = 7) -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -93,6 +94,7 @@ def test_a_network_computes_and_trains_as_torchvisions_at_its_smallest_size_too(
     assert [n for n, p in network.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"), [("alexnet", 62), ("vgg11", 31), ("densenet121", 28), ("inception_v3", 74)]
 )

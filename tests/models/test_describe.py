@@ -36,6 +36,7 @@ def test_other_weights_are_listed() -> None:
     assert describe("resnet50").other_weights == ("IMAGENET1K_V2",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["regnet_y_400mf", "vit_b_32", "inception_v3", "maxvit_t"])
 def test_the_parts_add_up(name: str) -> None:
     found = describe(name)
@@ -43,6 +44,7 @@ def test_the_parts_add_up(name: str) -> None:
     assert found.pinned.member == ARCHITECTURES[name].pinned
 
 
+@pytest.mark.slow
 def test_describing_the_largest_allocates_no_weights() -> None:
     before = torch.random.get_rng_state()
     found = describe("regnet_y_128gf")

@@ -36,6 +36,7 @@ def counted(name: str, image_size: int) -> tuple[Layer, ...]:
     return layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "floor"), FLOORS.items(), ids=lambda value: str(value[0]))
 def test_totals_and_rooflines_agree_with_those_worked_out_by_hand(
     network: tuple[str, int], floor: tuple[float, float, float, float]
@@ -55,6 +56,7 @@ def test_forward_work_agrees_with_torchs_own_counter(name: str) -> None:
     assert flop / 2 == pytest.approx(forward_macs(name, 1000, 64), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t", "swin_v2_t", "maxvit_t"])
 def test_networks_with_layers_that_have_no_count_have_no_roofline(name: str) -> None:
     assert layers_of(name, 224) is None

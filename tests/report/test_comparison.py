@@ -202,6 +202,7 @@ def test_what_all_cells_have_in_common_is_shown_even_where_it_passed() -> None:
     assert [one.name for one in ab_matters(slow)] == ["all cells"]
 
 
+@pytest.mark.slow
 def test_unsteady_pairs_are_told_and_mark_the_result_where_they_stay() -> None:
     told = "pairs in which the machine was not steady: "
     left_out, kept = made(unsteady=1), made(unsteady=2)

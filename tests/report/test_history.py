@@ -41,6 +41,7 @@ def test_the_machine_itself_is_said_in_words(amount: float, word: str) -> None:
     assert said == f"driver: 1 and 2; the machine itself was {word}"
 
 
+@pytest.mark.slow
 def test_a_headline_says_how_many_changes_there_are() -> None:
     assert "2026-11-01, no change of level." in texts.headline(told(slowed(1.0)))
     assert ", one change of level: train time +" in texts.headline(told(slowed(1.3)))
@@ -131,6 +132,7 @@ def test_a_change_is_in_the_table_and_its_cell_is_first_and_open() -> None:
     assert "open" in details[0].attrs
 
 
+@pytest.mark.slow
 def test_machines_are_listed_with_what_sets_them_apart() -> None:
     every = range(6)
     points = [point(0), point(1, NEWER, every), point(2, BUSIER, every)]

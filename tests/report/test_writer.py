@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from bench.analysis.choice import Budget
 from bench.record import Failure, Result, Run
 from bench.report import writer
@@ -43,6 +45,7 @@ def write(folder: Path, asked: Run, found: Sequence[Result | Failure]) -> list[P
     return writer.write(folder, report_of(asked, found))
 
 
+@pytest.mark.slow
 def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path: Path) -> None:
     asked = run(["resnet18", "vit_b_16"], ["partial", "two_phase"], seeds=[0, 1])
     found = records.drawn(asked, ["partial", "two_phase"])
@@ -58,6 +61,7 @@ def test_every_derived_file_is_written_named_and_written_again_the_same(tmp_path
     assert set(embedded) <= first.keys()
 
 
+@pytest.mark.slow
 def test_a_plot_of_an_earlier_state_does_not_outlive_its_cells(tmp_path: Path) -> None:
     asked = run(["a"], ["partial"])
     write(tmp_path, asked, [result(cell("a", "partial", 0))])
@@ -67,6 +71,7 @@ def test_a_plot_of_an_earlier_state_does_not_outlive_its_cells(tmp_path: Path) -
     assert "no winner" in (tmp_path / "report.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_tables_without_a_row_are_not_written_and_do_not_stay(tmp_path: Path) -> None:
     asked = run(["a", "b"], ["partial"])
     both = [result(cell(name, "partial", 0)) for name in ("a", "b")]
@@ -78,6 +83,7 @@ def test_tables_without_a_row_are_not_written_and_do_not_stay(tmp_path: Path) ->
     assert {"main", "front", "classes"} <= left
 
 
+@pytest.mark.slow
 def test_the_page_shows_thumbnails_answers_and_notes(tmp_path: Path) -> None:
     asked = run(["a"], ["partial"])
     found = [result(cell("a", "partial", 0))]

@@ -12,6 +12,8 @@ from bench.record import Result
 from tests import command
 from tests.command import SUITE, Place, bench, quick
 
+pytestmark = pytest.mark.slow
+
 THREE = SUITE.replace(
     '["mobilenet_v3_small"]', '["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"]'
 ).replace('"from_scratch"', '{name = "from_scratch", kind = "from_scratch", epochs = 60}')

@@ -62,6 +62,7 @@ class Folder:
 # ---- whose ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", range(6))
 def test_the_best_val_seed_of_each_strategy_is_kept_in_whatever_order_they_end(
     tmp_path: Path, drawn: int
@@ -118,6 +119,7 @@ def test_weights_are_there_before_the_record_and_the_beaten_ones_go_after_it(
     assert run.kept() == {cell_id(first)}
 
 
+@pytest.mark.slow
 def test_a_cell_without_room_keeps_its_record_and_one_line_says_so(tmp_path: Path) -> None:
     # A limit on the size of files stands for the disk, as nobody but root may mount a small one.
     code = f"""
@@ -186,6 +188,7 @@ def files(folder: Path) -> set[str]:
     return {path.parent.name for path in folder.glob("cells/*/weights.safetensors")}
 
 
+@pytest.mark.slow
 def test_what_is_kept_changes_no_cell_and_no_score(runs: dict[str, Path]) -> None:
     scores = {keep: command.scores(folder) for keep, folder in runs.items()}
     assert len(scores["none"]) == 4
@@ -194,6 +197,7 @@ def test_what_is_kept_changes_no_cell_and_no_score(runs: dict[str, Path]) -> Non
     assert len(cells_of) == 1
 
 
+@pytest.mark.slow
 def test_after_the_run_the_weights_are_those_that_were_asked_for(runs: dict[str, Path]) -> None:
     assert files(runs["none"]) == set()
     assert files(runs["all"]) == set(command.run_of(runs["all"]).cells)
@@ -204,6 +208,7 @@ def test_after_the_run_the_weights_are_those_that_were_asked_for(runs: dict[str,
     assert all(found[name].equal(same[name]) for name in found)
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_leaves_the_best_seeds_until_every_cell_is_ok(here: Place) -> None:
     # A learning rate at which the loss is not finite.
     bad = '{name = "bad", kind = "from_scratch", lr = 1e30}'
@@ -215,6 +220,7 @@ def test_a_cell_that_fails_leaves_the_best_seeds_until_every_cell_is_ok(here: Pl
     assert "stay until every cell is ok" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_same_command_with_another_setting_settles_what_is_there(
     here: Place, runs: dict[str, Path]
 ) -> None:
@@ -234,6 +240,7 @@ def test_the_same_command_with_another_setting_settles_what_is_there(
     assert f"the trained weights of {chosen} were not kept" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_dry_run_says_what_a_run_then_takes(here: Place, runs: dict[str, Path]) -> None:
     done = quick(here, "run", suite(here, "all"), "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -243,6 +250,7 @@ def test_the_dry_run_says_what_a_run_then_takes(here: Place, runs: dict[str, Pat
     assert taken > 12_000_000
 
 
+@pytest.mark.slow
 def test_thumbnails_are_of_the_mistakes_and_none_is_stale(
     here: Place, runs: dict[str, Path]
 ) -> None:

@@ -17,6 +17,8 @@ from bench.running.pool import MEMORY_EXIT, POISONED_EXIT, Event, GroupRetried, 
 from tests import records
 from tests.training import cells
 
+pytestmark = pytest.mark.slow
+
 SMALL = "mobilenet_v3_small"
 SEEDS = [cells.cell("feature_extraction", SMALL, seed=seed) for seed in (0, 1)]
 PARTIAL = cells.cell("partial", SMALL)  # trains after heads, in the same worker if that lives

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from bench.record import Result
 from tests import command
 from tests.command import SUITE, quick
+
+pytestmark = pytest.mark.slow
 
 
 def sources(folder: Path) -> dict[str, str | None]:

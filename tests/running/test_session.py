@@ -16,6 +16,7 @@ from tests import command, records
 from tests.command import SUITE, quick
 
 
+@pytest.mark.slow
 def test_the_end_is_measured_by_the_sizes_of_the_start() -> None:
     said: list[str] = []
     start = session.begun(Device("cpu", None), said.append)
@@ -63,6 +64,7 @@ def test_a_calibration_that_fails_is_said_and_leaves_the_run_alone() -> None:
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_every_start_that_trains_is_a_sitting_and_one_that_does_not_is_none(
     tmp_path: Path,
 ) -> None:
@@ -82,6 +84,7 @@ def test_every_start_that_trains_is_a_sitting_and_one_that_does_not_is_none(
     assert command.run_of(folder).sittings == second.sittings
 
 
+@pytest.mark.slow
 def test_a_sitting_that_is_killed_has_a_start_and_no_end(tmp_path: Path) -> None:
     here = command.place(tmp_path)
     folder = here.folder / "out"

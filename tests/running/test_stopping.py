@@ -12,6 +12,8 @@ from bench.record import Failure
 from tests import command
 from tests.command import LONG, SUITE, Place, quick
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Place:

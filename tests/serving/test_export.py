@@ -27,6 +27,8 @@ from tests.serving.conftest import KINDS, record_of
 from tests.serving.test_predict import files_of
 from tests.spoken import Bench
 
+pytestmark = pytest.mark.slow
+
 KIND = "partial"
 
 

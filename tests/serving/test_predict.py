@@ -20,6 +20,8 @@ from tests.command import Place
 from tests.serving.conftest import KINDS, record_of, trained
 from tests.spoken import Bench
 
+pytestmark = pytest.mark.slow
+
 # Heads of several seeds are multiplied together in a run and singly here: another order of sums.
 # A confidence on record is rounded to 1 / 65535.
 TOLERANCE = 1e-5 + 1 / 131070

@@ -204,6 +204,7 @@ def runs(one: Cell, *, reuse: bool) -> tuple[Outcome, list[str]]:
     return run_cell(one, cells.Worker(context, [one], said.append), cells.ignore), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["feature_extraction", "two_phase"])
 def test_a_later_run_that_asks_for_it_uses_them_with_the_same_scores(kind: Kind) -> None:
     one = cells.cell(kind, "mobilenet_v3_small")
@@ -212,6 +213,7 @@ def test_a_later_run_that_asks_for_it_uses_them_with_the_same_scores(kind: Kind)
     assert again.quality == first.quality
 
 
+@pytest.mark.slow
 def test_without_being_asked_a_run_neither_keeps_nor_uses_any(home: Path) -> None:
     one = cells.cell("feature_extraction", "mobilenet_v3_small")
     runs(one, reuse=False)
@@ -220,6 +222,7 @@ def test_without_being_asked_a_run_neither_keeps_nor_uses_any(home: Path) -> Non
     assert runs(one, reuse=False)[0].cost.features == "computed"
 
 
+@pytest.mark.slow
 def test_another_seed_uses_what_one_seed_kept_and_another_size_does_not() -> None:
     one = cells.cell("feature_extraction", "mobilenet_v3_small")
     runs(one, reuse=True)
@@ -229,6 +232,7 @@ def test_another_seed_uses_what_one_seed_kept_and_another_size_does_not() -> Non
     assert runs(larger, reuse=True)[0].cost.features == "computed"
 
 
+@pytest.mark.slow
 def test_damaged_features_cost_a_line_and_no_score(home: Path) -> None:
     one = cells.cell("feature_extraction", "mobilenet_v3_small")
     first, said = runs(one, reuse=True)

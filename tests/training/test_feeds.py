@@ -164,6 +164,7 @@ def test_streamed_images_are_the_same(cached: Context, request: pytest.FixtureRe
     assert_same_bytes(loaded(cached._replace(images={})), resident)  # decoded batch by batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fine_tuning", "two_phase", "feature_extraction"])
 def test_cells_come_out_the_same_whether_images_stay_or_are_streamed(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +178,7 @@ def test_cells_come_out_the_same_whether_images_stay_or_are_streamed(
     assert outcome(cell, context) == resident == decoded
 
 
+@pytest.mark.slow
 def test_squares_are_there_only_for_cells_that_augment(cached: Context) -> None:
     plain = cells.cell("feature_extraction")
     shared = cells.Worker(cached, [FINE, plain])
@@ -249,6 +251,7 @@ def test_which_cells_look_at_augmented_images(cell: Cell, expected: bool) -> Non
     assert augments(cell) is expected
 
 
+@pytest.mark.slow
 def test_decoding_before_the_workers_is_counted_once_for_each_cell(cached: Context) -> None:
     (stored_images,) = cached.images.values()
     slow = tuple(share._replace(seconds=100.0, sharers=4) for share in stored_images.shares)

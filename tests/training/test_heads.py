@@ -67,6 +67,7 @@ def seen_through_the_network(one: Cell) -> nn.Module:
     return network.head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["resnet18", "squeezenet1_1"])
 def test_heads_trained_together_are_those_of_their_seeds_through_the_frozen_network(
     architecture: str, monkeypatch: pytest.MonkeyPatch

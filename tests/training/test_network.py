@@ -24,6 +24,8 @@ from bench.training.run_cell import Outcome, pieces_of, run_cell
 from bench.training.shared import Shared, backbone_key
 from tests.training import cells
 
+pytestmark = pytest.mark.slow
+
 SMALL = "mobilenet_v3_small"
 KINDS: tuple[Kind, ...] = tuple(cells.OF_KIND)
 

@@ -29,6 +29,8 @@ from bench.training.placement import prepare_device
 from bench.training.run_cell import pieces_of, started_step
 from tests.training import cells, plain
 
+pytestmark = pytest.mark.slow
+
 Correct = NDArray[np.float64]
 
 CPU, GPU = Device("cpu", None), Device("cuda", 0)

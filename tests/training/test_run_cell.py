@@ -18,6 +18,8 @@ from bench.training.run_cell import Outcome, run_cell, throughput
 from bench.training.shared import Shared
 from tests.training import cells
 
+pytestmark = pytest.mark.slow
+
 SMALL = "mobilenet_v3_small"
 
 # Published parameters of torchvision's networks with 1,000 classes, less their heads, and heads of

@@ -37,6 +37,7 @@ def test_one_view_is_the_evaluation_crop() -> None:
     torch.testing.assert_close(train_VN[0], direct_N, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_views_are_different_pictures_of_the_same_images() -> None:
     plain, views = features_of().train_VN[0], features_of(views=3).train_VN
     assert views.shape == (3, *plain.shape)
@@ -45,12 +46,14 @@ def test_several_views_are_different_pictures_of_the_same_images() -> None:
     assert all((view != plain).any(dim=1).all() for view in views)
 
 
+@pytest.mark.slow
 def test_val_and_test_features_do_not_depend_on_the_views_of_train() -> None:
     one, several = features_of(), features_of(views=2)
     assert one.val_N.equal(several.val_N)
     assert one.test_N.equal(several.test_N)
 
 
+@pytest.mark.slow
 def test_pieces_are_made_once_and_count_the_cells_that_use_them() -> None:
     seeds = [
         cells.cell(kind, "mobilenet_v3_small", seed=seed)
@@ -79,6 +82,7 @@ def test_pieces_are_made_once_and_count_the_cells_that_use_them() -> None:
     assert pieces_of(scratch, shared).images is pieces_of(seeds[0], shared).images
 
 
+@pytest.mark.slow
 def test_shared_work_is_attributed_in_full_and_divided_in_the_margin() -> None:
     pair = [cells.cell("feature_extraction", "mobilenet_v3_small", seed=seed) for seed in (0, 1)]
     shared = cells.worker(pair)
@@ -102,12 +106,14 @@ def test_shared_work_is_attributed_in_full_and_divided_in_the_margin() -> None:
     assert features.seconds["train"] > 0
 
 
+@pytest.mark.slow
 def test_a_cell_that_shares_nothing_costs_the_same_both_ways() -> None:
     cost = cells.run(cells.cell("from_scratch", "mobilenet_v3_small")).cost
     assert cost.shared_by == 1
     assert cost.attributed == cost.marginal
 
 
+@pytest.mark.slow
 def test_features_of_a_drawn_backbone_are_spread_out() -> None:
     train_N = features_of_b0()
     spread = train_N.std(dim=0)
@@ -120,6 +126,7 @@ def features_of_b0() -> torch.Tensor:
     return cells.features_of(one, cells.worker([one])).value.train_VN[0]
 
 
+@pytest.mark.slow
 def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +157,7 @@ def test_the_seed_of_a_purpose_depends_on_both() -> None:
     assert len(drawn) == 6
 
 
+@pytest.mark.slow
 def test_a_piece_is_let_go_after_its_last_user() -> None:
     first, last = (cells.cell("feature_extraction", "mobilenet_v3_small", seed=s) for s in (0, 1))
     shared = cells.worker([first, last])

@@ -44,6 +44,7 @@ def trained(step: Step, plan: PhasePlan) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in step.network.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -72,6 +73,7 @@ def test_a_step_that_starts_from_other_values_trains_them_as_a_new_one_would(
     assert moved, "nothing was trained"
 
 
+@pytest.mark.slow
 def test_what_a_step_reads_and_writes_stays_where_it_is() -> None:
     recipe = cells.cell("fine_tuning", "mobilenet_v3_small").recipe
     plan = live_phase("fine_tuning", recipe, start(0).stages)
@@ -127,6 +129,7 @@ def healthy(architecture: str) -> Network:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [*FEATURED, *ODD])
 def test_each_strategy_moves_all_that_it_trains_and_not_a_bit_of_the_rest(
     architecture: str,
@@ -147,6 +150,7 @@ def test_each_strategy_moves_all_that_it_trains_and_not_a_bit_of_the_rest(
         before = after
 
 
+@pytest.mark.slow
 def test_a_cell_with_a_frozen_phase_leaves_the_backbone_that_cells_share_as_it_was() -> None:
     shared_cells = [cells.cell("feature_extraction"), cells.cell("two_phase")]
     shared = cells.worker(shared_cells)

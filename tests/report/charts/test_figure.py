@@ -46,6 +46,7 @@ def hostile() -> dict[str, Chart]:
     return made.drawn(*RUNS["hostile"]())
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_whole_run_is_there_under_its_listed_id(charts: dict[str, Chart]) -> None:
     assert list(charts) == [one.id for one in FIGURES]
     assert all(chart.title and chart.note and chart.description for chart in charts.values())
