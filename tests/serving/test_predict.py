@@ -179,7 +179,7 @@ def test_a_name_that_is_nothing_is_refused_with_what_was_meant(
 ) -> None:
     done = bench("predict", "resnet19", pictures)
     assert done.code == 2
-    assert 'did you mean "resnet18"?' in done.err
+    assert 'did you mean "resnet18"' in done.err
     done = bench("predict", tmp_path, pictures)
     assert (done.code, "holds no run" in done.err) == (6, True)
     done = bench("predict", "resnet18", pictures, "--cell", "x")
