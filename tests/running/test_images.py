@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 THREE = SUITE.replace(
     '["mobilenet_v3_small"]', '["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"]'
-).replace('"from_scratch"', '{name = "from_scratch", kind = "from_scratch", epochs = 60}')
+).replace('"from_scratch"', '{name = "from_scratch", kind = "from_scratch", epochs = 10}')
 
 
 def with_another(here: Place, color: tuple[int, int, int]) -> Place:
