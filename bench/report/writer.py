@@ -20,7 +20,7 @@ from bench.report.charts import figure
 from bench.report.charts import history as drawing
 from bench.report.charts.figure import Chart
 from bench.report.context import Report, all_tables, context
-from bench.report.figures import FIGURES, About, basis, charts
+from bench.report.figures import FIGURES, About, basis, charts, plot_paths, save
 from bench.report.tables import Table
 
 STEMS = (
@@ -47,7 +47,7 @@ def write(folder: Path, report: Report) -> list[Path]:
     plots = {folder / "plots" / chart.id: chart for found in figures.values() for chart in found}
     paths = [
         *(folder / name for name in contents),
-        *(p for stem in plots for p in figure.paths(stem)),
+        *(p for stem in plots for p in plot_paths(stem)),
     ]
     remove_stale(folder, paths)
     for name, content in contents.items():
@@ -55,7 +55,7 @@ def write(folder: Path, report: Report) -> list[Path]:
     with disk_errors(folder):
         (folder / "plots").mkdir(exist_ok=True)
         for stem, chart in plots.items():
-            figure.save(chart, stem, basis(report.table.run))
+            save(chart, stem, basis(report.table.run))
     return paths
 
 
@@ -74,7 +74,7 @@ def table_texts(made: Sequence[Table]) -> dict[str, str]:
 
 def remove_stale(folder: Path, written: Container[Path]) -> None:
     ours = [folder / "tables" / f"{stem}.{ending}" for stem in STEMS for ending in FORMATS]
-    ours += [path for one in FIGURES for path in figure.paths(folder / "plots" / one.id)]
+    ours += [path for one in FIGURES for path in plot_paths(folder / "plots" / one.id)]
     with disk_errors(folder):
         for path in ours:
             if path not in written:

@@ -1,1 +1,1 @@
-"""The charts of the report, as inline SVG: one module for each, on a few shared primitives."""
+"""The figures of reports and histories, as functions of a run's table and its summary."""

@@ -1,26 +1,46 @@
-"""Axes and text placed in pixels, round values on log axes, and labels that cover nothing.
+"""Axes and text placed in pixels, widths of text, and labels that cover nothing.
 
 Pixels count from the upper left corner of a figure, downwards, so that its height may be settled
-last.
+last. Widths are those of DejaVu Sans, which comes with matplotlib and is wider than the fonts of
+most screens: what fits by it fits everywhere.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import product
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
+from scipy.optimize import isotonic_regression
 
-from bench.report.charts import lettering
-from bench.report.charts.figure import INK, MARKERS, MUTED, PAPER, pixels, told
-from bench.report.charts.lettering import LINE, SMALL, TEXT
-from bench.report.text import printable
+from bench.report.charts.figure import (
+    FAMILY,
+    HEAT,
+    MARKERS,
+    MUTED,
+    ON_HEAT,
+    PAPER,
+    SMALL,
+    TEXT,
+    told,
+)
+from bench.report.text import CLOSE, OPEN, printable
 
 Place = tuple[float, float]
+
+LINE = 1.2
+"""Distance between two baselines, in text sizes."""
 
 
 class Box(NamedTuple):
@@ -37,20 +57,23 @@ class Box(NamedTuple):
         across = other.left <= self.left and self.right <= other.right
         return across and other.top <= self.top and self.bottom <= other.bottom
 
-    def grown(self, by: float) -> "Box":
-        return Box(self.left - by, self.top - by, self.right + by, self.bottom + by)
-
 
 # ---- figures and axes -----------------------------------------------------------------------
 
 
-def blank(width: float, height: float) -> Figure:
+def blank(width: float, height: float = 100.0) -> Figure:
     return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def only_words(width: float, words: str) -> Figure:
+    figure = blank(width, 30)
+    write(figure, 4, 18, words, color=MUTED)
+    return figure
 
 
 def resize(figure: Figure, height: float) -> Figure:
     """The figure at another height, everything at its distance from the upper edge."""
-    ratio = 72 * figure.get_figheight() / height
+    ratio = figure.bbox.height / height
     figure.set_size_inches(figure.get_figwidth(), height / 72)
     for ax in figure.axes:
         left, low, wide, high = ax.get_position().bounds
@@ -59,25 +82,27 @@ def resize(figure: Figure, height: float) -> Figure:
 
 
 def axes(figure: Figure, box: Box, x: Place, y: Place, *, log: bool = False) -> Axes:
-    """Axes in a box between these limits, with a grid but no more than `nbins` ticks."""
-    ax = figure.add_axes(_share(figure, box))
+    """Axes with a grid in a box, between these limits."""
+    wide, high = figure.bbox.size
+    left, top, right, bottom = box
+    ax = figure.add_axes(
+        (left / wide, 1 - bottom / high, (right - left) / wide, (bottom - top) / high)
+    )
     ax.set_xscale("log" if log else "linear")
     ax.set_xlim(*x)
     ax.set_ylim(*y)
     return ax
 
 
-def _share(figure: Figure, box: Box) -> tuple[float, float, float, float]:
-    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    left, top, right, bottom = box
-    return left / wide, 1 - bottom / high, (right - left) / wide, (bottom - top) / high
+def pixels(figure: Figure) -> Transform:
+    """Pixels from the upper left corner of the figure, downwards, whatever its height."""
+    corner = ScaledTranslation(0, 1, cast(Affine2DBase, figure.transFigure))
+    return Affine2D().scale(1 / 72, -1 / 72) + figure.dpi_scale_trans + corner
 
 
 def pixel(ax: Axes, x: float, y: float) -> Place:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
     across, up = ax.transData.transform((x, y))
-    return float(across), float(72 * figure.get_figheight() - up)
+    return float(across), float(ax.figure.bbox.height - up)  # at 72 dpi
 
 
 def ticks(count: int, *, whole: bool = False) -> MaxNLocator:
@@ -102,48 +127,50 @@ def log_limits(values: Sequence[float]) -> Place:
 # ---- marks and text -------------------------------------------------------------------------
 
 
-def line(
-    figure: Figure, points: Sequence[Place], colour: str, width: float = 1.0, **looks: Any
-) -> None:
+def line(figure: Figure, points: Sequence[Place], words: str = "", **looks: Any) -> None:
     x, y = zip(*points, strict=True)
-    drawn = Line2D(x, y, color=colour, linewidth=width, transform=pixels(figure), **looks)
+    drawn = Line2D(x, y, transform=pixels(figure), **({"linewidth": 1.0} | looks))
+    told(drawn, words)
     figure.add_artist(drawn)
 
 
 def dot(
     figure: Figure, at: Place, colour: str, *, shape: int = 0, size: float = 1.0, words: str = ""
 ) -> None:
-    drawn = Line2D(
-        [at[0]], [at[1]], linestyle="none", transform=pixels(figure), **look(colour, shape, size)
-    )
+    line(figure, [at], words, **look(colour, shape, size))
+
+
+def plot(ax: Axes, x: Any, y: Any, words: str = "", **looks: Any) -> None:
+    """A line or marks at these data, thin unless the looks say otherwise."""
+    (drawn,) = ax.plot(x, y, **({"linewidth": 1.25} | looks))
     told(drawn, words)
-    figure.add_artist(drawn)
 
 
 def look(colour: str, shape: int = 0, size: float = 1.0, *, hollow: bool = False) -> dict[str, Any]:
     marker, standard = MARKERS[shape % len(MARKERS)]
     fill, edge = (PAPER, colour) if hollow else (colour, PAPER)
     return {
-        "marker": marker, "markersize": size * standard, "markerfacecolor": fill,
-        "markeredgecolor": edge, "markeredgewidth": 1.25 if hollow else size, "clip_on": False,
+        "linestyle": "none", "marker": marker, "markersize": size * standard,
+        "markerfacecolor": fill, "markeredgecolor": edge,
+        "markeredgewidth": 1.25 if hollow else size, "clip_on": False,
     }  # fmt: skip
 
 
-def write(figure: Figure, x: float, y: float, words: str, **looks: Any) -> None:
+def write(
+    figure: Figure, x: float, y: float, words: str, *, full: str = "", halo: bool = False,
+    **looks: Any,
+) -> None:  # fmt: skip
     """Text with its baseline at y; `full` is told, `halo` keeps lines behind it away."""
-    full, halo = looks.pop("full", ""), looks.pop("halo", False)
-    ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 1, "alpha": 0.8}
-    drawn = figure.text(
-        x, y, words, transform=pixels(figure), va="baseline", rotation_mode="anchor",
-        **{"color": INK, "fontsize": SMALL, **looks}, bbox=ground if halo else None,
-    )  # fmt: skip
+    ground: Any = {"facecolor": PAPER, "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    place: Any = {"transform": pixels(figure), "rotation_mode": "anchor"}
+    drawn = figure.text(x, y, words, bbox=ground if halo else None, **place, **looks)
     told(drawn, full if full != words else "")
 
 
 def name(figure: Figure, x: float, y: float, words: str, room: float, **looks: Any) -> None:
     full = printable(words)
     size, bold = looks.get("fontsize", SMALL), looks.get("fontweight") == "bold"
-    write(figure, x, y, lettering.shorten(full, room, size, bold=bold), full=full, **looks)
+    write(figure, x, y, shorten(full, room, size, bold=bold), full=full, **looks)
 
 
 def middle(y: float, size: float = TEXT) -> float:
@@ -151,55 +178,172 @@ def middle(y: float, size: float = TEXT) -> float:
     return y + 0.36 * size
 
 
-def places(widths: Iterable[float], start: Place, right: float, step: float) -> Iterator[Place]:
-    """Places of things one after the other, on as many lines as they need."""
-    x, y = start
-    for wide in widths:
-        if x + wide > right and x > start[0]:
-            x, y = start[0], y + step
-        yield x, y
-        x += wide
+# ---- tables of coloured cells ---------------------------------------------------------------
+
+
+def table(figure: Figure, box: Box, num_rows: int, num_columns: int) -> Axes:
+    """Axes where a cell is a unit, the first row on top."""
+    ax = axes(figure, box, (-0.5, num_columns - 0.5), (num_rows - 0.5, -0.5))
+    ax.set_axis_off()
+    return ax
+
+
+def fill(ax: Axes, at: tuple[int, int], hair: float, words: str = "", **looks: Any) -> None:
+    """Fill a cell but for a hair of paper around it, as a share of its sides."""
+    (x, y), side = at, 1 - 2 * hair
+    drawn = Rectangle((x - side / 2, y - side / 2), side, side, **looks)
+    told(drawn, words)
+    ax.add_artist(drawn)
+
+
+def heat(value: float, low: float, high: float) -> tuple[str, str]:
+    """The colour of a value between these limits, and of the ink on it."""
+    share = (value - low) / (high - low) if high > low else 0.5
+    step = min(len(HEAT) - 1, max(0, int(len(HEAT) * share)))
+    return HEAT[step], ON_HEAT[step]
+
+
+def column_names(
+    figure: Figure, names: Sequence[str], left: float, wide: float, top: float
+) -> float:
+    """Names above their columns, broken into lines where that fits, else turned; where they end."""
+    wrapped = [wrap(printable(name), wide - 6, SMALL) for name in names]
+    middles = [left + wide * (j + 0.5) for j in range(len(names))]
+    if all(len(lines) <= 3 and "…" not in "".join(lines) for lines in wrapped):
+        bottom = top + SMALL * LINE * max(map(len, wrapped))
+        for x, lines in zip(middles, wrapped, strict=True):
+            for i, words in enumerate(reversed(lines)):
+                write(figure, x, bottom - SMALL * LINE * i - 3, words, ha="center")
+        return bottom
+    bottom = top + min(110.0, longest(names, SMALL)) + 4
+    for x, words in zip(middles, names, strict=True):
+        name(figure, x + 4, bottom, words, 110, rotation=90)
+    return bottom
+
+
+# ---- how wide text is, and how it is cut ----------------------------------------------------
+
+
+def text_width(text: str, size: float = TEXT, *, bold: bool = False) -> float:
+    """Width of one line of text, in the unit of `size`."""
+    return size * sum(_advance(letter, bold) for letter in text)
+
+
+@cache
+def _advance(letter: str, bold: bool) -> float:
+    weight = "bold" if bold else "normal"
+    font = get_font(findfont(FontProperties(family=FAMILY, weight=weight)))
+    if font.get_char_index(ord(letter)):
+        glyph = font.load_char(ord(letter), LoadFlags.NO_SCALE)
+        return float(glyph.horiAdvance / font.units_per_EM)
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0.0
+    # Wide letters fill their square; 1.1 is nearly the widest letter of DejaVu.
+    return 1.0 if unicodedata.east_asian_width(letter) in "WF" else 1.1
+
+
+def longest(names: Iterable[str], size: float = TEXT) -> float:
+    return max(text_width(printable(name), size) for name in names)
+
+
+def shorten(name: str, room: float, size: float = TEXT, *, bold: bool = False) -> str:
+    """The name, cut in the middle where it does not fit: names often differ at one end only."""
+    room += 1e-6  # the room may be the name's own width, summed in another order
+    if text_width(name, size, bold=bold) <= room:
+        return name
+    room -= text_width("…", size, bold=bold)
+    head = _fitting(name, 0.6 * room, size, bold)
+    rest = name[len(head) :][::-1]
+    tail = _fitting(rest, room - text_width(head, size, bold=bold), size, bold)[::-1]
+    return f"{head.rstrip()}…{tail.lstrip()}"
+
+
+def _fitting(name: str, room: float, size: float, bold: bool) -> str:
+    for kept, letter in enumerate(name):
+        room -= size * _advance(letter, bold)
+        if room < 0:
+            return name[:kept]
+    return name
+
+
+def joined(
+    names: Sequence[str], joint: str, room: float, size: float = TEXT, *, bold: bool = False
+) -> str:
+    """The names on one line: what the short ones leave of the room, the long ones share."""
+    parts = [printable(name) for name in names]
+    widths = [text_width(part, size, bold=bold) for part in parts]
+    left = room - text_width(joint, size, bold=bold) * (len(parts) - 1)
+    shortest_first = sorted(range(len(parts)), key=lambda i: widths[i])
+    for place, i in enumerate(shortest_first):
+        share = left / (len(parts) - place)
+        parts[i] = shorten(parts[i], share, size, bold=bold)
+        left -= min(widths[i], share)
+    return joint.join(map(isolated, parts))
+
+
+def wrap(text: str, room: float, size: float = TEXT, breaks: str = "_ -") -> list[str]:
+    """The text on as few lines as it needs, broken after any of `breaks`."""
+    lines = [""]
+    for piece in re.split(f"(?<=[{breaks}])", text):
+        if not lines[-1] or text_width((lines[-1] + piece).rstrip(), size) <= room:
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    return [shorten(line.rstrip(), room, size) for line in lines]
+
+
+def compact(count: int) -> str:
+    """A count in at most four letters: `812`, `1.2k`, `34k`, `5.6M`."""
+    for unit, symbol in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * unit:
+            value = count / unit
+            return f"{value:.1f}{symbol}" if value < 9.95 else f"{value:.0f}{symbol}"
+    return str(count)
+
+
+def isolated(name: str) -> str:
+    """A name that keeps its direction: two Hebrew names around an arrow would change places."""
+    turned = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"{OPEN}{name}{CLOSE}" if turned else name
 
 
 # ---- round values on log axes ---------------------------------------------------------------
 
-_STEPS = ((1, 0), (2, 2), (5, 1), (10, 0), (20, 2), (30, 1))
-"""Round numbers, and which of them go where there is no room for all: the highest first."""
+DECADES = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
+SIXTIES = (1, 2, 5, 10, 20, 30)
+TIMES = (
+    *(("µs", 1e-6, DECADES[:9]), ("ms", 1e-3, DECADES[:9]), ("s", 1.0, SIXTIES)),
+    *(("min", 60.0, SIXTIES), ("h", 3600.0, (1, 2, 5, 10, 20, 48)), ("d", 86400.0, DECADES[2:])),
+)
+"""Units of time, in seconds, and how many of each are round values."""
+
+RANKS = {"1": 0, "3": 1, "4": 1, "5": 1, "2": 2}
+"""By first digit, which values go where there is no room for all: the highest first."""
 
 
 def mark_times(ax: Axes) -> None:
-    ranks = {v * 10.0**d: rank for d in range(-6, 1) for v, rank in _STEPS[:3]}
-    ranks |= {10.0: 0, 20.0: 2, 30.0: 1}
-    ranks |= {60.0 * v: rank for v, rank in _STEPS}
-    ranks |= {3600.0 * v: rank for v, rank in (*_STEPS[:5], (48, 1))}
-    ranks |= {86400.0 * v * 10**d: r for d in range(6) for v, r in _STEPS[:3] if v * 10**d > 2}
-    _mark(ax, [(value, _time(value), rank) for value, rank in ranks.items()])
-
-
-def _time(seconds: float) -> str:
-    for unit, symbol, least in ((86400, "d", 3), (3600, "h", 1), (60, "min", 1), (1, "s", 1)):
-        if seconds >= least * unit:
-            return f"{seconds / unit:,g} {symbol}"
-    return f"{seconds * 1e3:g} ms" if seconds >= 0.9e-3 else f"{seconds * 1e6:g} µs"
+    _mark(ax, [(n * unit, f"{n:,} {symbol}", RANKS[str(n)[0]])
+               for symbol, unit, counts in TIMES for n in counts])  # fmt: skip
 
 
 def mark_bytes(ax: Axes) -> None:
-    _mark(ax, [(2.0**p, _bytes(p), 1 + p % 2 if p % 10 else 0) for p in range(60)])
+    found = []
+    for power in range(60):
+        unit = power // 10
+        words = f"{2 ** (power - 10 * unit)} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"
+        found.append((2.0**power, words, 1 + power % 2 if power % 10 else 0))
+    _mark(ax, found)
 
 
-def _bytes(power: int) -> str:
-    unit = min(power // 10, 5)
-    return f"{2 ** (power - 10 * unit):,} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"
-
-
-def _mark(ax: Axes, found: Sequence[tuple[float, str, int]]) -> None:
+def _mark(ax: Axes, values: Sequence[tuple[float, str, int]]) -> None:
+    """Mark as many of the values as have room, those of the lowest rank first."""
     low, high = ax.get_xlim()
-    inside = [one for one in found if low <= one[0] <= high]
     taken: list[Place] = []
     words = {}
-    for value, shown, _ in sorted(inside, key=lambda one: one[2]):
-        x, half = pixel(ax, value, ax.get_ylim()[0])[0], lettering.width(shown, SMALL) / 2 + 4
-        if not any(x - half < right and left < x + half for left, right in taken):
+    for value, shown, _ in sorted(values, key=lambda one: one[2]):
+        x, half = pixel(ax, value, ax.get_ylim()[0])[0], text_width(shown, SMALL) / 2 + 4
+        free = not any(x - half < right and left < x + half for left, right in taken)
+        if low <= value <= high and free:
             taken.append((x - half, x + half))
             words[value] = shown
     ax.set_xticks([*words], [*words.values()])
@@ -212,38 +356,22 @@ def _mark(ax: Axes, found: Sequence[tuple[float, str, int]]) -> None:
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places at least `gap` apart, in the order of the wanted ones and as near to them as can be.
 
-    They stay within low..high where there is room. Least squares: neighbours that would be too
-    close form a block around their common mean (pool adjacent violators).
+    They stay within low..high where there is room. As near as can be: by least squares.
     """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, int]] = []  # sum of wanted starts, number of labels
-    for at, i in enumerate(order):
-        total, count = wanted[i] - at * gap, 1
-        while blocks and blocks[-1][0] / blocks[-1][1] > total / count:
-            before = blocks.pop()
-            total, count = total + before[0], count + before[1]
-        blocks.append((total, count))
-    starts = [total / count for total, count in blocks for _ in range(count)]
-    last = high - (len(wanted) - 1) * gap
-    found = [0.0] * len(wanted)
-    for at, i in enumerate(order):
-        found[i] = max(low, min(starts[at], last)) + at * gap
-    return found
+    order = np.argsort(wanted, kind="stable")
+    moved = gap * np.arange(len(wanted))
+    starts = isotonic_regression(np.asarray(wanted)[order] - moved).x
+    found = np.empty(len(wanted))
+    found[order] = np.maximum(low, np.minimum(starts, high - gap * (len(wanted) - 1))) + moved
+    return [float(place) for place in found]
 
 
-class Words(NamedTuple):
-    """One line of a label: its text, and how it looks."""
-
-    words: str
-    looks: Mapping[str, Any] = MappingProxyType({})
-
-    @property
-    def width(self) -> float:
-        return lettering.width(self.words, SMALL, bold=self.looks.get("fontweight") == "bold")
+Lines = Sequence[tuple[str, Mapping[str, Any]]]
+"""The lines of a label, each with how it looks."""
 
 
-class Note(NamedTuple):
-    """Where a label stands beside its point; `leader`: the end of a line to it, if it is far."""
+class Label(NamedTuple):
+    """Where lines stand beside their point; `leader`: the end of a line to it, if it is far."""
 
     box: Box
     x: float
@@ -259,42 +387,31 @@ NEAR, FAR = (10.0,), (10.0, 22.0, 36.0, 52.0)
 
 
 def place(
-    at: Place, lines: Sequence[Words], taken: Sequence[Box], inside: Box, distances: Sequence[float]
-) -> Note | None:
+    at: Place, lines: Lines, taken: Sequence[Box], inside: Box, distances: Sequence[float]
+) -> Label | None:
+    high = SMALL * LINE * len(lines)
+    wide = max(text_width(words, SMALL, bold="fontweight" in looks) for words, looks in lines)
     for distance, (right, down) in product(distances, SIDES):
-        note = _beside(at, lines, distance, right, down)
-        free = note.box.inside(inside) and not any(note.box.overlaps(box) for box in taken)
-        if free and (note.leader is None or not _crosses(at, note.leader, taken)):
-            return note
+        x, y = at[0] + distance * right, at[1] + distance * down
+        left, top = x - wide * (1 - np.sign(right)) / 2, y - high * (1 - np.sign(down)) / 2
+        box = Box(left, top, left + wide, top + high)
+        leader = (x, y) if distance > NEAR[0] else None
+        free = box.inside(inside) and not any(box.overlaps(other) for other in taken)
+        if free and (leader is None or not _crosses(at, leader, taken)):
+            return Label(box, x, {-1: "right", 0: "center", 1: "left"}[np.sign(right)], leader)
     return None
-
-
-def _beside(at: Place, lines: Sequence[Words], distance: float, right: float, down: float) -> Note:
-    wide, high = max(one.width for one in lines), SMALL * LINE * len(lines)
-    x, y = at[0] + distance * right, at[1] + distance * down
-    left, top = x - wide * (0.5 - _sign(right) / 2), y - high * (0.5 - _sign(down) / 2)
-    ha = ("right", "center", "left")[1 + _sign(right)]
-    return Note(
-        Box(left, top, left + wide, top + high), x, ha, (x, y) if distance > NEAR[0] else None
-    )
-
-
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
 
 
 def _crosses(start: Place, end: Place, taken: Iterable[Box]) -> bool:
     """Whether a leader passes over a box other than those in which it starts."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    samples = [(start[0] + dx * t / 12, start[1] + dy * t / 12) for t in range(1, 12)]
-    here = Box(*start, *start)
-    others = [box for box in taken if not here.inside(box)]
+    samples = np.linspace(start, end, 13)[1:-1]
+    others = [box for box in taken if not Box(*start, *start).inside(box)]
     return any(b.left < x < b.right and b.top < y < b.bottom for b in others for x, y in samples)
 
 
-def annotate(figure: Figure, at: Place, note: Note, lines: Sequence[Words]) -> None:
-    if note.leader:
-        line(figure, [at, note.leader], MUTED, 0.75)
-    for i, one in enumerate(lines):
-        y = note.box.top + SMALL * (0.95 + LINE * i)
-        write(figure, note.x, y, one.words, ha=note.ha, halo=True, **one.looks)
+def annotate(figure: Figure, at: Place, label: Label, lines: Lines) -> None:
+    if label.leader:
+        line(figure, [at, label.leader], color=MUTED, linewidth=0.75)
+    for i, (words, looks) in enumerate(lines):
+        y = label.box.top + SMALL * (0.95 + LINE * i)
+        write(figure, label.x, y, words, ha=label.ha, halo=True, **looks)

@@ -1,20 +1,17 @@
-"""A figure as files and inside a page: one drawing by matplotlib, as PNG and SVG and inline SVG.
+"""A figure inside a page: drawn by matplotlib in two widths, as inline SVG.
 
-Inside a page text is text in the page's font, and every colour of COLOURS becomes a CSS variable,
-so that a figure follows the page from light to dark and to paper. An artist says what it stands
-for through `told`; the browser shows that where the pointer rests.
+Text is text in the page's font, and every colour of COLOURS becomes a CSS variable, so that a
+figure follows the page from light to dark and to paper. An artist says what it stands for through
+`told`; the browser shows that where the pointer rests.
 """
 
 import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
@@ -23,14 +20,12 @@ from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
-from matplotlib.text import Text
-from matplotlib.transforms import Affine2D, Affine2DBase, Bbox, ScaledTranslation, Transform
-
-from bench.report.charts import lettering
-from bench.report.charts.lettering import FAMILY, LINE, SMALL
+from matplotlib.transforms import Affine2D
 
 DESK, PHONE = 720.0, 350.0
 """Widths of a figure in pixels: in a wide column and on a phone, where text keeps its size."""
+
+FAMILY, TEXT, SMALL = "DejaVu Sans", 12.0, 11.0
 
 # Light, dark. A light colour is the name of its variable while matplotlib draws: no two are alike.
 COLOURS: Mapping[str, tuple[str, str]] = {
@@ -90,8 +85,8 @@ STYLE: dict[Any, Any] = {
     "font.family": FAMILY,
     "font.size": SMALL,
     "figure.dpi": 72,  # a point is a pixel of the page
+    "figure.frameon": False,
     "svg.fonttype": "none",
-    "svg.hashsalt": "bench",  # otherwise the ids of an SVG differ each time
     "text.parse_math": False,  # a class named "$x$" is a name, not a formula
     "text.color": INK,
     "axes.facecolor": "none",
@@ -102,10 +97,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.titlelocation": "left",
-    "axes.titlesize": SMALL,
-    "axes.titlecolor": MUTED,
-    "axes.labelsize": SMALL,
     "axes.labelcolor": MUTED,
     "axes.formatter.useoffset": False,
     "axes.formatter.limits": (-6, 12),
@@ -117,7 +108,7 @@ STYLE: dict[Any, Any] = {
     "xtick.bottom": False,
     "ytick.left": False,
     **{f"{axis}tick.{key}": value for axis in "xy" for key, value in (
-        ("labelsize", SMALL), ("labelcolor", MUTED), ("major.size", 0), ("major.pad", 6),
+        ("labelcolor", MUTED), ("major.size", 0), ("major.pad", 6),
     )},
 }  # fmt: skip
 
@@ -132,13 +123,17 @@ class Chart:
     description: str
     draw: Callable[[float], Figure]  # at a width in pixels
 
-    @cached_property
-    def desk(self) -> Element:
-        return _drawn(self, DESK)
-
     @property
     def svg(self) -> Markup:
-        return inline(self)
+        """The figure in both widths, of which a page shows the one that fits."""
+        pictures = []
+        for name, width in (("desk", DESK), ("phone", PHONE)):
+            with mpl.rc_context(STYLE):
+                root = as_svg(self, self.draw(width), f"{self.id}-{name}")
+            root.set("class", name)
+            del root.attrib["width"], root.attrib["height"]
+            pictures.append(_with_variables(ElementTree.tostring(root, encoding="unicode")))
+        return Markup('<div class="chart">{}</div>').format(Markup("".join(pictures)))
 
 
 def told(artist: Artist, *words: str) -> None:
@@ -151,28 +146,6 @@ TOLD, BETWEEN = "told:", "\u241e"
 
 
 # ---- in a page ------------------------------------------------------------------------------
-
-
-def inline(chart: Chart) -> Markup:
-    pictures = []
-    for name, drawing in (("desk", chart.desk), ("phone", _drawn(chart, PHONE))):
-        root = _labelled(drawing, chart, f"{chart.id}-{name}")
-        root.set("class", name)
-        for attribute in ("width", "height"):
-            del root.attrib[attribute]
-        pictures.append(_with_variables(ElementTree.tostring(root, encoding="unicode")))
-    return Markup('<div class="chart">{}</div>').format(Markup("".join(pictures)))
-
-
-def _drawn(chart: Chart, width: float) -> Element:
-    """The figure at a width as SVG, without a ground."""
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a browser has its own fonts
-        figure = chart.draw(width)
-        figure.patch.set_visible(False)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-        return _tidied(ElementTree.fromstring(file.getvalue()))[0]
 
 
 def _with_variables(svg: str) -> str:
@@ -219,80 +192,6 @@ def key(colour: str, shape: int = 0) -> Markup:
     ).format(_with_variables(colour), "L".join(f"{x:.2f} {y:.2f}" for x, y in corners))
 
 
-# ---- as files -------------------------------------------------------------------------------
-
-
-def paths(stem: Path) -> tuple[Path, Path]:
-    return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-
-
-def save(chart: Chart, stem: Path, basis: str = "") -> None:
-    """Write the figure under its title, above its note and what its numbers come from (`basis`)."""
-    png, svg = paths(stem)
-    with mpl.rc_context(STYLE):
-        figure = chart.draw(DESK)
-        wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-        lines = _captions(chart, basis, wide, high)
-        top, bottom = lines[0].y - 14 * LINE - 2, lines[-1].y + 8
-        root = _captioned(chart, lines, (-MARGIN, top, wide + 2 * MARGIN, bottom - top))
-        svg.write_bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
-        for line in lines:
-            figure.text(0, line.y, line.words, transform=pixels(figure), fontsize=line.size,
-                        fontweight=line.weight, color=line.colour, va="baseline")  # fmt: skip
-        for each in figure.findobj(Text):
-            assert isinstance(each, Text)
-            each.set_text(lettering.drawable(each.get_text()))
-            each.set_fontfamily(lettering.families([each.get_text()]))
-        sides = (-MARGIN, high - bottom, wide + MARGIN, high - top)
-        box = Bbox.from_extents(*(side / 72 for side in sides))
-        options: Any = {"bbox_inches": box, "facecolor": PAPER}
-        figure.savefig(png, dpi=144, pil_kwargs={"compress_level": 4}, **options)
-
-
-MARGIN = 12.0
-
-
-class Line(NamedTuple):
-    y: float
-    words: str
-    size: float
-    weight: int
-    colour: str
-
-
-def _captions(chart: Chart, basis: str, wide: float, high: float) -> list[Line]:
-    title = lettering.wrap(chart.title, wide / 1.15, 14, " ")  # bold letters are wider
-    above = [-14 - 14 * LINE * i for i in reversed(range(len(title)))]
-    lines = [Line(y, words, 14, 700, INK) for y, words in zip(above, title, strict=True)]
-    y = high + 4
-    for part in filter(None, (chart.note, basis)):
-        for words in lettering.wrap(part, wide, SMALL, " "):
-            y += SMALL * 1.35
-            lines.append(Line(y, words, SMALL, 400, MUTED))
-        y += 4
-    return lines
-
-
-def _captioned(chart: Chart, lines: Sequence[Line], view: tuple[float, ...]) -> Element:
-    root = _labelled(chart.desk, chart, chart.id)
-    left, top, wide, high = (f"{side:.2f}" for side in view)
-    root.attrib |= {"viewBox": f"{left} {top} {wide} {high}", "width": wide, "height": high}
-    ground = {"x": left, "y": top, "width": wide, "height": high, "style": f"fill: {PAPER}"}
-    root.insert(2, _element("rect", "", **ground))
-    root.insert(2, _element("style", "* { stroke-linejoin: round } text { white-space: pre }"))
-    for line in lines:
-        font = f"font-size: {line.size:g}px; font-family: '{FAMILY}'; font-weight: {line.weight}"
-        looks = {"y": f"{line.y:.2f}", "style": f"{font}; fill: {line.colour}"}
-        root.append(_element("text", line.words, **looks))
-    return root
-
-
-def pixels(figure: Figure) -> Transform:
-    """Pixels from the upper left corner of the figure, downwards, whatever its height."""
-    corner = ScaledTranslation(0, 1, cast(Affine2DBase, figure.transFigure))
-    return Affine2D().scale(1 / 72, -1 / 72) + figure.dpi_scale_trans + corner
-
-
 # ---- SVG ------------------------------------------------------------------------------------
 
 SVG = "http://www.w3.org/2000/svg"
@@ -301,74 +200,60 @@ DROPPED = {f"{{{SVG}}}metadata", f"{{{SVG}}}style"}
 ElementTree.register_namespace("", SVG)
 
 
-def _tidied(element: Element) -> list[Element]:
-    """The element with its words, short numbers and no needless group around it."""
-    children = [kept for child in element if child.tag not in DROPPED for kept in _tidied(child)]
-    element[:] = children
-    element.tail = None
-    if not (element.text or "").strip():
-        element.text = None
-    name = element.get("id", "")
-    if name.startswith(TOLD):
-        del element.attrib["id"]
-        _tell(element, name.removeprefix(TOLD).split(BETWEEN))
-    if HREF in element.attrib:
-        element.set("href", element.attrib.pop(HREF))
-    for key, value in element.attrib.items():
-        if key in ("d", "x", "y", "transform", "style"):
-            element.set(key, _short(value))
-    if "rotate(0 " in element.get("transform", ""):
-        del element.attrib["transform"]
-    if element.tag in (f"{{{SVG}}}g", f"{{{SVG}}}defs"):
-        if name and not name.startswith(TOLD) and element.tag.endswith("g"):
-            del element.attrib["id"]  # matplotlib numbers its groups
-        if not children and name == name.removeprefix(TOLD):
-            return []
-        if not element.attrib and element.find(f"{{{SVG}}}title") is None:
-            return children if element.tag.endswith("}g") else [element]
-    return [element]
+def as_svg(chart: Chart, figure: Figure, name: str, **options: Any) -> Element:
+    """The figure as one image for a screen reader; `name` keeps its ids apart from any other's."""
+    file = io.StringIO()
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": name}):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a browser has its own fonts
+        figure.savefig(file, format="svg", metadata={"Date": None}, **options)
+    (root,) = _tidied(ElementTree.fromstring(file.getvalue()))
+    size = {side: root.attrib[side].removesuffix("pt") for side in ("width", "height")}  # pixels
+    root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title {name}-desc", **size}
+    root.insert(0, element("title", chart.title, id=f"{name}-title"))
+    root.insert(1, element("desc", chart.description, id=f"{name}-desc"))
+    return root
+
+
+def element(tag: str, words: str, **attributes: str) -> Element:
+    made = Element(f"{{{SVG}}}{tag}", attributes)
+    made.text = words
+    return made
+
+
+def _tidied(node: Element) -> list[Element]:
+    """The element with what it is told to say, short numbers and no needless group around it."""
+    node[:] = [kept for child in node if child.tag not in DROPPED for kept in _tidied(child)]
+    node.tail = None
+    if not (node.text or "").strip():
+        node.text = None
+    if HREF in node.attrib:
+        node.set("href", node.attrib.pop(HREF))
+    for key in node.attrib.keys() & {"d", "x", "y", "transform", "style"}:
+        node.set(key, _short(node.attrib[key]))
+    if node.get("transform", "").startswith("rotate(-0 "):
+        del node.attrib["transform"]
+    if node.tag == f"{{{SVG}}}defs":
+        return [node] if len(node) else []
+    if node.tag != f"{{{SVG}}}g":
+        return [node]
+    said = node.attrib.pop("id", "")  # matplotlib numbers its groups
+    if said.startswith(TOLD) and len(node):
+        _tell(node, said.removeprefix(TOLD).split(BETWEEN))
+        return [node]
+    return [node] if node.attrib and len(node) else list(node)
 
 
 def _tell(group: Element, words: list[str]) -> None:
     if len(words) == 1:
-        group.insert(0, _element("title", words[0]))
+        group.insert(0, element("title", words[0]))
         return
     marks = [mark for mark in group.iter() if mark.tag in (f"{{{SVG}}}use", f"{{{SVG}}}path")]
     for mark, word in zip([mark for mark in marks if "id" not in mark.attrib], words, strict=True):
-        mark.insert(0, _element("title", word))
+        mark.insert(0, element("title", word))
 
 
 def _short(value: str) -> str:
-    value = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.2f}", " ".join(value.split()))
-    return re.sub(r"-?(\d+\.\d*?)0+\b", _trimmed, value)
-
-
-def _trimmed(found: re.Match[str]) -> str:
-    number = found[0].rstrip("0").rstrip(".")
-    return "0" if number == "-0" else number
-
-
-def _labelled(root: Element, chart: Chart, prefix: str) -> Element:
-    """A copy of the drawing as one image for a screen reader; its ids begin with `prefix`."""
-    root = deepcopy(root)
-    new = {
-        name: f"{prefix}-{i}"
-        for i, name in enumerate(e.attrib["id"] for e in root.iter() if "id" in e.attrib)
-    }
-    for element in root.iter():
-        for key, value in list(element.attrib.items()):
-            if key == "id":
-                element.set(key, new[value])
-            elif key == "href" or "url(#" in value:
-                element.set(key, re.sub(r"#([^)]+)", lambda found: f"#{new[found[1]]}", value))
-    root.set("role", "img")
-    root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
-    root.insert(0, _element("desc", chart.description, id=f"{prefix}-desc"))
-    root.insert(0, _element("title", chart.title, id=f"{prefix}-title"))
-    return root
-
-
-def _element(name: str, words: str, **attributes: str) -> Element:
-    element = Element(f"{{{SVG}}}{name}", attributes)
-    element.text = words
-    return element
+    """Numbers of at most two decimals, and no negative zero."""
+    return re.sub(
+        r"-?\d+\.\d+", lambda found: f"{round(float(found[0]), 2) + 0:g}", " ".join(value.split())
+    )

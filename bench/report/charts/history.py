@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from bench.analysis.history import CellHistory, Change, Dot, History, Series
 from bench.analysis.judge import ACCURACY, MEASURES, Measure
 from bench.report import history as texts
-from bench.report.charts import canvas, lettering
-from bench.report.charts.canvas import Box, Place, middle
-from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, Chart, told
-from bench.report.charts.lettering import SMALL
+from bench.report.charts import canvas
+from bench.report.charts.canvas import Box, Place, middle, pixel, text_width
+from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, SMALL, Chart, told
 from bench.report.comparison import TITLES, level
 from bench.report.text import printable
 
@@ -29,6 +28,12 @@ LEFT, RIGHT = 44.0, 62.0
 
 LIFT = 10.0
 """Distance of a panel's heading from it."""
+
+FAR_APART = 1.5
+"""Ratio of two series from which each is drawn relative to its own median, so that both show."""
+
+LEAST_SPAN = 0.2
+"""Height of an axis of times or memory, as a share of its values: noise should look like noise."""
 
 
 def chart(cell: CellHistory, found: History, number: int) -> Chart:
@@ -56,13 +61,6 @@ def colour(setup: int) -> str:
 # ---- what is drawn --------------------------------------------------------------------------
 
 
-FAR_APART = 1.5
-"""Ratio of two series from which each is drawn relative to its own median, so that both show."""
-
-LEAST_SPAN = 0.2
-"""Height of an axis of times or memory, as a share of its values: noise should look like noise."""
-
-
 class Line(NamedTuple):
     """A series as far as it is drawn, and what one on its axis is."""
 
@@ -78,20 +76,7 @@ class Panel(NamedTuple):
     lines: Sequence[Line]
     relative: bool
     top: float
-
-    @property
-    def title(self) -> str:
-        unit = "% of median" if self.relative else self.measure.unit
-        return f"{self.measure.title} ({unit})"
-
-    @property
-    def limits(self) -> Place:
-        values = [dot.value / line.unit for line in self.lines for dot in line.dots]
-        if self.measure.name == ACCURACY:
-            return canvas.percent_limits(values)
-        low, high = min(values), max(values)
-        span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
-        return max(0.0, (low + high - span) / 2), (low + high + span) / 2
+    limits: Place
 
     def y(self, value: float) -> float:
         low, high = self.limits
@@ -100,19 +85,29 @@ class Panel(NamedTuple):
 
 def _panels(cell: CellHistory, first: int) -> list[Panel]:
     found: list[Panel] = []
-    for measure in MEASURES.values():
-        shown = [(s, [dot for dot in s.dots if dot.run >= first]) for s in cell.of(measure.name)]
-        middles = [median(dot.value for dot in dots) for _, dots in shown if dots]
-        if not middles:
+    for name, measure in MEASURES.items():
+        dots = [[dot for dot in series.dots if dot.run >= first] for series in cell.of(name)]
+        drawn = [pair for pair in zip(cell.of(name), dots, strict=True) if pair[1]]
+        if not drawn:
             continue
-        relative = max(middles) > FAR_APART * min(middles) and measure.name != ACCURACY
-        drawn = [(series, dots) for series, dots in shown if dots]
+        middles = [median(dot.value for dot in dots) for _, dots in drawn]
+        relative = max(middles) > FAR_APART * min(middles) and name != ACCURACY
         lines = [
-            Line(series, dots, middle_ / 100 if relative else measure.scale)
-            for (series, dots), middle_ in zip(drawn, middles, strict=True)
+            Line(*pair, middle_ / 100 if relative else measure.scale)
+            for pair, middle_ in zip(drawn, middles, strict=True)
         ]
-        found.append(Panel(measure, lines, relative, TOP + len(found) * (HIGH + GAP)))
+        values = [dot.value / line.unit for line in lines for dot in line.dots]
+        top = TOP + len(found) * (HIGH + GAP)
+        found.append(Panel(measure, lines, relative, top, _limits(name, values)))
     return found
+
+
+def _limits(metric: str, values: Sequence[float]) -> Place:
+    if metric == ACCURACY:
+        return canvas.percent_limits(values)
+    low, high = min(values), max(values)
+    span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
+    return max(0.0, (low + high - span) / 2), (low + high + span) / 2
 
 
 # ---- drawing --------------------------------------------------------------------------------
@@ -123,9 +118,7 @@ def _draw(
 ) -> Figure:
     """All panels on the same axes, whose y is in pixels: axes of their own would take long."""
     if not panels:
-        figure = canvas.blank(width, 20)
-        canvas.write(figure, 4, 14, "No value in the runs that are drawn.", color=MUTED)
-        return figure
+        return canvas.only_words(width, "No value in the runs that are drawn.")
     bottom = panels[-1].top + HIGH
     figure = canvas.blank(width, bottom + FOOT)
     across = (runs.start - 0.5, max(runs[-1], runs.start + 1) + 0.5)
@@ -135,52 +128,58 @@ def _draw(
     ax.grid(visible=False, axis="x")
     marked = {panel.y(value): words for panel in panels for value, words in _ticks(panel)}
     ax.set_yticks([*marked], [*marked.values()])
-    _beginnings(figure, ax, panels, cell, found, runs)
+    _beginnings(figure, ax, panels, [one for one in _news(cell, found) if one.run >= runs.start])
     for panel in panels:
-        _panel(figure, ax, panel, found, runs)
-    _failures(ax, panels[0], cell, found, runs)
+        _panel(figure, ax, panel, found)
+    for run, what in cell.failures.items():
+        if run in runs:  # a cross at the foot of the first panel: a seed is not ok
+            y, words = panels[0].top + HIGH - 5, _in_run(found, run, what)
+            canvas.plot(ax, run, y, words, marker="X", markersize=7, color=INK,
+                        markeredgecolor="none", linestyle="none")  # fmt: skip
     return figure
+
+
+def _in_run(found: History, run: int, what: str) -> str:
+    return printable(f"{texts.day(found.runs[run].started_at)} {found.runs[run].name}: {what}")
 
 
 def _ticks(panel: Panel) -> list[tuple[float, str]]:
     low, high = panel.limits
     values = [float(v) for v in canvas.ticks(4).tick_values(low, high)]
-    step = values[-1] - values[-2]
-    digits = next(d for d in range(9) if abs(round(step, d) - step) < 1e-6 * step or d == 8)
+    digits = max(len(f"{value:.8g}".partition(".")[2]) for value in values)
     return [(v, f"{v:,.{digits}f}") for v in values if low <= v <= high]
 
 
 def _dates(found: History, runs: range, count: int) -> dict[int, str]:
     times = {run: found.runs[run].started_at for run in runs}
     one_day = len({texts.day(time) for time in times.values()}) == 1
-    written = {
-        run: texts.clock(time) if one_day else texts.day(time) for run, time in times.items()
-    }
+    write = texts.clock if one_day else texts.day
+    written = {run: write(time) for run, time in times.items()}
     step = max(1, (len(runs) - 1) // max(1, count - 1))
     first = {written[run]: run for run in reversed(runs[::step])}  # each date once
     return {run: date for date, run in reversed(first.items())}
 
 
-def _panel(figure: Figure, ax: Axes, panel: Panel, found: History, runs: range) -> None:
-    heading = panel.top - LIFT
-    canvas.write(figure, 4, heading, panel.title, color=MUTED)
-    taken = [(0.0, 4 + lettering.width(panel.title, SMALL) + 10)]
+def _panel(figure: Figure, ax: Axes, panel: Panel, found: History) -> None:
+    measure = panel.measure
+    title = f"{measure.title} ({'% of median' if panel.relative else measure.unit})"
+    canvas.write(figure, 4, panel.top - LIFT, title, color=MUTED)
+    taken = [(0.0, 4 + text_width(title, SMALL) + 10)]
     for line in panel.lines:
-        _joined(ax, panel, line, found)
+        _join(ax, panel, line)
         _marks(ax, panel, line, found)
         for change in reversed(line.series.changes):
-            if change.run >= runs.start:
+            if change.run >= ax.get_xlim()[0]:
                 _step(figure, ax, panel, line, change, taken)
     newest = max(panel.lines, key=lambda one: one.dots[-1].run)
     end = newest.dots[-1].value
-    words = level(end, panel.measure.name)
-    words += f" {panel.measure.unit}" if panel.relative else ""
+    words = level(end, measure.name) + (f" {measure.unit}" if panel.relative else "")
     y = min(max(panel.y(end / newest.unit), panel.top + 4), panel.top + HIGH - 4)
-    right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
+    right = pixel(ax, ax.get_xlim()[1], 0)[0]
     canvas.write(figure, right + 5, middle(y, SMALL), words, fontweight="bold")
 
 
-def _joined(ax: Axes, panel: Panel, line: Line, found: History) -> None:
+def _join(ax: Axes, panel: Panel, line: Line) -> None:
     counted = [dot for dot in line.dots if not dot.apart]
     if line.series.key is None or len(counted) < 2:
         return
@@ -192,7 +191,7 @@ def _joined(ax: Axes, panel: Panel, line: Line, found: History) -> None:
 
 def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
     """A dot for each value, hollow where it takes no part in the levels."""
-    dense = canvas.pixel(ax, 1, 0)[0] - canvas.pixel(ax, 0, 0)[0] < 5.5
+    dense = pixel(ax, 1, 0)[0] - pixel(ax, 0, 0)[0] < 5.5
     shades = [colour(dot.setup) for dot in line.dots]
     drawn = ax.scatter(
         [dot.run for dot in line.dots],
@@ -203,41 +202,32 @@ def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
         linewidths=[1.25 if dot.apart else 0 for dot in line.dots],
         zorder=3,
     )
-    told(drawn, *(_told(dot, line.series.metric, found) for dot in line.dots))
+    told(drawn, *(_in_run(found, dot.run, _value(dot, panel.measure)) for dot in line.dots))
 
 
-def _told(dot: Dot, metric: str, found: History) -> str:
-    run = found.runs[dot.run]
-    value = f"{level(dot.value, metric)} {MEASURES[metric].unit}"
+def _value(dot: Dot, measure: Measure) -> str:
     apart = f"; {dot.apart}" if dot.apart else ""
-    return printable(f"{texts.day(run.started_at)} {run.name}: {value}{apart}")
+    return f"{level(dot.value, measure.name)} {measure.unit}{apart}"
 
 
 def _step(
     figure: Figure, ax: Axes, panel: Panel, line: Line, change: Change, taken: list[Place]
 ) -> None:
     """Both levels of a change, the riser between them, and by how much where there is room."""
-    start, end = _extent(line.series, change)
+    counted = [dot.run for dot in line.series.dots if not dot.apart]
+    at = counted.index(change.run)
+    start, end = counted[at - change.step.num_before], counted[at + change.step.num_after - 1]
     riser = max((change.before + change.run) / 2, ax.get_xlim()[0])
     before, after = (panel.y(v / line.unit) for v in (change.step.before, change.step.after))
     words = texts.of_change(change)
-    (stairs,) = ax.plot(
-        [start, riser, riser, end],
-        [before, before, after, after], color=INK, linewidth=1.25, alpha=0.75,
-    )  # fmt: skip
-    told(stairs, f"{TITLES[change.metric]} {words}")
-    half = lettering.width(words, SMALL, bold=True) / 2
-    right = canvas.pixel(ax, ax.get_xlim()[1], 0)[0]
-    x = min(max(canvas.pixel(ax, riser, 0)[0], taken[0][1] + half), right - half)
+    canvas.plot(ax, [start, riser, riser, end], [before, before, after, after],
+                f"{TITLES[change.metric]} {words}", color=INK, alpha=0.75)  # fmt: skip
+    half = text_width(words, SMALL, bold=True) / 2
+    right = pixel(ax, ax.get_xlim()[1], 0)[0]
+    x = min(max(pixel(ax, riser, 0)[0], taken[0][1] + half), right - half)
     if not any(x - half < last and first < x + half for first, last in taken):
         taken.append((x - half - 4, x + half + 4))
         canvas.write(figure, x, panel.top - LIFT, words, ha="center", fontweight="bold")
-
-
-def _extent(series: Series, change: Change) -> tuple[int, int]:
-    counted = [dot.run for dot in series.dots if not dot.apart]
-    place = counted.index(change.run)
-    return counted[place - change.step.num_before], counted[place + change.step.num_after - 1]
 
 
 # ---- what else happened ---------------------------------------------------------------------
@@ -250,28 +240,21 @@ class Beginning(NamedTuple):
 
 
 def _beginnings(
-    figure: Figure,
-    ax: Axes,
-    panels: Sequence[Panel],
-    cell: CellHistory,
-    found: History,
-    runs: range,
+    figure: Figure, ax: Axes, panels: Sequence[Panel], found: Sequence[Beginning]
 ) -> None:
     """A dashed line with a letter where another machine or software, or another task, begins."""
     free_from = 0.0
-    for run, grouped in groupby(_news(cell, found), key=lambda one: one.run):
-        if run < runs.start:
-            continue
+    tops = [panel.top for panel in panels]
+    for run, grouped in groupby(found, key=lambda one: one.run):
         news = list(grouped)
         words = printable("; ".join(dict.fromkeys(one.words for one in news)))
-        tops = [panel.top for panel in panels]
         lines = ax.vlines(
             [run - 0.5] * len(tops), tops, [top + HIGH for top in tops],
             colors=AXIS, linewidths=1, linestyles=(0, (4, 3)),
         )  # fmt: skip
         told(lines, *[words] * len(tops))
         name = ", ".join(dict.fromkeys(one.name for one in news))
-        x, half = canvas.pixel(ax, run - 0.5, 0)[0], lettering.width(name, SMALL) / 2
+        x, half = pixel(ax, run - 0.5, 0)[0], text_width(name, SMALL) / 2
         if x - half > free_from:
             free_from = x + half + 4
             canvas.write(figure, x, 10, name, color=MUTED, ha="center", full=words)
@@ -290,13 +273,3 @@ def _news(cell: CellHistory, found: History) -> Iterator[Beginning]:
             name = f"task {len(tasks) + 1}"
             tasks[task] = Beginning(run, name, "another task or seeds")
     yield from sorted([*list(setups.values())[1:], *list(tasks.values())[1:]], key=lambda n: n.run)
-
-
-def _failures(ax: Axes, panel: Panel, cell: CellHistory, found: History, runs: range) -> None:
-    """A cross at the foot of the first panel for each run in which a seed is not ok."""
-    for run, what in cell.failures.items():
-        if run in runs:
-            at = (run, panel.top + HIGH - 5)
-            (cross,) = ax.plot(*at, "X", markersize=7, color=INK, markeredgecolor="none")
-            name = found.runs[run]
-            told(cross, printable(f"{texts.day(name.started_at)} {name.name}: {what}"))

@@ -15,23 +15,11 @@ from bench.analysis.table import RunTable
 from bench.errors import first
 from bench.predictions import Unpacked, unpack
 from bench.record import Scores
-from bench.report.charts import canvas, lettering
-from bench.report.charts.canvas import Box, middle
-from bench.report.charts.choice import cells, column_names, fill
-from bench.report.charts.figure import (
-    AXIS,
-    DESK,
-    GRID,
-    HEAT,
-    INK,
-    MUTED,
-    ON_HEAT,
-    PHONE,
-    Chart,
-    told,
-)
-from bench.report.charts.lettering import SMALL, TEXT, isolated
-from bench.report.charts.shown import heat, look, named, seeds, sentences
+from bench.report import units
+from bench.report.charts import canvas
+from bench.report.charts.canvas import Box, isolated, middle, text_width
+from bench.report.charts.figure import AXIS, DESK, GRID, INK, MUTED, PHONE, SMALL, TEXT, Chart, told
+from bench.report.charts.shown import look, named, seeds, sentences
 from bench.report.run_tables import tested
 from bench.report.text import printable
 
@@ -54,6 +42,10 @@ class Share(NamedTuple):
     def name(self) -> str:
         return ARROW.join(isolated(printable(name)) for name in self.names)
 
+    @property
+    def percent(self) -> str:
+        return f"{100 * self.share:.1f} %, {self.counted}"
+
 
 ARROW = " → "
 HEAD = 40.0
@@ -63,17 +55,17 @@ HEAD = 40.0
 def _shares(
     width: float, shares: Sequence[Share], colour: str, axis: str, mean: float | None = None
 ) -> Figure:
-    longest = max(lettering.width(share.name) for share in shares)
-    counts = max(lettering.width(share.counted, SMALL) for share in shares)
+    longest = max(text_width(share.name) for share in shares)
+    counts = max(text_width(share.counted, SMALL) for share in shares)
     # Where names are long and the figure is narrow, they stand above their line.
     above = width < 500 and longest > 0.34 * width
     room = width - 8 if above else min(longest, 0.34 * width)
     step, left = (36.0, 12.0) if above else (20.0, room + 14)
     bottom = HEAD + step * len(shares)
     figure = canvas.blank(width, bottom + 22)
-    ends = [100 * end for share in shares for end in share.interval]
+    limits = canvas.percent_limits([100 * end for share in shares for end in share.interval])
     box = Box(left, HEAD, width - counts - 16, bottom)
-    ax = canvas.axes(figure, box, canvas.percent_limits(ends), (len(shares) - 0.5, -0.5))
+    ax = canvas.axes(figure, box, limits, (len(shares) - 0.5, -0.5))
     ax.xaxis.tick_top()
     ax.spines["bottom"].set_visible(False)
     ax.xaxis.set_major_locator(canvas.ticks(4 if width < 500 else 6))
@@ -81,19 +73,14 @@ def _shares(
     canvas.write(figure, left, HEAD - 26, axis, color=MUTED)
     for i, share in enumerate(shares):
         y, low = i + (0.22 if above else 0), HEAD + step * i
-        words = f"{share.name}: {100 * share.share:.1f} %, {share.counted}"
         ax.axhline(y, color=GRID, linewidth=1)
-        (line,) = ax.plot(
-            [100 * end for end in share.interval], [y, y], color=colour, linewidth=1.25
-        )
-        (dot,) = ax.plot(100 * share.share, y, **canvas.look(colour))
-        told(line, words)
-        told(dot, words)
-        at, ha = ((4, low + 12), "left") if above else ((left - 8, low + 10), "right")
-        short = lettering.joined(share.names, ARROW, room)
-        canvas.write(
-            figure, at[0], middle(at[1]), short, ha=ha, fontsize=TEXT, full=share.name, halo=above
-        )
+        words = f"{share.name}: {share.percent}"
+        canvas.plot(ax, [100 * end for end in share.interval], [y, y], words, color=colour)
+        canvas.plot(ax, 100 * share.share, y, words, **canvas.look(colour))
+        x, down, ha = (4.0, low + 12, "left") if above else (left - 8, low + 10, "right")
+        short = canvas.joined(share.names, ARROW, room)
+        canvas.write(figure, x, middle(down), short, full=share.name, halo=above, ha=ha,
+                     fontsize=TEXT)  # fmt: skip
         down = low + (0.72 if above else 0.5) * step
         canvas.write(figure, box.right + 10, middle(down, SMALL), share.counted, color=MUTED)
     if mean is not None:
@@ -121,36 +108,29 @@ def confusion(table: RunTable, summary: Summary) -> Chart | None:
         return None
     counts_KK = np.sum([np.array(s.confusion, dtype=np.int64) for s in scores], axis=0)
     pairs = confused(counts_KK, names, len(scores))
-    colour = look(summary).colours[row.architecture]
-    whole = len(names) <= LARGEST
+    colour, whole = look(summary).colours[row.architecture], len(names) <= LARGEST
 
     def draw(width: float) -> Figure:
         if whole and _cell_width(width, names) >= NARROWEST:
             return _matrix(width, counts_KK, names)
         if not pairs:
-            figure = canvas.blank(width, 30)
-            canvas.write(figure, 4, 18, NOTHING, color=MUTED)
-            return figure
+            return canvas.only_words(width, NOTHING)
         return _shares(width, pairs[:PAIRS], colour, "share of the images of the true class (%)")
 
+    most = "; ".join(f"{pair.name}: {pair.counted}" for pair in pairs[:10]) or "nothing"
     return Chart(
         "confusion",
         "Confusion on test" if whole else "Most confused pairs on test",
         sentences(
-            f"{named(row)}, counts summed over {_count(len(scores))}.", _reading(names, len(pairs))
+            f"{named(row)}, counts summed over {units.plural(len(scores), 'seed')}.",
+            _reading(names, len(pairs)),
         ),
-        "Most confused: "
-        + ("; ".join(f"{pair.name}: {pair.counted}" for pair in pairs[:10]) or "nothing")
-        + ".",
+        f"Most confused: {most}.",
         draw,
     )
 
 
 NOTHING = "No image was taken for another class."
-
-
-def _count(seeds: int) -> str:
-    return "one seed" if seeds == 1 else f"{seeds} seeds"
 
 
 def _reading(names: Sequence[str], num_pairs: int) -> str:
@@ -184,8 +164,7 @@ def confused(counts_KK: Counts, names: Sequence[str], num_seeds: int) -> list[Sh
 
 
 def _room(width: float, names: Sequence[str]) -> float:
-    longest = max(lettering.width(printable(name)) for name in names)
-    return max(40.0, min(longest, 0.24 * width) + 10)
+    return max(40.0, min(canvas.longest(names), 0.24 * width) + 10)
 
 
 def _cell_width(width: float, names: Sequence[str]) -> float:
@@ -193,34 +172,31 @@ def _cell_width(width: float, names: Sequence[str]) -> float:
 
 
 def _matrix(width: float, counts_KK: Counts, names: Sequence[str]) -> Figure:
-    figure = canvas.blank(width, 100)
+    figure, num = canvas.blank(width), len(names)
     left, wide = _room(width, names), _cell_width(width, names)
     high = max(24.0, 0.72 * wide)
     canvas.write(figure, left, 13, "predicted", color=MUTED)
-    top = column_names(figure, names, left, wide, 20) + 6
+    top = canvas.column_names(figure, names, left, wide, 20) + 6
     canvas.write(figure, left - 8, top - 6, "true", color=MUTED, ha="right")
-    bottom = top + high * len(names)
-    ax = cells(figure, Box(left, top, left + wide * len(names), bottom), len(names), len(names))
+    bottom = top + high * num
+    ax = canvas.table(figure, Box(left, top, left + wide * num, bottom), num, num)
     wrong_KK = counts_KK - np.diag(np.diag(counts_KK))
     shares_KK = wrong_KK / np.maximum(1, counts_KK.sum(axis=1, keepdims=True))
-    shown = [isolated(printable(name)) for name in names]
     for i, name in enumerate(names):
         y = middle(top + high * (i + 0.5))
         canvas.name(figure, left - 8, y, name, left - 10, ha="right", fontsize=TEXT)
+    shown = [isolated(printable(name)) for name in names]
     for i, j in np.ndindex(*counts_KK.shape):
         count = int(counts_KK[i, j])
-        words = f"{shown[i]}{ARROW}{shown[j]}: {count:,}"
+        number, words = f"{count:,}", f"{shown[i]}{ARROW}{shown[j]}: {count:,}"
         if not count:
-            fill(ax, (j, i), 0.02, words, facecolor="none", edgecolor=GRID)
+            canvas.fill(ax, (j, i), 0.02, words, facecolor="none", edgecolor=GRID)
             continue
-        step = heat(float(shares_KK[i, j]), 0.0, float(shares_KK.max()))
-        ground, ink = (GRID, INK) if i == j else (HEAT[step], ON_HEAT[step])
-        fill(ax, (j, i), 0.02, words, facecolor=ground)
-        number = (
-            f"{count:,}"
-            if lettering.width(f"{count:,}", SMALL) <= wide - 2.5
-            else lettering.compact(count)
-        )
+        ground, ink = canvas.heat(float(shares_KK[i, j]), 0.0, float(shares_KK.max()))
+        if i == j:
+            ground, ink = GRID, INK
+        canvas.fill(ax, (j, i), 0.02, words, facecolor=ground)
+        number = number if text_width(number, SMALL) <= wide - 2.5 else canvas.compact(count)
         told(ax.text(j, i, number, color=ink, ha="center", va="center_baseline"), words)
     return canvas.resize(figure, bottom + 6)
 
@@ -235,14 +211,13 @@ def recall(table: RunTable, summary: Summary) -> Chart | None:
     """The recall of each class with test images, the lowest first; None without a row."""
     row = summary.recommended
     scores = tested(table, row)
-    found = _recalls(scores, table.run.data.classes)
-    if not found or row is None:
+    shares = _recalls(scores, table.run.data.classes)
+    if not shares or row is None:
         return None
-    drawn, left_out = found[:CLASSES], len(found) - CLASSES
-    mean = fmean(each.share for each in found)
-    empty = [
-        name for name in table.run.data.classes if (name,) not in {each.names for each in found}
-    ]
+    drawn, left_out = shares[:CLASSES], len(shares) - CLASSES
+    mean, colour = fmean(each.share for each in shares), look(summary).colours[row.architecture]
+    known = {each.names for each in shares}
+    empty = [printable(name) for name in table.run.data.classes if (name,) not in known]
     return Chart(
         "recall",
         f"Recall by class{f', the lowest {CLASSES}' if left_out > 0 else ''}",
@@ -250,12 +225,10 @@ def recall(table: RunTable, summary: Summary) -> Chart | None:
             f"{named(row)} on test, {seeds(len(scores))}. Thin lines: 95 % Wilson intervals over "
             "the n test images of the class.",
             f"{left_out:,} classes with a higher recall are not drawn." if left_out > 0 else "",
-            _without_images(empty),
+            f"Without test images: {first(empty, 8)}." if empty else "",
         ),
-        "; ".join(f"{each.name}: {100 * each.share:.1f} %, {each.counted}" for each in drawn) + ".",
-        lambda width: _shares(
-            width, drawn, look(summary).colours[row.architecture], "recall (%)", mean
-        ),
+        "; ".join(f"{each.name}: {each.percent}" for each in drawn) + ".",
+        lambda width: _shares(width, drawn, colour, "recall (%)", mean),
     )
 
 
@@ -267,12 +240,6 @@ def _recalls(scores: Sequence[Scores], classes: Sequence[str]) -> list[Share]:
             share, count = fmean(known), sum(scores[0].confusion[k])
             found.append(Share((name,), share, wilson(share, count), f"n = {count:,}"))
     return sorted(found, key=lambda each: each.share)
-
-
-def _without_images(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    return f"Without test images: {first([printable(name) for name in names], 8)}."
 
 
 # ---- reliability ----------------------------------------------------------------------------
@@ -304,7 +271,7 @@ def reliability(table: RunTable, summary: Summary) -> Chart | None:
     scores = tested(table, row)
     if not scores or row is None:
         return None
-    bins = bins_of([unpack(s.predictions) for s in scores])
+    bins, colour = bins_of([unpack(s.predictions) for s in scores]), look(summary).colours
     values = [s.ece for s in scores]
     ece, several = f"ECE {fmean(values):.3f}", len(values) > 1
     spread = f" ({min(values):.3f} to {max(values):.3f} over seeds)" if several else ""
@@ -312,13 +279,14 @@ def reliability(table: RunTable, summary: Summary) -> Chart | None:
         "reliability",
         "Confidence against accuracy on test",
         sentences(
-            f"{named(row)}, {_count(len(scores))} of {scores[0].num_images:,} images, {BINS} bins "
-            f"of equal width. {ece}{spread}, the mean distance from the diagonal.",
+            f"{named(row)}, {units.plural(len(scores), 'seed')} of {scores[0].num_images:,} "
+            f"images, {BINS} bins of equal width. {ece}{spread}, the mean distance from the "
+            "diagonal.",
             "Thin lines: 95 % Wilson intervals, each image counted once. Below: predictions in "
             "each bin.",
         ),
         f"{ece}{spread}. " + "; ".join(each.words for each in bins) + ".",
-        lambda width: _reliability(width, bins, look(summary).colours[row.architecture], ece),
+        lambda width: _reliability(width, bins, colour[row.architecture], ece),
     )
 
 
@@ -345,38 +313,36 @@ def _reliability(width: float, bins: Sequence[Bin], colour: str, ece: str) -> Fi
     canvas.write(figure, 4, 16, "accuracy (%)", color=MUTED)
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False, axis="x")
-    ax.set_xticks(range(0, 101, 20))
-    below.set_xticks(range(0, 101, 20))
     ax.tick_params(labelbottom=False)
+    ax.set_xticks(range(0, 101, 20))
     ax.set_yticks(range(0, 101, 20))
+    below.set_xticks(range(0, 101, 20))
     below.set_yticks([])
     below.set_xlabel("confidence in the predicted class (%)")
     ax.plot([0, 100], [0, 100], color=AXIS, linewidth=1, linestyle=(0, (4, 3)))
     for each in bins:
         x, y = 100 * each.confidence, 100 * each.accuracy
-        (line,) = ax.plot(
-            [x, x], [100 * end for end in each.interval], color=colour, linewidth=1.25
-        )
-        (dot,) = ax.plot(x, y, zorder=3, **canvas.look(colour))
-        told(line, each.words)
-        told(dot, each.words)
+        ends = [100 * end for end in each.interval]
+        canvas.plot(ax, [x, x], ends, each.words, color=colour)
+        canvas.plot(ax, x, y, each.words, zorder=3, **canvas.look(colour))
     # What each side of the diagonal means.
     canvas.write(figure, 38, 44, ece, fontsize=TEXT, fontweight="bold", halo=True)
     canvas.write(figure, 38, 62, "more often right than sure", color=MUTED, halo=True)
     right = (30 + side - 6, bottom - 12)
     canvas.write(figure, *right, "more sure than right", color=MUTED, ha="right", halo=True)
-    _counts(below, bins, side / BINS)
+    _sizes(below, bins, side)
     return figure
 
 
-def _counts(ax: Axes, bins: Sequence[Bin], wide: float) -> None:
-    largest, free_from = max((each.size for each in bins), default=1), 0.0
+def _sizes(ax: Axes, bins: Sequence[Bin], width: float) -> None:
+    """A column for each bin, under the number of its predictions where there is room."""
+    largest, free_from = max(each.size for each in bins), 0.0
     for each in bins:
         x, high = 100 * (each.place + 0.5) / BINS, each.size / largest
         (column,) = ax.bar(x, high, 100 / BINS - 0.25, color=AXIS)
         told(column, each.words)
-        number = lettering.compact(each.size)
-        half = lettering.width(number, SMALL) / 2 / wide * 100 / BINS
+        number = canvas.compact(each.size)
+        half = 100 * text_width(number, SMALL) / 2 / width
         if x - half > free_from:
             free_from = x + half + 0.5
             ax.annotate(number, (x, high), (0, 3), textcoords="offset points", ha="center",

@@ -1,6 +1,6 @@
 """What the figures of a run have in common: colours and shapes, the rows they show, their notes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.analysis.choice import Row, Summary, status_counts
@@ -8,8 +8,8 @@ from bench.analysis.table import RunTable
 from bench.errors import first
 from bench.metrics import METRICS
 from bench.report import units
-from bench.report.charts.figure import HEAT, SERIES
-from bench.report.charts.lettering import isolated
+from bench.report.charts.canvas import isolated
+from bench.report.charts.figure import SERIES
 from bench.report.text import printable
 
 JOINT = " · "
@@ -22,37 +22,28 @@ class Look(NamedTuple):
 
 def look(summary: Summary) -> Look:
     """Colours and shapes in the order of the suite; they repeat beyond twelve."""
-    architectures = dict.fromkeys(row.architecture for row in summary.rows)
-    strategies = dict.fromkeys(row.strategy for row in summary.rows)
+    architectures = unique(row.architecture for row in summary.rows)
+    strategies = unique(row.strategy for row in summary.rows)
     return Look(
         {name: SERIES[i % len(SERIES)] for i, name in enumerate(architectures)},
         {name: i for i, name in enumerate(strategies)},
     )
 
 
-def heat(value: float, low: float, high: float) -> int:
-    """The step of a value on the scale of HEAT; the middle where low and high are one."""
-    if high <= low:
-        return len(HEAT) // 2
-    return min(len(HEAT) - 1, max(0, int(len(HEAT) * (value - low) / (high - low))))
-
-
 # ---- rows -----------------------------------------------------------------------------------
 
 
-class Shown(NamedTuple):
-    rows: tuple[Row, ...]
-    note: str
-
-
-def best_rows(summary: Summary, limit: int) -> Shown:
+def best_rows(summary: Summary, limit: int) -> tuple[list[Row], str]:
+    """Rows in the order of the suite, and a note where some are left out."""
     kept = set(_first(summary)[:limit])
+    rows = [row for row in summary.rows if row in kept]
     note = f"Only the {limit} of {len(summary.rows):,} rows with the best val scores are drawn."
-    rows = tuple(row for row in summary.rows if row in kept)
-    return Shown(rows, note if len(rows) < len(summary.rows) else "")
+    return rows, note if len(rows) < len(summary.rows) else ""
 
 
-def best_names(summary: Summary, num_architectures: int, num_strategies: int) -> Shown:
+def best_names(
+    summary: Summary, num_architectures: int, num_strategies: int
+) -> tuple[list[Row], str]:
     first = _first(summary)
     architectures = unique(row.architecture for row in first)[:num_architectures]
     strategies = unique(row.strategy for row in first)[:num_strategies]
@@ -61,7 +52,7 @@ def best_names(summary: Summary, num_architectures: int, num_strategies: int) ->
         f"Only {len(architectures)} architectures and {len(strategies)} strategies, those with "
         "the best val scores, are drawn."
     )
-    return Shown(tuple(rows), note if len(rows) < len(summary.rows) else "")
+    return rows, note if len(rows) < len(summary.rows) else ""
 
 
 def _first(summary: Summary) -> list[Row]:
@@ -96,7 +87,7 @@ def seeds(count: int) -> str:
 
 
 def sentences(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
+    return " ".join(filter(None, parts))
 
 
 def machine(table: RunTable, summary: Summary) -> str:
@@ -108,19 +99,15 @@ def machine(table: RunTable, summary: Summary) -> str:
 
 
 def not_drawn(rows: Sequence[Row], why: str) -> str:
-    if not rows:
-        return ""
-    return f"Not drawn, {why}: {first([named(row) for row in rows], 4)}."
+    return f"Not drawn, {why}: {first([named(row) for row in rows], 4)}." if rows else ""
 
 
 def without_costs(rows: Sequence[Row]) -> str:
-    reasons: dict[str, Callable[[Row], bool]] = {
-        "not every seed is ok": lambda row: not row.complete,
-        "features of an earlier run made them cheaper (†)": lambda r: (
-            r.complete and r.features_reused
-        ),
-        "the cost is unknown or zero": lambda row: row.complete and not row.features_reused,
-    }
+    complete = [row for row in rows if row.complete]
+    reused = [row for row in complete if row.features_reused]
+    unknown = [row for row in complete if not row.features_reused]
     return sentences(
-        *(not_drawn([r for r in rows if holds(r)], why) for why, holds in reasons.items())
+        not_drawn([row for row in rows if not row.complete], "not every seed is ok"),
+        not_drawn(reused, "features of an earlier run made them cheaper (†)"),
+        not_drawn(unknown, "the cost is unknown or zero"),
     )

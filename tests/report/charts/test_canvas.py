@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from PIL import ImageFont
 from sklearn.isotonic import IsotonicRegression
 
-from bench.report.charts import canvas, lettering
-from bench.report.charts.canvas import FAR, NEAR, Box, Words
-from bench.report.charts.figure import STYLE
+from bench.report.charts import canvas
+from bench.report.charts.canvas import FAR, NEAR, Box
+from bench.report.charts.figure import SMALL, STYLE
 from bench.report.text import plain
 
 
@@ -46,7 +46,7 @@ def test_a_note_covers_nothing_that_is_taken() -> None:
         corners = [(draw.uniform(0, 390), draw.uniform(0, 290)) for _ in range(25)]
         taken = [Box(x, y, x + 10, y + 10) for x, y in corners]
         at = (draw.uniform(50, 350), draw.uniform(50, 250))
-        note = canvas.place(at, [Words("resnet18"), Words("partial")], taken, inside, FAR)
+        note = canvas.place(at, [("resnet18", {}), ("partial", {})], taken, inside, FAR)
         if note is not None:
             found += 1
             assert note.box.inside(inside)
@@ -56,14 +56,14 @@ def test_a_note_covers_nothing_that_is_taken() -> None:
 
 def test_a_note_is_near_has_a_line_to_its_point_or_is_not_there() -> None:
     at, page = (50.0, 50.0), Box(0, 0, 100, 100)
-    near = canvas.place(at, [Words("1")], [], page, NEAR)
+    near = canvas.place(at, [("1", {})], [], page, NEAR)
     assert near is not None
     assert near.leader is None
-    further = canvas.place(at, [Words("1")], [Box(30, 30, 70, 70)], page, FAR)
+    further = canvas.place(at, [("1", {})], [Box(30, 30, 70, 70)], page, FAR)
     assert further is not None
     assert further.leader is not None
-    assert canvas.place(at, [Words("a long name of a network")], [], page, FAR) is None
-    assert canvas.place(at, [Words("1")], [Box(0, 0, 100, 100)], page, FAR) is None
+    assert canvas.place(at, [("a long name of a network", {})], [], page, FAR) is None
+    assert canvas.place(at, [("1", {})], [Box(0, 0, 100, 100)], page, FAR) is None
 
 
 def test_limits_of_percent_are_never_narrower_than_four_nor_beyond_the_scale() -> None:
@@ -109,14 +109,14 @@ def test_memory_is_marked_in_powers_of_two_and_where_there_is_no_room_by_rank() 
     found = marked(ax)
     assert {"1 MiB": 2**20, "1 GiB": 2**30, "1 TiB": 2**40}.items() <= found.items()
     places = sorted(
-        (canvas.pixel(ax, value, 0)[0], lettering.width(words, lettering.SMALL))
+        (canvas.pixel(ax, value, 0)[0], canvas.text_width(words, SMALL))
         for words, value in found.items()
     )
     for (x, wide), (after, other) in pairwise(places):
         assert x + wide / 2 < after - other / 2
 
 
-# ---- lettering ------------------------------------------------------------------------------
+# ---- widths of text -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bold", [False, True])
@@ -125,37 +125,37 @@ def test_widths_are_those_of_the_font(bold: bool) -> None:
     font = ImageFont.truetype(path, 1000)
     for text in ("mobilenet_v3_small", "größe – ±½…", "Ελληνικά"):
         true = sum(font.getlength(letter) for letter in text) * 12 / 1000
-        assert lettering.width(text, 12, bold=bold) == pytest.approx(true, abs=0.05)
-    assert lettering.width("猫") == 12
+        assert canvas.text_width(text, 12, bold=bold) == pytest.approx(true, abs=0.05)
+    assert canvas.text_width("猫") == 12
 
 
 def test_a_name_is_cut_in_the_middle_to_its_room() -> None:
     name = "a_very_long_name_of_an_architecture_v1"
     for room in (40.0, 90.0, 150.0):
-        short = lettering.shorten(name, room)
-        assert lettering.width(short) <= room
+        short = canvas.shorten(name, room)
+        assert canvas.text_width(short) <= room
         assert "…" in short
         head, tail = short.split("…")
         assert name.startswith(head)
         assert name.endswith(tail)
-    assert lettering.shorten(name, lettering.width(name)) == name
+    assert canvas.shorten(name, canvas.text_width(name)) == name
 
 
 def test_names_on_a_line_share_its_room() -> None:
-    line = plain(lettering.joined(["שלום", "z" * 90], " · ", 200))
+    line = plain(canvas.joined(["שלום", "z" * 90], " · ", 200))
     assert line.startswith("שלום · zzz")
-    assert lettering.width(line) <= 200
+    assert canvas.text_width(line) <= 200
 
 
 def test_text_is_broken_where_it_may_be() -> None:
-    assert lettering.wrap("fine_tuning_slowly", 60, 11) == ["fine_", "tuning_", "slowly"]
-    assert lettering.wrap("one two", 500, 11, " ") == ["one two"]
-    assert all(lettering.width(line) <= 50 for line in lettering.wrap("x" * 40, 50))
+    assert canvas.wrap("fine_tuning_slowly", 60, 11) == ["fine_", "tuning_", "slowly"]
+    assert canvas.wrap("one two", 500, 11, " ") == ["one two"]
+    assert all(canvas.text_width(line) <= 50 for line in canvas.wrap("x" * 40, 50))
 
 
 def test_counts_have_at_most_four_letters() -> None:
     counts = (7, 812, 999, 1000, 1249, 34_567, 999_999, 5_600_000)
-    shown = [lettering.compact(count) for count in counts]
+    shown = [canvas.compact(count) for count in counts]
     assert shown == ["7", "812", "999", "1.0k", "1.2k", "35k", "1.0M", "5.6M"]
 
 

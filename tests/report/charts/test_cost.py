@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from bench.analysis.choice import Summary
 from bench.analysis.table import RunTable
 from bench.record import Failure, Result, Run
-from bench.report.charts import cost
+from bench.report.charts import choice
 from bench.report.charts.figure import DESK, INK, Chart
 from bench.report.text import plain
 from tests import records
@@ -21,7 +21,7 @@ from tests.report.charts.made import ALL, STRATEGIES, Records
 Make = Callable[[RunTable, Summary], Chart | None]
 
 
-def chart(run: Run, found: Records, make: Make = cost.against_train_time) -> Chart:
+def chart(run: Run, found: Records, make: Make = choice.against_train_time) -> Chart:
     drawn = make(*made.read(run, found))
     assert drawn is not None
     return drawn
@@ -58,7 +58,7 @@ def test_each_row_is_one_point_at_its_means(width: float) -> None:
 
 def test_memory_is_the_largest_over_seeds() -> None:
     run, found = made.whole(ALL[:3], STRATEGIES[:2], [0, 1])
-    figure = reading.figure(chart(run, found, cost.against_memory))
+    figure = reading.figure(chart(run, found, choice.against_memory))
     for name, (x, _) in reading.points(figure).items():
         assert x == max(one.memory.cpu_rss_above_start_bytes or 0 for one in by_name(found)[name])
     assert any(words.endswith(" MiB") for words in reading.words(figure))
@@ -124,13 +124,13 @@ def test_what_has_no_place_is_named_with_its_reason() -> None:
         result(cell("zero", "partial", 0), peak_memory_bytes=0),
         failure(cell("lost", "partial", 0)),
     ]
-    drawn = chart(run, found, cost.against_memory)
+    drawn = chart(run, found, choice.against_memory)
     assert reading.points(reading.figure(drawn)).keys() == {"good · partial"}
     reasons = dict(part.split(": ")[:2] for part in plain(drawn.note).split("Not drawn, ")[1:])
     assert [names.split(".")[0] for names in reasons.values()] == [
         *("lost · partial", "reused · partial", "unknown · partial, zero · partial")
     ]
-    assert cost.against_memory(*made.read(run, found[1:])) is None
+    assert choice.against_memory(*made.read(run, found[1:])) is None
 
 
 def test_points_without_a_label_have_a_key() -> None:
@@ -149,7 +149,7 @@ def test_a_cost_is_read_with_its_machine() -> None:
         (records.GPU, "GPU memory allocated by torch", "NVIDIA H200"),
     ):
         run = records.run(ALL[:2], ["partial"], machine=machine)
-        drawn = chart(run, records.drawn(run, ["partial"]), cost.against_memory)
+        drawn = chart(run, records.drawn(run, ["partial"]), choice.against_memory)
         assert axis in " ".join(reading.words(reading.figure(drawn)))
         assert device in drawn.note
 
