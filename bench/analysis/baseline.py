@@ -1,25 +1,28 @@
-"""What runs are compared with: past runs, and an accepted run as a file that a review can read."""
+"""What runs are compared with: past runs of the baseline's level, and an accepted run as a file."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from bench.analysis.judge import MEMORY, SECONDS
-from bench.analysis.pairs import Pair, sides_of
+from bench.analysis.pairs import Pair, combinations, is_mixed
 from bench.analysis.snapshot import from_digest, from_snapshot, snapshot
 from bench.analysis.stats import Floats
 from bench.analysis.table import Snapshot
 from bench.identity import digest, slug
 from bench.record import Value
 
-# ---- past runs -------------------------------------------------------------------------------
+# ---- past runs ------------------------------------------------------------------------------
 
 
 class PastRun(Value):
-    """What a finished run cost: by `Side.past_key`, then by metric."""
+    """What a run cost: by `Combination.past_key`, then by metric."""
 
     started_at: str
     finished_at: str
@@ -27,42 +30,51 @@ class PastRun(Value):
 
 
 def past_run(run: Snapshot) -> PastRun | None:
-    """The costs by which later runs are judged; no times of an unsteady machine.
+    """The costs by which later runs are judged; None where the run has not finished."""
+    return _costs(run) if run.header.status == "finished" and run.header.finished_at else None
 
-    None where the run has not finished.
-    """
+
+def _costs(run: Snapshot) -> PastRun:
+    """No times of an unsteady machine."""
     head = run.header
-    if head.status != "finished" or head.finished_at is None:
-        return None
-    sides = [side for side in sides_of(run) if side.ok and not side.mixed]
     rows = {
-        side.past_key: {
-            SECONDS: None if head.unstable else side.value(SECONDS),
-            MEMORY: side.value(MEMORY),
+        one.past_key: {
+            SECONDS: None if head.unstable else one.value(SECONDS),
+            MEMORY: one.value(MEMORY),
         }
-        for side in sides
+        for one in combinations(run)
+        if one.ok and not one.mixed
     }
-    return PastRun(started_at=head.started_at, finished_at=head.finished_at, rows=rows)
+    return PastRun(started_at=head.started_at, finished_at=head.finished_at or "", rows=rows)
+
+
+def same_run(one: PastRun, other: PastRun) -> bool:
+    """Whether both began in the same second and took the same for a combination.
+
+    A run that was started again ends at another time.
+    """
+    return one.started_at == other.started_at and any(
+        other.rows.get(key) == row for key, row in one.rows.items() if any(row.values())
+    )
+
+
+def are_one_run(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two sides are the same run: a baseline file, and the folder that it was made of."""
+    took, took_too = _costs(one), _costs(other)
+    return same_run(took, took_too) and took.rows == took_too.rows
 
 
 def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
     """Each run once, in order of time: a baseline's own may lie in the folder of runs as well.
 
-    Two are the same that began in the same second and took the same for a cell: a run that was
-    started again ends at another time. The one that knows most of its cells stays.
+    The one that knows most of its combinations stays.
     """
     found: dict[str, list[PastRun]] = {}
     for run in sorted(runs, key=lambda run: -len(run.rows)):
         others = found.setdefault(run.started_at, [])
-        if not any(is_same(run, other) for other in others):
+        if not any(same_run(run, other) for other in others):
             others.append(run)
     return [run for start in sorted(found) for run in found[start]]
-
-
-def is_same(one: PastRun, other: PastRun) -> bool:
-    return one.started_at == other.started_at and any(
-        other.rows.get(key) == row for key, row in one.rows.items() if any(row.values())
-    )
 
 
 class Past(NamedTuple):
@@ -72,9 +84,9 @@ class Past(NamedTuple):
     own: PastRun | None  # of the baseline; None where it has not finished
 
     def costs(self, pairs: Sequence[Pair], metric: str) -> tuple[Floats, int | None]:
-        """What H runs took for P cells, NaN where unknown, and which of them is the baseline.
+        """What H runs took for P combinations, NaN where unknown, and which is the baseline.
 
-        Only runs with any of the cells: of the same task, seeds and conditions.
+        Only runs with any of them: of the same task, seeds and conditions.
         """
         keys = [pair.after.past_key for pair in pairs]
         rows: list[list[float]] = []
@@ -82,12 +94,12 @@ class Past(NamedTuple):
         for run in self.runs:
             costs = [run.rows.get(key, {}).get(metric) for key in keys]
             if any(costs):
-                place = len(rows) if self.own and is_same(run, self.own) else place
+                place = len(rows) if self.own and same_run(run, self.own) else place
                 rows.append([cost or np.nan for cost in costs])
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(keys)), place
 
     def relevant(self, pairs: Sequence[Pair]) -> int:
-        """Runs with one of the cells under the candidate's conditions."""
+        """Runs with one of the combinations under the candidate's conditions."""
         keys = {pair.after.past_key for pair in pairs}
         return sum(not keys.isdisjoint(run.rows) for run in self.runs)
 
@@ -97,6 +109,108 @@ def past_of(baseline: Snapshot, runs: Iterable[PastRun], before: str) -> Past:
     own = past_run(baseline)
     found = distinct((*runs, *([own] if own else [])))
     return Past([run for run in found if run.started_at < before], own)
+
+
+# ---- those of the baseline's level ----------------------------------------------------------
+
+NEEDED = 5
+"""Past runs without which nothing is predicted."""
+
+STRAY = 0.001
+"""Two-sided false-positive rate for excluding a run of the same level."""
+
+LASTING = 3
+"""Values in a row, near each other, that start a level of their own, before the baseline."""
+
+FAR, VERY_FAR = 3, 6
+"""Floors from the baseline beyond which a later, or an earlier value is not of a young level.
+
+Earlier values are all that tells the scatter of a young baseline.
+"""
+
+
+def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
+    """The past runs comparable to the baseline: H values in order of time, NaN for the others.
+
+    Runs before an accepted change, and runs that went wrong since, would hide the next change. The
+    baseline is the run at `place`; all values stay where it is None, for it is not in the past. A
+    value is of another level if it differs from the mean of those before by the floor, and by more
+    than they scatter. (`stats.steps` asks another question: where did the level change, seen
+    from the end? It needs three runs on each side, and may not leave out single bad ones.)
+    """
+    if place is None:
+        return past_HP
+    found = np.full_like(past_HP, np.nan)
+    for row, floor in enumerate(floors_P):
+        kept = _kept(past_HP[:, row].tolist(), place, float(floor))
+        found[kept, row] = past_HP[kept, row]
+    return found
+
+
+def too_few(kept_H: Floats, past_H: Floats) -> str:
+    count, others = (int((~np.isnan(one)).sum()) for one in (kept_H, past_H))
+    away = f"; {others - count} others are of another level" if others - count > 1 else ""
+    return f"not judged ({count} of {NEEDED} runs{away})"
+
+
+def _kept(values: list[float], place: int, floor: float) -> list[int]:
+    """Places of the values of the baseline's level."""
+    levels, aside = [_Level(floor)], list[int]()
+    for row, value in enumerate(values):
+        if math.isnan(value):
+            continue
+        if row == place:
+            levels += [one for one in levels if not one.is_beyond(value)][-1:]
+            if not levels[-1].is_beyond(value) and levels[-1].is_young:
+                known = levels[-1].values.items()
+                near = [one for one in known if abs(one[1] - value) < VERY_FAR * floor]
+                levels[-1] = _Level(floor, near)
+        is_far = row > place and abs(value - values[place]) >= FAR * floor
+        if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
+            levels[-1].add(row, value)
+            aside = []
+            continue
+        aside.append(row)
+        near = [(at, values[at]) for at in aside if abs(values[at] - value) < floor]
+        if row == place or (row < place and len(near) >= LASTING):
+            levels.append(_Level(floor, near))
+            aside = []
+    return list(levels[-1].values)
+
+
+@cache
+def _limit(count: int) -> float:
+    """Standard deviations that one more value of the same level hardly ever exceeds."""
+    return float(special.stdtrit(count - 1.0, 1 - STRAY))
+
+
+class _Level:
+    """Values about a mean, by their places (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
+
+    def __init__(self, floor: float, values: Iterable[tuple[int, float]] = ()) -> None:
+        self.values: dict[int, float] = {}
+        self._floor = floor
+        self._mean = self._squares = 0.0
+        for place, value in values:
+            self.add(place, value)
+
+    def add(self, place: int, value: float) -> None:
+        self.values[place] = value
+        apart = value - self._mean
+        self._mean += apart / len(self.values)
+        self._squares += apart * (value - self._mean)
+
+    @property
+    def is_young(self) -> bool:
+        return len(self.values) < NEEDED
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value is of another level; two values tell of none."""
+        count = len(self.values)
+        if count < LASTING:
+            return False
+        scatter = math.sqrt(self._squares / (count - 1) * (1 + 1 / count))
+        return abs(value - self._mean) >= max(self._floor, _limit(count) * scatter)
 
 
 # ---- the baseline ---------------------------------------------------------------------------
@@ -127,11 +241,9 @@ class Baseline:
 def accepted(
     run: Snapshot, past: Iterable[PastRun], reason: str, machine: str, now: str
 ) -> Baseline:
-    """The baseline that a run becomes. Raises ValueError, in words, where it may not."""
-    if problem := unacceptable(run):
-        raise ValueError(problem)
+    """The baseline that a run becomes, unless it is `unacceptable`."""
     own = past_run(run)
-    keys = {side.past_key for side in sides_of(run)}
+    keys = {one.past_key for one in combinations(run)}
     related = [
         one.model_copy(update={"rows": {k: v for k, v in one.rows.items() if k in keys}})
         for one in distinct((*past, *([own] if own else [])))
@@ -147,7 +259,7 @@ def unacceptable(run: Snapshot) -> str | None:
         return "no cell of it is ok"
     if run.header.unstable:
         return f"it is unstable: {run.header.unstable}"
-    if any(side.mixed for side in sides_of(run)):
+    if is_mixed(run):
         return "its seeds ran under mixed conditions"
     return None
 
@@ -157,9 +269,9 @@ THREADS = "execution.threads"
 
 def file_name(run: Snapshot, machine: str) -> str:
     """The same for each run of a suite on a machine of this kind with this software and threads."""
-    ok = [side for side in sides_of(run) if side.ok]
+    ok = [one for one in combinations(run) if one.ok]
     facts = {k: v for k, v in ok[0].conditions.items() if k.startswith("machine.")}
-    threads = {side.conditions.get(THREADS) for side in ok}
+    threads = {one.conditions.get(THREADS) for one in ok}
     if len(threads) == 1:  # else they are of a cell, not of the run
         facts[THREADS] = threads.pop()
     return f"{slug(run.header.suite_name)}-{slug(machine, 30)}-{digest(facts, 8)}.json"
@@ -183,15 +295,16 @@ def text_of(baseline: Baseline) -> str:
 
 def _lines(value: object, depth: int = 0) -> str:
     """JSON of sorted keys with a line for each key, and for each item of a list of objects."""
-    inner, outer = " " * (depth + 1), " " * depth
-    if isinstance(value, Mapping) and depth < DEEPEST:
-        lines = [f"{inner}{_json(key)}: {_lines(value[key], depth + 1)}" for key in sorted(value)]
+    if isinstance(value, Mapping) and value and depth < DEEPEST:
+        lines = [f"{_json(key)}: {_lines(value[key], depth + 1)}" for key in sorted(value)]
+        first, last = "{}"
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        lines = [f"{inner}{_json(one)}" for one in value]
-        return "[\n" + ",\n".join(lines) + f"\n{outer}]"
+        lines = list(map(_json, value))
+        first, last = "[]"
     else:
         return _json(value)
-    return "{\n" + ",\n".join(lines) + f"\n{outer}}}" if lines else "{}"
+    outer = "\n" + " " * depth
+    return first + outer + " " + f",{outer} ".join(lines) + outer + last
 
 
 DEEPEST = 3
@@ -222,18 +335,14 @@ def parsed(text: str) -> Baseline:
             f"knows {BASELINE_VERSION}); update bench to read it"
         )
     written = content.pop("sum", None)
+    read_run = from_digest if content["schema_version"] < BASELINE_VERSION else from_snapshot
     try:
-        baseline = _made(content)
+        run = read_run(content.get("run", {}))
+        history = tuple(PastRun.model_validate(one) for one in content.get("history", ()))
+        baseline = Baseline(**{**content, "run": run, "history": history})
     except (ValueError, TypeError) as error:
         lines = str(error).splitlines()
         raise ValueError(f"is damaged: {' '.join(lines[1:3]) or lines[0]}") from error
     if written != digest(content, 16):  # of what is there: an older file has fewer fields
         raise ValueError("was changed by hand after it was written; accept the run again")
     return baseline
-
-
-def _made(content: Mapping[str, Any]) -> Baseline:
-    read_run = from_digest if content["schema_version"] < BASELINE_VERSION else from_snapshot
-    run = read_run(content.get("run", {}))
-    history = tuple(PastRun.model_validate(one) for one in content.get("history", ()))
-    return Baseline(**{**content, "run": run, "history": history})

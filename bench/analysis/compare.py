@@ -1,4 +1,4 @@
-"""Did anything get worse from one run of a suite to another? A verdict for each cell and metric.
+"""Did anything get worse from one run of a suite to another? A verdict for each metric.
 
 What is not of one task is refused with the fields that differ; what ran under other conditions is
 compared as far as that means something. With several candidates a metric is worse only where it is
@@ -12,9 +12,8 @@ import numpy as np
 
 from bench import metrics
 from bench.analysis import costs
-from bench.analysis.accuracy import Rules, judge_accuracy
 from bench.analysis.baseline import PastRun, past_of
-from bench.analysis.costs import Elsewhere, Shift
+from bench.analysis.costs import Elsewhere, Roofline, Shift
 from bench.analysis.judge import (
     ACCURACY,
     CELL,
@@ -24,21 +23,19 @@ from bench.analysis.judge import (
     SECONDS,
     Verdict,
     Word,
+    judge_accuracy,
 )
 from bench.analysis.pairs import (
+    Combination,
     Pair,
-    Side,
+    condition_differences,
     count_differences,
+    is_mixed,
     matched,
-    numerics_differences,
-    sides_of,
-    task_differences,
-    untold,
 )
 from bench.analysis.table import Facts, Snapshot
 from bench.errors import first
 from bench.identity import Difference, differences
-from bench.suite import CompareTable
 
 NAMED = 3
 """Facts that changed, to be named one by one."""
@@ -65,30 +62,31 @@ Outcome = Literal[
 
 def outcomes(found: Comparison) -> set[Outcome]:
     """What the comparison has of each; comparing nothing is never success."""
-    cells = [one for one in found.verdicts if one.metric in (CELL, COUNTS)]
-    judged = [one for one in found.verdicts if one.metric in MEASURES]
+    whole = {one.word for one in found.verdicts if one.metric in (CELL, COUNTS)}
+    measured = [one for one in found.verdicts if one.metric in MEASURES]
+    judged = {one.word for one in measured}
     blame = found.shift.blame if found.shift else "none"
     has: dict[Outcome, bool] = {
-        "regressed": blame == "code" or _any(judged, "regressed"),
-        "failed": _any(cells, "failed"),
-        "missing": _any(cells, "missing"),
-        "refused": _any(cells, "not_comparable") or any(map(is_unsettled, judged)),
+        "regressed": blame == "code" or "regressed" in judged,
+        "failed": "failed" in whole,
+        "missing": "missing" in whole,
+        "refused": "not_comparable" in whole or any(map(is_unsettled, measured)),
         "unstable": found.unstable is not None or blame in ("machine", "unclear"),
-        "nothing_judged": not _any(judged, "pass", "improved", "regressed"),
-        "inconclusive": _any(judged, "inconclusive"),
+        "nothing_judged": judged.isdisjoint({"pass", "improved", "regressed"}),
+        "inconclusive": "inconclusive" in judged,
     }
     return {outcome for outcome, is_so in has.items() if is_so}
-
-
-def _any(verdicts: Iterable[Verdict], *words: Word) -> bool:
-    return any(one.word in words for one in verdicts)
 
 
 # ---- two runs -------------------------------------------------------------------------------
 
 
 def compare(
-    baseline: Snapshot, candidate: Snapshot, past: Iterable[PastRun], before: str | None = None
+    baseline: Snapshot,
+    candidate: Snapshot,
+    past: Iterable[PastRun],
+    before: str | None = None,
+    roofline: Roofline | None = None,
 ) -> Comparison:
     """The candidate against the baseline, costs with the help of past runs of any suite.
 
@@ -96,107 +94,97 @@ def compare(
     candidate's. Raises ValueError where a run is damaged.
     """
     match = matched(baseline, candidate)
-    cells = [cell_verdict(pair) for pair in match.pairs]
-    sound = [pair for pair, one in zip(match.pairs, cells, strict=True) if one.word == "pass"]
+    standing = [cell_verdict(pair) for pair in match.pairs]
+    sound = [pair for pair, one in zip(match.pairs, standing, strict=True) if one.word == "pass"]
     counts = [count_verdict(pair) for pair in sound]
     alike = [pair for pair, one in zip(sound, counts, strict=True) if one.word == "pass"]
-    settings = candidate.header.compare
     known = past_of(baseline, past, before or candidate.header.started_at)
-    unstable = unsteady({"baseline": baseline, "candidate": candidate})
+    unstable = unsteady(
+        {"the baseline is unstable": baseline, "the candidate is unstable": candidate}
+    )
     times, here, away = costs.sorted_out(alike, SECONDS)
     shift = None
     if unstable:
-        times += [_untimed(pair, unstable) for pair in here]
+        untimed = Verdict("not_judged", unstable)
+        times += [pair.told(untimed, SECONDS) for pair in here]
     else:
         machine = costs.slowdown(baseline.header.calibration, candidate.header.calibration)
-        judged, shift = costs.time_verdicts(here, known, settings, machine)
+        judged, shift = costs.verdicts(here, known, SECONDS, machine)
         times += judged
     peaks, here, _ = costs.sorted_out(alike, MEMORY)
     return Comparison(
         verdicts=(
-            *map(without_seeds, match.pairs, cells),
+            *map(without_seeds, match.pairs, standing),
             *(other_task(pair) for pair in match.other_task),
-            *(_alone(side, "missing", "no longer asked for") for side in match.missing),
-            *(_alone(side, "new") for side in match.new),
+            *(Verdict("missing", GONE).of(one.names, CELL) for one in match.missing),
+            *(Verdict("new").of(one.names, CELL) for one in match.new),
             *counts,
-            *accuracy_verdicts(alike, baseline, candidate, settings),
+            *accuracy_verdicts(alike, baseline, candidate),
             *times,
             *peaks,
-            *costs.memory_verdicts(here, known, settings, candidate.header.device),
+            *costs.verdicts(here, known, MEMORY)[0],
         ),
         shift=shift,
-        elsewhere=None if unstable else costs.elsewhere(away),
+        elsewhere=None if unstable else costs.elsewhere(away, match.pairs, roofline),
         num_past=known.relevant(alike),
         unstable=unstable,
-        notes=(*notes(baseline, candidate, settings), *_older(alike)),
+        notes=(*notes(baseline, candidate), *_older(alike)),
     )
 
 
-def _untimed(pair: Pair, why: str) -> Verdict:
-    before, after = (side.value(SECONDS) for side in pair)
-    return Verdict("not_judged", why, baseline=before, candidate=after).of(pair.cell, SECONDS)
+GONE = "no longer asked for"
 
 
 def unsteady(runs: Mapping[str, Snapshot]) -> str | None:
-    found = [
-        f"the {name} is unstable: {run.header.unstable}"
-        for name, run in runs.items()
-        if run.header.unstable
-    ]
-    return "; ".join(found) or None
+    """Why the machine was not steady, each run by its name; None where it was."""
+    unstable = {name: run.header.unstable for name, run in runs.items()}
+    return "; ".join(f"{name}: {why}" for name, why in unstable.items() if why) or None
 
 
 def accuracy_verdicts(
-    pairs: Sequence[Pair], baseline: Snapshot, candidate: Snapshot, settings: CompareTable
+    pairs: Sequence[Pair], baseline: Snapshot, candidate: Snapshot
 ) -> list[Verdict]:
     if not pairs:
         return []
     same_metric = baseline.header.metric == candidate.header.metric
     if not same_metric or not np.array_equal(baseline.labels_N, candidate.labels_N):
-        reason = "scored on other test images, or by another metric"
-        return [Verdict("not_comparable", reason).of(pair.cell, ACCURACY) for pair in pairs]
+        made = Verdict("not_comparable", "scored on other test images, or by another metric")
+        return [made.of(pair.names, ACCURACY) for pair in pairs]
+    settings = candidate.header.compare
     least = max(MEASURES[ACCURACY].floor, candidate.header.margin)
-    floors = [settings.floor(ACCURACY, pair.cell, least) for pair in pairs]
-    fields = [numerics_differences(pair) for pair in pairs]
+    floors = [settings.floor(ACCURACY, pair.names, least) for pair in pairs]
+    fields = [condition_differences(pair, {"numerics"}) for pair in pairs]
     found = judge_accuracy(
         [pair.before.scored for pair in pairs],
         [pair.after.scored for pair in pairs],
         np.array(floors),
-        [bool(one) for one in fields],
-        Rules(
-            metrics.METRICS[candidate.header.metric].weights(candidate.labels_N),
-            settings.visible_drop,
-            settings.equivalence,
-        ),
+        np.array(list(map(bool, fields))),
+        metrics.METRICS[candidate.header.metric].weights(candidate.labels_N),
+        settings,
     )
     return [
-        one._replace(
-            baseline=pair.before.value(ACCURACY),
-            candidate=pair.after.value(ACCURACY),
-            fields=differing,
-            floor=floor,
-        ).of(pair.cell, ACCURACY)
+        pair.told(one._replace(fields=differing, floor=floor), ACCURACY)
         for pair, one, differing, floor in zip(pairs, found, fields, floors, strict=True)
     ]
 
 
-# ---- cells ----------------------------------------------------------------------------------
+# ---- results as such ------------------------------------------------------------------------
 
 BROKEN = ("failed", "diverged", "timeout")
-"""Bad ends of a cell that was ok before; one that was stopped is only missing."""
+"""Bad ends of what was ok before; what was stopped is only missing."""
 
 
 def cell_verdict(pair: Pair) -> Verdict:
-    return _standing(pair.before, pair.after).of(pair.cell, CELL)
+    return _standing(pair.before, pair.after).of(pair.names, CELL)
 
 
-def _standing(before: Side, after: Side) -> Verdict:
+def _standing(before: Combination, after: Combination) -> Verdict:
     broken = {seed: status for seed, status in after.statuses.items() if status in BROKEN}
     lost = {s: status for s, status in after.statuses.items() if status not in ("ok", *BROKEN)}
     newly = {s: status for s, status in broken.items() if before.statuses.get(s, "ok") == "ok"}
     if newly and before.ok:
         return Verdict("failed", _seeds(newly))
-    # Even if the baseline has no result either: a cell that did not run is not known to fail.
+    # Even if the baseline has no result either: what did not run is not known to fail.
     if lost:
         return Verdict("missing", _seeds(lost))
     if not before.ok and after.ok and not broken:
@@ -217,38 +205,31 @@ def _seeds(statuses: Mapping[int, str]) -> str:
 
 
 def without_seeds(pair: Pair, one: Verdict) -> Verdict:
-    """The verdict on a cell; one that passes is not complete if seeds are no longer asked for.
+    """The verdict; one that passes is not complete if seeds are no longer asked for.
 
     The seeds that are left are compared all the same.
     """
     gone = sorted({*pair.before.seeds} - pair.after.statuses.keys())
     if one.word != "pass" or not gone:
         return one
-    reason = f"no longer asked for: seed {', '.join(map(str, gone))}"
-    return one._replace(word="missing", reason=reason)
+    return one._replace(word="missing", reason=f"{GONE}: seed {', '.join(map(str, gone))}")
 
 
 def count_verdict(pair: Pair) -> Verdict:
     fields = count_differences(pair)
-    made = (
-        Verdict("not_comparable", "another network", fields=fields) if fields else Verdict("pass")
-    )
-    return made.of(pair.cell, COUNTS)
+    made = Verdict("not_comparable", "another network", fields=fields)
+    return (made if fields else Verdict("pass")).of(pair.names, COUNTS)
 
 
 def other_task(pair: Pair) -> Verdict:
-    made = Verdict("not_comparable", "another task", fields=task_differences(pair))
-    return made.of(pair.cell, CELL)
-
-
-def _alone(side: Side, word: Word, reason: str = "") -> Verdict:
-    return Verdict(word, reason).of(side.cell, CELL)
+    fields = tuple(map(str, differences(pair.before.task, pair.after.task)))
+    return Verdict("not_comparable", "another task", fields=fields).of(pair.names, CELL)
 
 
 # ---- what must be known ---------------------------------------------------------------------
 
 
-def notes(baseline: Snapshot, candidate: Snapshot, settings: CompareTable) -> tuple[str, ...]:
+def notes(baseline: Snapshot, candidate: Snapshot) -> list[str]:
     runs = {"baseline": baseline, "candidate": candidate}
     before, after = baseline.header, candidate.header
     found = [
@@ -258,22 +239,25 @@ def notes(baseline: Snapshot, candidate: Snapshot, settings: CompareTable) -> tu
     ]
     if before.suite_name != after.suite_name:
         found.append(f"suites of other names: {before.suite_name} and {after.suite_name}")
-    mixed = [name for name, run in runs.items() if is_mixed(run)]
     found += [
-        f"the {name} ran under mixed conditions: its costs are not compared" for name in mixed
+        f"the {name} ran under mixed conditions: its costs are not compared"
+        for name, run in runs.items()
+        if is_mixed(run)
     ]
-    found += idle_thresholds(settings, candidate)
+    found += idle_thresholds(candidate)
     if changed := also_changed(before.information, after.information):
         found.append(f"also changed: {changed}")
-    return tuple(found)
+    return found
 
 
-def is_mixed(run: Snapshot) -> bool:
-    return any(side.mixed for side in sides_of(run))
-
-
-def _older(pairs: Sequence[Pair]) -> list[str]:
-    lacking = dict.fromkeys(path for pair in pairs for path in untold(pair))
+def _older(pairs: Iterable[Pair]) -> list[str]:
+    """On facts that costs depend on and only the candidate knows, on one kind of device."""
+    lacking: dict[str, None] = {}
+    for pair in pairs:
+        before, after = pair.before.conditions, pair.after.conditions
+        if before.get("machine.device") == after.get("machine.device"):
+            known = (path for path, value in after.items() if value is not None)
+            lacking |= dict.fromkeys(sorted(path for path in known if before.get(path) is None))
     if not lacking:
         return []
     return [
@@ -282,9 +266,10 @@ def _older(pairs: Sequence[Pair]) -> list[str]:
     ]
 
 
-def idle_thresholds(settings: CompareTable, candidate: Snapshot) -> list[str]:
-    """Patterns that fit no cell of the candidate, a sentence each: misspelt, they do nothing."""
-    return [f"thresholds: no cell is called {pattern}" for pattern in settings.idle(candidate.rows)]
+def idle_thresholds(candidate: Snapshot) -> list[str]:
+    """Patterns that fit nothing in the candidate, a sentence each: misspelt, they do nothing."""
+    idle = candidate.header.compare.idle(candidate.rows)
+    return [f"thresholds: no cell is called {pattern}" for pattern in idle]
 
 
 def also_changed(before: Facts, after: Facts) -> str:
@@ -292,12 +277,12 @@ def also_changed(before: Facts, after: Facts) -> str:
 
     What only one side knows of is left out: an older file has fewer facts.
     """
+
+    def rank(one: Difference) -> tuple[bool, bool, str]:
+        return not one.path.startswith("bench."), one.path != "machine.id", one.path
+
     found = [one for one in differences(before, after) if one.on_both_sides]
-    return first([str(one) for one in sorted(found, key=_newsworthy)], NAMED, ";")
-
-
-def _newsworthy(one: Difference) -> tuple[bool, bool, str]:
-    return not one.path.startswith("bench."), one.path != "machine.id", one.path
+    return first([str(one) for one in sorted(found, key=rank)], NAMED, ";")
 
 
 # ---- several candidates ---------------------------------------------------------------------
@@ -310,7 +295,7 @@ def together(each: Mapping[str, Comparison]) -> Comparison:
     by_metric: dict[tuple[str, str, str], dict[str, Verdict]] = {}
     for name, found in each.items():
         for one in found.verdicts:
-            by_metric.setdefault((*one.cell, one.metric), {})[name] = one
+            by_metric.setdefault((*one.names, one.metric), {})[name] = one
     unstable = [f"{name}: {one.unstable}" for name, one in each.items() if one.unstable]
     told = dict.fromkeys(note for found in each.values() for note in found.notes)
     return Comparison(
@@ -332,16 +317,11 @@ def _combined(verdicts: Mapping[str, Verdict], names: Iterable[str]) -> Verdict:
     """Worse only where each candidate shows it; else the mildest, and what is worse in some only
     is inconclusive.
     """
-    showed = tuple(
-        (name, verdicts[name].word, verdicts[name].change)
-        if name in verdicts
-        else (name, None, None)
-        for name in names
-    )
     found = list(verdicts.values())
-    mildest = min(found, key=lambda one: abs(one.change or 0.0))
-    words = {word for _, word, _ in showed}
-    if len(words) == 1:
+    told = {name: (one.word, one.change) for name, one in verdicts.items()}
+    showed = tuple((name, *told.get(name, (None, None))) for name in names)
+    if len({word for _, word, _ in showed}) == 1:
+        mildest = min(found, key=lambda one: abs(one.change or 0.0))
         return mildest._replace(showed=showed)
     if refused := [v for v in found if v.metric in (CELL, COUNTS) and v.word == "not_comparable"]:
         return refused[0]._replace(showed=showed)

@@ -1,15 +1,15 @@
 """What cells cost: time and memory are judged by past runs under the same conditions.
 
 Repeats inside one run do not tell how much a machine varies from day to day, so the unit is the
-run. Of train times, on a log scale, the part that all cells of a run share (their median) is taken
-off; what is left of each cell is held against what past runs predict. The shared part alone says
+run. Of train times, on a log scale, the part that all combinations of a run share (their median) is
+taken off; what is left of each is held against what past runs predict. The shared part alone says
 nothing about the code, so it is held against the machine's own calibration: both slower is the
-machine, only the cells slower is the code. Where the code made most cells quicker, only the
-machine's part is taken off, so that cells that stayed as they were do not look slower. One or two
-cells share nothing that could be told, but what the machine itself lost is not blamed on them.
+machine, only the combinations slower is the code. Where the code made most of them quicker, only
+the machine's part is taken off, so that those that stayed as they were do not look slower. One or
+two share nothing that could be told, but what the machine itself lost is not blamed on them.
 
 On a GPU a peak of memory is the same every time. On a CPU it depends on what else the process and
-the machine did (measured: 224 to 310 MiB for one cell), so past runs judge it. Under other
+the machine did (measured: 224 to 310 MiB for one combination), so past runs judge it. Under other
 conditions nothing is judged, only told.
 """
 
@@ -18,43 +18,41 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from bench.analysis.baseline import Past
+from bench.analysis.baseline import NEEDED, Past, on_level, too_few
 from bench.analysis.judge import (
     FEW_CELLS,
     MEASURES,
     MEMORY,
-    NEEDED,
+    MIB,
     SECONDS,
     Estimate,
+    Findings,
     Verdict,
     estimate,
-    is_long,
     judge,
-    memory_floor,
     nearest_median,
-    on_level,
-    too_few,
 )
-from bench.analysis.pairs import Pair, Side, performance_differences
+from bench.analysis.pairs import Combination, Pair, condition_differences
 from bench.analysis.stability import change_of
 from bench.analysis.stats import Floats
 from bench.record import Calibration
-from bench.suite import CompareTable, Judged
+from bench.suite import Judged
 
 ALPHA = MEASURES[SECONDS].alpha
 
 QUICKER = 0.02
-"""Of machines with a good day, to be taken for code that made most cells quicker."""
+"""Of machines with a good day, to be taken for code that made most combinations quicker."""
 
 NOISE = "within the noise of the past runs"
 DRIFTED = "the machine itself was slower: run it again"
 
 
 class Shift(NamedTuple):
-    """How much slower or quicker all cells alike became, and what is to blame."""
+    """How much slower or quicker all combinations became, and what is to blame."""
 
-    change: float  # relative, candidate to baseline, of the median cell
+    change: float  # relative, candidate to baseline, of the median one
     calibration: float | None  # the machine's own, likewise; None where it was not measured
     blame: Literal[
         "code",
@@ -64,7 +62,7 @@ class Shift(NamedTuple):
         "none",  # no change that counts
     ]
     reason: str
-    taken_off: bool = True  # the changes of cells are without it
+    taken_off: bool = True  # the changes of each are without it
 
 
 # ---- verdicts -------------------------------------------------------------------------------
@@ -74,90 +72,52 @@ def sorted_out(pairs: Sequence[Pair], metric: str) -> tuple[list[Verdict], list[
     """Verdicts on what cannot be judged; pairs under one set of conditions; under others."""
     told, here, away = list[Verdict](), list[Pair](), list[Pair]()
     for pair in pairs:
-        word: Literal["not_judged", "not_comparable"] = "not_comparable"
-        costs = [side.value(metric) for side in pair]
-        fields: tuple[str, ...] = ()
-        if not all(costs):
-            word = "not_judged"
-            reason = "unknown, with features of an earlier run, or of heads from several sittings"
-        elif pair.before.seeds != pair.after.seeds:
-            reason, fields = "not of the same seeds", (_seeds(pair),)
-        elif fields := performance_differences(pair):
+        before, after = pair
+        made = Verdict("not_comparable")
+        if not (before.value(metric) and after.value(metric)):
+            why = "unknown, with features of an earlier run, or of heads from several sittings"
+            made = Verdict("not_judged", why)
+        elif before.seeds != after.seeds:
+            told_seeds = " and ".join(", ".join(map(str, one.seeds)) for one in pair)
+            made = made._replace(reason="not of the same seeds", fields=(f"seeds: {told_seeds}",))
+        elif fields := condition_differences(pair):
             away.append(pair)
-            reason = "under other conditions"
+            made = made._replace(reason="under other conditions", fields=fields)
         else:
             here.append(pair)
             continue
-        made = Verdict(word, reason, baseline=costs[0], candidate=costs[1], fields=fields)
-        told.append(made.of(pair.cell, metric))
+        told.append(pair.told(made, metric))
     return told, here, away
 
 
-def _seeds(pair: Pair) -> str:
-    told = (", ".join(map(str, side.seeds)) for side in pair)
-    return f"seeds: {' and '.join(told)}"
+MEMORY_FLOORS = {"cuda": (0.02, 16 * MIB), "cpu": (0.10, 32 * MIB)}
+"""The least change of memory that a comparison counts, relative and in bytes; the larger holds.
+
+On a CPU this is half of a leak of 64 MiB, which must be found; past runs tell the scatter.
+"""
+
+TIMED_CHOICE = 0.10
+"""The relative floor where cuDNN chooses its algorithms, and their workspace, by timing them."""
 
 
-def floors_of(pairs: Sequence[Pair], metric: Judged, settings: CompareTable) -> Floats:
-    floors = [floor_of(metric, pair.before.value(metric), pair.after) for pair in pairs]
-    each = zip(pairs, floors, strict=True)
-    return np.array([settings.floor(metric, pair.cell, floor) for pair, floor in each])
+def memory_floor(baseline: float, device: str, timed_choice: bool) -> float:
+    """The least change of a peak that counts, in bytes."""
+    share, least = MEMORY_FLOORS[device]
+    return max((TIMED_CHOICE if timed_choice else share) * baseline, least)
 
 
-def floor_of(metric: Judged, usual: float | None, side: Side) -> float:
-    """The least relative change of a cell that counts where its suite sets none."""
+def floor_of(metric: Judged, usual: float | None, after: Combination) -> float:
+    """The least relative change that counts: that of the suite, else that of the metric."""
     if metric == SECONDS or not usual:
-        return MEASURES[SECONDS].floor
-    timed_choice = bool(side.conditions.get("execution.cudnn_benchmark"))
-    return memory_floor(usual, side.run.header.device, timed_choice) / usual
-
-
-def _costs(pairs: Sequence[Pair], metric: str) -> tuple[Floats, Floats]:
-    before, after = ([pair[side].value(metric) for pair in pairs] for side in (0, 1))
-    return np.array(before, dtype=np.float64), np.array(after, dtype=np.float64)
-
-
-def time_verdicts(
-    pairs: Sequence[Pair], past: Past, settings: CompareTable, machine: float | None
-) -> tuple[list[Verdict], Shift | None]:
-    """On cells under the same conditions, and what these have in common."""
-    before_P, after_P = _costs(pairs, SECONDS)
-    past_HP, place = past.costs(pairs, SECONDS)
-    floors_P = floors_of(pairs, SECONDS, settings)
-    times = Times(np.log(before_P), np.log(after_P), np.log(past_HP), floors_P, place)
-    found, shift = judge_times(times, machine)
-    return _named(found, pairs, SECONDS, floors_P), shift
-
-
-def memory_verdicts(
-    pairs: Sequence[Pair], past: Past, settings: CompareTable, device: str
-) -> list[Verdict]:
-    before_P, after_P = _costs(pairs, MEMORY)
-    floors_P = floors_of(pairs, MEMORY, settings)
-    if device == "cuda":
-        found = judge_repeatable(before_P, after_P, floors_P)
+        floor = MEASURES[SECONDS].floor
     else:
-        past_HP, place = past.costs(pairs, MEMORY)
-        found = judge_peaks(before_P, after_P, past_HP, floors_P * before_P, place)
-    return _named(found, pairs, MEMORY, floors_P)
+        timed_choice = bool(after.conditions.get("execution.cudnn_benchmark"))
+        floor = memory_floor(usual, after.run.header.device, timed_choice) / usual
+    return after.run.header.compare.floor(metric, after.names, floor)
 
 
-def _named(
-    found: Sequence[Verdict], pairs: Sequence[Pair], metric: str, floors_P: Floats
-) -> list[Verdict]:
-    return [
-        one._replace(
-            baseline=pair.before.value(metric), candidate=pair.after.value(metric), floor=floor
-        ).of(pair.cell, metric)
-        for one, pair, floor in zip(found, pairs, floors_P.tolist(), strict=True)
-    ]
-
-
-# ---- time -----------------------------------------------------------------------------------
-
-
-class Times(NamedTuple):
-    """Logarithms of the seconds of P cells: two runs, and H past ones with NaN for the unknown."""
+class Costs(NamedTuple):
+    """What P combinations took in two runs, and in H past ones, NaN where unknown."""
 
     baseline_P: Floats
     candidate_P: Floats
@@ -166,81 +126,104 @@ class Times(NamedTuple):
     place: int | None = None  # of the baseline among the past runs
 
 
-def judge_times(times: Times, machine: float | None) -> tuple[list[Verdict], Shift | None]:
-    """A verdict for each cell, and on what they have in common.
+def verdicts(
+    pairs: Sequence[Pair], past: Past, metric: Judged, machine: float | None = None
+) -> tuple[list[Verdict], Shift | None]:
+    """On pairs under the same conditions, and of train times what all have in common."""
+    before_P, after_P = _values(pairs, metric)
+    past_HP, place = past.costs(pairs, metric)
+    floors_P = np.array([floor_of(metric, pair.before.value(metric), pair.after) for pair in pairs])
+    shift = None
+    if metric == SECONDS:
+        logs = Costs(np.log(before_P), np.log(after_P), np.log(past_HP), floors_P, place)
+        found, shift = judge_times(logs, machine)
+    elif pairs and pairs[0].after.run.header.device == "cuda":
+        found = judge_repeatable(before_P, after_P, floors_P)
+    else:
+        found = judge_peaks(Costs(before_P, after_P, past_HP, floors_P, place))
+    each = zip(found, pairs, floors_P.tolist(), strict=True)
+    return [pair.told(one._replace(floor=floor), metric) for one, pair, floor in each], shift
+
+
+def _values(pairs: Sequence[Pair], metric: str) -> tuple[Floats, Floats]:
+    before, after = ([pair[side].value(metric) for pair in pairs] for side in (0, 1))
+    return np.array(before, dtype=np.float64), np.array(after, dtype=np.float64)
+
+
+# ---- time -----------------------------------------------------------------------------------
+
+
+def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shift | None]:
+    """A verdict for each combination, and on what they have in common; seconds as logarithms.
 
     `machine` is how much slower the machine itself was, as a logarithm; None if unknown.
     """
-    count = len(times.candidate_P)
+    count = len(logs.candidate_P)
     if not count:
         return [], None
-    floors_P = np.log1p(times.floors_P)
+    floors_P = np.log1p(logs.floors_P)
     floor_of_all = float(np.median(floors_P))
-    usual_P = _usual(times.past_HP, times.baseline_P)
+    usual_P = pd.DataFrame(logs.past_HP).median().fillna(pd.Series(logs.baseline_P)).to_numpy()
     past_H, (baseline,), (candidate,) = (
         _common(np.atleast_2d(one) - usual_P)
-        for one in (times.past_HP, times.baseline_P, times.candidate_P)
+        for one in (logs.past_HP, logs.baseline_P, logs.candidate_P)
     )
-    own_HP = times.past_HP - past_H[:, None]
-    kept_HP = on_level(own_HP, times.place, floors_P)
-    kept_H = on_level(past_H[:, None], times.place, np.array([floor_of_all]))
-    (slow,), (quick,) = beyond(estimate(kept_H, NEEDED, of_new=True), np.array([candidate])).tails()
-    common = nearest_median(times.candidate_P - times.baseline_P)
+    kept_H = on_level(past_H[:, None], logs.place, np.array([floor_of_all]))
+    (slow,), (quick,) = beyond(kept_H, np.array([candidate])).tails()
+    common = nearest_median(logs.candidate_P - logs.baseline_P)
     taken = float(candidate)
     # Where the past tells nothing of what all have in common, the calibration alone does.
     if not quick >= QUICKER and (machine or 0.0) - common >= floor_of_all:
         taken = float(baseline) + (machine or 0.0)
-    own_P = times.candidate_P - taken
-    since_P = own_P - (times.baseline_P - baseline)
-    change = beyond(estimate(kept_HP, NEEDED, of_new=True), own_P)
-    findings = judge(change, floors_P, ALPHA, since_P, np.array([slow]))
-    verdicts = []
-    for place, word in enumerate(findings.words):
-        made = Verdict(word, change=math.expm1(since_P[place]))
-        if word == "not_judged":
-            reason = too_few(kept_HP[:, place], own_HP[:, place])
-            verdicts.append(made._replace(reason=reason))
-            continue
-        past = float(change.changes_P[place])
-        made = made._replace(
-            reason=NOISE if word == "inconclusive" else "",
-            p_adjusted=findings.p_adjusted(place, past),
-            visible=math.expm1(findings.visible_P[place]),
-            beyond=math.expm1(past),
-        )
-        lost = min(past, float(since_P[place]))
-        is_few = count < FEW_CELLS and _is_drift(lost, float(floors_P[place]), machine or 0.0)
-        verdicts.append(made._replace(word="inconclusive", reason=DRIFTED) if is_few else made)
-    enough = bool(is_long(kept_HP).any()) and count >= FEW_CELLS
-    p = float(findings.besides[0]) if enough and not np.isnan(slow) else None
+    own_HP, own_P = logs.past_HP - past_H[:, None], logs.candidate_P - taken
+    kept_HP = on_level(own_HP, logs.place, floors_P)
+    since_P = own_P - (logs.baseline_P - baseline)
+    findings = judge(beyond(kept_HP, own_P), floors_P, ALPHA, since_P, np.array([slow]))
+    changes = [math.expm1(since) for since in since_P]
+    verdicts = _by_past(findings, changes, kept_HP, own_HP)
+    is_known = any(one.word != "not_judged" for one in verdicts)
+    is_enough = is_known and count >= FEW_CELLS and not np.isnan(slow)
+    p = float(findings.besides[0]) if is_enough else None
     blamed = shift(common, floor_of_all, machine, p)
-    if any(one.reason == DRIFTED for one in verdicts):
-        blamed = blamed._replace(blame="machine", reason=DRIFTED)
+    if count < FEW_CELLS and machine:  # they lost no more than the machine did
+        lost_P = np.minimum(findings.of.changes_P, since_P)
+        drifted_P = (lost_P >= floors_P) & (machine >= floors_P) & (lost_P - machine < floors_P)
+        for place in np.flatnonzero(drifted_P):
+            verdicts[place] = verdicts[place]._replace(word="inconclusive", reason=DRIFTED)
+            blamed = blamed._replace(blame="machine", reason=DRIFTED)
     return verdicts, blamed._replace(taken_off=taken == float(candidate))
 
 
-def beyond(past: Estimate, values_P: Floats) -> Estimate:
+def beyond(past_HP: Floats, values_P: Floats) -> Estimate:
+    """How far new values are from the means of the past ones."""
+    past = estimate(past_HP, NEEDED, of_new=True)
     return past._replace(changes_P=values_P - past.changes_P)
 
 
-def _is_drift(lost: float, floor: float, machine: float) -> bool:
-    """Whether one of few cells lost no more than the machine did."""
-    return lost >= floor and machine >= floor and lost - machine < floor
-
-
-def _usual(past_HP: Floats, fallback_P: Floats) -> Floats:
-    """The median of each cell over the past; of one without a past, the baseline."""
-    known_P = ~np.isnan(past_HP).all(axis=0)
-    usual_P = fallback_P.copy()
-    if len(past_HP):
-        usual_P[known_P] = np.nanmedian(past_HP[:, known_P], axis=0)
-    return usual_P
+def _by_past(
+    findings: Findings,
+    changes: Iterable[float],
+    kept_HP: Floats,
+    past_HP: Floats,
+    baseline_P: Floats | None = None,
+) -> list[Verdict]:
+    """The verdicts, with the changes since the baseline beside those since the past runs."""
+    return [
+        one._replace(
+            change=change,
+            beyond=one.change,
+            reason=too_few(kept_H, past_H) if one.word == "not_judged" else one.reason,
+        )
+        for one, change, kept_H, past_H in zip(
+            findings.verdicts(NOISE, baseline_P), changes, kept_HP.T, past_HP.T, strict=True
+        )
+    ]
 
 
 def _common(apart_HP: Floats) -> Floats:
-    """What the cells of each run have in common, [H]; NaN for a run with too few of them.
+    """What the combinations of each run have in common, [H]; NaN for a run with too few of them.
 
-    Of one or two cells it would be their own deviation, and nothing would be left of that.
+    Of one or two it would be their own deviation, and nothing would be left of that.
     """
     if not apart_HP.size or apart_HP.shape[1] < FEW_CELLS:
         return np.zeros(len(apart_HP))
@@ -278,38 +261,22 @@ def shift(
 
 def slowdown(before: Calibration | None, after: Calibration | None) -> float | None:
     """How much slower the machine became, as a logarithm: the median probe."""
-    if before is None or after is None:
-        return None
-    found = change_of(before, after)
+    found = change_of(before, after) if before and after else None
     return None if found is None else -math.log1p(found)
 
 
 # ---- memory ---------------------------------------------------------------------------------
 
 
-def judge_peaks(
-    baseline_P: Floats, candidate_P: Floats, past_HP: Floats, floors_P: Floats, place: int | None
-) -> list[Verdict]:
+def judge_peaks(costs: Costs) -> list[Verdict]:
     """Of a CPU, in bytes: by the past and the baseline."""
+    baseline_P, candidate_P, past_HP, floors_P, place = costs
+    floors_P = floors_P * baseline_P
     kept_HP = on_level(past_HP, place, floors_P)
-    change = beyond(estimate(kept_HP, NEEDED, of_new=True), candidate_P)
-    findings = judge(change, floors_P, MEASURES[MEMORY].alpha, candidate_P - baseline_P)
-    verdicts = []
-    for at, (word, before) in enumerate(zip(findings.words, baseline_P.tolist(), strict=True)):
-        made = Verdict(word, change=float(candidate_P[at]) / before - 1)
-        if word == "not_judged":
-            verdicts.append(made._replace(reason=too_few(kept_HP[:, at], past_HP[:, at])))
-            continue
-        past = float(change.changes_P[at])
-        verdicts.append(
-            made._replace(
-                reason=NOISE if word == "inconclusive" else "",
-                p_adjusted=findings.p_adjusted(at, past),
-                visible=float(findings.visible_P[at]) / before,
-                beyond=past / before,
-            )
-        )
-    return verdicts
+    change, since_P = beyond(kept_HP, candidate_P), candidate_P - baseline_P
+    findings = judge(change, floors_P, MEASURES[MEMORY].alpha, since_P)
+    changes = (candidate_P / baseline_P - 1).tolist()
+    return _by_past(findings, changes, kept_HP, past_HP, baseline_P)
 
 
 def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) -> list[Verdict]:
@@ -324,11 +291,11 @@ def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) 
 # ---- under other conditions -----------------------------------------------------------------
 
 APART = math.log(2)
-"""Cells naturally differ by up to this much between machines."""
+"""Combinations naturally differ by up to this much between machines."""
 
 
 class Rates(NamedTuple):
-    """Training images/s of a cell under two sets of conditions, and the share of the roofline.
+    """Training images/s under two sets of conditions, and the share of the roofline.
 
     The roofline is what each run's own calibration would allow; 1 is all of it.
     """
@@ -342,71 +309,67 @@ class Elsewhere(NamedTuple):
     """Train times under other conditions: told, never judged.
 
     No single factor makes times comparable between machines (of 1,396 architectures on two GPUs,
-    47 % are more than 7 % off the best one), but ranks survive, and a cell that is off by a factor
-    of two is worth a look.
+    47 % are more than 7 % off the best one), but ranks survive, and what is off by a factor of two
+    is worth a look.
     """
 
-    ratio: float  # candidate to baseline, median over cells
-    kendall: float | None  # rank correlation of the cells; None for fewer than three
-    apart: tuple[str, ...]  # cells that are off the common ratio by a factor of two or more
+    ratio: float  # candidate to baseline, the median
+    kendall: float | None  # rank correlation; None for fewer than three
+    apart: tuple[str, ...]  # what is off the common ratio by a factor of two or more
     fields: tuple[str, ...]  # that differ
-    rates: tuple[Rates, ...] = ()  # of cells that train their whole network
-
-
-def elsewhere(pairs: Sequence[Pair]) -> Elsewhere | None:
-    """Of pairs under other conditions; None without any."""
-    from scipy import stats  # slow to import
-
-    if not pairs:
-        return None
-    before_P, after_P = _costs(pairs, SECONDS)
-    apart_P = np.log(after_P) - np.log(before_P)
-    common = float(np.median(apart_P))
-    fields = dict.fromkeys(field for pair in pairs for field in performance_differences(pair))
-    return Elsewhere(
-        ratio=math.exp(common),
-        kendall=float(stats.kendalltau(before_P, after_P).statistic) if len(pairs) > 2 else None,
-        apart=tuple(
-            f"{pair.name} ×{math.exp(apart):.3g}"
-            for pair, apart in zip(pairs, apart_P, strict=True)
-            if abs(apart - common) >= APART
-        ),
-        fields=tuple(fields),
-    )
-
-
-class Work(NamedTuple):
-    """What an image is trained on: the layers to be counted, and the arithmetic."""
-
-    architecture: str
-    image_size: int
-    precision: str
+    rates: tuple[Rates, ...] = ()  # of those that train their whole network
 
 
 WORK = ("cell.architecture", "cell.image_size", "execution.precision")
-"""What `Work` is made of: facts of every record."""
+"""Facts of every record on which the arithmetic of an image depends."""
 
-Floor = Callable[[Work, Calibration], float | None]
-"""Seconds that training on one image must take by what a calibration reached."""
+Roofline = Callable[[str, int, str, Calibration], float | None]
+"""Seconds that training on one image of `WORK` must take by what a calibration reached."""
 
 
-def rates(pairs: Iterable[Pair], floor: Floor) -> tuple[Rates, ...]:
-    """Of cells that ran under other conditions, where images/s are known on both sides."""
+def elsewhere(
+    away: Sequence[Pair], pairs: Sequence[Pair], roofline: Roofline | None
+) -> Elsewhere | None:
+    """Of pairs under other conditions whose times are known, None without any; rates of all."""
+    from scipy import stats  # slow to import
+
+    if not away:
+        return None
+    before_P, after_P = _values(away, SECONDS)
+    apart_P = np.log(after_P) - np.log(before_P)
+    common = float(np.median(apart_P))
+    fields = dict.fromkeys(field for pair in away for field in condition_differences(pair))
+    return Elsewhere(
+        ratio=math.exp(common),
+        kendall=float(stats.kendalltau(before_P, after_P).statistic) if len(away) > 2 else None,
+        apart=tuple(
+            f"{pair.after.name} ×{math.exp(apart):.3g}"
+            for pair, apart in zip(away, apart_P, strict=True)
+            if abs(apart - common) >= APART
+        ),
+        fields=tuple(fields),
+        rates=rates(pairs, roofline) if roofline else (),
+    )
+
+
+def rates(pairs: Iterable[Pair], roofline: Roofline) -> tuple[Rates, ...]:
+    """Of pairs under other conditions, where images/s are known on both sides."""
     found = []
     for pair in pairs:
-        before, after = (side.images_per_second for side in pair)
-        if before is not None and after is not None and performance_differences(pair):
-            one, other = (_share(side, floor) for side in pair)
+        before, after = (one.images_per_second for one in pair)
+        if before is not None and after is not None and condition_differences(pair):
+            one = _share(pair.before, before, roofline)
+            other = _share(pair.after, after, roofline)
             shares = None if one is None or other is None else (one, other)
-            found.append(Rates(pair.name, (before, after), shares))
+            found.append(Rates(pair.after.name, (before, after), shares))
     return tuple(found)
 
 
-def _share(side: Side, floor: Floor) -> float | None:
-    """Of the roofline that a cell reached; None where it is unknown."""
-    facts = {**side.task, **side.conditions}
-    calibration, rate = side.run.header.calibration, side.images_per_second
-    if calibration is None or rate is None or not (facts.keys() - {*side.mixed}).issuperset(WORK):
+def _share(one: Combination, rate: float, roofline: Roofline) -> float | None:
+    """Of the roofline that was reached; None where it is unknown."""
+    facts, calibration = {**one.task, **one.conditions}, one.run.header.calibration
+    if calibration is None or not (facts.keys() - {*one.mixed}).issuperset(WORK):
         return None
-    seconds = floor(Work(*(facts[path] for path in WORK)), calibration)
+    architecture, image_size, precision = (facts[path] for path in WORK)
+    seconds = roofline(architecture, image_size, precision, calibration)
     return None if seconds is None else rate * seconds

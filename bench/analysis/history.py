@@ -1,4 +1,4 @@
-"""What became of each cell from run to run: series of what may be joined, and their steps.
+"""What became of each combination from run to run: series of what may be joined, and their steps.
 
 A series is of one task and one set of seeds; scores in it were computed by one arithmetic (numerics
 key), times and memory on one kind of machine with one software (performance key). Where a fact of
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bench.analysis.costs import slowdown
 from bench.analysis.judge import ACCURACY, MEASURES, SECONDS, Measure
-from bench.analysis.pairs import Side, sides_of
+from bench.analysis.pairs import Combination, combinations
 from bench.analysis.stats import Step, steps
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, differences, digest, unknown_facts
@@ -25,8 +25,7 @@ class Dot(NamedTuple):
 
 
 class Change(NamedTuple):
-    architecture: str
-    strategy: str
+    name: str  # of the combination
     metric: str
     run: int  # the first at the new level
     before: int  # the last at the old one
@@ -34,10 +33,6 @@ class Change(NamedTuple):
     amount: float  # a share for scores, else relative to the level before
     fields: tuple[str, ...]  # facts that differ between the two runs
     machine: float | None  # how much slower the machine itself was, by calibration; of times only
-
-    @property
-    def name(self) -> str:
-        return f"{self.architecture} · {self.strategy}"
 
 
 class Series(NamedTuple):
@@ -52,7 +47,7 @@ class Series(NamedTuple):
 class CellHistory(NamedTuple):
     architecture: str
     strategy: str
-    rows: Mapping[int, Side]  # by the place of the run
+    rows: Mapping[int, Combination]  # by the place of the run
     series: tuple[Series, ...]
 
     @property
@@ -67,14 +62,10 @@ class CellHistory(NamedTuple):
 
     @property
     def failures(self) -> dict[int, str]:
-        return {run: failure(side) for run, side in self.rows.items() if failure(side)}
+        return {run: one.failures for run, one in self.rows.items() if one.failures}
 
     def of(self, metric: str) -> list[Series]:
         return [series for series in self.series if series.metric == metric]
-
-    def latest(self, metric: str) -> Dot | None:
-        dots = [series.dots[-1] for series in self.of(metric)]
-        return max(dots, key=lambda dot: dot.run, default=None)
 
 
 class Setup(NamedTuple):
@@ -110,16 +101,22 @@ class News(NamedTuple):
 
 
 def history(runs: Mapping[str, Snapshot]) -> History:
-    names, tables = list(runs), list(runs.values())
-    sides = [sides_of(run) for run in tables]
-    conditions = known_conditions(sides)
-    setups, setup_of = setups_of(sides)
-    cells = [_cell(cell, rows, conditions, setup_of) for cell, rows in _rows(sides).items()]
+    tables = list(runs.values())
+    asked = [combinations(run) for run in tables]
+    setups, conditions = setups_of(asked)
+    setup_of = {key: one.setup for key, one in conditions.items()}
+    cells = [_cell(names, rows, conditions) for names, rows in _rows(asked).items()]
     newest = len(tables) - 1
+
+    def newness(cell: CellHistory) -> tuple[int, bool, bool]:
+        """The newest change first; then what failed in the newest run; what that has not, last."""
+        last_change = max((change.run for change in cell.changes), default=-1)
+        return -last_change, newest not in cell.rows, newest not in cell.failures
+
     return History(
         suite_name=tables[-1].header.suite_name,
-        runs=tuple(_marks(names, sides, tables, setup_of)),
-        cells=tuple(sorted(cells, key=lambda cell: _newness(cell, newest))),
+        runs=tuple(_marks(runs, asked, setup_of)),
+        cells=tuple(sorted(cells, key=newness)),
         setups=setups,
         setup_of=setup_of,
     )
@@ -132,163 +129,135 @@ def news(found: History) -> list[News]:
         for change in cell.changes:
             key = -change.run, -change.before, order.index(change.metric)
             together.setdefault(key, []).append(change)
-    return [
-        News(
-            metric=changes[0].metric,
-            run=changes[0].run,
-            before=changes[0].before,
-            changes=tuple(sorted(changes, key=lambda change: -abs(change.amount))),
-            num_cells=sum(_has_value(cell, changes[0]) for cell in found.cells),
-        )
-        for _, changes in sorted(together.items())
-    ]
-
-
-def _has_value(cell: CellHistory, change: Change) -> bool:
-    return change.run in cell.rows and cell.rows[change.run].value(change.metric) is not None
+    made = []
+    for _, changes in sorted(together.items()):
+        metric, run = changes[0].metric, changes[0].run
+        rows = [cell.rows[run] for cell in found.cells if run in cell.rows]
+        largest_first = tuple(sorted(changes, key=lambda change: -abs(change.amount)))
+        num_cells = sum(one.value(metric) is not None for one in rows)
+        made.append(News(metric, run, changes[0].before, largest_first, num_cells))
+    return made
 
 
 def _marks(
-    names: Sequence[str],
-    sides: Sequence[Sequence[Side]],
-    runs: Sequence[Snapshot],
+    runs: Mapping[str, Snapshot],
+    asked: Sequence[Sequence[Combination]],
     setup_of: Mapping[str, int],
 ) -> Iterator[RunMark]:
     last: dict[frozenset[int], Facts] = {}
-    for name, of_run, run in zip(names, sides, runs, strict=True):
-        kind = frozenset(setup_of[side.conditions_key] for side in of_run if side.ok)
+    for (name, run), of_run in zip(runs.items(), asked, strict=True):
+        kind = frozenset(setup_of[one.conditions_key] for one in of_run if one.ok)
         information = run.header.information
         changed = differences(last.get(kind, information), information)
         last[kind] = information
         yield RunMark(name, run.header.started_at, run.header.unstable, tuple(map(str, changed)))
 
 
-def _newness(cell: CellHistory, newest: int) -> tuple[int, bool, bool]:
-    """The newest change first; then what failed in the newest run; what that has not, last.
-
-    What is alike stays in the order of the newest run.
-    """
-    last_change = max((change.run for change in cell.changes), default=-1)
-    return -last_change, newest not in cell.rows, newest not in cell.failures
-
-
-def _rows(sides: Sequence[Sequence[Side]]) -> dict[tuple[str, str], dict[int, Side]]:
-    """Cells by names and run; those of the newest run first."""
-    found: dict[tuple[str, str], dict[int, Side]] = {}
-    for run in reversed(range(len(sides))):
-        for side in sides[run]:
-            found.setdefault(side.cell, {})[run] = side
-    return {cell: dict(sorted(rows.items())) for cell, rows in found.items()}
-
-
-def failure(side: Side) -> str:
-    """`seed 1 diverged, seed 2 missing`; empty where every seed is ok."""
-    return ", ".join(f"seed {s} {status}" for s, status in side.statuses.items() if status != "ok")
+def _rows(
+    asked: Sequence[Sequence[Combination]],
+) -> dict[tuple[str, str], dict[int, Combination]]:
+    """Combinations by names and run; those of the newest run first."""
+    found: dict[tuple[str, str], dict[int, Combination]] = {}
+    for run in reversed(range(len(asked))):
+        for one in asked[run]:
+            found.setdefault(one.names, {})[run] = one
+    return {names: dict(sorted(rows.items())) for names, rows in found.items()}
 
 
 # ---- what may be joined ---------------------------------------------------------------------
 
 
 class Conditions(NamedTuple):
-    facts: Facts
-    numerics: str | None
+    setup: int
+    numerics: str | None  # hashes of facts; None where one is unknown
     performance: str | None
 
 
-def known_conditions(sides: Sequence[Sequence[Side]]) -> dict[str, Conditions]:
-    first = {side.conditions_key: side for of_run in sides for side in of_run if side.ok}
-    found = {key: side.conditions for key, side in first.items()}
-    return {key: Conditions(all_, _key(_numerics(all_)), _key(all_)) for key, all_ in found.items()}
-
-
-def _numerics(facts: Facts) -> Facts:
-    return {path: value for path, value in facts.items() if BUCKETS.get(path) == "numerics"}
-
-
-def _key(facts: Facts) -> str | None:
-    return None if unknown_facts(facts) else digest(facts)
-
-
 def _cell(
-    cell: tuple[str, str],
-    rows: Mapping[int, Side],
+    names: tuple[str, str],
+    rows: Mapping[int, Combination],
     conditions: Mapping[str, Conditions],
-    setup_of: Mapping[str, int],
 ) -> CellHistory:
     found: list[Series] = []
     for metric in MEASURES.values():
         joined: dict[tuple[str, tuple[int, ...], str | None], list[Dot]] = {}
-        for run, side in rows.items():
-            value = side.value(metric.name)
+        for run, one in rows.items():
+            value = one.value(metric.name)
             if value is not None and (value > 0 or not metric.relative):
-                setup = setup_of[side.conditions_key]
-                key = side.task_key, tuple(side.statuses), _joining(metric, side, conditions)
-                joined.setdefault(key, []).append(Dot(run, value, setup, _apart(metric, side)))
+                under = conditions[one.conditions_key]
+                key = one.task_key, tuple(one.statuses), _joining(metric, one, under)
+                dot = Dot(run, value, under.setup, _apart(metric, one))
+                joined.setdefault(key, []).append(dot)
         for (task, seeds, key_), dots in joined.items():
             made = _changes(metric, dots, rows) if key_ else ()
             found.append(Series(metric.name, task, seeds, key_, tuple(dots), tuple(made)))
-    return CellHistory(*cell, rows, tuple(found))
+    return CellHistory(*names, rows, tuple(found))
 
 
-def _apart(metric: Measure, side: Side) -> str:
-    if why := failure(side):
-        return why
-    unstable = side.run.header.unstable
-    return f"unstable: {unstable}" if metric.name == SECONDS and unstable else ""
+def _apart(metric: Measure, one: Combination) -> str:
+    unstable = one.run.header.unstable
+    of_run = f"unstable: {unstable}" if metric.name == SECONDS and unstable else ""
+    return one.failures or of_run
 
 
-def _joining(metric: Measure, side: Side, conditions: Mapping[str, Conditions]) -> str | None:
-    known = conditions[side.conditions_key]
+def _joining(metric: Measure, one: Combination, under: Conditions) -> str | None:
     if metric.name != ACCURACY:
-        return None if side.mixed else known.performance
-    mixed = any(BUCKETS.get(path) == "numerics" for path in side.mixed)
-    return None if mixed else known.numerics
+        return None if one.mixed else under.performance
+    mixed = any(BUCKETS.get(path) == "numerics" for path in one.mixed)
+    return None if mixed else under.numerics
 
 
-def _changes(metric: Measure, dots: Sequence[Dot], rows: Mapping[int, Side]) -> Iterator[Change]:
+def _changes(
+    metric: Measure, dots: Sequence[Dot], rows: Mapping[int, Combination]
+) -> Iterator[Change]:
     counted = [dot for dot in dots if not dot.apart]
     for step in steps([dot.value for dot in counted], metric.floor, metric.relative):
         old, new = counted[step.place - 1], counted[step.place]
-        before, after = rows[old.run], rows[new.run]
-        changed = differences(
-            *({**side.conditions, **side.run.header.information} for side in (before, after))
-        )
+        both = rows[old.run], rows[new.run]
+        facts = ({**one.conditions, **one.run.header.information} for one in both)
+        calibrations = (one.run.header.calibration for one in both)
+        machine = slowdown(*calibrations) if metric.name == SECONDS else None
         yield Change(
-            *after.cell,
+            name=both[1].name,
             metric=metric.name,
             run=new.run,
             before=old.run,
             step=step,
             amount=step.after / step.before - 1 if metric.relative else step.after - step.before,
-            fields=tuple(map(str, changed)),
-            machine=_slower(before, after) if metric.name == SECONDS else None,
+            fields=tuple(map(str, differences(*facts))),
+            machine=None if machine is None else math.expm1(machine),
         )
-
-
-def _slower(before: Side, after: Side) -> float | None:
-    found = slowdown(before.run.header.calibration, after.run.header.calibration)
-    return None if found is None else math.expm1(found)
 
 
 # ---- machines and versions ------------------------------------------------------------------
 
 
-def setups_of(sides: Sequence[Sequence[Side]]) -> tuple[tuple[Setup, ...], dict[str, int]]:
+def setups_of(
+    asked: Sequence[Sequence[Combination]],
+) -> tuple[tuple[Setup, ...], dict[str, Conditions]]:
+    """The kinds of machine, as they came, and by key of conditions what these mean."""
     machines: dict[str, Facts] = {}  # by hash
-    setup_of: dict[str, int] = {}
+    conditions: dict[str, Conditions] = {}
     runs: dict[int, dict[int, None]] = {}
-    for run, of_run in enumerate(sides):
-        for side in (one for one in of_run if one.ok):
-            if (under := side.conditions_key) not in setup_of:
-                machine = {k: v for k, v in side.conditions.items() if k.startswith("machine.")}
+    for run, of_run in enumerate(asked):
+        for one in (one for one in of_run if one.ok):
+            if (under := one.conditions_key) not in conditions:
+                facts = one.conditions
+                machine = {k: v for k, v in facts.items() if k.startswith("machine.")}
                 machines.setdefault(key := digest(machine), machine)
-                setup_of[under] = list(machines).index(key)
-            runs.setdefault(setup_of[under], {})[run] = None
-    facts = list(machines.values())
+                numerics = {k: v for k, v in facts.items() if BUCKETS.get(k) == "numerics"}
+                setup = list(machines).index(key)
+                conditions[under] = Conditions(setup, _key(numerics), _key(facts))
+            runs.setdefault(conditions[under].setup, {})[run] = None
+    known = list(machines.values())
     setups = [
-        Setup(facts[n], tuple(runs[n]), *_nearest(facts[:n], facts[n])) for n in range(len(facts))
+        Setup(facts, tuple(runs[n]), *_nearest(known[:n], facts)) for n, facts in enumerate(known)
     ]
-    return tuple(setups), setup_of
+    return tuple(setups), conditions
+
+
+def _key(facts: Facts) -> str | None:
+    return None if unknown_facts(facts) else digest(facts)
 
 
 def _nearest(earlier: Sequence[Facts], facts: Facts) -> tuple[int | None, tuple[str, ...]]:

@@ -1,8 +1,8 @@
-"""Whether a change is real: the one test that `compare`, `ab` and the other analyses share.
+"""Whether a change is real: the one test of accuracy, time and memory, by `judge`.
 
 A change counts that is significant over the whole suite (one-sided t, Holm's adjustment) and no
-smaller than its floor. How uncertain a change is, its caller says: runs of the past, pairs of runs,
-or images and seeds. Which runs of the past it is judged by, `on_level` says.
+smaller than its floor. How uncertain a change is, past runs say, or pairs of runs, or, of accuracy,
+images and seeds.
 """
 
 import math
@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.paired import Z_POWER
-from bench.analysis.stats import ROUNDING, Floats, Interval, holm, seed_variances, spread
-from bench.suite import Judged
+from bench.analysis.paired import Z_POWER, between, with_seeds
+from bench.analysis.stats import (
+    ROUNDING,
+    Floats,
+    Interval,
+    Spread,
+    holm,
+    seed_variances,
+    spread,
+)
+from bench.suite import CompareTable, Judged
 
-# Dimensions: P cells (an architecture and a strategy, all seeds together), H runs of the past.
+# Dimensions: P combinations of an architecture and a strategy, H runs of the past.
 
 Word = Literal[
     "pass",
@@ -41,6 +49,8 @@ CELL, COUNTS = "cell", "counts"
 ACCURACY: Final = "accuracy"
 SECONDS: Final = "train_seconds"
 MEMORY: Final = "peak_memory_bytes"
+
+
 MIB = 2**20
 
 
@@ -55,7 +65,7 @@ class Measure(NamedTuple):
     over_seeds: Callable[[Sequence[float]], float]
     floor: float  # the least change that counts: points as a share, or relative
     relative: bool
-    alpha: float  # of a comparison with past runs, over all cells
+    alpha: float  # of a comparison with past runs, over all combinations
 
 
 MEASURES: dict[str, Measure] = {
@@ -68,27 +78,12 @@ MEASURES: dict[str, Measure] = {
     )
 }
 
-MEMORY_FLOORS = {"cuda": (0.02, 16 * MIB), "cpu": (0.10, 32 * MIB)}
-"""The least change of memory that a comparison counts, relative and in bytes; the larger holds.
-
-On a CPU this is half of a leak of 64 MiB, which must be found; past runs tell the scatter.
-"""
-
-TIMED_CHOICE = 0.10
-"""The relative floor where cuDNN chooses its algorithms, and their workspace, by timing them."""
-
-
-def memory_floor(baseline: float, device: str, timed_choice: bool) -> float:
-    """The least change of a peak that counts, in bytes."""
-    share, least = MEMORY_FLOORS[device]
-    return max((TIMED_CHOICE if timed_choice else share) * baseline, least)
-
 
 class Verdict(NamedTuple):
-    """Of one metric of one cell; CELL is of the cell as such, COUNTS of its parameters and MACs.
+    """Of one metric of a combination; CELL is of its results as such, COUNTS of its network's size.
 
     `change` is candidate minus baseline: a share for accuracy, relative for time and memory (of
-    time, beyond what all cells have in common).
+    time, beyond what all combinations have in common).
     """
 
     word: Word
@@ -97,7 +92,7 @@ class Verdict(NamedTuple):
     p_adjusted: float | None = None  # one-sided, Holm's adjustment over the suite
     visible: float | None = None  # the smallest change for the worse that 80 of 100 runs show
     beyond: float | None = None  # the change from the mean of the past runs
-    interval: Interval | None = None  # 95 %, of this cell alone, where pairs of runs are judged
+    interval: Interval | None = None  # 95 %, of this one alone, where pairs of runs are judged
     num_pairs: int | None = None
     floor: float | None = None  # the least change that counts
     baseline: float | None = None
@@ -109,15 +104,15 @@ class Verdict(NamedTuple):
     metric: str = ""
 
     @property
-    def cell(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, str]:
         return self.architecture, self.strategy
 
     @property
     def name(self) -> str:
-        return " · ".join(filter(None, self.cell))
+        return " · ".join(filter(None, self.names))
 
-    def of(self, cell: tuple[str, str], metric: str) -> "Verdict":
-        return self._replace(architecture=cell[0], strategy=cell[1], metric=metric)
+    def of(self, names: tuple[str, str], metric: str) -> "Verdict":
+        return self._replace(architecture=names[0], strategy=names[1], metric=metric)
 
 
 def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -128,7 +123,7 @@ def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 class Estimate(NamedTuple):
-    """Changes of P cells, up for the worse, and how sure they are; NaN where unknown."""
+    """Changes of P combinations, up for the worse, and how sure they are; NaN where unknown."""
 
     changes_P: Floats
     errors_P: Floats
@@ -144,21 +139,51 @@ class Estimate(NamedTuple):
         """The changes that chance exceeds with this probability."""
         return np.asarray(special.stdtrit(self.freedoms_P, 1 - alpha) * self.errors_P)
 
+    def beyond_p(self, margin: float) -> Floats:
+        """One-sided p of changes so far within a margin, in either direction.
+
+        The larger p of two one-sided tests: Schuirmann 1987, doi:10.1007/BF01068419.
+        """
+        return self._replace(changes_P=np.abs(self.changes_P) - margin).tails()[1]
+
     def visible(self, floors_P: Floats, alpha: float) -> Floats:
         """The smallest changes for the worse that 80 of 100 runs show, at this level each."""
         return np.fmax(self.limits(alpha), floors_P) + Z_POWER * self.errors_P
 
 
 class Findings(NamedTuple):
+    of: Estimate
     words: list[Word]  # "inconclusive": as large as the floor, but not surely
     worse_P: Floats  # adjusted p that a change is up
     better_P: Floats  # and that it is down
     visible_P: Floats  # the smallest change for the worse that 80 of 100 runs show
     besides: Floats  # the adjusted p of the further tests
 
-    def p_adjusted(self, place: int, change: float) -> float:
+    def p_adjusted(self, place: int) -> float:
         """Of a change, in its own direction."""
-        return float((self.worse_P if change > 0 else self.better_P)[place])
+        return float((self.worse_P if self.of.changes_P[place] > 0 else self.better_P)[place])
+
+    def verdicts(self, noise: str, baseline_P: Floats | None = None) -> list[Verdict]:
+        """Changes as shares of the baseline; without one they are logarithms of ratios.
+
+        `noise` is the reason where a change is as large as the floor, but not surely.
+        """
+
+        def share(change: float, place: int) -> float:
+            return math.expm1(change) if baseline_P is None else change / float(baseline_P[place])
+
+        return [
+            Verdict(word)
+            if word == "not_judged"
+            else Verdict(
+                word,
+                noise if word == "inconclusive" else "",
+                change=share(float(self.of.changes_P[place]), place),
+                p_adjusted=self.p_adjusted(place),
+                visible=share(float(self.visible_P[place]), place),
+            )
+            for place, word in enumerate(self.words)
+        ]
 
 
 NONE: Floats = np.empty(0)
@@ -195,7 +220,7 @@ def judge(
     )
     visible_P = found.visible(floors_P, alpha / max(1, int(known_P.sum()) + len(besides)))
     words_ = cast("list[Word]", words.tolist())
-    return Findings(words_, worse_P, better_P, visible_P, worse[len(floors_P) :])
+    return Findings(found, words_, worse_P, better_P, visible_P, worse[len(floors_P) :])
 
 
 def adjusted(p_values: Floats) -> Floats:
@@ -207,10 +232,10 @@ def adjusted(p_values: Floats) -> Floats:
 
 
 def estimate(values_HP: Floats, needed: int, *, of_new: bool = False) -> Estimate:
-    """Means over H runs, NaN where a cell is not in one; unknown with fewer than `needed` values.
+    """Means over H runs, NaN where a value is unknown; NaN with fewer than `needed` values.
 
     The error is that of the mean, or, `of_new`, of one new value about it. The variance of each
-    cell is shrunk towards that of all (see `bench.analysis.stats`): few runs hardly tell it.
+    one is shrunk towards that of all (see `bench.analysis.stats`): few runs hardly tell it.
     """
     counts_P = (~np.isnan(values_HP)).sum(axis=0)
     means_P, errors_P, freedoms_P = (np.full(len(counts_P), np.nan) for _ in range(3))
@@ -226,122 +251,169 @@ def estimate(values_HP: Floats, needed: int, *, of_new: bool = False) -> Estimat
 
 
 FEW_CELLS = 3
-"""Fewer cells have a median that is hardly more than the cells themselves."""
+"""Fewer combinations have a median that is hardly more than they are themselves."""
 
 
 def nearest_median(values_P: Floats) -> float:
     """The median; of an even number, the one of all medians that is nearest to zero.
 
-    So that where half of the cells changed, those are the ones that did.
+    So that where half of them changed, those are the ones that did.
     """
     ordered_P, half = np.sort(values_P), len(values_P) // 2
     low, high = ordered_P[(len(values_P) - 1) // 2], ordered_P[half]
     return float(np.clip(0.0, low, high))
 
 
-# ---- which past runs judge ------------------------------------------------------------------
+# ---- accuracy -------------------------------------------------------------------------------
 
-NEEDED = 5
-"""Past runs without which nothing is predicted."""
+# Images pair, seeds do not: the larger of the two standard errors counts (see `paired`). A single
+# seed that fell far counts too: one training of three that goes wrong hides in the mean, because it
+# widens the spread that the mean is tested against.
 
-STRAY = 0.001
-"""Two-sided false-positive rate for excluding a run of the same level."""
+ALPHA = MEASURES[ACCURACY].alpha
 
-LASTING = 3
-"""Values in a row, near each other, that start a level of their own, before the baseline."""
+MANY_IMAGES = 5000
+"""From here on, half the equivalence margin is asked for."""
 
-FAR, VERY_FAR = 3, 6
-"""Floors from the baseline beyond which a later, or an earlier value is not of a young level.
+LUCK = 0.01
+"""Standard deviation over whole trainings, assumed where nothing has a second seed."""
 
-Earlier values are all that tells the scatter of a young baseline.
-"""
+FALL_ALPHA = 0.005
+"""Of single seeds; low, for the test of the mean has its own false alarms."""
+
+SURE = 1e9
+"""Degrees of freedom of a spread that is assumed and not estimated."""
 
 
-def on_level(past_HP: Floats, place: int | None, floors_P: Floats) -> Floats:
-    """The past runs comparable to the baseline: H values in order of time, NaN for the others.
+class Scored(NamedTuple):
+    """The ok seeds of a combination in one run, S of them, on N test images."""
 
-    Runs before an accepted change, and runs that went wrong since, would hide the next change. The
-    baseline is the run at `place`; all values stay where it is None, for it is not in the past. A
-    value is of another level if it differs from the mean of those before by the floor, and by more
-    than they scatter. (`history.steps` asks another question: where did the level change, seen
-    from the end? It needs three runs on each side, and may not leave out single bad ones.)
+    seeds: tuple[int, ...]
+    scores: tuple[float, ...]
+    right_SN: NDArray[np.bool_]
+
+
+def judge_accuracy(
+    before: Sequence[Scored],
+    after: Sequence[Scored],
+    floors_P: Floats,
+    crosses_P: NDArray[np.bool_],
+    weights_N: Floats,
+    settings: CompareTable,
+) -> list[Verdict]:
+    """A verdict for each of P combinations, by the weights of the images in the score.
+
+    `crosses_P` says which ran under another arithmetic. There results differ a little, and the
+    claim is that they are equivalent.
     """
-    if place is None:
-        return past_HP
-    limits = special.stdtrit(np.arange(len(past_HP) + 1) - 1.0, 1 - STRAY).tolist()
-    found = np.full_like(past_HP, np.nan)
-    for row, floor in enumerate(floors_P):
-        kept = _kept(past_HP[:, row].tolist(), place, float(floor), limits)
-        found[kept, row] = past_HP[kept, row]
+    found, has_spread = compared(before, after, weights_N)
+    margin = settings.equivalence / (2 if len(weights_N) >= MANY_IMAGES else 1)
+    findings = judge(found, np.fmax(floors_P, np.where(crosses_P, margin, 0.0)), ALPHA)
+    visible_P = found.visible(floors_P, ALPHA / len(before))
+    is_equivalent_P = found.beyond_p(margin) < ALPHA
+    within = f"equivalent within {_points(margin)}"
+    assumed = "" if has_spread else f"one seed: a spread of {_points(LUCK)} is assumed"
+    fallen = fallen_seeds(before, after, len(weights_N), settings.visible_drop)
+    verdicts = []
+    for place in range(len(before)):
+        word, reason = findings.words[place], ""
+        if word in ("regressed", "improved"):
+            if crosses_P[place] and word == "regressed":
+                reason = "other arithmetic: look at precision and TF32 first"
+        elif crosses_P[place]:
+            word, reason = "inconclusive", f"not shown to be {within}"
+            if is_equivalent_P[place]:
+                word, reason = "pass", within
+        elif visible_P[place] > settings.visible_drop:
+            word, reason = "inconclusive", "too few images or seeds"
+        else:
+            word = "pass"
+        reasons = [reason, assumed]
+        if is_same := same_answers(before[place], after[place]):
+            word, reasons = "pass", ["the same images right"]
+        if seed := fallen[place]:  # named, but for one that fell with all others
+            known = reasons if word == "regressed" else []
+            word, reasons = "regressed", [seed.told if seed.alone or not known else "", *known]
+        verdicts.append(
+            Verdict(
+                word,
+                "; ".join(filter(None, reasons)),
+                change=-float(found.changes_P[place]),
+                p_adjusted=1.0 if is_same else findings.p_adjusted(place),
+                visible=float(visible_P[place]),
+            )
+        )
+    return verdicts
+
+
+def compared(
+    before: Sequence[Scored], after: Sequence[Scored], weights_N: Floats
+) -> tuple[Estimate, bool]:
+    """The drops, and whether anything has a second seed to tell how trainings vary."""
+    both, count = [*before, *after], len(before)
+    hits_RN = np.stack([one.right_SN.sum(axis=0, dtype=np.uint16) for one in both])
+    found = with_seeds(hits_RN, weights_N, [one.scores for one in both])
+    has_spread = bool((found.num_seeds_R > 1).any())
+    if not has_spread:
+        ones_R = np.ones(2 * count)
+        found = found._replace(seed_variances_R=LUCK**2 * ones_R, freedoms_R=SURE * ones_R)
+    places_P: NDArray[np.intp] = np.arange(count)
+    behind = between(found, places_P, places_P + count)
+    limited_P = behind.freedoms_R if has_spread else np.full(count, found.num_images - 1.0)
+    return Estimate(behind.means_R, behind.errors_R, np.maximum(limited_P, 1)), has_spread
+
+
+def same_answers(before: Scored, after: Scored) -> bool:
+    first, second = (dict(zip(one.seeds, one.right_SN, strict=True)) for one in (before, after))
+    return first.keys() == second.keys() and all(
+        np.array_equal(right_N, second[seed]) for seed, right_N in first.items()
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point{'' if share == 0.01 else 's'}"
+
+
+class Fallen(NamedTuple):
+    """The worst seed of a combination, which fell."""
+
+    told: str
+    alone: bool  # the other seeds are nearer to the baseline than to it
+
+
+def fallen_seeds(
+    before: Sequence[Scored], after: Sequence[Scored], num_images: int, least: float
+) -> list[Fallen | None]:
+    """The worst seed of each; None where it did not fall by `least`, or maybe by chance.
+
+    Each is held against the spread of the baseline's seeds; Holm's adjustment is over all seeds of
+    all combinations.
+    """
+    spreads = [spread(one.scores) for one in before]
+    errors_P, freedoms_P = _seed_errors(spreads, num_images)
+    falls_P = np.array([seen.mean for seen in spreads]) - [min(one.scores) for one in after]
+    tails_P, _ = Estimate(falls_P, errors_P, freedoms_P).tails()
+    counts_P = np.array([len(one.scores) for one in after])
+    p_P = adjusted(np.minimum(1.0, counts_P * tails_P))
+    found = list[Fallen | None]()
+    for one, seen, fall, p in zip(after, spreads, falls_P, p_P, strict=True):
+        if not (p < FALL_ALPHA and fall >= least):
+            found.append(None)
+            continue
+        score, worst = min(zip(one.scores, range(len(one.scores)), strict=True))
+        others = [*one.scores[:worst], *one.scores[worst + 1 :]]
+        alone = bool(others) and seen.mean - fmean(others) < fmean(others) - score
+        found.append(Fallen(f"seed {one.seeds[worst]} fell to {100 * score:.1f} %", alone))
     return found
 
 
-def too_few(kept_H: Floats, past_H: Floats) -> str:
-    count, others = (int((~np.isnan(one)).sum()) for one in (kept_H, past_H))
-    away = f"; {others - count} others are of another level" if others - count > 1 else ""
-    return f"not judged ({count} of {NEEDED} runs{away})"
-
-
-def _kept(values: list[float], place: int, floor: float, limits: list[float]) -> list[int]:
-    """Places of the values of the baseline's level."""
-    levels, aside = [_Level(floor, limits)], list[int]()
-    for row, value in enumerate(values):
-        if math.isnan(value):
-            continue
-        if row == place:
-            levels += [one for one in levels if not one.is_beyond(value)][-1:]
-            if not levels[-1].is_beyond(value) and levels[-1].is_young:
-                levels[-1] = levels[-1].near(value, VERY_FAR * floor)
-        is_far = row > place and abs(value - values[place]) >= FAR * floor
-        if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
-            levels[-1].add(row, value)
-            aside = []
-            continue
-        aside.append(row)
-        near = [other for other in aside if abs(values[other] - value) < floor]
-        if row == place or (row < place and len(near) >= LASTING):
-            levels.append(_Level(floor, limits))
-            for other in near:
-                levels[-1].add(other, values[other])
-            aside = []
-    return list(levels[-1].values)
-
-
-class _Level:
-    """Values about a mean, by their places (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
-
-    def __init__(self, floor: float, limits: list[float]) -> None:
-        self.values: dict[int, float] = {}
-        self._floor, self._limits = floor, limits
-        self._mean = self._squares = 0.0
-
-    def add(self, place: int, value: float) -> None:
-        self.values[place] = value
-        apart = value - self._mean
-        self._mean += apart / len(self.values)
-        self._squares += apart * (value - self._mean)
-
-    def near(self, value: float, reach: float) -> "_Level":
-        """The same without the values that are so far from one."""
-        found = _Level(self._floor, self._limits)
-        for place, other in self.values.items():
-            if abs(other - value) < reach:
-                found.add(place, other)
-        return found
-
-    @property
-    def is_young(self) -> bool:
-        return len(self.values) < NEEDED
-
-    def is_beyond(self, value: float) -> bool:
-        """Whether a value is of another level; two values tell of none."""
-        count = len(self.values)
-        if count < LASTING:
-            return False
-        scatter = math.sqrt(self._squares / (count - 1) * (1 + 1 / count))
-        return abs(value - self._mean) >= max(self._floor, self._limits[count] * scatter)
-
-
-def is_long(past_HP: Floats) -> NDArray[np.bool_]:
-    """Cells whose past is long enough, [P]."""
-    return np.asarray((~np.isnan(past_HP)).sum(axis=0) >= NEEDED)
+def _seed_errors(spreads: Sequence[Spread], num_images: int) -> tuple[Floats, Floats]:
+    """Standard error of one new seed about each mean, and its degrees of freedom."""
+    errors, freedoms = [], []
+    for seen, variance in zip(spreads, seed_variances(spreads), strict=True):
+        one = LUCK**2 if variance.of_mean is None else variance.of_mean * seen.n
+        # Few seeds may happen to agree; the images alone make them differ.
+        images = seen.mean * (1 - seen.mean) / num_images
+        errors.append(math.sqrt(max(one, images) * (1 + 1 / seen.n)))
+        freedoms.append(variance.degrees_of_freedom or SURE)
+    return np.array(errors), np.array(freedoms)

@@ -1,11 +1,11 @@
-"""Which cells of two runs belong together, and in what they differ.
+"""Which combinations of two runs belong together, and in what they differ.
 
-A cell here is an architecture under a strategy, all seeds together: cells pair by their identity
+A combination is an architecture under a strategy, all its seeds together. Two pair by identity
 without the seed. What is not of one task is told with the fields that differ.
 """
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import median
@@ -13,21 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.accuracy import Scored
-from bench.analysis.judge import MEASURES
+from bench.analysis.judge import MEASURES, Scored, Verdict
 from bench.analysis.table import Facts, Snapshot
-from bench.identity import BUCKETS, differences, digest
-
-
-@cache
-def _past_key(task: str, seeds: tuple[int, ...], conditions: str) -> str:
-    """Of a thousand cells in a hundred runs these take seconds to make, and few of them differ."""
-    return digest([task, seeds, json.loads(conditions)])
+from bench.identity import BUCKETS, Bucket, differences, digest
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """A cell of one run: the places of its seeds in the run's table."""
+class Combination:
+    """A combination of one run: the places of its seeds in the run's table."""
 
     run: Snapshot
     architecture: str
@@ -35,8 +28,12 @@ class Side:
     places: tuple[int, ...]
 
     @property
-    def cell(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, str]:
         return self.architecture, self.strategy
+
+    @property
+    def name(self) -> str:
+        return " · ".join(self.names)
 
     @cached_property
     def statuses(self) -> dict[int, str]:
@@ -50,6 +47,13 @@ class Side:
     @cached_property
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted(self.ok_column("seed")))
+
+    @property
+    def failures(self) -> str:
+        """`seed 1 diverged, seed 2 missing`; empty where every seed is ok."""
+        return ", ".join(
+            f"seed {s} {status}" for s, status in self.statuses.items() if status != "ok"
+        )
 
     def column(self, name: str) -> list[Any]:
         return [self.run.columns[name][at] for at in self.places]
@@ -66,9 +70,8 @@ class Side:
 
     @cached_property
     def task(self) -> Facts:
-        """What the cell asks for, without the seed; {} where no seed has a record."""
-        known = (at for at in self.places if self.run.columns["status"][at] != "missing")
-        return next((self.run.task(at) for at in known), {})
+        """What it asks for, without the seed; {} where no seed has a record."""
+        return self.run.task(self.places[0])
 
     @cached_property
     def conditions(self) -> Facts:
@@ -77,11 +80,12 @@ class Side:
 
     @property
     def conditions_key(self) -> str:
-        """Hash of these; only of a cell with an ok seed."""
+        """Hash of these; only with an ok seed."""
         return str(self.run.columns["conditions_key"][self.ok[0]])
 
     @cached_property
     def mixed(self) -> tuple[str, ...]:
+        """Conditions that are not the same for all seeds."""
         if len(set(self.ok_column("conditions_key"))) < 2:
             return ()
         facts = [self.run.conditions(at) for at in self.ok]
@@ -117,93 +121,88 @@ class Side:
 
     @property
     def scored(self) -> Scored:
-        ids = self.ok_column("cell_id")
-        right_SN = np.stack([self.run.right_N(one) for one in ids])
+        right_SN = np.stack([self.run.right_N(one) for one in self.ok_column("cell_id")])
         return Scored(tuple(self.ok_column("seed")), tuple(self.ok_column("test_score")), right_SN)
 
 
-def sides_of(run: Snapshot) -> list[Side]:
-    return [Side(run, *names, tuple(places)) for names, places in run.rows.items()]
+def combinations(run: Snapshot) -> list[Combination]:
+    return [Combination(run, *names, tuple(places)) for names, places in run.rows.items()]
+
+
+def is_mixed(run: Snapshot) -> bool:
+    """Whether seeds of a combination ran under different conditions."""
+    return any(one.mixed for one in combinations(run))
+
+
+@cache
+def _past_key(task: str, seeds: tuple[int, ...], conditions: str) -> str:
+    """Of a thousand combinations in a hundred runs these take seconds to make, and few differ."""
+    return digest([task, seeds, json.loads(conditions)])
+
+
+# ---- pairs ----------------------------------------------------------------------------------
 
 
 class Pair(NamedTuple):
-    before: Side
-    after: Side
+    before: Combination
+    after: Combination
 
     @property
-    def cell(self) -> tuple[str, str]:
-        return self.after.cell
+    def names(self) -> tuple[str, str]:
+        return self.after.names
 
-    @property
-    def name(self) -> str:
-        return " · ".join(self.cell)
+    def told(self, verdict: Verdict, metric: str) -> Verdict:
+        """A verdict on a metric of this pair, with its values in both runs."""
+        before, after = (one.value(metric) for one in self)
+        return verdict._replace(baseline=before, candidate=after).of(self.names, metric)
 
 
 class Match(NamedTuple):
     pairs: tuple[Pair, ...]  # of one task
     other_task: tuple[Pair, ...]  # of the same names only
-    missing: tuple[Side, ...]
-    new: tuple[Side, ...]
+    missing: tuple[Combination, ...]
+    new: tuple[Combination, ...]
 
 
 def matched(baseline: Snapshot, candidate: Snapshot) -> Match:
-    """Cells by their task and, where several have the same one, their names; the rest by names."""
-    left = sides_of(candidate)
-    pairs, others, missing = list[Pair](), list[Pair](), list[Side]()
-    for before, after in _nearest(sides_of(baseline), left):
+    """Pairs by task and, where several have the same one, by name; the rest by names."""
+    left = combinations(candidate)
+    pairs, others, missing = list[Pair](), list[Pair](), list[Combination]()
+    for before, after in _nearest(combinations(baseline), left):
         if after is None:
             missing.append(before)
             continue
-        # A cell without any record has no task to differ in.
+        # What has no record has no task to differ in.
         same = before.task_key == after.task_key or not (before.task_key and after.task_key)
         (pairs if same else others).append(Pair(before, after))
     return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left))
 
 
-LIKENESSES: tuple[Callable[[Side], Hashable], ...] = (
-    lambda side: (side.task_key, *side.cell),
-    lambda side: side.task_key or id(side),
-    lambda side: side.cell,
+LIKENESSES: tuple[Callable[[Combination], Hashable], ...] = (
+    lambda one: (one.task_key, *one.names),
+    lambda one: one.task_key or id(one),
+    lambda one: one.names,
 )
-"""What pairs two cells, the closest first."""
+"""What makes two combinations a pair, the closest first."""
 
 
-def _nearest(sides: Sequence[Side], left: list[Side]) -> list[tuple[Side, Side | None]]:
-    """Each cell with the one that belongs to it, which is taken out of what is left."""
-    found: dict[int, Side] = {}
+def _nearest(
+    ones: Sequence[Combination], left: list[Combination]
+) -> list[tuple[Combination, Combination | None]]:
+    """Each with the one that belongs to it, which is taken out of what is left."""
+    found: dict[int, Combination] = {}
     for likeness in LIKENESSES:
-        there: dict[Hashable, list[Side]] = {}
-        for side in left:
-            there.setdefault(likeness(side), []).append(side)
-        for place, side in enumerate(sides):
-            if place not in found and there.get(likeness(side)):
-                found[place] = there[likeness(side)].pop(0)
-        taken = set(map(id, found.values()))
-        left[:] = [side for side in left if id(side) not in taken]
-    return [(side, found.get(place)) for place, side in enumerate(sides)]
+        there: dict[Hashable, list[Combination]] = {}
+        for other in left:
+            there.setdefault(likeness(other), []).append(other)
+        for place, one in enumerate(ones):
+            if place not in found and there.get(likeness(one)):
+                found[place] = there[likeness(one)].pop(0)
+                left.remove(found[place])
+    return [(one, found.get(place)) for place, one in enumerate(ones)]
 
 
-def same_run(one: Snapshot, other: Snapshot) -> bool:
-    """Whether two are the same run: a baseline file, and the folder that it was made of."""
-    took, took_too = (
-        {
-            (key, seed): seconds
-            for key, seed, seconds in zip(
-                *(run.columns[name] for name in ("task_key", "seed", "train_seconds")), strict=True
-            )
-        }
-        for run in (one, other)
-    )
-    started = one.header.started_at == other.header.started_at
-    return started and took == took_too and any(took.values())
-
-
-# ---- in what two cells differ ---------------------------------------------------------------
-
-
-def task_differences(pair: Pair) -> tuple[str, ...]:
-    return tuple(map(str, differences(pair.before.task, pair.after.task)))
-
+# ---- in what the two of a pair differ -------------------------------------------------------
 
 COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")
 """Where one differs, the network is another: the same in every run of a task."""
@@ -211,9 +210,9 @@ COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")
 
 def count_differences(pair: Pair) -> tuple[str, ...]:
     """Parameters and MACs that are not the same, where both are known."""
-    if not all(side.ok for side in pair):
+    if not all(one.ok for one in pair):
         return ()
-    both = [(name, *(side.ok_column(name)[0] for side in pair)) for name in COUNTED]
+    both = [(name, *(one.ok_column(name)[0] for one in pair)) for name in COUNTED]
     return tuple(
         f"{name}: {int(ours):,} and {int(theirs):,}"
         for name, ours, theirs in both
@@ -221,26 +220,11 @@ def count_differences(pair: Pair) -> tuple[str, ...]:
     )
 
 
-def numerics_differences(pair: Pair) -> tuple[str, ...]:
-    """Facts of the arithmetic that differ, or are unknown on both sides."""
-    return tuple(text for path, text in _conditions(pair) if BUCKETS.get(path) == "numerics")
-
-
-def performance_differences(pair: Pair) -> tuple[str, ...]:
-    """Facts of the arithmetic and of the machine that differ, or are unknown on both sides."""
-    return tuple(text for _, text in _conditions(pair))
-
-
-def _conditions(pair: Pair) -> list[tuple[str, str]]:
-    found = differences(pair.before.conditions, pair.after.conditions, unknown_differs=True)
-    mixed = sorted({*pair.before.mixed, *pair.after.mixed})
-    several = [(path, f"{path}: not the same for all seeds") for path in mixed]
-    return [(one.path, str(one)) for one in found] + several
-
-
-def untold(pair: Pair) -> list[str]:
-    """Facts that costs depend on and only the candidate knows, on one kind of device."""
-    one, other = pair.before.conditions, pair.after.conditions
-    if one.get("machine.device") != other.get("machine.device"):
-        return []
-    return sorted(path for path in other if one.get(path) is None and other[path] is not None)
+def condition_differences(
+    pair: Pair, buckets: Collection[Bucket] = ("numerics", "performance")
+) -> tuple[str, ...]:
+    """Facts that differ, are unknown on both sides, or are not the same for all seeds."""
+    before, after = pair
+    found = differences(before.conditions, after.conditions, buckets=buckets, unknown_differs=True)
+    mixed = sorted(p for p in {*before.mixed, *after.mixed} if BUCKETS.get(p) in buckets)
+    return (*map(str, found), *(f"{path}: not the same for all seeds" for path in mixed))

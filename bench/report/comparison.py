@@ -20,7 +20,7 @@ from bench.analysis.judge import (
     Verdict,
     Word,
 )
-from bench.analysis.pairs import sides_of
+from bench.analysis.pairs import combinations
 from bench.analysis.table import Snapshot
 from bench.errors import first
 from bench.report import text, units
@@ -371,8 +371,8 @@ def baseline_table(run: Snapshot) -> Table:
     titles = {name: measure.title.capitalize() for name, measure in MEASURES.items()}
     seeds = Column("ok", "Seeds ok", align="right")
     rows = (
-        (" · ".join(side.cell), f"{len(side.ok)}/{len(side.places)}", *map(side.value, MEASURES))
-        for side in sides_of(run)
+        (side.name, f"{len(side.ok)}/{len(side.places)}", *map(side.value, MEASURES))
+        for side in combinations(run)
     )
     columns = (Column("cell", "Cell"), seeds, *measure_columns(titles))
     return Table("baseline", "Baseline", columns, tuple(rows))

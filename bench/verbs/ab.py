@@ -27,7 +27,7 @@ from bench.verbs.options import (
 if TYPE_CHECKING:
     from bench.analysis.ab import Alternation, Sided
     from bench.analysis.table import Snapshot
-    from bench.verbs.checkouts import Done, Plan, Turn
+    from bench.verbs.checkouts import Plan, Turn
 
 SIDE = "Checkout of bench: a folder that holds bench/__main__.py, or a git revision."
 
@@ -89,8 +89,8 @@ def judged(plan: "Plan", console: Console) -> "Alternation":
     from bench.folder import locked
     from bench.verbs import checkouts
 
-    for name, side in plan.sides.items():
-        checkouts.check_runs(side, checkouts.environment(side, checkouts.cache(plan, name)))
+    for name in plan.sides:
+        checkouts.check_runs(plan, name)
     tell_here = partial(say, console=console)
     tell_here(f"bench ab {plan.suite} · {plan.num_pairs} pairs of runs", "bold")
     for name, side in plan.sides.items():
@@ -105,7 +105,7 @@ def judged(plan: "Plan", console: Console) -> "Alternation":
         except Stopped:
             say(f"stopped; the same command with --out {plan.folder} goes on", console=err)
             raise
-        shutil.rmtree(plan.folder / "cache", ignore_errors=True)
+        shutil.rmtree(plan.folder / checkouts.CACHE, ignore_errors=True)
     try:
         return alternation(sides)
     except ValueError as error:
@@ -119,15 +119,15 @@ def run_all(plan: "Plan", console: Console) -> "Sided":
     progress = Progress(plan.num_pairs * 2, console)
     sides = Sided([], [])
     try:
-        for done in checkouts.take(plan, progress.begin):
-            run = checkouts.read_run(plan, done.turn)
-            getattr(sides, done.turn.side).append(run)
-            progress.end(done, run)
-            if done.number == 2 and not one_task(sides.old[0], sides.new[0]):
+        for turn, seconds in checkouts.take(plan, progress.begin):
+            run = checkouts.read_run(plan, turn)
+            getattr(sides, turn.side).append(run)
+            progress.end(turn, seconds, run)
+            if turn.number == 2 and not one_task(sides.old[0], sides.new[0]):
                 say("the two sides differ in what they train: no further runs", console=console)
                 break
-            if not same_task(sides.old[0], run) and done.number > 2:
-                what = f"{done.turn.name} trained something different from the earlier runs"
+            if not same_task(sides.old[0], run) and turn.number > 2:
+                what = f"{turn.name} trained something different from the earlier runs"
                 raise SideFailed([what, "did the images change? name a new folder with --out"])
     finally:
         if progress.is_open:
@@ -146,21 +146,21 @@ class Progress:
         self._seconds: list[float] = []
         self.is_open = False
 
-    def begin(self, turn: "Turn", number: int) -> None:
-        head = f"[{number:>{len(str(self._total))}}/{self._total}] {turn.name}  "
+    def begin(self, turn: "Turn") -> None:
+        head = f"[{turn.number:>{len(str(self._total))}}/{self._total}] {turn.name}  "
         self._console.print(Text(head), end="")
         self.is_open = True
 
-    def end(self, done: "Done", run: "Snapshot") -> None:
+    def end(self, turn: "Turn", seconds: float | None, run: "Snapshot") -> None:
         statuses = list(run.columns["status"])
         told = [f"{statuses.count('ok')} of {len(statuses)} cells ok"]
-        if done.seconds is None:
-            self.begin(done.turn, done.number)
+        if seconds is None:
+            self.begin(turn)
             told.append("done before")
         else:
-            self._seconds.append(done.seconds)
-            left = (self._total - done.number) * sum(self._seconds) / len(self._seconds)
-            told.append(clock_text(done.seconds))
+            self._seconds.append(seconds)
+            left = (self._total - turn.number) * sum(self._seconds) / len(self._seconds)
+            told.append(clock_text(seconds))
             told += ["unsteady"] if run.header.unstable else []
             told += [f"about {clock_text(left)} left"] if left else []
         self._console.print(Text(", ".join(told)))

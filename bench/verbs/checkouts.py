@@ -17,20 +17,19 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.analysis.table import Snapshot
 from bench.errors import Exit, FolderError, InputError, SideFailed
 from bench.folder import check_usable, disk_errors, locked, write_text
+from bench.identity import differences
 from bench.running.child import exit_text, no_interrupt
 from bench.verbs.runs import ALTERNATION, read_folder
 
 ENTRY = Path("bench", "__main__.py")
 """What makes a folder a checkout."""
-
-ASKED = "import bench; print(bench.__file__)"
 
 
 class Checkout(NamedTuple):
@@ -53,8 +52,7 @@ def check_out(asked: str, folder: Path) -> Checkout:
             copy_package(Path(asked), folder)
             commit = None
         else:
-            commit = commit_of(asked)
-            unpack(asked, commit, folder)
+            commit = unpack(asked, folder)
         return Checkout(asked, folder, commit, digest(folder))
 
 
@@ -63,8 +61,8 @@ def copy_package(source: Path, folder: Path) -> None:
     shutil.copytree(source / "bench", folder / "bench", ignore=ignored)
 
 
-def commit_of(asked: str) -> str:
-    """The commit of a revision. Raises InputError."""
+def unpack(asked: str, folder: Path) -> str:
+    """The package of a revision as it was committed; returns the commit. Raises InputError."""
     if Path(asked).exists():
         raise InputError([f"{asked}: holds no {ENTRY}; name a checkout or a git revision"])
     found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{asked}^{{commit}}")
@@ -72,19 +70,14 @@ def commit_of(asked: str) -> str:
         raise InputError(
             [f"{asked}: is neither a folder nor a revision of the repository in this folder"]
         )
-    return found.decode().strip()
-
-
-def unpack(asked: str, commit: str, folder: Path) -> None:
-    """The package as it was committed. Raises InputError."""
+    commit = found.decode().strip()
     top = (git("rev-parse", "--show-toplevel") or b".").decode().strip()
-    packed = git("-C", top, "archive", "--format=zip", commit, "--", "bench")
-    if packed is None:
-        raise InputError([f"{asked}: holds no {ENTRY}"])
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        archive.extractall(folder)
+    if packed := git("-C", top, "archive", "--format=zip", commit, "--", "bench"):
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(folder)
     if not (folder / ENTRY).is_file():
         raise InputError([f"{asked}: holds no {ENTRY}"])
+    return commit
 
 
 def git(*arguments: str) -> bytes | None:
@@ -106,41 +99,10 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-# ---- running Python on it -------------------------------------------------------------------
-
-
-def command(*arguments: str) -> list[str]:
-    """This Python, without the current folder on its path."""
-    return [sys.executable, "-P", *arguments]
-
-
-def environment(checkout: Checkout, cache: Path) -> dict[str, str]:
-    """Ours, where Python finds the code before any other, and with a cache of its own."""
-    paths = filter(None, (str(checkout.folder), os.environ.get("PYTHONPATH")))
-    own = {"PYTHONPATH": os.pathsep.join(paths), "BENCH_CACHE": str(cache.absolute())}
-    return {**os.environ, **own}
-
-
-def check_runs(checkout: Checkout, environment: Mapping[str, str]) -> None:
-    """Raise InputError where Python, asked for bench, takes another than that of the checkout."""
-    done = subprocess.run(
-        command("-c", ASKED), env=environment, capture_output=True, text=True, check=False
-    )
-    told = done.stdout.strip()
-    own = (checkout.folder / "bench" / "__init__.py").resolve()
-    if done.returncode or Path(told).resolve() != own:
-        found = f"runs the code in {Path(told).parent}" if told else last_line(done.stderr)
-        raise InputError([f"{checkout.asked}: Python {found} instead; nothing was compared"])
-
-
-def last_line(text: str) -> str:
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "said nothing")
-
-
 # ---- runs in turn ---------------------------------------------------------------------------
 
-PLAN, SUITE = ALTERNATION, "suite.toml"
-"""What the runs of a folder are of, and the suite as it was when they began."""
+PLAN, SUITE, CACHE = ALTERNATION, "suite.toml", "cache"
+"""What the runs of a folder are of, the suite as it was, and the folder of each side's cache."""
 
 PATIENCE_SECONDS = 30.0
 """A run that is asked to stop writes the record of the cell that it leaves."""
@@ -157,6 +119,7 @@ class Plan(NamedTuple):
 
 
 class Turn(NamedTuple):
+    number: int  # from 1
     side: str
     pair: int
 
@@ -165,19 +128,40 @@ class Turn(NamedTuple):
         return f"{self.side}-{self.pair}"
 
 
-class Done(NamedTuple):
-    turn: Turn
-    number: int
-    seconds: float | None  # None where it was finished before
-
-
 def order(num_pairs: int) -> list[Turn]:
-    sides = ("old", "new")
-    return [
-        Turn(side, pair)
-        for pair in range(1, num_pairs + 1)
-        for side in (sides if pair % 2 else reversed(sides))
-    ]
+    turns: list[Turn] = []
+    for pair in range(1, num_pairs + 1):
+        first, second = ("old", "new") if pair % 2 else ("new", "old")
+        turns += [Turn(2 * pair - 1, first, pair), Turn(2 * pair, second, pair)]
+    return turns
+
+
+# ---- running Python on it -------------------------------------------------------------------
+
+
+def command(*arguments: str) -> list[str]:
+    """This Python, without the current folder on its path."""
+    return [sys.executable, "-P", *arguments]
+
+
+def environment(plan: Plan, side: str) -> dict[str, str]:
+    """Ours, where Python finds the code before any other, and with a cache of its own."""
+    paths = filter(None, (str(plan.sides[side].folder), os.environ.get("PYTHONPATH")))
+    cache = plan.folder.absolute() / CACHE / side
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "BENCH_CACHE": str(cache)}
+
+
+def check_runs(plan: Plan, side: str) -> None:
+    """Raise InputError where Python, asked for bench, takes another than that of the checkout."""
+    asking = command("-c", "import bench; print(bench.__file__)")
+    variables, checkout = environment(plan, side), plan.sides[side]
+    done = subprocess.run(asking, env=variables, capture_output=True, text=True, check=False)
+    told = done.stdout.strip()
+    own = (checkout.folder / "bench" / "__init__.py").resolve()
+    if done.returncode or Path(told).resolve() != own:
+        words = [line for line in done.stderr.splitlines() if line.strip()] or ["said nothing"]
+        found = f"runs the code in {Path(told).parent}" if told else words[-1]
+        raise InputError([f"{checkout.asked}: Python {found} instead; nothing was compared"])
 
 
 # ---- the folder -----------------------------------------------------------------------------
@@ -186,18 +170,24 @@ def order(num_pairs: int) -> list[Turn]:
 def begin(plan: Plan) -> None:
     """Note what the runs of a locked folder are of. Raises FolderError where it has others."""
     path = plan.folder / PLAN
-    facts = facts_of(plan)
-    if path.exists():
-        earlier = read_plan(path)
-        changed = [name for name, fact in facts.items() if earlier.get(name) != fact]
-        if changed:
-            raise FolderError(
-                f"{plan.folder}: compares something else ({', '.join(changed)} changed); "
-                "name another folder with --out"
-            )
-    else:
+    facts = {
+        **{f"the {name} code": side.sha256 for name, side in plan.sides.items()},
+        "the suite": hashlib.sha256(plan.suite.read_bytes()).hexdigest(),
+        "options": list(plan.options),
+    }
+    if not path.exists():
         write_text(plan.folder / SUITE, plan.suite.read_text("utf-8"))
         write_text(path, json.dumps(facts, indent=1) + "\n")
+        return
+    try:
+        earlier = dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise FolderError(f"{path}: cannot be read; name another folder with --out") from error
+    if changed := [one.path for one in differences(earlier, facts)]:
+        raise FolderError(
+            f"{plan.folder}: compares something else ({', '.join(changed)} changed); "
+            "name another folder with --out"
+        )
 
 
 def check_folder(folder: Path) -> None:
@@ -205,21 +195,6 @@ def check_folder(folder: Path) -> None:
     if folder.is_dir() and not (folder / PLAN).exists() and set(os.listdir(folder)) - {".lock"}:
         raise FolderError(f"{folder}: holds other files; name an empty or new folder with --out")
     check_usable(folder / "old-1")
-
-
-def facts_of(plan: Plan) -> dict[str, Any]:
-    code = {f"the {name} code": side.sha256 for name, side in plan.sides.items()}
-    suite = hashlib.sha256(plan.suite.read_bytes()).hexdigest()
-    return {**code, "the suite": suite, "options": list(plan.options)}
-
-
-def read_plan(path: Path) -> dict[str, Any]:
-    """The plan of a folder. Raises FolderError."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return dict(found)
-    except (OSError, ValueError, TypeError) as error:
-        raise FolderError(f"{path}: cannot be read; name another folder with --out") from error
 
 
 def is_finished(folder: Path) -> bool:
@@ -233,25 +208,26 @@ def is_finished(folder: Path) -> bool:
 # ---- running --------------------------------------------------------------------------------
 
 
-def take(plan: Plan, told: Callable[[Turn, int], None]) -> Iterator[Done]:
-    """Every run in its turn; `told` hears of one before it begins.
+def take(plan: Plan, told: Callable[[Turn], None]) -> Iterator[tuple[Turn, float | None]]:
+    """Every run in its turn with its seconds, None where it was finished before.
 
-    A run that was cut short begins anew: its cells would be of two times, and stand for one.
+    `told` hears of a run before it begins. One that was cut short begins anew: its cells would be
+    of two times, and stand for one.
     Raises SideFailed, InputError, FolderError, and Stopped after stopping the run.
     """
-    for number, turn in enumerate(order(plan.num_pairs), start=1):
+    for turn in order(plan.num_pairs):
         folder = plan.folder / turn.name
         if is_finished(folder):
-            yield Done(turn, number, None)
+            yield turn, None
             continue
-        told(turn, number)
+        told(turn)
         with disk_errors(plan.folder):
             if folder.exists():
                 with locked(folder):  # by a run that outlived its comparison, perhaps
                     shutil.rmtree(folder)
             before = time.monotonic()
             run(plan, turn)
-        yield Done(turn, number, time.monotonic() - before)
+        yield turn, time.monotonic() - before
 
 
 def read_run(plan: Plan, turn: Turn) -> Snapshot:
@@ -265,21 +241,28 @@ def read_run(plan: Plan, turn: Turn) -> Snapshot:
 
 def run(plan: Plan, turn: Turn) -> None:
     checkout, folder = plan.sides[turn.side], plan.folder / turn.name
-    variables = environment(checkout, cache(plan, turn.side))
     arguments = ("run", str(plan.folder / SUITE), *plan.options, "--out", str(folder))
     log = plan.folder / f"{turn.name}.log"
     with log.open("w", encoding="utf-8") as file:
-        code = finished(command("-m", "bench", *arguments), variables, file.fileno())
-    if not is_finished(folder):
-        lines = log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
-        complain(turn, checkout, code, [*lines, f"all of it is in {log}"])
+        code = finished(plan, turn.side, arguments, file.fileno())
+    if is_finished(folder):
+        return
+    lines = log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
+    lines.append(f"all of it is in {log}")
+    who = f"{turn.name}, the code of {checkout.asked}"
+    if code == Exit.INPUT:
+        raise InputError([f"{who}, refuses the suite:", *lines])
+    if code == Exit.FOLDER:
+        raise FolderError(f"{who}: {' '.join(lines)}")
+    raise SideFailed([f"{who}, did not finish: {exit_text(code)}", *lines])
 
 
-def finished(command: Sequence[str], environment: dict[str, str], file: int) -> int:
-    """The exit code of a command. What stops this process stops it too, by one signal."""
+def finished(plan: Plan, side: str, arguments: Sequence[str], file: int) -> int:
+    """The exit code of bench. What stops this process stops it too, by one signal."""
+    bench, variables = command("-m", "bench", *arguments), environment(plan, side)
     with no_interrupt():
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            bench, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
     try:
         return process.wait()
@@ -291,17 +274,3 @@ def finished(command: Sequence[str], environment: dict[str, str], file: int) -> 
             process.kill()
             process.wait()
         raise
-
-
-def complain(turn: Turn, checkout: Checkout, code: int, lines: Sequence[str]) -> None:
-    """Raise what the exit code of a run that did not finish means."""
-    who = f"{turn.name}, the code of {checkout.asked}"
-    if code == Exit.INPUT:
-        raise InputError([f"{who}, refuses the suite:", *lines])
-    if code == Exit.FOLDER:
-        raise FolderError(f"{who}: {' '.join(lines)}")
-    raise SideFailed([f"{who}, did not finish: {exit_text(code)}", *lines])
-
-
-def cache(plan: Plan, side: str) -> Path:
-    return plan.folder / "cache" / side

@@ -21,7 +21,7 @@ from bench.verbs.options import (
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Comparison
-    from bench.analysis.table import Snapshot
+    from bench.record import Calibration
     from bench.report.comparison import Sides
 
 SIDE = "Run folder, or file of `bench baseline accept`."
@@ -94,15 +94,15 @@ def compared(paths: Sequence[Path], results: Path) -> "tuple[Comparison, Sides]"
 
     Raises InputError or FolderError.
     """
+    from bench.analysis.baseline import are_one_run
     from bench.analysis.compare import compare as compare_
     from bench.analysis.compare import together
-    from bench.analysis.pairs import same_run
     from bench.report.comparison import Sides
     from bench.verbs.runs import names, past_below, read_side
 
     before, *after = sides = [read_side(path) for path in paths]
     for (one, side), (other, its) in combinations(zip(paths, sides, strict=True), 2):
-        if same_run(side.run, its.run):
+        if are_one_run(side.run, its.run):
             raise InputError(f"{one} and {other} are the same run: name two")
     past = past_below(results, after[0].run.header.suite_name)
     costs = [*before.past, *past.costs, *(run for side in after for run in side.past)]
@@ -110,7 +110,7 @@ def compared(paths: Sequence[Path], results: Path) -> "tuple[Comparison, Sides]"
     baseline, *called = names(paths)
     try:
         each = {
-            name: with_rates(compare_(before.run, side.run, costs, first), before.run, side.run)
+            name: compare_(before.run, side.run, costs, first, roofline)
             for name, side in zip(called, after, strict=True)
         }
     except ValueError as error:
@@ -123,18 +123,9 @@ def compared(paths: Sequence[Path], results: Path) -> "tuple[Comparison, Sides]"
     return found._replace(notes=tuple(notes)), Sides(baseline, " and ".join(called))
 
 
-def with_rates(found: "Comparison", baseline: "Snapshot", candidate: "Snapshot") -> "Comparison":
-    from bench.analysis import costs
-    from bench.analysis.pairs import matched
-    from bench.record import Calibration
+def roofline(
+    architecture: str, image_size: int, precision: str, calibration: "Calibration"
+) -> float | None:
+    from bench.models.roofline import image_seconds  # torch: only where something is counted
 
-    if found.elsewhere is None:
-        return found
-
-    def floor(work: costs.Work, calibration: Calibration) -> float | None:
-        from bench.models.roofline import image_seconds  # torch: only where there is work
-
-        return image_seconds(*work, calibration)
-
-    rates = costs.rates(matched(baseline, candidate).pairs, floor)
-    return found._replace(elsewhere=found.elsewhere._replace(rates=rates))
+    return image_seconds(architecture, image_size, precision, calibration)

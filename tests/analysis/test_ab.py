@@ -20,8 +20,8 @@ from bench.analysis.ab import (
     Alternation,
     Sided,
     alternation,
-    judge_cells,
     judge_common,
+    judge_each,
     judge_pairs,
     one_task,
     parted,
@@ -68,7 +68,7 @@ def found(
     for _ in range(sittings):
         old_HP, new_HP = (runs(draw, pairs, cells, drift) for _ in range(2))
         split = parted(new_HP + change_P - old_HP)
-        words = [one.word for one in judge_cells(split, np.full(cells, 0.05))]
+        words = [one.word for one in judge_each(split, np.full(cells, 0.05))]
         named += all(words[place] == "regressed" for place in slower)
         rest = [word for place, word in enumerate(words) if place not in slower]
         others += "regressed" in rest or (bool(slower) and "improved" in rest)
@@ -162,7 +162,7 @@ def test_a_floor_of_its_own_lets_a_change_pass() -> None:
 
 def test_two_cells_that_drift_alike_lend_each_other_no_certainty() -> None:
     drift_H = np.array([0.10, 0.18, 0.05])
-    pair, _ = judge_cells(parted(np.stack([drift_H, drift_H], axis=1)), np.full(2, 0.05))
+    pair, _ = judge_each(parted(np.stack([drift_H, drift_H], axis=1)), np.full(2, 0.05))
     assert pair.p_adjusted == pytest.approx(
         2 * stats.ttest_1samp(drift_H, 0, alternative="greater").pvalue
     )
@@ -180,7 +180,7 @@ def test_a_cell_that_is_surely_slower_is_named_where_the_common_part_is_uncertai
             [0.116, -0.108, 0.122, 0.219],
         ]
     )
-    *others, slow = judge_cells(parted(ratios_HP), np.full(4, 0.05))
+    *others, slow = judge_each(parted(ratios_HP), np.full(4, 0.05))
     assert {one.word for one in others} == {"inconclusive"}
     assert (slow.word, slow.reason) == (
         "regressed",
@@ -225,10 +225,10 @@ def test_cells_that_stayed_as_they_were_are_no_slower_where_most_became_quicker(
     draw = np.random.default_rng(0)
     ratios_HP = draw.normal(0, 0.01, (5, 6))
     ratios_HP[:, :4] -= 0.2
-    found = judge_cells(parted(ratios_HP), np.full(6, 0.05))
+    found = judge_each(parted(ratios_HP), np.full(6, 0.05))
     assert [one.word for one in found] == ["improved"] * 4 + ["pass"] * 2
     assert found[0].change == pytest.approx(math.expm1(-0.2), abs=0.02)
-    slower = judge_cells(parted(-ratios_HP), np.full(6, 0.05))
+    slower = judge_each(parted(-ratios_HP), np.full(6, 0.05))
     assert "regressed" not in {one.word for one in slower[4:]}
 
 

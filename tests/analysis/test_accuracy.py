@@ -7,8 +7,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.accuracy import ALPHA, Rules, Scored, compared, equivalence_p, judge_accuracy
-from bench.analysis.judge import Verdict, Word
+from bench.analysis.judge import (
+    ALPHA,
+    Scored,
+    Verdict,
+    Word,
+    compared,
+    judge_accuracy,
+)
+from bench.suite import CompareTable
 
 N = 2000
 
@@ -25,8 +32,9 @@ def judged(
     equivalence: float = 0.01,
 ) -> list[Verdict]:
     count = len(before)
-    rules = Rules(np.ones(num_images), 0.03, equivalence)
-    return judge_accuracy(before, after, np.full(count, 0.005), [cross] * count, rules)
+    settings = CompareTable(visible_drop=0.03, equivalence=equivalence)
+    floors_P, crosses_P = np.full(count, 0.005), np.full(count, cross)
+    return judge_accuracy(before, after, floors_P, crosses_P, np.ones(num_images), settings)
 
 
 def easiness(draw: np.random.Generator, num_images: int = N) -> NDArray[np.float64]:
@@ -199,4 +207,4 @@ def test_equivalence_is_that_of_two_one_sided_tests() -> None:
     drop, error, freedom = found.changes_P[0], found.errors_P[0], found.freedoms_P[0]
     low = stats.t.sf((drop + 0.02) / error, freedom)
     high = stats.t.cdf((drop - 0.02) / error, freedom)
-    assert equivalence_p(found, 0, 0.02) == pytest.approx(max(low, high), rel=1e-6)
+    assert found.beyond_p(0.02)[0] == pytest.approx(max(low, high), rel=1e-6)

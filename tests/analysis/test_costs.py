@@ -12,17 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.analysis.costs import (
+    Costs,
     Rates,
-    Times,
-    Work,
     judge_peaks,
     judge_repeatable,
     judge_times,
+    memory_floor,
     rates,
     shift,
     slowdown,
 )
-from bench.analysis.judge import MIB, memory_floor
+from bench.analysis.judge import MIB
 from bench.analysis.pairs import matched
 from bench.analysis.stats import Floats
 from bench.analysis.table import Snapshot
@@ -59,7 +59,7 @@ def found(
         candidate_P = runs(draw, 1, drift)[0]
         candidate_P[0] += math.log1p(slower)
         floors_P = np.full(CELLS, 0.05)
-        times = Times(past_HP[-1], candidate_P, past_HP, floors_P, num_past - 1)
+        times = Costs(past_HP[-1], candidate_P, past_HP, floors_P, num_past - 1)
         drifted = float(np.median(candidate_P - past_HP[-1])) + draw.normal(0, 0.01)
         timings, common = judge_times(times, drifted if calibrated else 0.0)
         assert common is not None
@@ -88,7 +88,7 @@ def test_a_suite_that_has_grown_is_not_judged_by_runs_of_a_cell_or_two(num_known
         past_HP = runs(draw, 8, 0.05)
         past_HP[:, num_known:] = math.nan
         baseline_P, candidate_P = runs(draw, 2, 0.05)
-        timings, _ = judge_times(Times(baseline_P, candidate_P, past_HP, np.full(CELLS, 0.05)), 0.0)
+        timings, _ = judge_times(Costs(baseline_P, candidate_P, past_HP, np.full(CELLS, 0.05)), 0.0)
         assert {one.word for one in timings} == {"not_judged"}
         assert timings[0].reason == "not judged (0 of 5 runs)"
 
@@ -115,7 +115,7 @@ def in_each(slower: float, luck: float, num_suites: int = 200) -> tuple[Found, F
         for candidate_P in runs(draw, 2, 0.05):
             candidate_P += 0.14 * (draw.random(CELLS) < luck)
             candidate_P[0] += math.log1p(slower)
-            made = Times(past_HP[-1], candidate_P, past_HP, np.full(CELLS, 0.05), 7)
+            made = Costs(past_HP[-1], candidate_P, past_HP, np.full(CELLS, 0.05), 7)
             found.append(np.array([one.word == "regressed" for one in judge_times(made, 0.0)[0]]))
         for share, words in ((first, found[0]), (both, found[0] & found[1])):
             share += words[0], words[1:].any()
@@ -141,13 +141,13 @@ def test_of_the_cells_that_are_a_tenth_slower_hardly_one_is_lost_in_two(luck: fl
 # ---- by hand --------------------------------------------------------------------------------
 
 
-def times(candidate: float = 0.0, num_past: int = 6, cells: int = 6) -> Times:
+def times(candidate: float = 0.0, num_past: int = 6, cells: int = 6) -> Costs:
     draw = np.random.default_rng(0)
     past_HP = draw.normal(0, 0.01, (num_past, cells))
     candidate_P = draw.normal(0, 0.01, cells)
     candidate_P[0] += candidate
     baseline_P = past_HP[-1] if num_past else draw.normal(0, 0.01, cells)
-    return Times(baseline_P, candidate_P, past_HP, np.full(cells, 0.05))
+    return Costs(baseline_P, candidate_P, past_HP, np.full(cells, 0.05))
 
 
 def test_four_past_runs_judge_nothing() -> None:
@@ -300,7 +300,7 @@ def after_all_became(level: float, *shares: float) -> tuple[list[str], str]:
     past_HP = draw.normal(0, 0.01, (11, 6))
     past_HP[-1] += math.log(level)
     candidate_P = draw.normal(0, 0.01, 6) + math.log(level) + np.log1p(shares)
-    made = Times(past_HP[-1], candidate_P, past_HP, np.full(6, 0.05), 10)
+    made = Costs(past_HP[-1], candidate_P, past_HP, np.full(6, 0.05), 10)
     timings, common = judge_times(made, 0.0)
     assert common is not None
     return [one.word for one in timings], common.blame
@@ -318,7 +318,7 @@ def past_and(*levels: float, place: int, candidate: float) -> str:
     past_HP[:, 0] += np.log(levels)
     candidate_P = draw.normal(0, 0.01, 6)
     candidate_P[0] += math.log(candidate)
-    made = Times(past_HP[place], candidate_P, past_HP, np.full(6, 0.05), place)
+    made = Costs(past_HP[place], candidate_P, past_HP, np.full(6, 0.05), place)
     one = judge_times(made, 0.0)[0][0]
     return one.reason or one.word
 
@@ -371,8 +371,8 @@ def leaks(leak: float, scatter: float, num_suites: int = 300) -> tuple[float, fl
     for _ in range(num_suites):
         past_HP, after_P = peaks(draw, 8, scatter), peaks(draw, 1, scatter)[0]
         after_P[0] += leak * MIB
-        floors_P = np.array([memory_floor(b, "cpu", False) for b in past_HP[-1]])
-        words = [one.word for one in judge_peaks(past_HP[-1], after_P, past_HP, floors_P, None)]
+        floors_P = np.array([memory_floor(b, "cpu", False) / b for b in past_HP[-1]])
+        words = [one.word for one in judge_peaks(Costs(past_HP[-1], after_P, past_HP, floors_P))]
         first += words[0] == "regressed"
         others += "regressed" in words[1:]
     return first / num_suites, others / num_suites
@@ -392,7 +392,7 @@ def test_however_peaks_scatter_clean_runs_raise_few_alarms(scatter: float) -> No
 def test_four_past_runs_judge_no_host_memory() -> None:
     draw = np.random.default_rng(0)
     past_HP = peaks(draw, 4, 5)
-    found = judge_peaks(past_HP[-1], past_HP[-1] * 3, past_HP, np.full(8, 32.0 * MIB), None)
+    found = judge_peaks(Costs(past_HP[-1], past_HP[-1] * 3, past_HP, 32 * MIB / past_HP[-1]))
     assert {(one.word, one.reason) for one in found} == {("not_judged", "not judged (4 of 5 runs)")}
 
 
@@ -400,12 +400,12 @@ def test_a_baseline_that_took_little_by_chance_makes_no_regression() -> None:
     draw = np.random.default_rng(0)
     past_HP = peaks(draw, 8, 5)
     low_P, after_P = past_HP[-1] - 60 * MIB, peaks(draw, 1, 5)[0]
-    found = judge_peaks(low_P, after_P, past_HP, np.full(8, 32.0 * MIB), None)
+    found = judge_peaks(Costs(low_P, after_P, past_HP, 32 * MIB / low_P))
     assert {one.word for one in found} == {"pass"}
     more, told = after_P - past_HP.mean(axis=0), [one.beyond for one in found]
     assert np.allclose(np.array(told, dtype=float) * low_P, more)
     high_P = past_HP[-1] + 60 * MIB
-    found = judge_peaks(high_P, high_P, past_HP, np.full(8, 32.0 * MIB), None)
+    found = judge_peaks(Costs(high_P, high_P, past_HP, 32 * MIB / high_P))
     assert {one.word for one in found} == {"pass"}
 
 
@@ -426,9 +426,11 @@ def on_machine(number: int, flops: float, change: sides.Change) -> Snapshot:
     return sides.tabled(number, change, cells=[0], sittings=(sides.sitting(flops),))
 
 
-def roofline(work: Work, calibration: Calibration) -> float | None:
+def roofline(
+    architecture: str, size: int, precision: str, calibration: Calibration
+) -> float | None:
     """An image of resnet18 in fp32 takes 1 GFLOP, and nothing is known of others."""
-    known = work.architecture == "resnet18" and work.precision == "fp32"
+    known = architecture == "resnet18" and precision == "fp32"
     return 1e9 / (calibration.matmul_fp32_flops or 0) if known else None
 
 

@@ -170,7 +170,7 @@ def test_cells_with_news_come_first_and_changes_that_came_together_are_one() -> 
     assert [(c.architecture, c.strategy) for c in found.cells[:2]] == [places[3], places[5]]
     (one,) = news(found)
     assert (one.metric, one.run, one.before, one.num_cells) == (SECONDS, 6, 5, 6)
-    assert {change.strategy for change in one.changes} == {places[3][1], places[5][1]}
+    assert {change.name for change in one.changes} == {" · ".join(places[n]) for n in (3, 5)}
 
 
 def test_a_cell_that_the_newest_run_does_not_ask_for_comes_last() -> None:

@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bench.analysis.baseline import on_level
 from bench.analysis.costs import beyond
-from bench.analysis.judge import (
-    NEEDED,
-    Estimate,
-    adjusted,
-    estimate,
-    judge,
-    nearest_median,
-    on_level,
-)
+from bench.analysis.judge import Estimate, adjusted, judge, nearest_median
 from bench.analysis.stats import Floats
 
 
 def predicted(past_HP: Floats, values_P: Floats | list[float]) -> Estimate:
-    return beyond(estimate(past_HP, NEEDED, of_new=True), np.asarray(values_P))
+    return beyond(past_HP, np.asarray(values_P))
 
 
 # ---- significance ---------------------------------------------------------------------------

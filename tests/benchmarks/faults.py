@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from bench.analysis.judge import NEEDED
+from bench.analysis.baseline import NEEDED
 from bench.analysis.stability import unstable
 from bench.folder import read_run
 from bench.verbs import checkouts
