@@ -122,7 +122,7 @@ def scores(folder: Path) -> dict[str, object]:
     return {r.cell_id: r.quality for r in records(folder) if isinstance(r, Result)}
 
 
-def wait_for(met: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(met: Callable[[], bool], seconds: float = 120) -> None:
     """Return when the condition is met; fail when it is not in time."""
     until = time.monotonic() + seconds
     while not met():

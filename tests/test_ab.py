@@ -349,14 +349,14 @@ def test_a_stop_ends_the_run_too_and_the_same_command_goes_on(
     with start() as process:
         command.wait_for((here / "waiting").exists)
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=50)
     assert process.returncode == 128 + number
     assert "the same command with --out out goes on" in err
     assert (here / "stopped").read_text() == "one signal\n"
     assert list((here / "tmp").iterdir()) == []
     (here / "wait").unlink()
     with start() as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     assert out.count("done before") == 2
     assert [name for name, *_ in calls(here)].count("old-1") == 1

@@ -48,7 +48,7 @@ def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
     with command.running(here, "run", here.suite(text), "--out", folder) as process:
         command.wait_for_cell(folder, 2)
         command.worker_of(process).kill()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, ""), out
     ok, lost, last = command.records(folder)
     assert (ok.status, last.status) == ("ok", "ok")
@@ -97,7 +97,7 @@ def test_seeds_whose_worker_is_killed_run_once_more_alone_and_the_others_go_on(
     with command.running(here, "run", here.suite(GROUP), "--out", folder) as process:
         command.wait_for_cell(folder, 1)
         command.worker_of(process).kill()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, ""), out
     assert out.splitlines().count(AGAIN) == 1
     assert [record.status for record in command.records(folder)] == ["ok"] * 6
@@ -110,7 +110,7 @@ def test_a_seed_that_dies_alone_as_well_has_failed_and_costs_no_other(here: Plac
         together = command.worker_of(process)
         together.kill()
         new_worker(process, together).kill()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, ""), out
     assert out.splitlines().count(AGAIN) == 1
     by_name = {(r.cell.strategy, r.cell.seed): r for r in command.records(folder)}
@@ -127,7 +127,7 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number
         time.sleep(0.5)  # the signal is not to cut the message in two that says so
         below = command.descendants(process)
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert err == f"stopped; run the same command with --out {folder} to continue\n"
     _, alive = psutil.wait_procs(below, timeout=5)
@@ -147,5 +147,5 @@ def test_a_reader_that_leaves_ends_the_run_in_order(here: Place) -> None:
         assert process.stdout.readline().startswith("bench tiny")
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
     assert process.returncode == 128 + signal.SIGPIPE
