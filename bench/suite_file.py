@@ -21,9 +21,6 @@ from bench.suite import RECIPE_DEFAULTS, TABLES, StrategyEntry, Suite
 MAX_CELLS = 10_000
 
 
-# ---- from the file to a suite ---------------------------------------------------------------
-
-
 class SuiteFile(NamedTuple):
     """A suite file whose two profiles were both checked."""
 
@@ -157,8 +154,6 @@ def _entries(value: object) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
 
 
-# ---- pydantic's findings in our words -------------------------------------------------------
-
 WORDING: Mapping[str, str] = {
     "missing": "is required",
     "int_type": "must be a whole number",
@@ -216,9 +211,6 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-# ---- what only the whole suite shows --------------------------------------------------------
 
 
 def cross_checks(suite: Suite) -> list[Problem]:

@@ -130,8 +130,6 @@ def prose(lines: Iterable[str]) -> list[RenderableType]:
     ]
 
 
-# ---- tables of reports ----------------------------------------------------------------------
-
 WORDY = ("cell", "newest_change")
 """Columns whose texts may be broken between words."""
 

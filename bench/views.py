@@ -172,8 +172,6 @@ def source_lines(source: UsedWeights) -> list[str]:
 NAMED_FILES = 3
 
 
-# ---- the end of a run -----------------------------------------------------------------------
-
 TOP = 10
 NUMBERS = ("val", "test", "train", "memory")
 

@@ -46,19 +46,16 @@ LOOP_STEPS = 200_000
 Step = Callable[[], object]
 
 
-class Calibrated(NamedTuple):
-    calibration: Calibration
-    problems: tuple[str, ...]
-
-
 class Probe(NamedTuple):
     make: Callable[[torch.device, int], Step]
     sizes: Sequence[int]
     amount: Callable[[int], int]
 
 
-def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibrated:
-    """Run every probe. `sizes` are those of an earlier calibration; None: to be found now.
+def calibrate(
+    device: Device, sizes: Mapping[str, int] | None = None
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Run every probe; also why some failed. `sizes` are an earlier one's; None: to be found now.
 
     A probe that fails, as on a GPU whose memory is taken, is null. Threads and TF32 are as the
     process has set them.
@@ -70,19 +67,21 @@ def calibrate(device: Device, sizes: Mapping[str, int] | None = None) -> Calibra
         steps, device, turn, started + SECONDS[device.type], started + LONGEST[device.type]
     )
     seconds = {n: float(np.quantile(own, 0.25, method="lower")) for n, own in times.items()}
-    return Calibrated(
-        Calibration(
-            matmul_fp32_flops=_rate("matmul_fp32", found, seconds),
-            matmul_bf16_flops=_rate("matmul_bf16", found, seconds),
-            copy_bytes_per_second=_rate("copy", found, seconds),
-            upload_bytes_per_second=_rate("upload", found, seconds),
-            conv_seconds=seconds.get("conv"),
-            loop_seconds=seconds.get("loop"),
-            seconds=time.perf_counter() - started,
-            sizes=found,
-        ),
-        problems,
+    rates = {
+        name: probe.amount(found[name]) / seconds[name] if name in seconds else None
+        for name, probe in PROBES.items()
+    }
+    calibration = Calibration(
+        matmul_fp32_flops=rates["matmul_fp32"],
+        matmul_bf16_flops=rates["matmul_bf16"],
+        copy_bytes_per_second=rates["copy"],
+        upload_bytes_per_second=rates["upload"],
+        conv_seconds=seconds.get("conv"),
+        loop_seconds=seconds.get("loop"),
+        seconds=time.perf_counter() - started,
+        sizes=found,
     )
+    return calibration, problems
 
 
 def ready(
@@ -140,10 +139,6 @@ def in_turns(
         while time.perf_counter() + times[name][-1] < now + turn:
             times[name].append(seconds_of(step, device))
     return times
-
-
-def _rate(name: str, sizes: Mapping[str, int], seconds: Mapping[str, float]) -> float | None:
-    return PROBES[name].amount(sizes[name]) / seconds[name] if name in seconds else None
 
 
 def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, Step]:
@@ -217,12 +212,8 @@ def loop() -> int:
 
 
 PROBES: Mapping[str, Probe] = {
-    "matmul_fp32": Probe(
-        lambda place, side: matmul(place, side, torch.float32), SIDES, matmul_flops
-    ),
-    "matmul_bf16": Probe(
-        lambda place, side: matmul(place, side, torch.bfloat16), SIDES, matmul_flops
-    ),
+    "matmul_fp32": Probe(partial(matmul, dtype=torch.float32), SIDES, matmul_flops),
+    "matmul_bf16": Probe(partial(matmul, dtype=torch.bfloat16), SIDES, matmul_flops),
     "copy": Probe(copy, COPIES, read_and_written),
     "upload": Probe(upload, UPLOADS, int),
 }

@@ -156,8 +156,6 @@ def _numbers(path: Path) -> list[int]:
     return [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
 
 
-# ---- as Linux lists them, of the host -------------------------------------------------------
-
 CPUS = "sys/devices/system/cpu"
 
 NUMBERS = (

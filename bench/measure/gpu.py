@@ -6,7 +6,7 @@ that CUDA_VISIBLE_DEVICES shows, in another order. The UUID is used for that and
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import pynvml
@@ -77,17 +77,9 @@ def handle(index: int | None) -> Any | None:
 
 def by_uuid(uuid: str) -> Any | None:
     """The GPU, or the slice of one (MIG), whose CUDA UUID this is; None if it cannot be found."""
-    bare = uuid.removeprefix("GPU-").removeprefix("MIG-")
-    for kind in ("GPU", "MIG"):
-        gpu = _by_name(f"{kind}-{bare}")
-        if gpu is not None:
-            return gpu
-    return None
-
-
-@reading
-def _by_name(uuid: Any) -> Any:
-    return pynvml.nvmlDeviceGetHandleByUUID(uuid)
+    bare, find = uuid.removeprefix("GPU-").removeprefix("MIG-"), pynvml.nvmlDeviceGetHandleByUUID
+    found = (_known(partial(find, f"{kind}-{bare}")) for kind in ("GPU", "MIG"))
+    return next((gpu for gpu in found if gpu is not None), None)
 
 
 @reading
@@ -106,9 +98,6 @@ def driver_cuda() -> str | None:
     """The newest CUDA that the driver serves, such as "13.0"."""
     number = _known(lambda: int(pynvml.nvmlSystemGetCudaDriverVersion()))
     return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
-
-
-# ---- readings -------------------------------------------------------------------------------
 
 
 @reading
@@ -236,9 +225,6 @@ ALWAYS_TOLD = (
     *("driver", "cuda", "cudnn"),
 )
 """What a `Machine` always says of a GPU; null on a CPU."""
-
-
-# ---- one GPU, by CUDA's index ---------------------------------------------------------------
 
 
 def facts(index: int) -> dict[str, Any]:

@@ -118,30 +118,25 @@ class Examination(NamedTuple):
     weights_folder: Path
 
 
-# ---- the order of running -------------------------------------------------------------------
-
-
 def workers(cells: Sequence[Cell]) -> list[list[Cell]]:
     """The cells of each architecture, for a process of their own, in the order of running."""
     by_label = groupby(cells, key=lambda cell: cell.architecture_label)
     return [_in_running_order(list(own)) for _, own in by_label]
 
 
-def _rank(kind: str) -> tuple[bool, bool, bool]:
-    """Strategies that share work lie side by side, and no features take room on the device while
-    a step is captured: two_phase needs them first, feature_extraction shares them.
-    """
-    strategy = STRATEGIES[kind]
-    return not strategy.whole, not strategy.live, strategy.starts_frozen
-
-
 def _in_running_order(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells by image size, kind and strategy, and else as they come: seeds lie together."""
+    """Cells by image size, kind and strategy, and else as they come: seeds lie together.
+
+    Strategies that share work lie side by side, and no features take room on the device while a
+    step is captured: two_phase needs them first, feature_extraction shares them.
+    """
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
-    return sorted(
-        cells,
-        key=lambda cell: (cell.image_size, _rank(cell.kind), strategies.index(cell.strategy)),
-    )
+
+    def rank(cell: Cell) -> tuple[int, bool, bool, bool, int]:
+        kind, place = STRATEGIES[cell.kind], strategies.index(cell.strategy)
+        return cell.image_size, not kind.whole, not kind.live, kind.starts_frozen, place
+
+    return sorted(cells, key=rank)
 
 
 def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
@@ -154,8 +149,6 @@ def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
     name = (of.architecture_label, of.strategy)
     return [cell for cell in cells if (cell.architecture_label, cell.strategy) == name]
 
-
-# ---- how much work it is ---------------------------------------------------------------------
 
 DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
 """Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
@@ -186,27 +179,20 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
     cached: set[Hashable] = set()
     counted: dict[Cell, Visits] = {}
     for cell in chain(*workers(cells)):
-        features = (cell.architecture_label, cell.image_size, cell.recipe.views)
-        is_first = STRATEGIES[cell.kind].starts_frozen and features not in cached
-        if is_first:
+        strategy, recipe, data = STRATEGIES[cell.kind], cell.recipe, cell.data
+        trained, forwarded = 0.0, 0
+        features = (cell.architecture_label, cell.image_size, recipe.views)
+        if strategy.starts_frozen and features not in cached:
             cached.add(features)
-        counted[cell] = _visits(cell, _frozen_visits(cell) if is_first else 0)
+            forwarded = data.num_train * recipe.views + data.num_val + data.num_test
+        if strategy.live:
+            epochs = recipe.epochs - (recipe.head_epochs or 0)
+            trained = epochs * data.num_train * (1.0 if strategy.whole else PARTIAL_SHARE)
+            statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
+            scorings = len(scored_epochs(epochs))
+            forwarded += scorings * (data.num_val + statistics) + data.num_test
+        counted[cell] = Visits(trained, forwarded)
     return [counted[cell] for cell in cells]
-
-
-def _frozen_visits(cell: Cell) -> int:
-    return cell.data.num_train * cell.recipe.views + cell.data.num_val + cell.data.num_test
-
-
-def _visits(cell: Cell, frozen: int) -> Visits:
-    if not STRATEGIES[cell.kind].live:
-        return Visits(0, frozen)
-    recipe, data = cell.recipe, cell.data
-    epochs = recipe.epochs - (recipe.head_epochs or 0)
-    share = 1.0 if STRATEGIES[cell.kind].whole else PARTIAL_SHARE
-    statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
-    scoring = len(scored_epochs(epochs)) * (data.num_val + statistics) + data.num_test
-    return Visits(epochs * data.num_train * share, frozen + scoring)
 
 
 def work(cells: Sequence[Cell], macs: Mapping[Sizes, int]) -> list[float]:

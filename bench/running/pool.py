@@ -42,9 +42,6 @@ class Job(NamedTuple):
     seeds: tuple[int, ...] = ()  # of the suite, in its order
 
 
-# ---- what workers tell ----------------------------------------------------------------------
-
-
 class CellStarted(NamedTuple):
     cell_id: str
 
@@ -73,9 +70,6 @@ class Noted(NamedTuple):
 
 Event = CellStarted | EpochEnded | CellEnded | GroupRetried | Noted
 Listener = Callable[[Event], None]
-
-
-# ---- running --------------------------------------------------------------------------------
 
 
 class Death(NamedTuple):
@@ -198,9 +192,6 @@ def oom_kills() -> int:
             counts = dict(line.split() for line in path.read_text().splitlines())
             return int(counts.get("oom_kill", 0))
     return 0
-
-
-# ---- records --------------------------------------------------------------------------------
 
 
 class Cause(NamedTuple):

@@ -3,13 +3,13 @@
 Up to `begin` nothing is written; `train` fills the folder.
 """
 
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
 
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
@@ -36,21 +36,10 @@ from bench.training.context import Context
 Tell = Callable[[str], None]
 
 
-# ---- the run folder -------------------------------------------------------------------------
-
-
 def earlier_run(folder: Path) -> Run | None:
     """The run that the folder holds already, or None. Raises FolderError."""
     check_usable(folder)
     return read_run(folder) if (folder / "run.json").exists() else None
-
-
-def check_unchanged(folder: Path, earlier: Run | None) -> None:
-    """Raise FolderError where another process wrote the run since it was read."""
-    if earlier_run(folder) != earlier:
-        raise FolderError(
-            f"{folder}: another run used this folder meanwhile; run the command again"
-        )
 
 
 def begin(plan: Plan, earlier: Run | None) -> Run:
@@ -73,9 +62,6 @@ def begin(plan: Plan, earlier: Run | None) -> Run:
     return fresh if earlier is None else go_on(earlier, fresh)
 
 
-WANTED_NOW = ("keep_weights", "compare")
-"""Keys of the suite that change no cell: the later sitting's count."""
-
 TASK = {
     "profile": "the device profile",
     "suite": "the suite",
@@ -90,7 +76,8 @@ def go_on(earlier: Run, fresh: Run) -> Run:
     """The earlier run, to be continued. Raises FolderError where it was another task."""
     # Of the list of weights, a run keeps what it found first.
     fresh_suite = fresh.suite.model_copy(update={"weights": earlier.suite.weights})
-    wanted_now = {name: getattr(fresh_suite, name) for name in WANTED_NOW}
+    # Keys that change no cell: the later sitting's count.
+    wanted_now = {"keep_weights": fresh_suite.keep_weights, "compare": fresh_suite.compare}
     suite = earlier.suite.model_copy(update=wanted_now)
     continued = earlier.model_copy(update={"suite": suite})
     then, asked = (
@@ -99,18 +86,12 @@ def go_on(earlier: Run, fresh: Run) -> Run:
     )
     for field, name in TASK.items():
         if changes := differences(flat(field, then[field]), flat(field, asked[field])):
-            texts = first([str(change) for change in changes], NAMED_CHANGES, ";")
+            texts = first([str(change) for change in changes], 3, ";")
             raise FolderError(
                 f"--out: the run in this folder was another task: {name} changed since "
                 f"({texts}); name a new folder"
             )
     return continued
-
-
-NAMED_CHANGES = 3
-
-
-# ---- training -------------------------------------------------------------------------------
 
 
 class Todo(NamedTuple):
@@ -122,13 +103,10 @@ class Todo(NamedTuple):
 def todo(folder: Path, cells: Sequence[Cell]) -> Todo:
     """Cells without an ok record run again; their stale records are removed."""
     damaged = set_aside_damaged(folder, map(cell_id, cells))
-    done: list[Cell] = []
-    left: list[Cell] = []
-    for cell in cells:
-        record = read_record(folder, cell_id(cell))
-        (done if isinstance(record, Result) else left).append(cell)
+    is_ok = {cell: isinstance(read_record(folder, cell_id(cell)), Result) for cell in cells}
+    left = [cell for cell in cells if not is_ok[cell]]
     remove_records(folder, map(cell_id, left))
-    return Todo(done, left, damaged)
+    return Todo([cell for cell in cells if is_ok[cell]], left, damaged)
 
 
 def train(
@@ -151,12 +129,10 @@ def train(
             write("running", time.monotonic() - started)
         listen(event)
 
-    parts = io.StringIO()
-    writer = csv.writer(parts, lineterminator="\n")
-    writer.writerows(
-        [("image", "class", "part", "sha256"), *rows(plan.images.dataset, plan.images.split)]
+    split = pd.DataFrame(
+        rows(plan.images.dataset, plan.images.split), columns=["image", "class", "part", "sha256"]
     )
-    write_text(folder / "split.csv", parts.getvalue())
+    write_text(folder / "split.csv", split.to_csv(index=False, lineterminator="\n"))
     write("running", 0.0)
     if not left:
         return write("finished", 0.0, now())
@@ -195,9 +171,8 @@ def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell
     )
 
 
-# ---- calibration ----------------------------------------------------------------------------
-# Before the first cell and after the last, in a child each time. No cell runs meanwhile, and the
-# time counts neither for a cell nor for the run. One that fails costs the run nothing else.
+# Calibration: before the first cell and after the last, in a child each time. No cell runs
+# meanwhile, and its time counts neither for a cell nor for the run. If it fails, the run goes on.
 
 
 def begun(device: Device, tell: Tell) -> Sitting:

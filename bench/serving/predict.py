@@ -89,9 +89,6 @@ def classes_of(wanted: Trained | Published) -> tuple[str, ...]:
     return tuple(weights.member(name, ARCHITECTURES[name].pinned).meta["categories"])
 
 
-# ---- logits, by the same steps that scored the network in its run ---------------------------
-
-
 def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Preprocessing]:
     """The network on a device, and the pipeline of its images. Raises WeightsError."""
     here = torch.device(str(device))
@@ -131,9 +128,6 @@ def in_two(network: Network, pipeline: Preprocessing, place: Placement) -> Score
     return score
 
 
-# ---- pictures -------------------------------------------------------------------------------
-
-
 def blocks(
     pictures: Sequence[Open], pipeline: Preprocessing, size: int
 ) -> Iterator[list[Crop | str]]:
@@ -154,9 +148,6 @@ def blocks(
 def stacked(crops: Sequence[Crop], device: torch.device) -> Tensor:
     """Crops as one tensor, uint8 [B, C, H, W]."""
     return torch.from_numpy(np.stack(crops)).to(device)
-
-
-# ---- networks of runs -----------------------------------------------------------------------
 
 
 def rebuilt(trained: Trained) -> Network:
@@ -190,9 +181,6 @@ def read_file(trained: Trained) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.get("kept_sha256") != digest(state):
         raise WeightsError("damaged: its values are not those that were written")
     return state, metadata
-
-
-# ---- files of older runs, which lack what the backbone's source can give again --------------
 
 
 def source_values(trained: Trained, lacking: set[str], sha256: str | None) -> State:
@@ -232,9 +220,6 @@ def source_state(trained: Trained) -> State | None:
     )
 
 
-# ---- published networks ---------------------------------------------------------------------
-
-
 def published(wanted: Published) -> Network:
     """The network of ImageNet's 1,000 classes with its pinned weights, on the CPU, in fp32.
 
@@ -259,9 +244,6 @@ def imagenet(architecture: str, member: str, *, offline: bool) -> State:
     wish = {architecture: Request(architecture, member)}
     choice = weights.choose(wish, ("random",), offline=offline)
     return weights.load_state(choice.weights[architecture], choice.paths[architecture]) or {}
-
-
-# ---- eval pipelines -------------------------------------------------------------------------
 
 
 def pinned_pipeline(architecture: str) -> Preprocessing:

@@ -50,8 +50,7 @@ FailOn = Annotated[
 ]
 
 
-# ---- amounts as people type them: 60, 2min, 800MiB, 12M, 20ms -------------------------------
-
+# Amounts as people type them: 60, 2min, 800MiB, 12M, 20ms.
 SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 BYTES = {
     **{"": 2.0**30, "b": 1.0},  # a bare number is in GiB
@@ -81,8 +80,6 @@ def limit(metavar: str, text: str, units: Mapping[str, float], example: str) -> 
     return typer.Option(parser=amount(units, example), metavar=metavar, help=text)
 
 
-# ---- where --out may write ------------------------------------------------------------------
-
 RECORDS = ("run.json", "record.json", "split.csv")
 """Files of a run folder that cannot be made again."""
 
@@ -96,8 +93,6 @@ def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
     if place.name in RECORDS or os.path.realpath(place) in map(os.path.realpath, given):
         raise InputError([f"--out: {place} would be overwritten; name another file"])
 
-
-# ---- --fail-on: which outcomes of a comparison are an error ---------------------------------
 
 WORSE: "set[Outcome]" = {"regressed", "failed"}
 """Outcomes that say that something is worse; the others, that it is not known to be as good."""

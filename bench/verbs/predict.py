@@ -78,9 +78,6 @@ def wanted_model(
     return trained_cell(Path(model), cell, weights, offline=offline)
 
 
-# ---- the images -----------------------------------------------------------------------------
-
-
 def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """The files named, and all images below a folder, sorted; what is no image, and why not.
 
@@ -108,9 +105,6 @@ def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
     if not paths:
         raise InputError([f"{name}: {why}" for name, why in problems])
     return paths, problems
-
-
-# ---- what is said ---------------------------------------------------------------------------
 
 
 def page(paths: Sequence[str], done: "Predictions") -> RenderableType:

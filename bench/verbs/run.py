@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import Exit, Stopped
+from bench.errors import Exit, FolderError, Stopped
 from bench.terminal import err, out, say, status
 from bench.verbs.options import RESULTS, Device, Offline, OwnImages
 
@@ -86,7 +86,10 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
     begun = session.begin(plan, earlier)  # refuses another task before the folder is touched
     decoded = decode(plan)
     with locked(folder):
-        session.check_unchanged(folder, earlier)
+        if session.earlier_run(folder) != earlier:
+            raise FolderError(
+                f"{folder}: another run used this folder meanwhile; run the command again"
+            )
         try:
             todo = session.todo(folder, plan.cells)
             out.print(views.start(plan, begun, todo))

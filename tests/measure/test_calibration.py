@@ -114,7 +114,7 @@ def test_on_a_cpu_every_probe_but_the_upload_tells_something() -> None:
 
 def test_the_other_end_takes_the_same_sizes() -> None:
     sizes = {"matmul_fp32": 300, "matmul_bf16": 200, "copy": 5000}
-    assert calibrate(CPU, sizes).calibration.sizes == sizes
+    assert calibrate(CPU, sizes)[0].sizes == sizes
 
 
 def test_a_probe_that_fails_is_null_and_says_why() -> None:
