@@ -59,7 +59,9 @@ def stoppable() -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
-    write_any_letter()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # ? for what the locale's encoding lacks
+            stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with stoppable():
@@ -108,10 +110,3 @@ def crash(error: BaseException) -> Exit:
     please = f"this is a bug in bench; please report it with {file.name}"
     complain("E-BUG", f"{type(error).__name__}: {text}", [please])
     return Exit.BUG
-
-
-def write_any_letter() -> None:
-    """Print a question mark for what the locale's encoding lacks, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")

@@ -188,22 +188,19 @@ def remove_records(folder: Path, cell_ids: Iterable[str]) -> None:
 
 def remove_weights(folder: Path, cell_id: str) -> None:
     """Remove the kept weights of a cell, complete or half written. Raises OSError."""
-    weights_path(folder, cell_id).unlink(missing_ok=True)
-    _remove_half_written(weights_path(folder, cell_id))
+    path = weights_path(folder, cell_id)
+    for one in (path, *path.parent.glob(f".{path.name}.*")):
+        one.unlink(missing_ok=True)
 
 
 def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
     """Remove all kept weights but those of these cells. Raises FolderError."""
     with disk_errors(folder):
-        for path in (folder / "cells").glob("*/"):
-            _remove_half_written(weights_path(folder, path.name))
-            if path.name not in cell_ids:
-                remove_weights(folder, path.name)
-
-
-def _remove_half_written(path: Path) -> None:
-    for temporary in path.parent.glob(f".{path.name}.*"):
-        temporary.unlink(missing_ok=True)
+        for path in (folder / "cells").glob("*/.weights.safetensors.*"):
+            path.unlink(missing_ok=True)
+        for path in (folder / "cells").glob("*/weights.safetensors"):
+            if path.parent.name not in cell_ids:
+                path.unlink(missing_ok=True)
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -331,11 +328,6 @@ def say_which_driver_branch(content: Content) -> Content:
     return {**content, "machine": {**machine, "driver_branch": branch}}
 
 
-def say_nothing_of_the_processor(content: Content) -> Content:
-    """3 to 4: a processor was known by its name only, which virtual machines share."""
-    return content
-
-
 def say_all_of_the_suite(content: Content) -> Content:
     """4 to 5: architectures were labels; before `keep_weights` existed, no weights were kept."""
     suite = content.get("suite")
@@ -349,7 +341,7 @@ def say_all_of_the_suite(content: Content) -> Content:
 UPGRADES: Mapping[int, Callable[[Content], Content]] = {
     1: say_what_was_cached,
     2: say_which_driver_branch,
-    3: say_nothing_of_the_processor,
+    3: lambda content: content,  # a processor was known by its name only
     4: say_all_of_the_suite,
 }
 """From each older schema version to the next one."""

@@ -116,13 +116,8 @@ def display(console: Console, tally: Tally) -> Iterator[Listener]:
     if not redraws:
         yield hear
         return
-    with Live(
-        console=console,
-        get_renderable=lambda: picture(tally),
-        refresh_per_second=4,
-        transient=True,
-    ):
-        yield hear
+    with Live(console=console, get_renderable=lambda: picture(tally), transient=True):
+        yield hear  # redrawn four times a second
 
 
 def picture(tally: Tally) -> RenderableType:

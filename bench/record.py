@@ -385,9 +385,8 @@ class Failure(Value):
     provenance: Provenance
 
 
-Record = Annotated[Result | Failure, Field(discriminator="status")]
-
-RECORD: TypeAdapter[Result | Failure] = TypeAdapter(Record)
+Record = Result | Failure
+RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="status")])
 
 
 # ---- the run as a whole -----------------------------------------------------------------------

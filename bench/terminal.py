@@ -103,6 +103,7 @@ def clock_text(seconds: float) -> str:
 
 def table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    made.show_header = any(columns)
     for name in columns:
         made.add_column(name, justify="right" if name in numbers else "left")
     return made

@@ -82,7 +82,6 @@ def description(found: "Description") -> RenderableType:
         "address": pinned.address,
     }
     facts = table("", "")
-    facts.show_header = False
     for key, value in values.items():
         add(facts, key, value)
     return Group(Text(found.name, style="bold"), Text(), stages, Text(), facts)
@@ -159,7 +158,7 @@ def source_lines(source: UsedWeights) -> list[str]:
     for missing in source.missing:
         by_reason.setdefault(missing.why, []).append(missing)
     for why, files in by_reason.items():
-        names = first([missing.file for missing in files], NAMED_FILES)
+        names = first([missing.file for missing in files], 3)
         lines += [f"  {why}", f"  missing: {names}"]
     if source.missing:
         folder = source.missing[0].folder
@@ -169,16 +168,10 @@ def source_lines(source: UsedWeights) -> list[str]:
     return lines
 
 
-NAMED_FILES = 3
-
-
-TOP = 10
-NUMBERS = ("val", "test", "train", "memory")
-
-
 def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
-    ranking = table("", "architecture", "strategy", *NUMBERS, numbers=NUMBERS)
-    ranked = summary.ranked[:TOP]
+    numbers = ("val", "test", "train", "memory")
+    ranking = table("", "architecture", "strategy", *numbers, numbers=numbers)
+    ranked = summary.ranked[:10]
     for row in ranked:
         add(ranking, _mark(row, summary), row.architecture, row.strategy, *_numbers(row))
     left_out = len(summary.rows) - len(ranked)

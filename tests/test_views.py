@@ -155,7 +155,7 @@ def test_the_table_keeps_one_line_for_each_row_at_80_columns() -> None:
     run, found = drawn("feature_extraction", "fine_tuning")
     lines = shown(end(Path("out"), run, found))
     rows = [line for line in lines if " %  " in line]
-    assert len(rows) == views.TOP
+    assert len(rows) == 10
     assert all("feature_extraction  " in row or "fine_tuning  " in row for row in rows)
     assert all(row.endswith(" MiB") for row in rows)
     assert max(map(len, lines)) <= 80

@@ -129,9 +129,8 @@ class Squares:
                 found[position] = self._square(items[position]).centre(size)
 
         with sources.large_pictures_allowed():
-            list(
-                self._pool.map(put, range(0, len(items), IMAGES_AT_A_TIME))
-            )  # raises what put does
+            starts = range(0, len(items), IMAGES_AT_A_TIME)
+            list(self._pool.map(put, starts))  # raises what put does
         if self.cached:
             cache.unmap_pages(self._squares_NCHW)
         return found
@@ -298,23 +297,17 @@ def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
 # ---- thumbnails -----------------------------------------------------------------------------
 
 
-class Thumbnails(NamedTuple):
-    """JPEGs by item number, and a line for each image that could not be read."""
-
-    jpegs: dict[int, bytes]
-    problems: list[str]
-
-
 def thumbnails(
     dataset: Dataset, items: Sequence[int], folders: Mapping[Resize, Path]
-) -> Thumbnails:
+) -> tuple[dict[int, bytes], list[str]]:
     """Small pictures of some items for a person to look at: the centre that networks see.
 
-    Taken from the cache where `folders` has them: decoding a thousand large photographs again
-    would take minutes.
+    JPEGs by item number, and a line for each image that could not be read. Taken from the cache
+    where `folders` has them: decoding a thousand large photographs again would take minutes.
     """
     squares_NCHW = smallest(folders) if items else None
-    found = Thumbnails({}, [])
+    jpegs: dict[int, bytes] = {}
+    problems: list[str] = []
 
     def add(item: int) -> None:
         try:
@@ -322,13 +315,13 @@ def thumbnails(
                 picture = sources.open_image(dataset, dataset.items[item])
             else:
                 picture = Image.fromarray(squares_NCHW[item].transpose(1, 2, 0).copy())
-            found.jpegs[item] = jpeg(picture)
+            jpegs[item] = jpeg(picture)
         except DataError as error:
-            found.problems.extend(error.problems)
+            problems.extend(error.problems)
 
     with sources.large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(add, items))  # raises what a thread raised
-    return Thumbnails(found.jpegs, sorted(found.problems))
+    return jpegs, sorted(problems)
 
 
 def smallest(folders: Mapping[Resize, Path]) -> cache.Array | None:

@@ -19,6 +19,7 @@ from bench.errors import DataError
 from bench.record import Part
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+ADVICE = "add images to these classes, leave them out, or lower train_per_class or val_per_class"
 
 
 class Split(NamedTuple):
@@ -65,15 +66,12 @@ def make_split(
             for part, images in deal(shuffled, wanted).items():
                 parts[part] += images
     if problems:
-        raise DataError([HEADING, *shortened(problems), ADVICE])
+        heading = "too few images for the split (class: images, needed):"
+        raise DataError([heading, *shortened(problems), ADVICE])
     train, val, test = (tuple(sorted(parts[part])) for part in PARTS)
     split = Split(train, val, test, "")
     lines = ("\0".join(row) for row in rows(dataset, split))
     return split._replace(sha256=digest_lines(lines))
-
-
-HEADING = "too few images for the split (class: images, needed):"
-ADVICE = "add images to these classes, leave them out, or lower train_per_class or val_per_class"
 
 
 def shuffled_classes(dataset: Dataset, split_seed: int) -> list[Shuffled]:

@@ -113,25 +113,23 @@ def above(start: Resident, end: Resident) -> int | None:
     return max(0, end.peak - start.present)
 
 
-class HeapPolicy(NamedTuple):
-    mmap_max: int  # how many blocks may be mapped by themselves
-    mmap_threshold: int  # bytes from which they are
-    trim_threshold: int  # unused bytes at the heap's end from which it is given back
+# Options of mallopt, as in malloc.h: how many blocks may be mapped by themselves, the bytes from
+# which they are, and the unused bytes at the heap's end from which it is given back.
+MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -4, -3, -1
 
-
-KEPT_HEAP = HeapPolicy(0, 32 << 20, 2**31 - 1)
+KEPT_HEAP = {MMAP_MAX: 0, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 2**31 - 1}
 """Freed memory stays with the process. Else the kernel maps and clears the pages of every large
 tensor anew: resnet18 at 224 px on two Xeon cores runs forward at 169 images/s instead of 259, and
 trains at 52 instead of 64."""
 
-DEFAULT_HEAP = HeapPolicy(65_536, 32 << 20, 64 << 20)
+DEFAULT_HEAP = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20}
 """What glibc's own thresholds, which follow the sizes that are freed, come to under torch."""
 
 
-def set_heap_policy(policy: HeapPolicy) -> None:
+def set_heap_policy(policy: Mapping[int, int]) -> None:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "gnu_get_libc_version"):
-        for option, value in zip((-4, -3, -1), policy, strict=True):  # as in malloc.h
+        for option, value in policy.items():
             libc.mallopt(option, value)
 
 

@@ -67,7 +67,7 @@ def measure(device: Device, sizes: Mapping[str, int] | None) -> End:
 
     `sizes` are those of the other end's probes; None: to be found.
     """
-    load = load_per_core()
+    load = psutil.getloadavg()[0] / usable_cores() if hasattr(psutil, "getloadavg") else None
     prepare_device(device)
     foreign = None
     if device.index is not None:
@@ -75,10 +75,6 @@ def measure(device: Device, sizes: Mapping[str, int] | None) -> End:
         foreign = gpu.other_processes(gpu.handle(device.index))
     calibration, problems = calibrate(device, sizes)
     return End(calibration, readings(device), load, foreign, problems)
-
-
-def load_per_core() -> float | None:
-    return psutil.getloadavg()[0] / usable_cores() if hasattr(psutil, "getloadavg") else None
 
 
 def readings(device: Device) -> Readings:

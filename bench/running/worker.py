@@ -103,13 +103,8 @@ def attempt(
         return Result(
             cell_id=cell_id(cell),
             cell=cell,
-            quality=outcome.quality,
-            curve=outcome.curve,
-            cost=outcome.cost,
-            memory=outcome.memory,
-            energy=outcome.energy,
+            **outcome._asdict(),
             machine=job.machine,
-            execution=outcome.execution,
             keys=keys(cell, outcome.execution, job.machine),
             provenance=provenance(job),
         )

@@ -26,14 +26,7 @@ from bench.training.evaluate import Diverged, finite, host, metric_of
 from bench.training.features import Features
 from bench.training.feeds import Parts, batches_of, steps_per_epoch
 from bench.training.network import derived_seed
-from bench.training.phase import (
-    Checkpoint,
-    Course,
-    Point,
-    check_loss,
-    replaces,
-    warmup_cosine,
-)
+from bench.training.phase import Checkpoint, Course, Point, check_loss, replaces, warmup_cosine
 from bench.training.placement import threads_for
 from bench.training.step import captured_if_possible, forget_moments
 

@@ -78,9 +78,12 @@ def learn(
     points: list[Point] = []
     held: Checkpoint | None = None
     epochs = fit(step, plan, cell.recipe.warmup_epochs, generator)
-    for epoch, seconds in timed(epochs, clock):
-        value = None
-        if epoch.number in scored:
+    for number in range(1, plan.epochs + 1):
+        value, before = None, time.perf_counter()
+        with clock.part("train"):
+            epoch = next(epochs)
+        seconds = time.perf_counter() - before
+        if number in scored:
             with clock.part("eval"):
                 val_logits_NK = score_val(step, val, crops)
                 value = metric_of(val_logits_NK, val.labels_N, cell.metric)
@@ -90,7 +93,7 @@ def learn(
                     values = {name: tensor.clone() for name, tensor in state.items()}
                     held = Checkpoint(value, val_logits_NK, values)
         trained, rate = clock.seconds["train"] - since, epoch.images / seconds
-        points.append(Point(epoch.number, epoch.train_loss, value, trained, rate))
+        points.append(Point(number, epoch.train_loss, value, trained, rate))
         note(points[-1])
     assert held is not None, "the last epoch is always scored"
     if held.values:
@@ -109,7 +112,6 @@ def score_val(step: Step, val: Exam, crops: Batch | None) -> Logits:
 
 
 class Epoch(NamedTuple):
-    number: int  # 1, 2, ... within the phase
     train_loss: float
     images: int  # that were trained on, counting repeats
 
@@ -134,22 +136,12 @@ def fit(
             step.run(indices_B, scale(taken))
         train_loss = step.loss_sum() / steps
         check_loss(train_loss, number, phase)
-        yield Epoch(number, train_loss, steps * step.batch_size)
+        yield Epoch(train_loss, steps * step.batch_size)
 
 
 def check_loss(train_loss: float, epoch: int, phase: PhasePlan) -> None:
     if not math.isfinite(train_loss):
         raise Diverged(f"training loss is {train_loss} in epoch {epoch} of phase {phase.name}")
-
-
-def timed(epochs: Iterator[Epoch], clock: Clock) -> Iterator[tuple[Epoch, float]]:
-    while True:
-        before = time.perf_counter()
-        with clock.part("train"):
-            epoch = next(epochs, None)
-        if epoch is None:
-            return
-        yield epoch, time.perf_counter() - before
 
 
 def warmup_cosine(warmup_steps: float, total_steps: int) -> Callable[[int], float]:

@@ -242,12 +242,7 @@ def warm_up(
 
 
 def captured_step(
-    cell: Cell,
-    backbone: State | None,
-    feed: Feed,
-    place: Placement,
-    num_cells: int,
-    clock: Clock,
+    cell: Cell, backbone: State | None, feed: Feed, place: Placement, num_cells: int, clock: Clock
 ) -> Step:
     """The step of so many cells, recorded on a GPU; compiled as well where that pays.
 

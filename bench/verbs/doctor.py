@@ -75,7 +75,6 @@ def tables(found: "Examination") -> dict[str, Mapping[str, Any]]:
 def page(values: Mapping[str, Any], missing: Mapping[str, str]) -> RenderableType:
     """Two columns: what is known, then what is not, by the reason."""
     made = table("", "")
-    made.show_header = False
     for path, value in values.items():
         if value is not None:
             add(made, path, text_of(value))

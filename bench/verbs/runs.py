@@ -28,14 +28,12 @@ from bench.folder import (
     write_thumbnails,
 )
 from bench.predictions import confident_mistakes
-from bench.record import Failure, Result, Run
+from bench.record import Record, Result, Run
 from bench.report.context import Report
 from bench.report.sentences import sources
 from bench.running.plan import Images
 from bench.serving.messages import Trained
 from bench.verbs.options import RESULTS
-
-Record = Result | Failure
 
 
 @contextmanager
@@ -86,8 +84,7 @@ def gather(folders: Sequence[Path]) -> Report:
 # ---- a trained network ----------------------------------------------------------------------
 
 
-MOST_NAMED = 5
-"""Cells that are named as those that could be asked for."""
+MOST_NAMED = 5  # cells that could be asked for
 
 
 def trained_cell(
@@ -148,9 +145,6 @@ class Side(NamedTuple):
 SAME_KEYS = 3
 """The version of baseline files from which on past runs go by the same keys as today."""
 
-MOST_DAMAGED = 3
-"""Damaged records that are named one by one."""
-
 
 def read_side(path: Path) -> Side:
     """A run folder or a baseline file. Raises InputError where there is none, or FolderError."""
@@ -162,7 +156,7 @@ def read_side(path: Path) -> Side:
         run = read_folder(path)
         cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
         missing = [name for name, status in cells if status == "missing"]
-        named = first(damaged_records(path, missing), MOST_DAMAGED)
+        named = first(damaged_records(path, missing), 3)
         note = f"{path.name}: damaged records, which count as missing: {named}"
         return Side(run, notes=(note,) if named else ())
     if path.is_file():
@@ -221,7 +215,10 @@ def past_below(
     """Runs of a suite, one or two levels below a folder; `tell` hears how far the reading is."""
     suites, unfinished, unreadable = set[str](), 0, list[str]()
     finished: dict[str, list[Path]] = {}  # by the content of run.json: the same run, copied
-    for folder in run_folders(results):
+    paths = (path for depth in ("*", "*/*") for path in sorted(results.glob(f"{depth}/run.json")))
+    for folder in (path.parent for path in paths):
+        if (folder.parent / ALTERNATION).exists():
+            continue
         try:
             name, status, sha256 = run_head(folder)
         except (OSError, ValueError) as error:
@@ -238,7 +235,10 @@ def past_below(
         problems = []
         for folder in copies:
             try:
-                runs[folder.relative_to(results).as_posix()] = finished_run(folder)
+                run = read_folder(folder)
+                if run.header.finished_at is None:
+                    raise FolderError(f"{folder}: finished at an unknown time")
+                runs[folder.relative_to(results).as_posix()] = run
                 break
             except FolderError as error:
                 problems.append(first_line(error))
@@ -252,14 +252,6 @@ def past_below(
         copies=sum(map(len, finished.values())) - len(finished),
         suites=sorted(suites),
     )
-
-
-def run_folders(results: Path) -> Iterator[Path]:
-    """Run folders below a folder, without those of `bench ab`."""
-    for pattern in ("*/run.json", "*/*/run.json"):
-        for path in sorted(results.glob(pattern)):
-            if not (path.parents[1] / ALTERNATION).exists():
-                yield path.parent
 
 
 def run_head(folder: Path) -> tuple[str, str, str]:
@@ -276,13 +268,6 @@ def run_head(folder: Path) -> tuple[str, str, str]:
         case {"suite_name": str(suite_name), "status": str(status)}:
             return suite_name, status, hashlib.sha256(content).hexdigest()
     raise ValueError("was not written by bench")
-
-
-def finished_run(folder: Path) -> Snapshot:
-    run = read_folder(folder)
-    if run.header.finished_at is None:
-        raise FolderError(f"{folder}: finished at an unknown time")
-    return run
 
 
 # ---- the end of a run -----------------------------------------------------------------------
@@ -309,10 +294,9 @@ def picture(folder: Path, records: Iterable[Record], images: Images, made: Makin
     mistakes = (confident_mistakes(record.quality.test.predictions) for record in ok)
     indices = sorted({index for of_cell in mistakes for index in of_cell})
     items = {index: images.split.test[index] for index in indices}
-    found = thumbnails(images.dataset, list(items.values()), made.folders)
-    shown = {index: found.jpegs[item] for index, item in items.items() if item in found.jpegs}
-    write_thumbnails(folder, shown)
-    return shortened([f"no thumbnail: {problem}" for problem in found.problems], limit=3)
+    jpegs, problems = thumbnails(images.dataset, list(items.values()), made.folders)
+    write_thumbnails(folder, {i: jpegs[item] for i, item in items.items() if item in jpegs})
+    return shortened([f"no thumbnail: {problem}" for problem in problems], limit=3)
 
 
 def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[str]:

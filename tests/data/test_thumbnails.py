@@ -59,10 +59,10 @@ def centre(shift: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_thumbnail_is_the_upright_centre_of_its_image(pictures: Dataset, cached: bool) -> None:
     folders = made(pictures).folders if cached else {}
-    found = thumbnails(pictures, [4, 0, 3], folders)
-    assert found.problems == []
-    assert found.jpegs.keys() == {4, 0, 3}
-    for item, jpeg in found.jpegs.items():
+    jpegs, problems = thumbnails(pictures, [4, 0, 3], folders)
+    assert problems == []
+    assert jpegs.keys() == {4, 0, 3}
+    for item, jpeg in jpegs.items():
         shown = pixels(jpeg)
         errors = {shift: np.abs(shown - centre(shift)).mean() for shift in range(5)}
         assert min(errors, key=errors.__getitem__) == item
@@ -79,20 +79,20 @@ def test_what_the_cache_holds_needs_no_file_and_no_larger_square_than_it_must(
             (folder / "squares.npy").write_bytes(b"")
     for path in (tmp_path / "pictures").rglob("*.*"):
         path.unlink()
-    assert thumbnails(pictures, range(5), folders).jpegs.keys() == set(range(5))
+    assert thumbnails(pictures, range(5), folders)[0].keys() == set(range(5))
 
 
 @pytest.mark.usefixtures("cache_home")
 def test_what_is_damaged_in_the_cache_is_decoded_again(pictures: Dataset) -> None:
     folders = made(pictures).folders
-    sound = thumbnails(pictures, [2], {}).jpegs
+    sound = thumbnails(pictures, [2], {})[0]
     for folder in folders.values():
         path = folder / "squares.npy"
         path.write_bytes(b"\x80" * path.stat().st_size)
-    assert thumbnails(pictures, [2], folders).jpegs == sound
+    assert thumbnails(pictures, [2], folders)[0] == sound
     for folder in folders.values():
         (folder / "squares.npy").unlink()
-    assert thumbnails(pictures, [2], folders).jpegs == sound
+    assert thumbnails(pictures, [2], folders)[0] == sound
 
 
 def test_an_image_that_cannot_be_read_again_is_named_and_costs_no_other(
@@ -100,20 +100,20 @@ def test_an_image_that_cannot_be_read_again_is_named_and_costs_no_other(
 ) -> None:
     (tmp_path / "pictures" / "a" / "1.png").unlink()
     (tmp_path / "pictures" / "b" / "2.png").write_bytes(b"not a picture")
-    found = thumbnails(pictures, range(5), {})
-    assert found.jpegs.keys() == {0, 3, 4}
-    first, second = found.problems
+    jpegs, problems = thumbnails(pictures, range(5), {})
+    assert jpegs.keys() == {0, 3, 4}
+    first, second = problems
     assert first.endswith("pictures/a/1.png: cannot be read (No such file or directory)")
     assert "pictures/b/2.png: " in second
 
 
 def test_digits_are_shown_as_well() -> None:
     digits = sources.scan("digits")
-    found = thumbnails(digits, [0, 1796], {})
+    jpegs, _ = thumbnails(digits, [0, 1796], {})
     raw = np.asarray(sources.open_image(digits, digits.items[1796]), dtype=np.float64)
-    blocks = pixels(found.jpegs[1796]).reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
+    blocks = pixels(jpegs[1796]).reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
     assert np.corrcoef(blocks.ravel(), raw.ravel())[0, 1] > 0.97
-    assert found.jpegs[0] != found.jpegs[1796]
+    assert jpegs[0] != jpegs[1796]
 
 
 def test_no_images_make_no_thumbnails(pictures: Dataset) -> None:
@@ -124,5 +124,5 @@ def test_a_long_strip_is_cut_to_its_centre(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / label).mkdir()
         Image.new("RGB", (4000, 1), (250, 10, 10)).save(tmp_path / label / "strip.png")
-    found = thumbnails(sources.scan(str(tmp_path)), [0], {})
-    np.testing.assert_allclose(pixels(found.jpegs[0]).mean(axis=(0, 1)), [250, 10, 10], atol=4)
+    jpegs, _ = thumbnails(sources.scan(str(tmp_path)), [0], {})
+    np.testing.assert_allclose(pixels(jpegs[0]).mean(axis=(0, 1)), [250, 10, 10], atol=4)
