@@ -7,6 +7,7 @@ stage. `tests/test_architectures.py` checks each row against torchvision.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 Stages = tuple[tuple[str, ...], ...]
@@ -19,45 +20,43 @@ class Architecture(NamedTuple):
     family: str
     pinned: str  # exact member of torchvision's weights enum
     head: str  # path of the last linear or 1x1-conv layer
-    dropout: str | None  # path of the dropout directly before the head; None = there is none
-    auxiliary: tuple[str, ...]  # extra classifiers of the published weights, dropped here
     stages: Stages  # prefixes that cover every backbone parameter exactly once, input to output
-    min_size: int  # smallest side in pixels on which a batch of two trains
-    size_multiple: int  # the side must be a multiple of this
+    dropout: str | None = None  # path of the dropout directly before the head, if there is one
+    auxiliary: tuple[str, ...] = ()  # extra classifiers of the published weights, dropped here
+    min_size: int = 1  # smallest side in pixels on which a batch of two trains
+    size_multiple: int = 1  # the side must be a multiple of this
 
 
-class _Family(NamedTuple):
-    """What the members of a family share."""
-
-    head: str
-    dropout: str | None = None
-    auxiliary: tuple[str, ...] = ()
-    min_size: int = 1
-    size_multiple: int = 1
-
-
-_FAMILIES: dict[str, _Family] = {
-    "alexnet": _Family("classifier.6", min_size=63),
-    "convnext": _Family("classifier.2", min_size=32),
-    "densenet": _Family("classifier", min_size=29),
-    "efficientnet": _Family("classifier.1", "classifier.0"),
-    "efficientnet_v2": _Family("classifier.1", "classifier.0"),
-    "googlenet": _Family("fc", "dropout", ("aux1", "aux2"), min_size=15),
-    "inception": _Family("fc", "dropout", ("AuxLogits",), min_size=75),
-    "maxvit": _Family("classifier.5", min_size=224, size_multiple=224),
-    "mnasnet": _Family("classifier.1", "classifier.0"),
-    "mobilenet_v2": _Family("classifier.1", "classifier.0"),
-    "mobilenet_v3": _Family("classifier.3", "classifier.2"),
-    "regnet": _Family("fc"),
-    "resnet": _Family("fc"),
-    "shufflenet": _Family("fc"),
-    "squeezenet1_0": _Family("classifier.1", "classifier.0", min_size=21),
-    "squeezenet1_1": _Family("classifier.1", "classifier.0", min_size=17),
-    "swin": _Family("head", min_size=4),
-    "vgg": _Family("classifier.6", "classifier.5", min_size=32),
-    "vit_14": _Family("heads.head", min_size=14, size_multiple=14),
-    "vit_16": _Family("heads.head", min_size=16, size_multiple=16),
-    "vit_32": _Family("heads.head", min_size=32, size_multiple=32),
+_FAMILIES: dict[str, partial[Architecture]] = {
+    "alexnet": partial(Architecture, head="classifier.6", min_size=63),
+    "convnext": partial(Architecture, head="classifier.2", min_size=32),
+    "densenet": partial(Architecture, head="classifier", min_size=29),
+    "efficientnet": partial(Architecture, head="classifier.1", dropout="classifier.0"),
+    "efficientnet_v2": partial(Architecture, head="classifier.1", dropout="classifier.0"),
+    "googlenet": partial(
+        Architecture, head="fc", dropout="dropout", auxiliary=("aux1", "aux2"), min_size=15
+    ),
+    "inception": partial(
+        Architecture, head="fc", dropout="dropout", auxiliary=("AuxLogits",), min_size=75
+    ),
+    "maxvit": partial(Architecture, head="classifier.5", min_size=224, size_multiple=224),
+    "mnasnet": partial(Architecture, head="classifier.1", dropout="classifier.0"),
+    "mobilenet_v2": partial(Architecture, head="classifier.1", dropout="classifier.0"),
+    "mobilenet_v3": partial(Architecture, head="classifier.3", dropout="classifier.2"),
+    "regnet": partial(Architecture, head="fc"),
+    "resnet": partial(Architecture, head="fc"),
+    "shufflenet": partial(Architecture, head="fc"),
+    "squeezenet1_0": partial(
+        Architecture, head="classifier.1", dropout="classifier.0", min_size=21
+    ),
+    "squeezenet1_1": partial(
+        Architecture, head="classifier.1", dropout="classifier.0", min_size=17
+    ),
+    "swin": partial(Architecture, head="head", min_size=4),
+    "vgg": partial(Architecture, head="classifier.6", dropout="classifier.5", min_size=32),
+    "vit_14": partial(Architecture, head="heads.head", min_size=14, size_multiple=14),
+    "vit_16": partial(Architecture, head="heads.head", min_size=16, size_multiple=16),
+    "vit_32": partial(Architecture, head="heads.head", min_size=32, size_multiple=32),
 }
 
 
@@ -205,10 +204,9 @@ _WITHOUT_V1 = ("regnet_y_128gf", "vit_h_14")
 
 def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
-        shared = _FAMILIES[family]._asdict()
         for name, stages in members.items():
             pinned = "IMAGENET1K_SWAG_E2E_V1" if name in _WITHOUT_V1 else "IMAGENET1K_V1"
-            yield Architecture(name=name, family=family, pinned=pinned, stages=stages, **shared)
+            yield _FAMILIES[family](name=name, family=family, pinned=pinned, stages=stages)
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in sorted(_rows())}
