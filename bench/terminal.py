@@ -43,14 +43,10 @@ class Screen(Console):
         raise Stopped(signal.SIGPIPE)
 
 
-PIPE_COLUMNS = 160
-"""Width of tables in a pipe or a file, where no terminal sets one."""
-
-
 def screen() -> Screen:
     if sys.stdout.isatty():
         return Screen(highlight=False)
-    width = None if "COLUMNS" in os.environ else PIPE_COLUMNS
+    width = None if "COLUMNS" in os.environ else 160  # of tables in a pipe or a file
     return Screen(highlight=False, soft_wrap=True, width=width)
 
 
@@ -137,8 +133,6 @@ WORDY = ("cell", "newest_change")
 DROPPED = ((), ("visible",), ("visible", "why"), ("visible", "why", "baseline", "candidate"))
 """Columns that go where the table is too wide, ever more; `why` stands below it then."""
 
-UNBOUNDED = 10_000
-
 
 def say_table(
     headline: str,
@@ -198,7 +192,7 @@ def rich_table(content: "ReportTable", most: int | None = None) -> Table:
 
 def least_width(made: Table, content: "ReportTable", most: int | None) -> int:
     """The least width in which only wordy columns are broken, and between words."""
-    width = Measurement.get(out, out.options.update(max_width=UNBOUNDED), made).maximum
+    width = Measurement.get(out, out.options.update(max_width=10_000), made).maximum
     for place, column in enumerate(content.shown):
         if column.name in WORDY:
             texts = [column.heading, *(row[place] for row in content.texts(most))]

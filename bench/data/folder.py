@@ -22,9 +22,6 @@ IMAGE_ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".avif", ".jp2"),
     *(".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
-UNREADABLE_ENDINGS = {".heic", ".heif"}
-"""Photographs that Pillow cannot read: ignoring them silently would change the data set."""
-
 JUNK_NAMES = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r")
 }
@@ -241,7 +238,8 @@ def list_folder(root: Path, key: str) -> Listing:
             found["problem"].append(f"{as_unicode(inner)}: {PROBLEMS[kind]}")
         else:
             found[kind].append(inner)
-    if number := sum(ending_of(other) in UNREADABLE_ENDINGS for other in found["other"]):
+    # Photographs that Pillow cannot read: ignoring them silently would change the data set.
+    if number := sum(ending_of(other) in (".heic", ".heif") for other in found["other"]):
         text = f"{key}: {number} HEIC images cannot be read: convert them to JPEG"
         found["problem"].append(text)
     return found

@@ -119,14 +119,6 @@ def scan_digits(source: str) -> Dataset:
     return Dataset("digits", source, tuple("0123456789"), items, photographs=False, notes=())
 
 
-def open_digit(source: str, item: Item) -> Image.Image:
-    return Image.fromarray(load_digits()[0][int(item.key)]).convert("RGB")
-
-
-def open_file(source: str, item: Item) -> Image.Image:
-    return open_path(f"{source}/{item.key}", item.sha256)
-
-
 def open_path(path: str, sha256: str | None = None) -> Image.Image:
     """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
     content = b""
@@ -181,7 +173,7 @@ SOURCES: Mapping[str, Source] = {
     "digits": Source(
         "1,797 handwritten digits, part of scikit-learn, no download",
         scan_digits,
-        open_digit,
+        lambda _, item: Image.fromarray(load_digits()[0][int(item.key)]).convert("RGB"),
         load_digits,
         train_per_class=30,
         val_per_class=50,
@@ -189,7 +181,7 @@ SOURCES: Mapping[str, Source] = {
     "folder": Source(
         "your own images: a folder for each class, or train, val and test with such folders",
         scan_folder,
-        open_file,
+        lambda source, item: open_path(f"{source}/{item.key}", item.sha256),
         Image.init,
         train_per_class=None,
         val_per_class=None,

@@ -33,15 +33,9 @@ TURNS = 3
 TURN_SHARE = 1 / 8
 """Of the time of a probe, that one turn of it takes; also the longest that one run may be."""
 
-SEARCH_SECONDS = 0.01
-"""For each size that is tried, at least."""
-
 SIDES = (256, 1024, 4096, 16384)
 COPIES = (1 << 26, 1 << 29)
-UPLOADS = COPIES[:1]
 """Sizes far apart, so that a machine takes the same ones on good days and on bad ones."""
-
-LOOP_STEPS = 200_000
 
 Step = Callable[[], object]
 
@@ -156,7 +150,7 @@ def largest_within(probe: Probe, device: Device, seconds: float) -> tuple[int, S
 def quickest(step: Step, device: Device) -> float:
     """The shortest of several runs: neither an interruption nor a cold start changes a size."""
     times = [seconds_of(step, device) for _ in range(3)]
-    while sum(times) < SEARCH_SECONDS:
+    while sum(times) < 0.01:
         times.append(seconds_of(step, device))
     return min(times)
 
@@ -206,7 +200,7 @@ def conv(place: torch.device) -> Step:
 def loop() -> int:
     """A sum in plain Python, which knows one core and no other unit."""
     total = 0
-    for number in range(LOOP_STEPS):
+    for number in range(200_000):
         total += number & 7
     return total
 
@@ -215,5 +209,5 @@ PROBES: Mapping[str, Probe] = {
     "matmul_fp32": Probe(partial(matmul, dtype=torch.float32), SIDES, matmul_flops),
     "matmul_bf16": Probe(partial(matmul, dtype=torch.bfloat16), SIDES, matmul_flops),
     "copy": Probe(copy, COPIES, read_and_written),
-    "upload": Probe(upload, UPLOADS, int),
+    "upload": Probe(upload, COPIES[:1], int),
 }

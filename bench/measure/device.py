@@ -65,13 +65,10 @@ def decide(asked: str, facts: DeviceFacts) -> Device:
     Auto takes the first GPU, and the CPU only where nothing hints at a GPU or
     CUDA_VISIBLE_DEVICES is set to hide them all.
     """
-    if asked == "auto":
-        if facts.torch_devices:
-            return Device("cuda", 0)
-        if facts.hidden or (not facts.nvml_gpus and facts.nvml_error is None):
-            return Device("cpu", None)
-        raise DeviceError(f"--device auto: {_seen(facts)} {_why(facts)}, {INSTEAD}")
     if not facts.torch_devices:
+        no_hint = facts.hidden or (not facts.nvml_gpus and facts.nvml_error is None)
+        if asked == "auto" and no_hint:
+            return Device("cpu", None)
         raise DeviceError(f"--device {asked}: {_seen(facts)} {_why(facts)}, {INSTEAD}")
     index = int(asked.partition(":")[2] or 0)
     if index >= len(facts.torch_devices):

@@ -108,13 +108,8 @@ def mig(gpu: Any) -> bool:
     return _is_on(pynvml.nvmlDeviceGetMigMode, gpu, pynvml.NVML_DEVICE_MIG_ENABLE)
 
 
-def _ecc(gpu: Any) -> bool:
-    """Whether memory errors are corrected, at a cost in bandwidth; False for a card that cannot."""
-    return _is_on(pynvml.nvmlDeviceGetEccMode, gpu, pynvml.NVML_FEATURE_ENABLED)
-
-
 def _is_on(read: Callable[[Any], Any], gpu: Any, enabled: int) -> bool:
-    """The mode now, not after the next start."""
+    """The mode now, not after the next start; False for a card without it."""
     try:
         current, _pending = read(gpu)
     except pynvml.NVMLError_NotSupported:
@@ -187,7 +182,8 @@ def _throttled(gpu: Any) -> tuple[str, ...]:
 SM, MEMORY = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
 
 _CARD: dict[str, Callable[[Any], Any]] = {
-    "ecc": _ecc,
+    # Whether memory errors are corrected, at a cost in bandwidth.
+    "ecc": lambda gpu: _is_on(pynvml.nvmlDeviceGetEccMode, gpu, pynvml.NVML_FEATURE_ENABLED),
     # The limit in force, which sets the clocks that a long run can hold.
     "power_limit_watts": lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu) / 1000,
     "gpu_virtualization": lambda gpu: VIRTUALIZATION.get(

@@ -137,8 +137,6 @@ def file_system(folder: Path) -> str | None:
 
 
 ID_VARIABLE = "BENCH_MACHINE_ID"
-GIVEN_ID = r"[A-Za-z0-9._-]{1,64}"
-DRAWN_ID = r"[0-9a-f]{16}"
 
 
 class MachineId(NamedTuple):
@@ -157,7 +155,7 @@ def machine_id() -> MachineId:
     """The name of this machine, drawn now if there is none yet. Raises InputError."""
     given = os.environ.get(ID_VARIABLE)
     if given is not None:
-        if given and not re.fullmatch(GIVEN_ID, given):
+        if given and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given):
             raise InputError(
                 f"{ID_VARIABLE}: expected up to 64 letters, digits, dots and dashes, got {given!r}"
             )
@@ -169,7 +167,7 @@ def machine_id() -> MachineId:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it holds no text"
         return MachineId(None, f"{id_path()}: {reason}")
-    if not re.fullmatch(DRAWN_ID, found):
+    if not re.fullmatch(r"[0-9a-f]{16}", found):
         return MachineId(None, f"{id_path()}: holds something else than 16 hex digits; delete it")
     return MachineId(found)
 

@@ -68,7 +68,11 @@ def predict(
             problem = crop if isinstance(crop, str) else None
             found.append(Prediction((), problem) if problem else Prediction(next(tops)))
         tell(len(found))
-    return Predictions(classes_of(wanted), tuple(found))
+    if isinstance(wanted, Trained):
+        return Predictions(wanted.record.cell.data.classes, tuple(found))
+    name = wanted.architecture
+    classes = weights.member(name, ARCHITECTURES[name].pinned).meta["categories"]
+    return Predictions(tuple(classes), tuple(found))
 
 
 def block_size(device: Device) -> int:
@@ -80,13 +84,6 @@ def likeliest(logits_K: NDArray[np.float32], num_top: int) -> tuple[tuple[int, f
     probabilities_K = softmax(logits_K.astype(np.float64))
     order = np.argsort(-probabilities_K, kind="stable")[:num_top]
     return tuple((int(k), float(probabilities_K[k])) for k in order)
-
-
-def classes_of(wanted: Trained | Published) -> tuple[str, ...]:
-    if isinstance(wanted, Trained):
-        return wanted.record.cell.data.classes
-    name = wanted.architecture
-    return tuple(weights.member(name, ARCHITECTURES[name].pinned).meta["categories"])
 
 
 def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Preprocessing]:

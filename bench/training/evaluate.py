@@ -49,10 +49,6 @@ def image_exam(images: Images, pipeline: Preprocessing) -> Exam:
     return Exam(eval_batch(images, pipeline), host(images.labels_N))
 
 
-def feature_exam(features_N: Tensor, labels_N: Tensor) -> Exam:
-    return Exam(lambda indices_B: features_N[indices_B], host(labels_N))
-
-
 def host(labels_N: Tensor) -> NDArray[np.int64]:
     array_N: NDArray[np.int64] = labels_N.cpu().numpy()
     return array_N

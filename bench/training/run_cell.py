@@ -29,7 +29,7 @@ from bench.record import (
 )
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
-from bench.training.evaluate import EVAL_BATCH, Exam, feature_exam, image_exam, logits, score
+from bench.training.evaluate import EVAL_BATCH, Exam, host, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
 from bench.training.feeds import (
     Feed,
@@ -265,8 +265,8 @@ def trained_head(
     return Trained(
         head,
         place.in_fp32(),
-        feature_exam(features.val_N, images.val.labels_N),
-        feature_exam(features.test_N, images.test.labels_N),
+        Exam(features.val_N.__getitem__, host(images.val.labels_N)),
+        Exam(features.test_N.__getitem__, host(images.test.labels_N)),
         execution,
     )
 

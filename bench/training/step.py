@@ -47,8 +47,6 @@ UNDECAYED = (
 )
 """Parameters of two and more dimensions that take no weight decay, as biases and norms do."""
 
-ParamGroups = list[dict[str, Any]]
-
 
 def freeze(model: nn.Module, scales: Mapping[str, float]) -> None:
     for name, parameter in model.named_parameters():
@@ -76,7 +74,7 @@ def _train_learning_parts(module: nn.Module) -> None:
 
 def param_groups(
     model: nn.Module, scales: Mapping[str, float], lr: float, weight_decay: float
-) -> ParamGroups:
+) -> list[dict[str, Any]]:
     """The trainable parameters grouped by part (head, backbone), rate and decay, for an optimiser.
 
     Biases, norms and embeddings take no weight decay (He et al. 2019, arXiv:1812.01187, 3.1).
@@ -298,18 +296,11 @@ def captured_if_possible(
     except RuntimeError as error:
         torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
         torch.cuda.synchronize(device)
+        # It also leaves its generators waiting for replays: whatever draws from them would raise
+        # from then on, in every later cell. Only their whole state can be replaced.
         for generator in (torch.cuda.default_generators[stream.device_index], *generators):
-            _renew(generator)
+            seed = generator.initial_seed()
+            generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+            generator.manual_seed(seed)
         sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
         return None
-
-
-def _renew(generator: torch.Generator) -> None:
-    """Restart the generator's sequence.
-
-    A recording that fails at its end leaves its generators waiting for replays: whatever draws
-    from them raises from then on, in every later cell. Only their whole state can be replaced.
-    """
-    seed = generator.initial_seed()
-    generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
-    generator.manual_seed(seed)

@@ -26,9 +26,6 @@ class Form(StrEnum):
     ONNX = "onnx"
 
 
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
 def export(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     cell: CellId = None,
@@ -59,7 +56,7 @@ def export(
     from bench.verbs.runs import trained_cell
 
     forms = [name for name in Form if name == Form.SAFETENSORS or name in (form or [])]
-    lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    lacking = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if Form.ONNX in forms and lacking:
         problem = f"--format onnx needs packages that are not installed: {', '.join(lacking)}"
         raise InputError([problem, f"pip install {' '.join(lacking)}"])

@@ -80,17 +80,14 @@ def limit(metavar: str, text: str, units: Mapping[str, float], example: str) -> 
     return typer.Option(parser=amount(units, example), metavar=metavar, help=text)
 
 
-RECORDS = ("run.json", "record.json", "split.csv")
-"""Files of a run folder that cannot be made again."""
-
-
 def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
     """Raise InputError where a file cannot be meant: a folder, records, or what is read."""
     if place is None:
         return
     if place.is_dir():
         raise InputError([f"--out: {place} is a folder; name a file"])
-    if place.name in RECORDS or os.path.realpath(place) in map(os.path.realpath, given):
+    records = ("run.json", "record.json", "split.csv")  # cannot be made again
+    if place.name in records or os.path.realpath(place) in map(os.path.realpath, given):
         raise InputError([f"--out: {place} would be overwritten; name another file"])
 
 
