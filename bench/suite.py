@@ -36,11 +36,7 @@ class TomlTable(BaseModel):
     """
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     @model_serializer(mode="wrap")
@@ -278,10 +274,6 @@ def without_paths(suite: Suite, dataset: str, weights: Sequence[str]) -> Suite:
         entry.model_copy(update={"weights": entry.weights and Path(entry.weights).name})
         for entry in suite.architectures
     ]
-    return suite.model_copy(
-        update={
-            "architectures": architectures,
-            "weights": list(weights),
-            "dataset": suite.dataset.model_copy(update={"source": dataset}),
-        }
-    )
+    table = suite.dataset.model_copy(update={"source": dataset})
+    update = {"architectures": architectures, "weights": list(weights), "dataset": table}
+    return suite.model_copy(update=update)

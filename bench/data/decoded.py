@@ -44,9 +44,6 @@ SIDE = 64
 """Of a thumbnail, in pixels."""
 
 
-# ---- squares --------------------------------------------------------------------------------
-
-
 class Resize(NamedTuple):
     """How a picture becomes a square: shorter side resized to `size`, then the centre cut out."""
 
@@ -141,9 +138,6 @@ class Squares:
         return square_of(sources.open_image(self._dataset, self._dataset.items[item]), self.resize)
 
 
-# ---- in the cache ---------------------------------------------------------------------------
-
-
 class Share(NamedTuple):
     seconds: float
     joules: float | None
@@ -204,9 +198,6 @@ def stored(made: Making, uses: Mapping[Resize, int]) -> dict[Resize, Stored]:
         for resize, seconds in made.resizing_seconds.items()
     }
     return {resize: Stored(path, shares.get(resize, ())) for resize, path in made.folders.items()}
-
-
-# ---- decoding -------------------------------------------------------------------------------
 
 
 def make(
@@ -292,9 +283,6 @@ def now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
             tell(number)
 
     return count
-
-
-# ---- thumbnails -----------------------------------------------------------------------------
 
 
 def thumbnails(

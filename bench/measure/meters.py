@@ -78,8 +78,6 @@ class Clock:
         self._since = now
 
 
-# ---- memory ---------------------------------------------------------------------------------
-
 PROCESS = Path("/proc/self")
 LOWER_PEAK = "5"  # what clear_refs takes to mean: the peak is now the present size
 SLACK_BYTES = 4 * 2**20  # the kernel counts pages per core and adds them up late
@@ -197,9 +195,6 @@ class MemoryMeter:
         return torch.cuda.memory_allocated(self._device.index) - self._allocated
 
 
-# ---- what a cell costs ----------------------------------------------------------------------
-
-
 class Spent(NamedTuple):
     seconds: Mapping[str, float]  # by part; a part left out took no time
     memory: Memory  # the GPU's allocated peak is above what lay there before
@@ -262,9 +257,6 @@ def _peaks(works: Sequence[Spent]) -> Memory:
                 known[name].append(value + held if name == "gpu_allocated_bytes" else value)
         held += work.held_bytes
     return Memory(**{name: max(values, default=None) for name, values in known.items()})
-
-
-# ---- inference ------------------------------------------------------------------------------
 
 
 def latency(

@@ -5,12 +5,13 @@ Up to `begin` nothing is written; `train` fills the folder.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from bench.cache import Tell
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
 from bench.errors import FolderError, Stopped, first
@@ -32,8 +33,6 @@ from bench.running.plan import End, Plan
 from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
 from bench.suite import without_paths
 from bench.training.context import Context
-
-Tell = Callable[[str], None]
 
 
 def earlier_run(folder: Path) -> Run | None:
@@ -151,8 +150,9 @@ def train(
 
 
 def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:
+    suite, hardware, seeds = plan.suite, plan.hardware, tuple(plan.suite.seeds)
     context = Context(
-        plan.hardware.device,
+        hardware.device,
         plan.images.dataset,
         plan.images.split,
         plan.chosen.files,
@@ -161,13 +161,7 @@ def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell
         images=stored(made, Counter(map(plan.resize, left))),
     )
     return Job(
-        folder,
-        context,
-        plan.hardware.machine,
-        plan.hardware.commit,
-        run.source,
-        plan.suite.keep_weights,
-        tuple(plan.suite.seeds),
+        folder, context, hardware.machine, hardware.commit, run.source, suite.keep_weights, seeds
     )
 
 

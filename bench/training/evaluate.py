@@ -5,7 +5,7 @@ Dimensions: N images, B batch, K classes.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +15,10 @@ from torch import Tensor, nn
 
 from bench import predictions
 from bench.data.images import Images
-from bench.metrics import METRICS, confusion_matrix, recall
+from bench.metrics import METRICS, Floats, Ints, confusion_matrix, recall
 from bench.record import Preprocessing, Scores
 from bench.training.feeds import Batch, eval_batch
 from bench.training.placement import Placement
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.integer[Any]]
 
 EVAL_BATCH: Mapping[str, int] = {"cpu": 32, "cuda": 128}
 """Images of a forward pass, by type of device; changes no result. A CPU's batch should stay in its

@@ -107,18 +107,12 @@ class Heads:
         self._parameters = {n: nn.Parameter(value.clone()) for n, value in self._values.items()}
         self._rate = torch.tensor(recipe.lr, device=device)
         self._peak = recipe.lr
-        self._optimiser = torch.optim.AdamW(
-            [
-                {
-                    "params": [parameter],
-                    "lr": self._rate,
-                    "weight_decay": recipe.weight_decay if name == "weight" else 0.0,
-                }
-                for name, parameter in self._parameters.items()
-            ],
-            fused=True,
-            capturable=device.type == "cuda",
-        )
+        decays = {"weight": recipe.weight_decay, "bias": 0.0}
+        groups = [
+            {"params": [parameter], "lr": self._rate, "weight_decay": decays[name]}
+            for name, parameter in self._parameters.items()
+        ]
+        self._optimiser = torch.optim.AdamW(groups, fused=True, capturable=device.type == "cuda")
         batch = (len(seeds), self.batch_size)
         self._view_SN = torch.zeros(len(seeds), self.num_images, dtype=torch.int64, device=device)
         self._indices_SB = torch.zeros(batch, dtype=torch.int64, device=device)
@@ -137,12 +131,9 @@ class Heads:
 
     def begin_epoch(self) -> Tensor:
         """Draw the views of an epoch. Returns the order of its images for each seed, [S, N]."""
-        num_views = len(self._rows_VNPD)
+        num_views, shape = len(self._rows_VNPD), (self.num_images,)
         if num_views > 1:
-            views = [
-                torch.randint(num_views, (self.num_images,), generator=seed.order)
-                for seed in self.seeds
-            ]
+            views = [torch.randint(num_views, shape, generator=seed.order) for seed in self.seeds]
             self._view_SN.copy_(torch.stack(views))
         orders = [torch.randperm(self.num_images, generator=seed.order) for seed in self.seeds]
         self._losses_S.zero_()

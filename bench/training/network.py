@@ -28,24 +28,16 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 def start_of(cell: Cell, backbone: State | None) -> Network:
     """The cell's network before its first step; a backbone of None is drawn from its seed."""
-    seeds = (derived_seed(cell.seed, purpose) for purpose in ("backbone", "head"))
-    return _built(cell, backbone, *seeds)
+    shape = (cell.architecture, len(cell.data.classes), cell.image_size)
+    backbone_seed, head_seed = (derived_seed(cell.seed, part) for part in ("backbone", "head"))
+    return build.build(*shape, state=backbone, backbone_seed=backbone_seed, head_seed=head_seed)
 
 
 def seedless(cell: Cell, backbone: State | None) -> Network:
     """A network that is the same for every seed, for its backbone or its speed."""
-    return _built(cell, backbone, cell.weights.init_seed or 0, 0)
-
-
-def _built(cell: Cell, backbone: State | None, backbone_seed: int, head_seed: int) -> Network:
-    return build.build(
-        cell.architecture,
-        len(cell.data.classes),
-        cell.image_size,
-        state=backbone,
-        backbone_seed=backbone_seed,
-        head_seed=head_seed,
-    )
+    shape = (cell.architecture, len(cell.data.classes), cell.image_size)
+    seed = cell.weights.init_seed or 0
+    return build.build(*shape, state=backbone, backbone_seed=seed, head_seed=0)
 
 
 def num_bytes(network: nn.Module) -> int:

@@ -130,9 +130,6 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep | None = Non
     return Outcome(quality, tuple(curve), cost, combined.memory, combined.energy, trained.execution)
 
 
-# ---- what the cell shares with others -------------------------------------------------------
-
-
 class Pieces(NamedTuple):
     images: Piece[Parts]
     feed: Feed  # train, as the phase on images sees it
@@ -245,9 +242,6 @@ def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
     return shared.fact(("latency", cell.image_size, place.execution.precision), measure)
 
 
-# ---- the phases -----------------------------------------------------------------------------
-
-
 def trained_head(
     cell: Cell, shared: Shared, pieces: Pieces, course: Course, clock: Clock
 ) -> Trained:
@@ -306,9 +300,6 @@ def started_step(
         step, plan = pieces.step.value, live_phase(cell.kind, cell.recipe, network.stages)
         step.start_from(network.state_dict(), plan.rules, cell.recipe.lr)
         return step
-
-
-# ---- results --------------------------------------------------------------------------------
 
 
 def seconds_to_target(

@@ -33,7 +33,6 @@ WARMUPS = 3
 WARMUP_IMAGES = 8
 """Enough to load the kernels; a whole batch would take a CPU as long as a real one."""
 
-# ---- what learns ----------------------------------------------------------------------------
 # Freezing stops gradients only. In training mode a frozen batch norm would still move its running
 # statistics, and stochastic depth would still drop frozen blocks. So a frozen sub-tree is also put
 # in eval mode, again after every change of mode.
@@ -85,20 +84,11 @@ def param_groups(
     for name, parameter in model.named_parameters():
         if scales[name] > 0:
             spared = parameter.ndim <= 1 or name.rpartition(".")[2] in UNDECAYED
-            group = groups.setdefault(
-                (name.partition(".")[0], scales[name], spared),
-                {
-                    "params": [],
-                    "first_name": name,
-                    "lr": lr * scales[name],
-                    "weight_decay": 0.0 if spared else weight_decay,
-                },
-            )
-            group["params"].append(parameter)
+            key = (name.partition(".")[0], scales[name], spared)
+            decay = 0.0 if spared else weight_decay
+            new = {"params": [], "first_name": name, "lr": lr * scales[name], "weight_decay": decay}
+            groups.setdefault(key, new)["params"].append(parameter)
     return list(groups.values())
-
-
-# ---- the step -------------------------------------------------------------------------------
 
 
 class Step:
@@ -171,8 +161,6 @@ class Step:
         self._optimiser.step()
         self._loss_sum.add_(loss.detach())
 
-    # ---- recorded, compiled, used again -----------------------------------------------------
-
     def capture(self) -> None:
         """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
         set_train_mode(self.network)
@@ -216,9 +204,6 @@ def forget_moments(optimiser: torch.optim.Optimizer) -> None:
             value.zero_()
 
 
-# ---- the steps of a cell --------------------------------------------------------------------
-
-
 def step_of(cell: Cell, network: Network, feed: Feed, place: Placement) -> Step:
     rules = live_phase(cell.kind, cell.recipe, network.stages).rules
     return Step(network, feed, rules, cell.recipe, place)
@@ -257,7 +242,6 @@ def captured_step(
     return step
 
 
-# ---- CUDA graphs ----------------------------------------------------------------------------
 # A step of a small network keeps a GPU waiting for Python: it is hundreds of kernels of a few
 # microseconds each. A graph launches all of them at once. What it reads and writes lies at fixed
 # places, so whoever records it keeps its tensors and changes them in place only.

@@ -16,12 +16,7 @@ def list_(
     """List what a suite may name."""
     from bench import views
 
-    pages = {
-        "architectures": views.architectures,
-        "strategies": views.strategies,
-        "datasets": views.datasets,
-    }
-    out.print(pages[what]())
+    out.print(getattr(views, what)())
 
 
 def inspect(

@@ -20,8 +20,7 @@ def run(
     device: Device = "auto",
     dataset: OwnImages = None,
     folder: Annotated[
-        Path | None,
-        typer.Option("--out", help="Run folder; an unfinished run in it is continued."),
+        Path | None, typer.Option("--out", help="Run folder; an unfinished run in it is continued.")
     ] = None,
     offline: Offline = False,
     reuse_features: Annotated[

@@ -54,9 +54,6 @@ def names(folders: Sequence[Path]) -> list[str]:
     return next(found for found in told if len(set(found)) == len(parts))
 
 
-# ---- records to report on -------------------------------------------------------------------
-
-
 def gather(folders: Sequence[Path]) -> Report:
     """The records of run folders, as one run, and what they say.
 
@@ -79,9 +76,6 @@ def gather(folders: Sequence[Path]) -> Report:
         repeated=merged.repeated,
         thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
     )
-
-
-# ---- a trained network ----------------------------------------------------------------------
 
 
 MOST_NAMED = 5  # cells that could be asked for
@@ -133,9 +127,6 @@ def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | 
     raise InputError([f"--cell {cell_id}: {why}", named])
 
 
-# ---- one side of a comparison ---------------------------------------------------------------
-
-
 class Side(NamedTuple):
     run: Snapshot
     past: tuple[PastRun, ...] = ()
@@ -183,8 +174,6 @@ def read_baseline(path: Path) -> Baseline:
     except (OSError, ValueError) as error:
         raise FolderError(f"{path}: {error}") from error
 
-
-# ---- the runs below a folder ----------------------------------------------------------------
 
 ALTERNATION = "ab.json"
 """Marks a folder of `bench ab`: its runs are no part of the past."""
@@ -268,9 +257,6 @@ def run_head(folder: Path) -> tuple[str, str, str]:
         case {"suite_name": str(suite_name), "status": str(status)}:
             return suite_name, status, hashlib.sha256(content).hexdigest()
     raise ValueError("was not written by bench")
-
-
-# ---- the end of a run -----------------------------------------------------------------------
 
 
 def finish(folder: Path, run: Run, images: Images, made: Making) -> list[str]:
