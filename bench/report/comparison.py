@@ -42,8 +42,6 @@ def said(word: str) -> str:
     return word.replace("_", " ")
 
 
-# ---- the sentence ---------------------------------------------------------------------------
-
 RESULT: Mapping[str, str] = {
     "regressed": "worse",
     "failed": "cells that were ok failed",
@@ -64,11 +62,7 @@ def headline(found: Comparison, sides: Sides, beside: str = "") -> str:
     return f"{sides.candidate} against {sides.baseline}{beside}: {result} ({', '.join(told)})."
 
 
-# ---- the rows that matter -------------------------------------------------------------------
-
-
-RUNS, CODES = Sides("Baseline", "Candidate"), Sides("Old", "New")
-"""How a table calls the two sides."""
+RUNS, CODES = Sides("Baseline", "Candidate"), Sides("Old", "New")  # how a table calls the two sides
 
 
 def table(verdicts: Sequence[Verdict], sides: Sides = RUNS) -> Table:
@@ -191,9 +185,6 @@ def listed(fields: Sequence[str]) -> str:
     return first(fields, MOST_FIELDS, ";")
 
 
-# ---- what must be known beside them ---------------------------------------------------------
-
-
 def remarks(found: Comparison) -> list[str]:
     lines = [found.unstable] if found.unstable else []
     shift = found.shift
@@ -252,9 +243,6 @@ def _range(shares: Sequence[float]) -> str:
     return " to ".join(dict.fromkeys(units.percent(one) for one in (min(shares), max(shares))))
 
 
-# ---- runs that took turns -------------------------------------------------------------------
-
-
 def ab_headline(found: Alternation, sides: Sides) -> str:
     mark = ", the machine not steady" if found.marked else ""
     pairs = units.plural(found.num_pairs, "pair")
@@ -292,9 +280,6 @@ def ab_remarks(found: Alternation) -> list[str]:
     if told:
         lines.append(f"smallest changes for the worse that could be seen: {', '.join(told)}")
     return lines
-
-
-# ---- whole documents ------------------------------------------------------------------------
 
 
 def markdown(found: Comparison, sides: Sides) -> str:
@@ -362,9 +347,6 @@ def _fields(one: Verdict) -> dict[str, object]:
     found = one._asdict()
     names = {key: found.pop(key) for key in ("architecture", "strategy", "metric")}
     return {**names, "verdict": found.pop("word"), **found}
-
-
-# ---- a baseline -----------------------------------------------------------------------------
 
 
 def baseline_table(run: Snapshot) -> Table:

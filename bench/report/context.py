@@ -113,26 +113,19 @@ def _confidence(table: RunTable, row: Row) -> str:
     )
 
 
-# ---- how rows look on the page --------------------------------------------------------------
-
-
 def _looks(summary: Summary) -> dict[str, dict[str, object]]:
     """By table: the classes of its rows, and the colour and shape of each row in the charts."""
     look = shown.look(summary)
 
-    def keys(rows: Iterable[Row | None]) -> list[Markup]:
-        return [
-            figure.key(look.colours[row.architecture], look.shapes[row.strategy])
-            if row
-            else Markup()
-            for row in rows
-        ]
+    def key(row: Row) -> Markup:
+        return figure.key(look.colours[row.architecture], look.shapes[row.strategy])
 
+    def keys(rows: Iterable[Row | None]) -> list[Markup]:
+        return [key(row) if row else Markup() for row in rows]
+
+    classes = [_standing(row, summary) for row in summary.ranked]
     return {
-        "main": {
-            "classes": [_standing(row, summary) for row in summary.ranked],
-            "keys": keys(summary.ranked),
-        },
+        "main": {"classes": classes, "keys": keys(summary.ranked)},
         "best-strategy": {"keys": keys(summary.best_by_strategy.values())},
         "best-architecture": {"keys": keys(summary.best_by_architecture.values())},
     }
@@ -143,9 +136,6 @@ def _standing(row: Row, summary: Summary) -> str:
     if row.complete:
         standing = "tied" if row in summary.tied else "behind"
     return f"{standing} recommended" if row is summary.recommended else standing
-
-
-# ---- the gallery ----------------------------------------------------------------------------
 
 
 def _gallery(report: Report) -> dict[str, object] | None:

@@ -4,21 +4,13 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.analysis.choice import (
-    Budget,
-    Row,
-    Score,
-    Summary,
-    best_within,
-    cheapest_within,
-    comparable_cost,
-    fits,
-    within,
-)
+from bench.analysis import choice
+from bench.analysis.choice import Budget, Row, Score, Summary, comparable_cost, within
 from bench.analysis.pareto import COSTS
 from bench.analysis.table import RunTable
 from bench.record import Run
 from bench.report import sentences, units
+from bench.report.charts.training import PARTS
 from bench.report.sentences import row_name, unknown_for
 
 
@@ -30,9 +22,6 @@ class Fact(NamedTuple):
 
 MEMORY = {"gpu": "allocated on the GPU", "cpu": "RAM above the cell's start"}
 """What the peak is of, by profile."""
-
-
-# ---- the recommendation ---------------------------------------------------------------------
 
 
 def of_recommended(run: Run, summary: Summary) -> list[Fact]:
@@ -71,9 +60,6 @@ def _score(title: str, score: Score | None) -> Fact:
     return Fact(title, f"{units.percent(score.seeds.mean)} %", basis)
 
 
-# ---- how sure it is -------------------------------------------------------------------------
-
-
 def of_certainty(run: Run, summary: Summary) -> list[Fact]:
     data, seeds = run.data, len(run.suite.seeds)
     parts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
@@ -109,9 +95,6 @@ def _settling(summary: Summary) -> Fact:
     return Fact(title, first, tuple(filter(None, notes)))
 
 
-# ---- what else to think of ------------------------------------------------------------------
-
-
 def of_alternatives(summary: Summary, answers: Sequence[str]) -> list[Fact]:
     found = []
     row, leader = summary.cheapest, summary.leader
@@ -140,12 +123,6 @@ def _row(title: str, row: Row) -> Fact:
 
 def _scores(row: Row) -> tuple[str, str]:
     return f"val {units.score(row.val)} %", f"test {units.score(row.test)} %"
-
-
-# ---- costs ----------------------------------------------------------------------------------
-
-
-PARTS = ("data", "build", "warmup", "train", "eval")
 
 
 def of_costs(table: RunTable, summary: Summary) -> list[Fact]:
@@ -188,9 +165,6 @@ def _energy(table: RunTable) -> list[Fact]:
     return [Fact("GPU energy of a cell", f"mean {mean} J", (f"{least} to {most} J", over))]
 
 
-# ---- what was asked for ---------------------------------------------------------------------
-
-
 class Limits(NamedTuple):
     """A budget, and how much of the val score may be given up, a share."""
 
@@ -215,12 +189,12 @@ def _within_budget(summary: Summary, budget: Budget) -> str:
     ]
     asked = f"With at most {units.joined(said)}"
     complete = [row for row in summary.rows if row.complete]
-    row = best_within(summary, budget)
+    row = choice.best_within(summary, budget)
     if row is None:
         least = [_said(min(_known(complete, cost).values(), default=None), cost) for cost in limits]
         lowest = f"; the least of any is {units.joined(least)}" if complete else ""
         return f"{asked}, no complete row fits{lowest}."
-    fitting = sum(fits(one, budget) for one in complete)
+    fitting = sum(choice.fits(one, budget) for one in complete)
     lacking = sum(any(comparable_cost(one, cost) is None for cost in limits) for one in complete)
     excluded = f"; {lacking:,} with an unknown cost excluded" if lacking else ""
     return (
@@ -231,7 +205,7 @@ def _within_budget(summary: Summary, budget: Budget) -> str:
 
 def _within_margin(summary: Summary, share: float) -> str:
     asked = f"Within {100 * share:g} {'point' if share == 0.01 else 'points'} of the best val"
-    row, leader = cheapest_within(summary, share), summary.leader
+    row, leader = choice.cheapest_within(summary, share), summary.leader
     if row is None or leader is None:
         return f"{asked}, there is nothing: no row is complete."
     near = within(summary.rows, leader, share)

@@ -66,12 +66,8 @@ def basis(run: Run) -> str:
     data, name = run.data, printable(run.data.name)
     images = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test images"
     seeds = units.plural(len(run.suite.seeds), "seed")
-    return (
-        f"{printable(run.suite_name)}, {printable(units.setting(run))} · {name}: {images} · {seeds}"
-    )
-
-
-# ---- as files -------------------------------------------------------------------------------
+    suite = f"{printable(run.suite_name)}, {printable(units.setting(run))}"
+    return f"{suite} · {name}: {images} · {seeds}"
 
 
 def plot_paths(stem: Path) -> tuple[Path, Path]:
@@ -115,9 +111,6 @@ def _captioned(figure: Figure, chart: Chart, basis: str) -> Bbox:
     return Bbox.from_extents(*(side / 72 for side in sides))
 
 
-# ---- fonts of this machine ------------------------------------------------------------------
-
-
 def families(text: str) -> list[str]:
     found = (_family_of(letter) for letter in sorted(set(text)))
     return list(dict.fromkeys([FAMILY, *filter(None, found)]))
@@ -140,12 +133,8 @@ def _family_of(letter: str) -> str | None:
     for font in sorted(fontManager.ttflist, key=lambda f: (f.name != FAMILY, f.name)):
         upright = font.style == "normal" and font.weight in (400, "normal", "regular", "book")
         boxes = font.name.startswith("Last Resort")  # it has a box for every letter
-        if upright and not boxes and ord(letter) in _letters(font.fname):
-            return font.name
+        if upright and not boxes:
+            face = get_font(font.fname)
+            if face.scalable and face.get_char_index(ord(letter)):
+                return font.name
     return None
-
-
-@cache
-def _letters(path: str) -> frozenset[int]:
-    font = get_font(path)
-    return frozenset(font.get_charmap()) if font.scalable else frozenset()

@@ -20,8 +20,7 @@ class Reading(NamedTuple):
     copies: int = 0
 
 
-NAMED = 3
-"""Cells or reasons that are named one by one."""
+NAMED = 3  # cells or reasons that are named one by one
 
 
 def headline(found: History) -> str:
@@ -55,9 +54,6 @@ def clock(time: str) -> str:
 
 def of_change(change: Change) -> str:
     return changed(change.amount, change.metric)
-
-
-# ---- what changed ---------------------------------------------------------------------------
 
 
 def told(found: History, one: News) -> tuple[str, str]:
@@ -96,9 +92,6 @@ def differing(one: News) -> str:
     return f"{facts}; the machine itself was {how}"
 
 
-# ---- the table ------------------------------------------------------------------------------
-
-
 TITLE = {ACCURACY: "Test", SECONDS: "Train", MEMORY: "Memory"}
 
 
@@ -129,9 +122,6 @@ def newest_change(cell: CellHistory, found: History) -> str:
     return f"{TITLE[one.metric].lower()} {of_change(one)} {day(found.runs[one.run].started_at)}"
 
 
-# ---- what must be known beside it -----------------------------------------------------------
-
-
 def remarks(found: History, reading: Reading) -> list[str]:
     return [*_of_runs(found), *_of_reading(reading), *_of_conditions(found)]
 
@@ -140,8 +130,8 @@ def _of_runs(found: History) -> Iterator[str]:
     if len(found.runs) == 1:
         yield f"changes of level need at least {LEAST_VALUES} runs"
     else:
-        joined = [series for cell in found.cells for series in cell.series if series.key]
-        longest = max(map(counted, joined), default=0)
+        joined = [series.dots for cell in found.cells for series in cell.series if series.key]
+        longest = max((sum(not dot.apart for dot in dots) for dots in joined), default=0)
         if longest < LEAST_VALUES:
             yield (
                 f"too short for changes of level: they need at least {LEAST_VALUES} runs of one "
@@ -155,10 +145,6 @@ def _of_runs(found: History) -> Iterator[str]:
         yield f"not ok in the newest run: {first(failed, NAMED)}"
     if gone := [one.name for one in cells if newest not in one.rows]:
         yield f"not asked for by the newest run: {first(gone, NAMED)}"
-
-
-def counted(series: Series) -> int:
-    return sum(not dot.apart for dot in series.dots)
 
 
 def _of_reading(reading: Reading) -> Iterator[str]:
@@ -187,9 +173,6 @@ def _of_conditions(found: History) -> Iterator[str]:
             f"in {units.plural(len(loose), 'run')} a fact of the conditions is unknown, or the "
             "seeds of a cell ran under different ones: these values are joined to no others"
         )
-
-
-# ---- machines and versions ------------------------------------------------------------------
 
 
 def machine(setup: Setup) -> str:
@@ -221,9 +204,6 @@ def other_than(setup: Setup) -> str:
     if setup.nearest is None:
         return ""
     return f"other than {letter(setup.nearest)} in {'; '.join(setup.fields)}"
-
-
-# ---- for a program --------------------------------------------------------------------------
 
 
 def as_json(found: History, reading: Reading) -> str:

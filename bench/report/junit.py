@@ -7,18 +7,8 @@ from xml.etree.ElementTree import Element, SubElement
 from bench.analysis.ab import ALL_CELLS
 from bench.analysis.compare import Comparison, Outcome, outcomes
 from bench.analysis.judge import CELL, COUNTS, SECONDS, Verdict, Word
-from bench.report import text
-from bench.report.comparison import (
-    RESULT,
-    TITLES,
-    Sides,
-    amount,
-    changed,
-    headline,
-    listed,
-    remarks,
-    why,
-)
+from bench.report import comparison, text
+from bench.report.comparison import RESULT, TITLES, Sides, why
 
 ELEMENTS: Mapping[Word, str] = {
     "regressed": "failure",
@@ -35,7 +25,7 @@ WHOLE: tuple[Outcome, ...] = ("refused", "unstable", "nothing_judged")
 
 
 def junit(found: Comparison, sides: Sides) -> str:
-    suite = Element("testsuite", name=text.printable(headline(found, sides)))
+    suite = Element("testsuite", name=text.printable(comparison.headline(found, sides)))
     for one in found.verdicts:
         _case(suite, one.name, TITLES[one.metric], ELEMENTS.get(one.word), _told(one))
     if found.shift and found.shift.blame == "code":
@@ -47,7 +37,7 @@ def junit(found: Comparison, sides: Sides) -> str:
     for name, plural in plurals.items():
         suite.set(plural, str(len(suite.findall(f"testcase/{name}"))))
     suite.set("tests", str(len(suite.findall("testcase"))))
-    SubElement(suite, "system-out").text = "\n".join(map(text.printable, remarks(found)))
+    SubElement(suite, "system-out").text = "\n".join(map(text.printable, comparison.remarks(found)))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -62,8 +52,9 @@ def _told(one: Verdict) -> str:
     """`regressed: 10.1 s to 12.3 s (+21.8 %)`, and why."""
     told: str = one.word
     if one.change:
-        before, after = (amount(value, one.metric) for value in (one.baseline, one.candidate))
-        told += f": {before} to {after} ({changed(one.change, one.metric)})"
+        before = comparison.amount(one.baseline, one.metric)
+        after = comparison.amount(one.candidate, one.metric)
+        told += f": {before} to {after} ({comparison.changed(one.change, one.metric)})"
     return "; ".join(filter(None, (told, why(one))))
 
 
@@ -77,4 +68,4 @@ def _reason_of(found: Comparison, outcome: Outcome) -> str:
             if (one.word == "not_comparable" and one.metric in (CELL, COUNTS))
             or (outcome == "nothing_judged" and one.word != "pass")
         ]
-    return listed(list(dict.fromkeys(filter(None, told)))) or RESULT[outcome]
+    return comparison.listed(list(dict.fromkeys(filter(None, told)))) or RESULT[outcome]

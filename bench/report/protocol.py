@@ -100,9 +100,6 @@ def _of_architectures(title: str, told: Iterable[Fact], file: str) -> list[Fact]
 MOST_FACTS = 24
 MOST_NAMES = 12
 
-
-# ---- execution ------------------------------------------------------------------------------
-
 Told = Callable[[Result], str | None]
 """What is true of a cell, in words; None where there is nothing to tell."""
 
@@ -207,9 +204,6 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
     return f": {first(names, NAMED)}"
 
 
-# ---- machine --------------------------------------------------------------------------------
-
-
 def machines(table: RunTable) -> list[Fact]:
     run, ok = table.run, table.results
     facts = _machine(run.machine)
@@ -264,9 +258,6 @@ def _differing(own: Machine, other: Machine) -> str:
         for key, theirs in other
         if theirs != getattr(own, key)
     )
-
-
-# ---- calibration ----------------------------------------------------------------------------
 
 
 def calibrated(found: Calibration) -> dict[str, str]:

@@ -5,21 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.choice import (
-    AgainstLeader,
-    Row,
-    Score,
-    Summary,
-    comparable_cost,
-    status_counts,
-)
+from bench.analysis.choice import Row, Score, Summary, comparable_cost, status_counts
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.pareto import COSTS
 from bench.analysis.stats import Spread, wilson
 from bench.analysis.table import SCALARS, RunTable
 from bench.metrics import METRICS
-from bench.record import Failure, Result, Scores
+from bench.record import Failure, Record, Scores
 from bench.report import units
 from bench.report.sentences import row_name, verdicts
 from bench.report.tables import Column, Table, Value, as_text, csv_text
@@ -28,6 +21,7 @@ from bench.report.text import name
 ARCHITECTURE = Column("architecture", "Architecture", format=name)
 STRATEGY = Column("strategy", "Strategy", format=name)
 REUSED = Column("features_reused")
+VERDICT = Column("verdict", "Against the leader, points")
 
 
 def number(
@@ -57,6 +51,8 @@ TRAIN = _cost("train_seconds", "Train")
 MEMORY = _cost("peak_memory_bytes", "Memory")
 PARAMETERS = _cost("total_parameters", "Params")
 LATENCY = _cost("latency_seconds", "Latency")
+OF_TRAINED = "Share of the parameters that the last phase trains."
+TRAINED = number("trainable_share", "Trained", "%", units.share, note=OF_TRAINED)
 
 
 def _score(part: str) -> tuple[Column, ...]:
@@ -94,22 +90,26 @@ def _table(
     return Table(key, title, columns, tuple(values))
 
 
-# ---- every row ------------------------------------------------------------------------------
-
-
 def main(summary: Summary, memory: str) -> Table:
     """A row for each architecture and strategy, the best on val first; `memory` says of what."""
     val, *beside_val = _score("val")
     columns = (
         *(ARCHITECTURE, STRATEGY._replace(below=True), Column("metric")),
-        *(val._replace(note=OF_SCORES), *beside_val),
-        Column("verdict", "Against the leader, points", note=OF_VERDICTS),
+        val._replace(
+            note="Mean over seeds, ± standard deviation where there are several; 95 %: Wilson "
+            "interval of the mean over images. Likewise for test."
+        ),
+        *beside_val,
+        VERDICT._replace(
+            note="Points of val behind the leader on the same images, ± one standard error (the "
+            "larger of that over images and that over seeds)."
+        ),
         *_score("test"),
         TRAIN._replace(name="train_seconds_mean", note="As if the cell ran alone."),
         MEMORY._replace(note=f"Peak, {memory}, largest over seeds."),
         REUSED,
         PARAMETERS._replace(note="Trained or not."),
-        number("trainable_share", "Trained", "%", units.share, note=OF_TRAINED),
+        TRAINED,
         LATENCY._replace(note="One image, median."),
         *map(Column, ("train_seconds_sd", "wall_seconds_mean", "wall_seconds_sd", "forward_macs")),
         *map(Column, ("seeds_ok", "seeds_expected", "leader", "tied", "recommended", "on_front")),
@@ -132,19 +132,6 @@ def main(summary: Summary, memory: str) -> Table:
     )
     title = f"Architectures and strategies by mean val {METRICS[summary.metric].title}, best first"
     return _table("main", title, columns, rows)
-
-
-OF_SCORES = (
-    "Mean over seeds, ± standard deviation where there are several; 95 %: Wilson interval of the "
-    "mean over images. Likewise for test."
-)
-OF_VERDICTS = (
-    "Points of val behind the leader on the same images, ± one standard error (the larger of that "
-    "over images and that over seeds)."
-)
-
-
-OF_TRAINED = "Share of the parameters that the last phase trains."
 
 
 def _of_seconds(key: str, found: Spread | None) -> dict[str, Value]:
@@ -181,9 +168,6 @@ def matrix(part: str, summary: Summary) -> Table:
     return Table(f"{part}-scores", title, columns, tuple(rows))
 
 
-# ---- the choice -----------------------------------------------------------------------------
-
-
 def comparisons(summary: Summary) -> Table:
     columns = (
         *(Column("leader_architecture"), Column("leader_strategy"), ARCHITECTURE, STRATEGY),
@@ -198,7 +182,16 @@ def comparisons(summary: Summary) -> Table:
     )
     leader = summary.leader
     title = f"Behind the leader, {row_name(leader)}" if leader else "Behind the leader"
-    rows = (_comparison(one, leader) for one in summary.comparisons if leader)
+    rows = (
+        (
+            *(leader.architecture, leader.strategy, one.row.architecture, one.row.strategy),
+            *(one.behind.mean, one.behind.se, one.behind.se_items, one.behind.se_seeds),
+            *(one.behind.num_images, *one.behind.num_seeds),
+            *(one.p_value, one.p_adjusted, one.tied, *(one.settling or (None, None))),
+        )
+        for one in summary.comparisons
+        if leader
+    )
     return Table("comparisons", title, columns, tuple(rows))
 
 
@@ -216,16 +209,6 @@ def _settled(count: int | None, tied: bool) -> str:
     return (units.UNKNOWN if count is None else f"{count:,}") if tied else ""
 
 
-def _comparison(one: AgainstLeader, leader: Row) -> tuple[Value, ...]:
-    behind = one.behind
-    return (
-        *(leader.architecture, leader.strategy, one.row.architecture, one.row.strategy),
-        *(behind.mean, behind.se, behind.se_items, behind.se_seeds, behind.num_images),
-        *(*behind.num_seeds, one.p_value, one.p_adjusted, one.tied),
-        *(one.settling or (None, None)),
-    )
-
-
 FRONT = (
     "No other row is, beyond noise, better in one of val score, train time, memory, parameters and "
     "latency and worse in none. A row with an unknown cost cannot be ruled out."
@@ -238,7 +221,7 @@ def front(summary: Summary) -> Table:
         *(ARCHITECTURE, STRATEGY),
         *(_score("val")[0], _score("test")[0]),
         *(TRAIN, MEMORY, PARAMETERS, LATENCY),
-        Column("verdict", "Against the leader, points"),
+        VERDICT,
         *(Column("val_sd"), Column("test_sd"), REUSED),
     )
     rows = (
@@ -274,9 +257,6 @@ def best(of: str, rows: Mapping[str, Row | None]) -> Table:
         for label, row in rows.items()
     )
     return _table(f"best-{of}", f"The best of each {of}, by mean val score", columns, values)
-
-
-# ---- costs, classes, cells ------------------------------------------------------------------
 
 
 def architectures(table: RunTable) -> Table:
@@ -364,7 +344,7 @@ def repeated(cells: Iterable[Repeated]) -> Table:
     return Table("repeated", "Cells of more than one run", columns, tuple(rows))
 
 
-def _score_or_status(record: Result | Failure) -> float | str:
+def _score_or_status(record: Record) -> float | str:
     if isinstance(record, Failure):
         return record.status
     return score_of(record.quality.val, record.cell.metric)

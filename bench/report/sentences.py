@@ -20,9 +20,6 @@ def row_name(row: Row) -> str:
     return f"{name(row.architecture)} · {name(row.strategy)}"
 
 
-# ---- the finding ----------------------------------------------------------------------------
-
-
 def headline(table: RunTable, summary: Summary) -> str:
     """The finding, and what no number of the run may be quoted without."""
     found = _finding(table, summary)
@@ -92,18 +89,21 @@ def unknown_for(cost: str, rows: Sequence[Row]) -> str:
     return f"unknown for {count:,} of {len(rows):,}" if count else ""
 
 
-# ---- what limits it -------------------------------------------------------------------------
-
-
 def cautions(table: RunTable, summary: Summary) -> list[str]:
     """What must be known before the finding is used, the gravest first."""
+    run = table.run
+    unfinished, done = "", f"{len(table.records):,} of {len(run.cells):,} cells have a record"
+    if run.status != "finished":
+        unfinished = f"This run is {run.status}: {done}. Everything below may change."
+    elif len(table.records) < len(run.cells):
+        unfinished = f"Only {done}."
     found = (
         *(RANDOM_WEIGHTS if has_random_weights(table) else ()),
-        _unfinished(table),
-        _fallback(table.run),
-        one_seed(table.run, summary),
+        unfinished,
+        _fallback(run),
+        one_seed(run, summary),
         _mixed_machines(table, summary),
-        unstable_times(table.run),
+        unstable_times(run),
         units.REUSED_NOTE if any(row.features_reused for row in summary.rows) else "",
     )
     return [sentence for sentence in found if sentence]
@@ -119,14 +119,6 @@ def has_random_weights(table: RunTable) -> bool:
     """Whether backbones that should bring knowledge were random."""
     used = {record.cell.weights.source for record in table.records.values()}
     return table.run.source.used == "random" and (not used or "random" in used)
-
-
-def _unfinished(table: RunTable) -> str:
-    run = table.run
-    done = f"{len(table.records):,} of {len(run.cells):,} cells have a record"
-    if run.status != "finished":
-        return f"This run is {run.status}: {done}. Everything below may change."
-    return f"Only {done}." if len(table.records) < len(run.cells) else ""
 
 
 def _fallback(run: Run) -> str:
@@ -193,9 +185,6 @@ def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
             f"{units.plural(len(merged.repeated), 'record')} left out, see tables/repeated.md."
         )
     return found
-
-
-# ---- how the choice is made -----------------------------------------------------------------
 
 
 def rule(run: Run, summary: Summary) -> list[str]:
@@ -266,9 +255,6 @@ def _rounded(count: int) -> str:
     """Two digits, rounded up: nobody knows it better."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return f"{-(-count // unit) * unit:,}"
-
-
-# ---- what was not measured ------------------------------------------------------------------
 
 
 def failures(summary: Summary) -> list[str]:

@@ -56,10 +56,9 @@ class Table(NamedTuple):
         """The shown columns by place, each with what a page has below it."""
         stacks: list[list[tuple[int, Column]]] = []
         for place, column in enumerate(self.shown):
-            if column.below:
-                stacks[-1].append((place, column))
-            else:
-                stacks.append([(place, column)])
+            if not column.below:
+                stacks.append([])
+            stacks[-1].append((place, column))
         return stacks
 
     def texts(self, most: int | None = None) -> list[list[str]]:
@@ -79,31 +78,19 @@ class Table(NamedTuple):
         return self._replace(columns=tuple(columns))
 
     def without_silent(self) -> "Table":
-        values = zip(*self.texts(), strict=True)
-        return self.without(
-            [
-                column.name
-                for column, said in zip(self.shown, values, strict=False)
-                if not set(said) - {"", units.UNKNOWN}
-            ]
-        )
-
-
-# ---- formats --------------------------------------------------------------------------------
+        values = zip(self.shown, zip(*self.texts(), strict=True), strict=False)
+        silent = [one.name for one, said in values if not set(said) - {"", units.UNKNOWN}]
+        return self.without(silent)
 
 
 def as_markdown(table: Table, most: int | None = None) -> str:
     """A pipe table of the first rows, aligned so that it reads in a terminal too."""
-    made = _tabulated(table, "pipe", lambda value: _padded(text.markdown(value)), most)
-    return made.replace(PAD, "")
 
+    def shown(value: str) -> str:
+        safe = text.markdown(value)
+        return safe + "\x00" * (cell_len(safe) - len(safe))  # a Chinese letter is two columns wide
 
-PAD = "\x00"
-
-
-def _padded(value: str) -> str:
-    """A value whose length is its width: a Chinese letter is two columns wide."""
-    return value + PAD * (cell_len(value) - len(value))
+    return _tabulated(table, "pipe", shown, most).replace("\x00", "")
 
 
 def as_latex(table: Table) -> str:

@@ -41,9 +41,6 @@ def _visible(character: str) -> str:
     return "\ufffd" if hidden else character
 
 
-# ---- Markdown -------------------------------------------------------------------------------
-
-
 INTERPRETED = r"(:(?!\d\d:)(?=[\w+-]+:)|@(?=\w)|\b[wW]{3}(?=\.))"
 """What GitHub takes for a picture (but no time of day), a person or a link.
 
@@ -61,9 +58,6 @@ def markdown(text: str) -> str:
     escaped = re.sub(INTERPRETED, "\\1\u200c", escaped)
     # Between letters an underscore is only an underscore.
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
-
-
-# ---- HTML -----------------------------------------------------------------------------------
 
 
 def html(text: str) -> Markup:
@@ -88,9 +82,6 @@ def _beside_names(text: str) -> str:
 UNITS = "%|±|s|min|h|M|MiB|ms|points|images|seeds"
 
 
-# ---- LaTeX ----------------------------------------------------------------------------------
-
-
 def latex(body: str) -> str:
     """A table of tabulate's with what its own escaping leaves open; and what it needs, as comments.
 
@@ -109,11 +100,7 @@ def latex(body: str) -> str:
 LIGATURES = "(-(?=-)|'(?=')|`(?=`)|,(?=,)|[?!](?=`))"
 """What LaTeX would set together with its next as a dash, a quote or an upside-down mark."""
 
-PUNCTUATION = "–—…·±×†"
-"""Beyond Latin letters, what pdflatex sets by itself."""
-
-
-# ---- CSV ------------------------------------------------------------------------------------
+PUNCTUATION = "–—…·±×†"  # beyond Latin letters, what pdflatex sets by itself
 
 
 def csv(text: str) -> str:

@@ -4,7 +4,7 @@ Documents are templates; whatever they show is escaped for their format.
 """
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -41,15 +41,22 @@ def write(folder: Path, report: Report) -> list[Path]:
     made, figures = all_tables(report), all_figures(report)
     contents = {
         "results.csv": run_tables.results_csv(report.table),
-        **table_texts([made[stem] for stem in STEMS]),
+        **{
+            f"tables/{stem}.{ending}": form(made[stem]).rstrip("\n") + "\n"
+            for stem in STEMS
+            if made[stem].rows
+            for ending, form in FORMATS.items()
+        },
         **documents(report, made, figures),
     }
     plots = {folder / "plots" / chart.id: chart for found in figures.values() for chart in found}
-    paths = [
-        *(folder / name for name in contents),
-        *(p for stem in plots for p in plot_paths(stem)),
-    ]
-    remove_stale(folder, paths)
+    paths = [folder / name for name in contents]
+    paths += [path for stem in plots for path in plot_paths(stem)]
+    ours = [folder / "tables" / f"{stem}.{ending}" for stem in STEMS for ending in FORMATS]
+    ours += [path for one in FIGURES for path in plot_paths(folder / "plots" / one.id)]
+    with disk_errors(folder):
+        for path in set(ours).difference(paths):
+            path.unlink(missing_ok=True)
     for name, content in contents.items():
         write_text(folder / name, content)
     with disk_errors(folder):
@@ -61,27 +68,6 @@ def write(folder: Path, report: Report) -> list[Path]:
 
 def all_figures(report: Report) -> dict[About, list[Chart]]:
     return {about: charts(report.table, report.summary, about) for about in get_args(About)}
-
-
-def table_texts(made: Sequence[Table]) -> dict[str, str]:
-    return {
-        f"tables/{table.name}.{ending}": form(table).rstrip("\n") + "\n"
-        for table in made
-        if table.rows
-        for ending, form in FORMATS.items()
-    }
-
-
-def remove_stale(folder: Path, written: Container[Path]) -> None:
-    ours = [folder / "tables" / f"{stem}.{ending}" for stem in STEMS for ending in FORMATS]
-    ours += [path for one in FIGURES for path in plot_paths(folder / "plots" / one.id)]
-    with disk_errors(folder):
-        for path in ours:
-            if path not in written:
-                path.unlink(missing_ok=True)
-
-
-# ---- documents ------------------------------------------------------------------------------
 
 
 def documents(
@@ -98,11 +84,10 @@ LISTED, DRAWN = 200, 60
 def history_page(found: History, reading: texts.Reading) -> str:
     """A suite over all its runs, without scripts and without anything from elsewhere."""
     headline = texts.headline(found)
-    letters: dict[int, list[str]] = {}
-    for number, setup in enumerate(found.setups):
-        for place in setup.runs:
-            letters.setdefault(place, []).append(texts.letter(number))
-    runs = [(run, ", ".join(letters.get(place, []))) for place, run in enumerate(found.runs)]
+    runs = [
+        (run, ", ".join(texts.letter(i) for i, one in enumerate(found.setups) if place in one.runs))
+        for place, run in enumerate(found.runs)
+    ]
     drawn = found.cells[:DRAWN] if len(found.runs) > 1 else ()
     values = {
         "texts": texts,

@@ -39,8 +39,7 @@ from bench.report.text import CLOSE, OPEN, printable
 
 Place = tuple[float, float]
 
-LINE = 1.2
-"""Distance between two baselines, in text sizes."""
+LINE = 1.2  # distance between two baselines, in text sizes
 
 
 class Box(NamedTuple):
@@ -56,9 +55,6 @@ class Box(NamedTuple):
     def inside(self, other: "Box") -> bool:
         across = other.left <= self.left and self.right <= other.right
         return across and other.top <= self.top and self.bottom <= other.bottom
-
-
-# ---- figures and axes -----------------------------------------------------------------------
 
 
 def blank(width: float, height: float = 100.0) -> Figure:
@@ -124,9 +120,6 @@ def log_limits(values: Sequence[float]) -> Place:
     return low / widen, high * widen
 
 
-# ---- marks and text -------------------------------------------------------------------------
-
-
 def line(figure: Figure, points: Sequence[Place], words: str = "", **looks: Any) -> None:
     x, y = zip(*points, strict=True)
     drawn = Line2D(x, y, transform=pixels(figure), **({"linewidth": 1.0} | looks))
@@ -178,9 +171,6 @@ def middle(y: float, size: float = TEXT) -> float:
     return y + 0.36 * size
 
 
-# ---- tables of coloured cells ---------------------------------------------------------------
-
-
 def table(figure: Figure, box: Box, num_rows: int, num_columns: int) -> Axes:
     """Axes where a cell is a unit, the first row on top."""
     ax = axes(figure, box, (-0.5, num_columns - 0.5), (num_rows - 0.5, -0.5))
@@ -219,9 +209,6 @@ def column_names(
     for x, words in zip(middles, names, strict=True):
         name(figure, x + 4, bottom, words, 110, rotation=90)
     return bottom
-
-
-# ---- how wide text is, and how it is cut ----------------------------------------------------
 
 
 def text_width(text: str, size: float = TEXT, *, bold: bool = False) -> float:
@@ -307,8 +294,6 @@ def isolated(name: str) -> str:
     return f"{OPEN}{name}{CLOSE}" if turned else name
 
 
-# ---- round values on log axes ---------------------------------------------------------------
-
 DECADES = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))
 SIXTIES = (1, 2, 5, 10, 20, 30)
 TIMES = (
@@ -348,9 +333,6 @@ def _mark(ax: Axes, values: Sequence[tuple[float, str, int]]) -> None:
             words[value] = shown
     ax.set_xticks([*words], [*words.values()])
     ax.minorticks_off()
-
-
-# ---- labels that cover nothing --------------------------------------------------------------
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -54,11 +54,8 @@ def _grid(summary: Summary, num_architectures: int, num_strategies: int) -> Grid
     )
 
 
-# ---- val scores as a table ------------------------------------------------------------------
-
 ROW = 30.0
-NARROWEST, WIDEST = 33.0, 92.0
-"""Widths of a cell: at least a number, at most a word."""
+NARROWEST, WIDEST = 33.0, 92.0  # widths of a cell: at least a number, at most a word
 
 
 def heat_map(table: RunTable, summary: Summary) -> Chart | None:
@@ -153,10 +150,7 @@ def _colour_scale(figure: Figure, left: float, top: float, limits: Place) -> Non
     canvas.write(figure, end + 6, top + 9, high, color=MUTED)
 
 
-# ---- test scores and their intervals --------------------------------------------------------
-
-NUMBERS = 38.0
-"""Room for a number at the right of a panel."""
+NUMBERS = 38.0  # room for a number at the right of a panel
 
 
 def accuracy(table: RunTable, summary: Summary) -> Chart | None:
@@ -236,16 +230,11 @@ def _interval(
     told(drawn, words)
 
 
-# ---- val scores against costs ---------------------------------------------------------------
+TOP = 46.0  # height above the axes: their title, and room for labels of the best rows
 
-TOP = 46.0
-"""Height above the axes: their title, and room for labels of the best rows."""
+MOST = 400  # points that are drawn at most
 
-MOST = 400
-"""Points that are drawn at most."""
-
-MANY = 14
-"""Up to so many points each gets a label where there is room; beyond, those that matter."""
+MANY = 14  # up to so many points each gets a label where there is room; beyond, those that matter
 
 
 MARKS = {"train_seconds": canvas.mark_times, "peak_memory_bytes": canvas.mark_bytes}

@@ -145,9 +145,6 @@ def told(artist: Artist, *words: str) -> None:
 TOLD, BETWEEN = "told:", "\u241e"
 
 
-# ---- in a page ------------------------------------------------------------------------------
-
-
 def _with_variables(svg: str) -> str:
     names = {light: name for name, light in LIGHT.items()}
     svg = re.sub(r"font-family: [^;\"]+;? ?", "", svg)
@@ -191,8 +188,6 @@ def key(colour: str, shape: int = 0) -> Markup:
         '<path style="fill: {}" d="M{}Z"/></svg>'
     ).format(_with_variables(colour), "L".join(f"{x:.2f} {y:.2f}" for x, y in corners))
 
-
-# ---- SVG ------------------------------------------------------------------------------------
 
 SVG = "http://www.w3.org/2000/svg"
 HREF = "{http://www.w3.org/1999/xlink}href"

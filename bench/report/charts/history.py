@@ -1,6 +1,6 @@
 """The history of one cell: score, train time and peak memory over the runs, with their levels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from statistics import median
 from typing import NamedTuple
@@ -17,17 +17,14 @@ from bench.report.charts.figure import AXIS, INK, MUTED, PAPER, SERIES, SMALL, C
 from bench.report.comparison import TITLES, level
 from bench.report.text import printable
 
-SHOWN = 200
-"""Runs that a chart has room for: the newest."""
+SHOWN = 200  # runs that a chart has room for: the newest
 
 TOP, HIGH, GAP, FOOT = 36.0, 78.0, 34.0, 24.0
 """Heights above the first panel, of a panel, between panels, and below the last."""
 
-LEFT, RIGHT = 44.0, 62.0
-"""Room for the numbers of an axis, and for the newest value."""
+LEFT, RIGHT = 44.0, 62.0  # room for the numbers of an axis, and for the newest value
 
-LIFT = 10.0
-"""Distance of a panel's heading from it."""
+LIFT = 10.0  # distance of a panel's heading from it
 
 FAR_APART = 1.5
 """Ratio of two series from which each is drawn relative to its own median, so that both show."""
@@ -56,9 +53,6 @@ def chart(cell: CellHistory, found: History, number: int) -> Chart:
 
 def colour(setup: int) -> str:
     return SERIES[setup % len(SERIES)]
-
-
-# ---- what is drawn --------------------------------------------------------------------------
 
 
 class Line(NamedTuple):
@@ -108,9 +102,6 @@ def _limits(metric: str, values: Sequence[float]) -> Place:
     low, high = min(values), max(values)
     span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
     return max(0.0, (low + high - span) / 2), (low + high + span) / 2
-
-
-# ---- drawing --------------------------------------------------------------------------------
 
 
 def _draw(
@@ -202,12 +193,9 @@ def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
         linewidths=[1.25 if dot.apart else 0 for dot in line.dots],
         zorder=3,
     )
-    told(drawn, *(_in_run(found, dot.run, _value(dot, panel.measure)) for dot in line.dots))
-
-
-def _value(dot: Dot, measure: Measure) -> str:
-    apart = f"; {dot.apart}" if dot.apart else ""
-    return f"{level(dot.value, measure.name)} {measure.unit}{apart}"
+    values = [f"{level(d.value, panel.measure.name)} {panel.measure.unit}" for d in line.dots]
+    words = [f"{v}; {d.apart}" if d.apart else v for v, d in zip(values, line.dots, strict=True)]
+    told(drawn, *(_in_run(found, d.run, w) for d, w in zip(line.dots, words, strict=True)))
 
 
 def _step(
@@ -228,9 +216,6 @@ def _step(
     if not any(x - half < last and first < x + half for first, last in taken):
         taken.append((x - half - 4, x + half + 4))
         canvas.write(figure, x, panel.top - LIFT, words, ha="center", fontweight="bold")
-
-
-# ---- what else happened ---------------------------------------------------------------------
 
 
 class Beginning(NamedTuple):
@@ -260,7 +245,7 @@ def _beginnings(
             canvas.write(figure, x, 10, name, color=MUTED, ha="center", full=words)
 
 
-def _news(cell: CellHistory, found: History) -> Iterator[Beginning]:
+def _news(cell: CellHistory, found: History) -> list[Beginning]:
     """Whatever is new, from the second of each kind on, by run."""
     setups: dict[int, Beginning] = {}
     tasks: dict[tuple[str, tuple[int, ...]], Beginning] = {}
@@ -268,8 +253,7 @@ def _news(cell: CellHistory, found: History) -> Iterator[Beginning]:
         if row.ok and (setup := found.setup_of[row.conditions_key]) not in setups:
             words = f"{texts.letter(setup)}: {texts.other_than(found.setups[setup])}"
             setups[setup] = Beginning(run, texts.letter(setup), words)
-        task = row.task_key, tuple(row.statuses)
-        if row.task_key and task not in tasks:
-            name = f"task {len(tasks) + 1}"
-            tasks[task] = Beginning(run, name, "another task or seeds")
-    yield from sorted([*list(setups.values())[1:], *list(tasks.values())[1:]], key=lambda n: n.run)
+        if row.task_key:
+            new = Beginning(run, f"task {len(tasks) + 1}", "another task or seeds")
+            tasks.setdefault((row.task_key, tuple(row.statuses)), new)
+    return sorted([*setups.values()][1:] + [*tasks.values()][1:], key=lambda one: one.run)

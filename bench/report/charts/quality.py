@@ -27,9 +27,6 @@ from bench.report.text import printable
 Counts = NDArray[np.int64]
 
 
-# ---- lists of shares ------------------------------------------------------------------------
-
-
 class Share(NamedTuple):
     """One line: names joined by arrows, a share with its interval, from 0 to 1, and a count."""
 
@@ -48,8 +45,7 @@ class Share(NamedTuple):
 
 
 ARROW = " → "
-HEAD = 40.0
-"""Height of the axis above the lines."""
+HEAD = 40.0  # height of the axis above the lines
 
 
 def _shares(
@@ -90,14 +86,10 @@ def _shares(
     return figure
 
 
-# ---- confusion ------------------------------------------------------------------------------
-
-LARGEST = 20
-"""Classes of the largest matrix that is drawn whole."""
+LARGEST = 20  # classes of the largest matrix that is drawn whole
 
 NARROWEST, WIDEST = 25.0, 46.0
-PAIRS = 20
-"""Most confused pairs that are listed."""
+PAIRS = 20  # most confused pairs that are listed
 
 
 def confusion(table: RunTable, summary: Summary) -> Chart | None:
@@ -201,10 +193,7 @@ def _matrix(width: float, counts_KK: Counts, names: Sequence[str]) -> Figure:
     return canvas.resize(figure, bottom + 6)
 
 
-# ---- recall ---------------------------------------------------------------------------------
-
-CLASSES = 40
-"""So many classes are drawn; of more, the ones with the lowest recall."""
+CLASSES = 40  # so many classes are drawn; of more, the ones with the lowest recall
 
 
 def recall(table: RunTable, summary: Summary) -> Chart | None:
@@ -242,10 +231,7 @@ def _recalls(scores: Sequence[Scores], classes: Sequence[str]) -> list[Share]:
     return sorted(found, key=lambda each: each.share)
 
 
-# ---- reliability ----------------------------------------------------------------------------
-
-BINS = 15
-"""As in the ECE of the records: equal widths, open on the left."""
+BINS = 15  # as in the ECE of the records: equal widths, open on the left
 
 
 class Bin(NamedTuple):

@@ -30,9 +30,6 @@ def look(summary: Summary) -> Look:
     )
 
 
-# ---- rows -----------------------------------------------------------------------------------
-
-
 def best_rows(summary: Summary, limit: int) -> tuple[list[Row], str]:
     """Rows in the order of the suite, and a note where some are left out."""
     kept = set(_first(summary)[:limit])
@@ -61,9 +58,6 @@ def _first(summary: Summary) -> list[Row]:
 
 def unique(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
-
-
-# ---- words ----------------------------------------------------------------------------------
 
 
 def named(row: Row) -> str:

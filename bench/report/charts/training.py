@@ -1,6 +1,6 @@
 """Figures of how the cells ran: what they learnt by epoch, and where their seconds went."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,8 +17,6 @@ from bench.report.charts.canvas import Box, Place, middle, text_width
 from bench.report.charts.figure import AXIS, INK, MUTED, ON_STAGE, SMALL, STAGES, TEXT, Chart, told
 from bench.report.charts.shown import JOINT, look, metric, named, sentences
 from bench.report.text import printable
-
-# ---- learning curves ------------------------------------------------------------------------
 
 HEAD, GAP, FOOT = 46.0, 33.0, 50.0
 """Heights above the scores, between scores and losses, and below the losses of a panel."""
@@ -210,13 +208,10 @@ def _phases(figure: Figure, phases: Mapping[str, int], above: Axes, below: Axes)
             canvas.name(figure, x + 4, y - 23, phase, room, color=MUTED)
 
 
-# ---- where the seconds went -----------------------------------------------------------------
-
 PARTS = ("data", "build", "warmup", "train", "eval")
 """Fields of record.Seconds that add up to the wall time, in the order in which they happen."""
 
-BARS = 100
-"""Bars that are drawn at most."""
+BARS = 100  # bars that are drawn at most
 
 
 class Bar(NamedTuple):
@@ -260,7 +255,7 @@ def time_spent(table: RunTable, summary: Summary) -> Chart | None:
     )
 
 
-def _bars(table: RunTable, rows: Iterable[Row]) -> list[Bar]:
+def _bars(table: RunTable, rows: Sequence[Row]) -> list[Bar]:
     measured = {one.cell_id: one.cost.attributed for one in table.measured}
     bars = []
     for row in rows:
