@@ -199,13 +199,12 @@ _STAGES: dict[str, dict[str, Stages]] = {
     "vit_32": {"vit_b_32": _vit_stages(12, 2), "vit_l_32": _vit_stages(24, 4)},
 }
 
-_WITHOUT_V1 = ("regnet_y_128gf", "vit_h_14")
-
 
 def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
         for name, stages in members.items():
-            pinned = "IMAGENET1K_SWAG_E2E_V1" if name in _WITHOUT_V1 else "IMAGENET1K_V1"
+            without_v1 = name in ("regnet_y_128gf", "vit_h_14")
+            pinned = "IMAGENET1K_SWAG_E2E_V1" if without_v1 else "IMAGENET1K_V1"
             yield _FAMILIES[family](name=name, family=family, pinned=pinned, stages=stages)
 
 

@@ -54,11 +54,8 @@ def needs_weights(suite: Suite) -> bool:
 def size_problems(found: Sequence[Cell]) -> list[Problem]:
     """Image sizes of the weights that a network does not accept."""
     sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
-    return [
-        Problem("recipe.image_size", problem)
-        for name, size in sizes
-        if (problem := size_problem(name, size))
-    ]
+    texts = (size_problem(name, size) for name, size in sizes)
+    return [Problem("recipe.image_size", text) for text in texts if text]
 
 
 def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:

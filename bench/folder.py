@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bench import identity
-from bench.errors import FolderError, lower
+from bench.errors import FolderError, first_line, lower
 from bench.identity import slug
 from bench.metrics import METRICS
 from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
@@ -215,8 +215,12 @@ def read_run(folder: Path) -> Run:
         raise FolderError(f"{folder}: holds no run (there is no run.json)") from None
     except FolderError:
         raise
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        text = f"{'.'.join(map(str, wrong['loc']))}: {lower(wrong['msg'])}; was it edited?"
+        raise FolderError(f"{path}: cannot be read: {text}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise FolderError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise FolderError(f"{path}: cannot be read: {first_line(error)}") from error
     kinds = {entry.kind for entry in run.suite.strategies}
     if run.suite.metric not in METRICS:
         raise FolderError(f"{path}: suite.metric: {run.suite.metric} is unknown; was it edited?")
@@ -228,13 +232,6 @@ def read_run(folder: Path) -> Run:
     if run.preprocessing.keys() != labels_of(run.suite).keys():
         raise FolderError(f"{path}: its preprocessing is not of its architectures; was it edited?")
     return run
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {lower(first['msg'])}; was it edited?"
-    return str(error).splitlines()[0]
 
 
 def read_records(folder: Path) -> list[Result | Failure]:

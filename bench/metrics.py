@@ -30,10 +30,6 @@ def _balanced_accuracy(labels_N: Ints, predicted_N: Ints) -> float:
     return float(np.nanmean(recall(confusion_matrix(labels_N, predicted_N, num_classes))))
 
 
-def _alike(labels_N: Ints) -> Weights:
-    return np.ones(len(labels_N))
-
-
 def _by_class(labels_N: Ints) -> Weights:
     """Classes count alike: the fewer images in a class, the more each counts."""
     classes_N, sizes_K = np.unique(labels_N, return_inverse=True, return_counts=True)[1:]
@@ -41,7 +37,7 @@ def _by_class(labels_N: Ints) -> Weights:
 
 
 METRICS: Mapping[str, Metric] = {
-    "top1": Metric("top-1 accuracy", _top1, _alike),
+    "top1": Metric("top-1 accuracy", _top1, lambda labels_N: np.ones(len(labels_N))),
     "balanced_accuracy": Metric(
         "balanced accuracy", _balanced_accuracy, _by_class, is_proportion=False
     ),

@@ -77,11 +77,8 @@ def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteF
     gpu, gpu_problems = _validated(base)
     cpu, cpu_problems = _validated(merge(base, on_cpu))
     problems += gpu_problems
-    problems += [
-        Problem(_place_in(on_cpu, problem.key), problem.text)
-        for problem in cpu_problems
-        if problem not in gpu_problems
-    ]
+    of_cpu_alone = (problem for problem in cpu_problems if problem not in gpu_problems)
+    problems += [Problem(_place_in(on_cpu, key), text) for key, text in of_cpu_alone]
     if problems or gpu is None or cpu is None:
         raise SuiteError(place, problems)
     return SuiteFile(place, {"gpu": gpu, "cpu": cpu})

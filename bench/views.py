@@ -61,12 +61,8 @@ def description(found: "Description") -> RenderableType:
     for number, stage in enumerate(found.stages, start=1):
         add(stages, str(number), ", ".join(stage.prefixes), f"{stage.parameters:,}")
     dropout = f", dropout {found.head_dropout:g} before it" if found.head_dropout else ""
-    add(
-        stages,
-        "head",
-        f"{found.head} ({found.head_kind}, {found.in_features:,} features{dropout})",
-        f"{found.head_parameters:,}",
-    )
+    head = f"{found.head} ({found.head_kind}, {found.in_features:,} features{dropout})"
+    add(stages, "head", head, f"{found.head_parameters:,}")
     add(stages, "", "total, with 1,000 classes", f"{found.parameters:,}")
     pinned, steps = found.pinned, found.pinned.preprocessing
     mean, std = ("/".join(f"{value:g}" for value in values) for values in (steps.mean, steps.std))

@@ -177,11 +177,8 @@ def size_bytes(dataset: Dataset, resize: Resize) -> int:
 def missing_bytes(dataset: Dataset, resizes: set[Resize]) -> int:
     """What the cache will grow by; entries that exist are taken to be intact."""
     folder = cache.root() / KIND
-    return sum(
-        size_bytes(dataset, resize)
-        for resize in resizes
-        if not os.path.lexists(folder / key(dataset, resize) / cache.RECORD)
-    )
+    records = {resize: folder / key(dataset, resize) / cache.RECORD for resize in resizes}
+    return sum(size_bytes(dataset, r) for r, path in records.items() if not os.path.lexists(path))
 
 
 def stored(made: Making, uses: Mapping[Resize, int]) -> dict[Resize, Stored]:

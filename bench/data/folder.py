@@ -69,11 +69,8 @@ def scan_folder(source: str) -> Dataset:
     root = existing_folder(source)
     top = list_folder(root, "")
     branches, beside = layout_of(root, top)
-    folders = [
-        Place(branch.part, key, list_tree(root, key))
-        for branch in branches
-        for key in branch.listing["folder"]
-    ]
+    keys = [(branch.part, key) for branch in branches for key in branch.listing["folder"]]
+    folders = [Place(part, key, list_tree(root, key)) for part, key in keys]
     parts = [branch.listing for branch in branches if branch.key]
     everything = merged([top, *parts, *beside.values(), *(f.listing for f in folders)])
     problems = [

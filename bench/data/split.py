@@ -31,13 +31,6 @@ class Split(NamedTuple):
     sha256: str  # of the rows, see `rows`
 
 
-class SplitRow(NamedTuple):
-    key: str
-    class_name: str
-    part: Part
-    sha256: str
-
-
 class PerClass(NamedTuple):
     train: int | None
     val: int | None
@@ -130,9 +123,10 @@ def too_small(class_name: str, shuffled: Shuffled, wanted: PerClass) -> Iterator
         yield f"  {class_name} in val: {len(shuffled['val'])}, needed {wanted.val}"
 
 
-def rows(dataset: Dataset, split: Split) -> list[SplitRow]:
+def rows(dataset: Dataset, split: Split) -> list[tuple[str, str, Part, str]]:
+    """Key, class, part and hash of every image that has a part."""
     return [
-        SplitRow(item.key, dataset.classes[item.label], part, item.sha256)
+        (item.key, dataset.classes[item.label], part, item.sha256)
         for part, indices in zip(PARTS, split[:3], strict=True)
         for item in (dataset.items[index] for index in indices)
     ]

@@ -43,7 +43,7 @@ Step = Callable[[], object]
 class Probe(NamedTuple):
     make: Callable[[torch.device, int], Step]
     sizes: Sequence[int]
-    amount: Callable[[int], int]
+    amount: Callable[[int], int]  # of work by size: operations, or bytes
 
 
 def calibrate(
@@ -155,14 +155,6 @@ def quickest(step: Step, device: Device) -> float:
     return min(times)
 
 
-def matmul_flops(side: int) -> int:
-    return 2 * side**3
-
-
-def read_and_written(size: int) -> int:
-    return 2 * size
-
-
 def matmul(place: torch.device, side: int, dtype: torch.dtype) -> Step:
     left, right = (torch.rand(side, side, device=place).to(dtype) for _ in range(2))
     product = torch.empty_like(left)
@@ -206,8 +198,8 @@ def loop() -> int:
 
 
 PROBES: Mapping[str, Probe] = {
-    "matmul_fp32": Probe(partial(matmul, dtype=torch.float32), SIDES, matmul_flops),
-    "matmul_bf16": Probe(partial(matmul, dtype=torch.bfloat16), SIDES, matmul_flops),
-    "copy": Probe(copy, COPIES, read_and_written),
+    "matmul_fp32": Probe(partial(matmul, dtype=torch.float32), SIDES, lambda side: 2 * side**3),
+    "matmul_bf16": Probe(partial(matmul, dtype=torch.bfloat16), SIDES, lambda side: 2 * side**3),
+    "copy": Probe(copy, COPIES, lambda size: 2 * size),  # read and written
     "upload": Probe(upload, COPIES[:1], int),
 }

@@ -198,15 +198,12 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
 def work(cells: Sequence[Cell], macs: Mapping[Sizes, int]) -> list[float]:
     """Relative work of each cell: forward multiply-adds, weighted by family."""
     return [
-        (3 * seen.trained + seen.forwarded) * macs[sizes_of(cell)] * _weight(cell.architecture)
+        (3 * seen.trained + seen.forwarded)
+        * macs[sizes_of(cell)]
+        * (4.0 if cell.architecture.startswith(DEPTHWISE) else 1.0)
+        * (0.5 if cell.architecture.startswith(EFFICIENT) else 1.0)
         for cell, seen in zip(cells, visits(cells), strict=True)
     ]
-
-
-def _weight(architecture: str) -> float:
-    if architecture.startswith(EFFICIENT):
-        return 0.5
-    return 4.0 if architecture.startswith(DEPTHWISE) else 1.0
 
 
 def seconds(cells: Sequence[Cell], speeds: Mapping[Sizes, Speed]) -> float:

@@ -173,11 +173,9 @@ def begun(device: Device, tell: Tell) -> Sitting:
     end = _measured(device, None, tell)
     if end is None:
         return Sitting(start=None)
+    foreign = end.foreign_gpu_processes
     return Sitting(
-        start=end.calibration,
-        load=end.load,
-        foreign_gpu_processes=end.foreign_gpu_processes,
-        before=end.readings,
+        start=end.calibration, load=end.load, foreign_gpu_processes=foreign, before=end.readings
     )
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -42,7 +43,7 @@ from bench.running.pool import (
 from bench.training.evaluate import Diverged
 from bench.training.network import num_bytes, save, whole_network
 from bench.training.placement import prepare_device
-from bench.training.run_cell import Keep, run_cell
+from bench.training.run_cell import run_cell
 from bench.training.shared import Shared, backbone_key, keys_of
 
 EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}
@@ -72,7 +73,9 @@ def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
         listen(CellStarted(cell_id(cell)))
         log_to(job, cell)
         record = attempt(cell, shared, job, listen, keeper)
-        code = exit_code(record, cell, shared)
+        # Seeds that ran together may have failed for that alone.
+        is_own = shared.made(keys_of(cell).heads) is not None and record.kind != "cuda"
+        code = None if is_own else EXITS.get(record.kind or "")
         if code and len(group(cells[index:], cell)) > 1:
             os._exit(code)  # without a record: its seeds are run once more
         shared.release(cell)
@@ -84,12 +87,6 @@ def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
             os._exit(POISONED_EXIT)
 
 
-def exit_code(record: Result | Failure, cell: Cell, shared: Shared) -> int | None:
-    """The exit code if the cell's seeds may have failed only because they ran together."""
-    is_own = shared.made(keys_of(cell).heads) is not None and record.kind != "cuda"
-    return None if is_own else EXITS.get(record.kind or "")
-
-
 def attempt(
     cell: Cell, shared: Shared, job: Job, listen: Listen, keeper: "Keeper"
 ) -> Result | Failure:
@@ -99,7 +96,7 @@ def attempt(
         listen(EpochEnded(cell_id(cell), point, images_per_second))
 
     try:
-        outcome = run_cell(cell, shared, report, keeper.of(cell))
+        outcome = run_cell(cell, shared, report, partial(keeper.keep, cell))
         return Result(
             cell_id=cell_id(cell),
             cell=cell,
@@ -163,19 +160,16 @@ class Keeper:
         self._job, self._shared, self._tell = job, shared, tell
         self._told = False
 
-    def of(self, cell: Cell) -> Keep:
-        def keep(quality: Quality, module: nn.Module) -> None:
-            try:
-                if self._wants(cell, quality):
-                    self._write(cell, module)
-            except Exception as error:  # whatever it is, the cell was scored
-                traceback.print_exc()
-                if not self._told:
-                    name, why = f"{cell.strategy} s{cell.seed}", reason(error).splitlines()[0]
-                    self._tell(f"the weights of {name} are not kept: {why}")
-                self._told = True
-
-        return keep
+    def keep(self, cell: Cell, quality: Quality, module: nn.Module) -> None:
+        try:
+            if self._wants(cell, quality):
+                self._write(cell, module)
+        except Exception as error:  # whatever it is, the cell was scored
+            traceback.print_exc()
+            if not self._told:
+                name, why = f"{cell.strategy} s{cell.seed}", reason(error).splitlines()[0]
+                self._tell(f"the weights of {name} are not kept: {why}")
+            self._told = True
 
     def drop_beaten_by(self, record: Result) -> None:
         """Take away the weights of the seeds that this one beats; its record is on the disk.

@@ -224,11 +224,8 @@ def published(wanted: Published) -> Network:
     """
     name, row = wanted.architecture, ARCHITECTURES[wanted.architecture]
     state = imagenet(name, row.pinned, offline=wanted.offline)
-    layer = {
-        path.removeprefix(f"{row.head}."): value
-        for path, value in state.items()
-        if path.startswith(f"{row.head}.")
-    }
+    start = f"{row.head}."
+    layer = {p.removeprefix(start): value for p, value in state.items() if p.startswith(start)}
     size = pinned_pipeline(name).crop_size
     network = build.build(
         name, len(layer["weight"]), size, state=state, backbone_seed=0, head_seed=0

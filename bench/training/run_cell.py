@@ -110,6 +110,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep | None = Non
     combined = combine(meters.spent(), pieces.spent)
     total_parameters = sum(p.numel() for p in shared.outline(cell).parameters())
     phases = [phase_of(course, total_parameters) for course in courses]
+    before = pieces.features.spent.seconds["train"] if pieces.features else 0.0
     cost = Cost(
         attributed=combined.attributed,
         marginal=combined.marginal,
@@ -121,7 +122,7 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep | None = Non
         trainable_share=phases[-1].trainable_share,
         phases=tuple(phases),
         forward_macs=forward_macs(cell.architecture, len(cell.data.classes), cell.image_size),
-        seconds_to_target=seconds_to_target(courses, cell.target, pieces.seconds_before),
+        seconds_to_target=seconds_to_target(courses, cell.target, before),
         images=pieces.images.value.how,
         features=None if pieces.features is None else pieces.features.value.how,
     )
@@ -148,10 +149,6 @@ class Pieces(NamedTuple):
         ]
         made = [field for field in self if isinstance(field, Piece)]
         return [(piece.spent, piece.sharers) for piece in made] + decoding
-
-    @property
-    def seconds_before(self) -> float:
-        return 0.0 if self.features is None else self.features.spent.seconds["train"]
 
 
 def pieces_of(cell: Cell, shared: Shared) -> Pieces:

@@ -111,10 +111,8 @@ class Shared:
         return build.preprocessing(cell.architecture, member, cell.image_size)
 
     def outline(self, cell: Cell) -> Network:
-        return self.fact(
-            ("outline", cell.image_size),
-            lambda: build.outline(cell.architecture, len(cell.data.classes), cell.image_size),
-        )
+        shape = (cell.architecture, len(cell.data.classes), cell.image_size)
+        return self.fact(("outline", cell.image_size), lambda: build.outline(*shape))
 
 
 class Keys(NamedTuple):

@@ -28,7 +28,7 @@ def dataset_of(counts: Mapping[str, Mapping[Part | None, int]]) -> Dataset:
 
 def sizes(dataset: Dataset, split: Split) -> dict[str, tuple[int, int, int]]:
     """Images of each class in train, val and test, counted from the rows."""
-    counted = Counter((row.class_name, row.part) for row in rows(dataset, split))
+    counted = Counter((name, part) for _, name, part, _ in rows(dataset, split))
     return {
         name: (counted[name, "train"], counted[name, "val"], counted[name, "test"])
         for name in dataset.classes
@@ -204,8 +204,10 @@ def test_rows_come_part_by_part_in_the_order_of_the_indices() -> None:
     made = dataset_of({"a": {None: 5}, "b": {None: 5}})
     split = make_split(made, None, None, 0)
     keys = [made.items[index].key for part in split[:3] for index in part]
-    assert [row.key for row in rows(made, split)] == keys
-    assert [row.part for row in rows(made, split)] == ["train"] * 6 + ["val"] * 2 + ["test"] * 2
+    assert [key for key, *_ in rows(made, split)] == keys
+    assert [part for _, _, part, _ in rows(made, split)] == ["train"] * 6 + ["val"] * 2 + [
+        "test"
+    ] * 2
 
 
 def test_the_checksum_covers_the_images_themselves() -> None:

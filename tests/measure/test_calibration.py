@@ -35,7 +35,7 @@ def counted(step: Step) -> int:
 
 def test_a_product_of_matrices_counts_a_multiplication_and_an_addition_for_each_term() -> None:
     # 64 x 64 results, each a sum of 64 products.
-    assert calibration.matmul_flops(64) == 64 * 64 * (64 + 64) == 524_288
+    assert calibration.PROBES["matmul_fp32"].amount(64) == 64 * 64 * (64 + 64) == 524_288
     assert counted(calibration.matmul(PLACE, 64, torch.float32)) == 524_288
 
 
@@ -50,7 +50,7 @@ def test_a_copy_copies_and_counts_what_it_reads_and_writes() -> None:
     copied = calibration.copy(PLACE, 1000)()
     assert isinstance(copied, torch.Tensor)
     assert (copied.nbytes, int(copied.sum())) == (1000, 1000)
-    assert calibration.read_and_written(1000) == 2000
+    assert calibration.PROBES["copy"].amount(1000) == 2000
 
 
 def test_the_loop_adds_up() -> None:

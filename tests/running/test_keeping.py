@@ -48,7 +48,7 @@ class Folder:
         """The record of a cell, whose network is kept as its worker would; not yet on the disk."""
         record = records.result(cell, val=val)
         network = build.build(SMALL, 10, 32, state=None, backbone_seed=0, head_seed=cell.seed)
-        self.keeper.of(cell)(record.quality, network)
+        self.keeper.keep(cell, record.quality, network)
         return record
 
     def record(self, record: Result) -> None:
