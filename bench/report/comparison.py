@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.analysis.ab import ALL_CELLS, Alternation
 from bench.analysis.compare import Comparison, outcomes
-from bench.analysis.costs import Elsewhere, Rates, Shift
+from bench.analysis.costs import Elsewhere, Shift
 from bench.analysis.judge import (
     ACCURACY,
     CELL,
@@ -30,7 +30,6 @@ TITLES = {CELL: "cell", COUNTS: "parameters and MACs"} | {
     name: metric.title for name, metric in MEASURES.items()
 }
 MOST_ROWS = 15
-MOST_FIELDS, MOST_CELLS = 3, 6
 
 
 class Sides(NamedTuple):
@@ -101,9 +100,6 @@ def matters(found: Comparison) -> list[Verdict]:
     return sorted(shown, key=lambda one: (WORDS.index(one.word), -abs(one.change or 0.0)))
 
 
-FOLDED = ("not_judged", "not_comparable", "new", "missing")
-
-
 class Group(NamedTuple):
     counts: Counter[str]  # of cells, by metric
     fields: dict[str, None]  # that differ in any of them
@@ -113,7 +109,7 @@ def _grouped(found: Comparison) -> dict[tuple[Word, str], Group]:
     """By word and reason; what only one cell has is a row of its own, unless a metric of it."""
     groups: dict[tuple[Word, str], Group] = {}
     for one in found.verdicts:
-        if one.word in FOLDED:
+        if one.word in ("not_judged", "not_comparable", "new", "missing"):
             group = groups.setdefault((one.word, one.reason), Group(Counter(), {}))
             group.counts[one.metric] += 1
             group.fields.update(dict.fromkeys(one.fields))
@@ -182,7 +178,7 @@ def _showed(one: Verdict) -> str:
 
 
 def listed(fields: Sequence[str]) -> str:
-    return first(fields, MOST_FIELDS, ";")
+    return first(fields, 3, ";")
 
 
 def remarks(found: Comparison) -> list[str]:
@@ -220,23 +216,19 @@ def _of_shift(shift: Shift) -> str:
 
 def _of_elsewhere(away: Elsewhere) -> list[str]:
     ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
-    return [
+    lines = [
         f"train times under other conditions are not judged: × {away.ratio:.3g} (median){ranks}",
         *(f"far off that ratio: {one}" for one in away.apart),
-        *reached(away.rates),
     ]
-
-
-def reached(rates: Sequence[Rates]) -> list[str]:
-    known = [(one.name, *one.shares) for one in rates if one.shares]
-    if not known:
-        return []
-    known.sort(key=lambda row: row[2] / row[1])
-    told = [f"{name} {a:.2f} and {b:.2f}" for name, a, b in known]
-    return [
-        "training images/s as a share of what each machine's own matrix products and copies would "
-        f"allow, of cells that train the whole network: {first(told, MOST_CELLS, ';')}"
-    ]
+    known = [(one.name, *one.shares) for one in away.rates if one.shares]
+    if known:
+        known.sort(key=lambda row: row[2] / row[1])
+        told = [f"{name} {a:.2f} and {b:.2f}" for name, a, b in known]
+        lines.append(
+            "training images/s as a share of what each machine's own matrix products and copies "
+            f"would allow, of cells that train the whole network: {first(told, 6, ';')}"
+        )
+    return lines
 
 
 def _range(shares: Sequence[float]) -> str:

@@ -61,7 +61,6 @@ def _shown(value: object) -> str:
 
 
 def _weights(cell: Cell) -> Fact:
-    """An architecture, and where the values of its backbone come from."""
     given = cell.weights
     text = given.source if given.source == given.name else f"{given.source} {given.name}"
     text += f", sha256 {given.sha256[:8]}" if given.sha256 else ""
@@ -89,16 +88,10 @@ def _of_architectures(title: str, told: Iterable[Fact], file: str) -> list[Fact]
     sharing: dict[str, dict[str, None]] = {}
     for label, text in told:
         sharing.setdefault(text, {})[label] = None
-    facts = [
-        (f"{title} of {first(list(labels), MOST_NAMES)}", text)
-        for text, labels in list(sharing.items())[:MOST_FACTS]
-    ]
-    left_out = len(sharing) - MOST_FACTS
-    return [*facts, *([(title, f"{left_out:,} more: see {file}")] if left_out > 0 else [])]
+    facts = [(f"{title} of {first(list(labels), 12)}", text) for text, labels in sharing.items()]
+    left_out = len(facts) - 24
+    return facts if left_out <= 0 else [*facts[:24], (title, f"{left_out:,} more: see {file}")]
 
-
-MOST_FACTS = 24
-MOST_NAMES = 12
 
 Told = Callable[[Result], str | None]
 """What is true of a cell, in words; None where there is nothing to tell."""
@@ -111,11 +104,7 @@ IMAGES = {
     "warm": "decoded by an earlier run",
     "bypassed": "decoded in each worker, without the cache",
 }
-FEATURES = {
-    "computed": "computed in this run",
-    "reused": f"kept by an earlier run {units.REUSED}",
-}
-NAMED = 6
+FEATURES = {"computed": "computed in this run", "reused": f"kept by an earlier run {units.REUSED}"}
 
 
 def _precision(one: Result) -> str:
@@ -201,7 +190,7 @@ def among(few: Sequence[Names], everybody: Sequence[Names]) -> str:
     for architecture in dict.fromkeys(one[0] for one in left):
         strategies = ", ".join(one[1] for one in left if one[0] == architecture)
         names.append(f"{architecture} ({strategies})")
-    return f": {first(names, NAMED)}"
+    return f": {first(names, 6)}"
 
 
 def machines(table: RunTable) -> list[Fact]:

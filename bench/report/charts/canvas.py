@@ -302,8 +302,8 @@ TIMES = (
 )
 """Units of time, in seconds, and how many of each are round values."""
 
+# By first digit, which values go where there is no room for all: the highest first.
 RANKS = {"1": 0, "3": 1, "4": 1, "5": 1, "2": 2}
-"""By first digit, which values go where there is no room for all: the highest first."""
 
 
 def mark_times(ax: Axes) -> None:
@@ -361,11 +361,9 @@ class Label(NamedTuple):
     leader: Place | None
 
 
+# Directions from a point to its label as they are tried: first away from what a front bounds.
 SIDES = ((-0.8, -0.8), (-1, 0), (0, -1), (0.8, 0.8), (1, 0), (0, 1), (0.8, -0.8), (-0.8, 0.8))
-"""Directions from a point to its label as they are tried: first away from what a front bounds."""
-
-NEAR, FAR = (10.0,), (10.0, 22.0, 36.0, 52.0)
-"""Distances from a point to its label, in the same order."""
+NEAR, FAR = (10.0,), (10.0, 22.0, 36.0, 52.0)  # distances, in the order in which they are tried
 
 
 def place(

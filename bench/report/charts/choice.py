@@ -231,12 +231,7 @@ def _interval(
 
 
 TOP = 46.0  # height above the axes: their title, and room for labels of the best rows
-
-MOST = 400  # points that are drawn at most
-
 MANY = 14  # up to so many points each gets a label where there is room; beyond, those that matter
-
-
 MARKS = {"train_seconds": canvas.mark_times, "peak_memory_bytes": canvas.mark_bytes}
 
 
@@ -263,7 +258,7 @@ class Point(NamedTuple):
 
 def _against(table: RunTable, summary: Summary, cost: str, axis: str) -> Chart | None:
     """Val scores against a cost of COSTS; None where no complete row has it."""
-    rows, note = shown.best_rows(summary, MOST)
+    rows, note = shown.best_rows(summary, 400)
     found = {row: _point(row, cost) for row in rows}
     points = [point for point in found.values() if point is not None]
     if not points:

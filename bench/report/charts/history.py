@@ -19,18 +19,10 @@ from bench.report.text import printable
 
 SHOWN = 200  # runs that a chart has room for: the newest
 
+# Heights above the first panel, of a panel, between panels, and below the last.
 TOP, HIGH, GAP, FOOT = 36.0, 78.0, 34.0, 24.0
-"""Heights above the first panel, of a panel, between panels, and below the last."""
-
 LEFT, RIGHT = 44.0, 62.0  # room for the numbers of an axis, and for the newest value
-
 LIFT = 10.0  # distance of a panel's heading from it
-
-FAR_APART = 1.5
-"""Ratio of two series from which each is drawn relative to its own median, so that both show."""
-
-LEAST_SPAN = 0.2
-"""Height of an axis of times or memory, as a share of its values: noise should look like noise."""
 
 
 def chart(cell: CellHistory, found: History, number: int) -> Chart:
@@ -85,7 +77,8 @@ def _panels(cell: CellHistory, first: int) -> list[Panel]:
         if not drawn:
             continue
         middles = [median(dot.value for dot in dots) for _, dots in drawn]
-        relative = max(middles) > FAR_APART * min(middles) and name != ACCURACY
+        # Series that are far apart are drawn relative to their own medians, so that both show.
+        relative = max(middles) > 1.5 * min(middles) and name != ACCURACY
         lines = [
             Line(*pair, middle_ / 100 if relative else measure.scale)
             for pair, middle_ in zip(drawn, middles, strict=True)
@@ -100,7 +93,7 @@ def _limits(metric: str, values: Sequence[float]) -> Place:
     if metric == ACCURACY:
         return canvas.percent_limits(values)
     low, high = min(values), max(values)
-    span = max(1.15 * (high - low), LEAST_SPAN * (high + low) / 2)
+    span = max(1.15 * (high - low), 0.1 * (high + low))  # noise should look like noise
     return max(0.0, (low + high - span) / 2), (low + high + span) / 2
 
 
@@ -157,8 +150,7 @@ def _panel(figure: Figure, ax: Axes, panel: Panel, found: History) -> None:
     canvas.write(figure, 4, panel.top - LIFT, title, color=MUTED)
     taken = [(0.0, 4 + text_width(title, SMALL) + 10)]
     for line in panel.lines:
-        _join(ax, panel, line)
-        _marks(ax, panel, line, found)
+        _values(ax, panel, line, found)
         for change in reversed(line.series.changes):
             if change.run >= ax.get_xlim()[0]:
                 _step(figure, ax, panel, line, change, taken)
@@ -170,18 +162,14 @@ def _panel(figure: Figure, ax: Axes, panel: Panel, found: History) -> None:
     canvas.write(figure, right + 5, middle(y, SMALL), words, fontweight="bold")
 
 
-def _join(ax: Axes, panel: Panel, line: Line) -> None:
+def _values(ax: Axes, panel: Panel, line: Line, found: History) -> None:
+    """A dot for each value, hollow where it takes no part in the levels; the others are joined."""
     counted = [dot for dot in line.dots if not dot.apart]
-    if line.series.key is None or len(counted) < 2:
-        return
-    setups = {dot.setup for dot in counted}
-    shade = colour(setups.pop()) if len(setups) == 1 else MUTED
-    values = [panel.y(dot.value / line.unit) for dot in counted]
-    ax.plot([dot.run for dot in counted], values, color=shade, linewidth=1, alpha=0.55)
-
-
-def _marks(ax: Axes, panel: Panel, line: Line, found: History) -> None:
-    """A dot for each value, hollow where it takes no part in the levels."""
+    if line.series.key is not None and len(counted) > 1:
+        setups = {dot.setup for dot in counted}
+        shade = colour(setups.pop()) if len(setups) == 1 else MUTED
+        heights = [panel.y(dot.value / line.unit) for dot in counted]
+        ax.plot([dot.run for dot in counted], heights, color=shade, linewidth=1, alpha=0.55)
     dense = pixel(ax, 1, 0)[0] - pixel(ax, 0, 0)[0] < 5.5
     shades = [colour(dot.setup) for dot in line.dots]
     drawn = ax.scatter(

@@ -87,7 +87,6 @@ def _shares(
 
 
 LARGEST = 20  # classes of the largest matrix that is drawn whole
-
 NARROWEST, WIDEST = 25.0, 46.0
 PAIRS = 20  # most confused pairs that are listed
 

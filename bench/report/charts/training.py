@@ -18,9 +18,8 @@ from bench.report.charts.figure import AXIS, INK, MUTED, ON_STAGE, SMALL, STAGES
 from bench.report.charts.shown import JOINT, look, metric, named, sentences
 from bench.report.text import printable
 
+# Heights above the scores, between scores and losses, and below the losses of a panel.
 HEAD, GAP, FOOT = 46.0, 33.0, 50.0
-"""Heights above the scores, between scores and losses, and below the losses of a panel."""
-
 SCORES, LOSSES = 150.0, 76.0
 
 
@@ -211,8 +210,6 @@ def _phases(figure: Figure, phases: Mapping[str, int], above: Axes, below: Axes)
 PARTS = ("data", "build", "warmup", "train", "eval")
 """Fields of record.Seconds that add up to the wall time, in the order in which they happen."""
 
-BARS = 100  # bars that are drawn at most
-
 
 class Bar(NamedTuple):
     """Mean seconds of a row by part, and the range of its wall time over seeds."""
@@ -233,7 +230,7 @@ class Bar(NamedTuple):
 
 def time_spent(table: RunTable, summary: Summary) -> Chart | None:
     """A bar per complete row, the longest first; None where no row has known times."""
-    rows, note = shown.best_rows(summary, BARS)
+    rows, note = shown.best_rows(summary, 100)
     bars = _bars(table, rows)
     if not bars:
         return None
