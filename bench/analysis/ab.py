@@ -26,7 +26,6 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from bench.analysis.compare import (
     Comparison,
@@ -117,10 +116,15 @@ def alternation(sides: Sided) -> Alternation:
     names = [one.names for one in found.verdicts if one.metric == SECONDS]
     times, is_parted = cost_verdicts(counted, names, SECONDS)
     peaks, _ = cost_verdicts(counted, names, MEMORY)
-    told = [one for one in found.verdicts if one.metric not in (SECONDS, MEMORY)]
+    broken = broken_in_some(old, sides.new)
+    told = [
+        broken.get(one.names, one) if (one.metric, one.word) == (CELL, "pass") else one
+        for one in found.verdicts
+        if one.metric not in (SECONDS, MEMORY)
+    ]
     return Alternation(
         found._replace(
-            verdicts=(*with_broken(told, old, sides.new), *times, *peaks),
+            verdicts=(*told, *times, *peaks),
             shift=None,
             elsewhere=None,
             num_past=0,
@@ -144,28 +148,15 @@ def one_task(old: Snapshot, new: Snapshot) -> bool:
     return not match.other_task and all(count_verdict(pair).word == "pass" for pair in match.pairs)
 
 
-def same_task(one: Snapshot, other: Snapshot) -> bool:
-    """Whether two runs of one suite were asked for the same: its images could have changed."""
-    return not matched(one, other).other_task
-
-
-# ---- results --------------------------------------------------------------------------------
-
-
-def with_broken(
-    verdicts: Sequence[Verdict], old: Snapshot, news: Sequence[Snapshot]
-) -> list[Verdict]:
-    """The verdicts; what has results in some runs of the new code but not in all is told."""
-    broken: dict[tuple[str, str], Verdict] = {}
+def broken_in_some(old: Snapshot, news: Sequence[Snapshot]) -> dict[tuple[str, str], Verdict]:
+    """What has results in the old code and not in all runs of the new one, by names."""
+    found: dict[tuple[str, str], Verdict] = {}
     for number, new in enumerate(news, start=1):
         for one in map(cell_verdict, matched(old, new).pairs):
             if one.word in ("failed", "missing"):
                 told = one._replace(reason=f"{one.reason}, in run {number} of {len(news)}")
-                broken.setdefault(one.names, told)
-    return [
-        broken.get(one.names, one) if (one.metric, one.word) == (CELL, "pass") else one
-        for one in verdicts
-    ]
+                found.setdefault(one.names, told)
+    return found
 
 
 def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
@@ -197,9 +188,6 @@ def answers_differ(runs: Sequence[Snapshot]) -> int:
         for seed, right_N in zip(one.scored.seeds, one.scored.right_SN, strict=True):
             given.setdefault((*one.names, seed), set()).add(right_N.tobytes())
     return sum(len(answers) > 1 for answers in given.values())
-
-
-# ---- costs ----------------------------------------------------------------------------------
 
 
 def cost_verdicts(
@@ -242,8 +230,8 @@ def costs_of(
         old, new = ({one.names: one for one in combinations(run)} for run in runs)
         for place, name in enumerate(names):
             if name in old and name in new and old[name].seeds == new[name].seeds:
-                costs_SHP[0, at, place] = old[name].value(metric) or np.nan
-                costs_SHP[1, at, place] = new[name].value(metric) or np.nan
+                both = old[name].value(metric), new[name].value(metric)
+                costs_SHP[:, at, place] = [cost or np.nan for cost in both]
     usual = map(_middle, costs_SHP[0].T)
     floors = [floor_of(metric, one, first[name]) for one, name in zip(usual, names, strict=True)]
     return costs_SHP, np.array(floors)
@@ -270,13 +258,8 @@ def _middle(values_H: Floats) -> float | None:
     return median(known) if known else None
 
 
-# ---- pairs of runs --------------------------------------------------------------------------
-
-
 class Parted(NamedTuple):
-    """Logarithms of new / old in H pairs, taken apart."""
-
-    own_HP: Floats
+    own_HP: Floats  # logarithms of new / old in H pairs
     common_H: Floats | None  # None where too few pairs or combinations are there to tell it
 
 
@@ -309,8 +292,10 @@ def judge_each(split: Parted, floors_P: Floats) -> list[Verdict]:
         return _judge_alone(split.own_HP, floors_P)
     wholes = _judge_alone(split.own_HP + split.common_H[:, None], floors_P)
     if judge_common(split.common_H, floors_P).word == "improved":
-        reasons = ["; ".join(filter(None, (one.reason, WITH_COMMON))) for one in wholes]
-        return [one._replace(reason=why) for one, why in zip(wholes, reasons, strict=True)]
+        return [
+            one._replace(reason="; ".join(filter(None, (one.reason, WITH_COMMON))))
+            for one in wholes
+        ]
     return [
         whole._replace(reason=WITH_COMMON)
         if own.reason == NOISE and whole.word == "regressed"
@@ -322,8 +307,8 @@ def judge_each(split: Parted, floors_P: Floats) -> list[Verdict]:
 def _judge_alone(ratios_HP: Floats, floors_P: Floats) -> list[Verdict]:
     """Each by its own variance, for the drift is in all: one tells nothing of another's."""
     found, count = list[Verdict](), len(floors_P)
-    for place in range(count):
-        (one,) = judge_pairs(ratios_HP[:, [place]], floors_P[[place]], ALPHA / count)
+    for ratios_H, floor in zip(ratios_HP.T, floors_P, strict=True):
+        (one,) = judge_pairs(ratios_H[:, None], np.array([floor]), ALPHA / count)
         p = one.p_adjusted
         found.append(one if p is None else one._replace(p_adjusted=min(1, count * p)))
     return found
@@ -338,7 +323,7 @@ def judge_pairs(ratios_HP: Floats, floors_P: Floats, alpha: float) -> list[Verdi
     """A verdict for each over the pairs of runs that know it; floors are relative changes."""
     change, floors_P = estimate(ratios_HP, LEAST_PAIRS), np.log1p(floors_P)
     findings = judge(change, floors_P, alpha)
-    halves_P = special.stdtrit(change.freedoms_P, 0.975) * change.errors_P
+    halves_P = change.limits(0.025)
     unseen_P = findings.visible_P - floors_P > math.log1p(UNSEEN)
     verdicts = []
     for place, made in enumerate(findings.verdicts(NOISE)):

@@ -7,6 +7,7 @@ those the tie-break that the suite declared picks the recommendation.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,14 +23,13 @@ from bench.analysis.paired import (
     visible_difference,
     with_seeds,
 )
+from bench.analysis.pairs import Combination, combinations
 from bench.analysis.pareto import COSTS
 from bench.analysis.pareto import front as pareto_front
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
 from bench.record import Failure
-
-# ---- rows -----------------------------------------------------------------------------------
 
 
 class Score(NamedTuple):
@@ -77,44 +77,40 @@ class Row(NamedTuple):
 
 
 def rows_of(table: RunTable) -> tuple[Row, ...]:
-    return tuple(_row(table, *names, places) for names, places in table.rows.items())
+    return tuple(map(_row, combinations(table)))
 
 
-def _row(table: RunTable, architecture: str, strategy: str, places: Sequence[int]) -> Row:
-    columns = table.columns
-    ok = [place for place in places if columns["status"][place] == "ok"]
-    here = [place for place in ok if columns["on_reference"][place]]
-
-    def of(name: str, at: Sequence[int]) -> list[Any]:
-        return [columns[name][place] for place in at]
-
-    def first(name: str, at: Sequence[int]) -> Any:
-        return next((value for value in of(name, at) if value is not None), None)
-
-    peaks = of("peak_memory_bytes", here)
+def _row(one: Combination) -> Row:
+    here = replace(one, places=tuple(at for at in one.ok if one.run.columns["on_reference"][at]))
+    peaks = here.column("peak_memory_bytes")
     return Row(
-        architecture=architecture,
-        strategy=strategy,
-        statuses=tuple(of("status", places)),
-        val=_score(of("val_score", ok), first("quality.val.num_images", ok)),
-        test=_score(of("test_score", ok), first("quality.test.num_images", ok)),
-        train_seconds=spread(of("train_seconds", here)) if here else None,
-        wall_seconds=spread(of("wall_seconds", here)) if here else None,
+        architecture=one.architecture,
+        strategy=one.strategy,
+        statuses=tuple(one.column("status")),
+        val=_score(one.ok_column("val_score"), one.ok_column("quality.val.num_images")),
+        test=_score(one.ok_column("test_score"), one.ok_column("quality.test.num_images")),
+        train_seconds=spread(here.column("train_seconds")) if here.places else None,
+        wall_seconds=spread(here.column("wall_seconds")) if here.places else None,
         peak_memory_bytes=max(peaks) if peaks and None not in peaks else None,
-        total_parameters=first("total_parameters", ok),
-        trainable_share=first("trainable_share", ok),
-        forward_macs=first("forward_macs", ok[:1]),
-        latency_seconds=first("latency_seconds", here),
-        features_reused="reused" in of("features", here),
-        ok=tuple(of("cell_id", ok)),
+        total_parameters=_first(one.ok_column("total_parameters")),
+        trainable_share=_first(one.ok_column("trainable_share")),
+        forward_macs=_first(one.ok_column("forward_macs")[:1]),
+        latency_seconds=_first(here.column("latency_seconds")),
+        features_reused="reused" in here.column("features"),
+        ok=tuple(one.ok_column("cell_id")),
     )
 
 
-def _score(scores: Sequence[float], num_images: int) -> Score | None:
+def _first(values: Iterable[Any]) -> Any:
+    """The first that is known."""
+    return next((value for value in values if value is not None), None)
+
+
+def _score(scores: Sequence[float], counts: Sequence[int]) -> Score | None:
     if not scores:
         return None
     seeds = spread(scores)
-    return Score(seeds, wilson(seeds.mean, num_images), num_images)
+    return Score(seeds, wilson(seeds.mean, counts[0]), counts[0])
 
 
 def status_counts(row: Row) -> str:
@@ -256,14 +252,14 @@ def _compared(
     told = simultaneous(found, behind, margin)
     costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
     on_front = pareto_front(costs, found, told.limit, margin)
-    p_values = behind.p_values_R[1:].tolist()
+    p_values = behind.p_values_R[1:]
     against = zip(complete[1:], p_values, holm(p_values), told.rows_R[1:], strict=True)
     comparisons = tuple(
         AgainstLeader(
             row=row,
             behind=lead(found, behind, place),
-            p_value=p_value,
-            p_adjusted=p_adjusted,
+            p_value=float(p_value),
+            p_adjusted=float(p_adjusted),
             tied=bool(tied),
             settling=settling(found, behind, place, told.limit, margin) if tied else None,
         )
@@ -296,9 +292,6 @@ def _best_by(
         name: best((r for r in rows if r.complete and getattr(r, field) == name), tie_break)
         for name in names
     }
-
-
-# ---- what one can afford --------------------------------------------------------------------
 
 
 class Budget(NamedTuple):

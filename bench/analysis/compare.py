@@ -26,8 +26,8 @@ from bench.analysis.judge import (
     judge_accuracy,
 )
 from bench.analysis.pairs import (
-    Combination,
     Pair,
+    by_seed,
     condition_differences,
     count_differences,
     is_mixed,
@@ -35,10 +35,7 @@ from bench.analysis.pairs import (
 )
 from bench.analysis.table import Facts, Snapshot
 from bench.errors import first
-from bench.identity import Difference, differences
-
-NAMED = 3
-"""Facts that changed, to be named one by one."""
+from bench.identity import differences
 
 
 class Comparison(NamedTuple):
@@ -76,9 +73,6 @@ def outcomes(found: Comparison) -> set[Outcome]:
         "inconclusive": "inconclusive" in judged,
     }
     return {outcome for outcome, is_so in has.items() if is_so}
-
-
-# ---- two runs -------------------------------------------------------------------------------
 
 
 def compare(
@@ -168,40 +162,32 @@ def accuracy_verdicts(
     ]
 
 
-# ---- results as such ------------------------------------------------------------------------
-
 BROKEN = ("failed", "diverged", "timeout")
 """Bad ends of what was ok before; what was stopped is only missing."""
 
 
 def cell_verdict(pair: Pair) -> Verdict:
-    return _standing(pair.before, pair.after).of(pair.names, CELL)
-
-
-def _standing(before: Combination, after: Combination) -> Verdict:
+    before, after = pair
     broken = {seed: status for seed, status in after.statuses.items() if status in BROKEN}
     lost = {s: status for s, status in after.statuses.items() if status not in ("ok", *BROKEN)}
     newly = {s: status for s, status in broken.items() if before.statuses.get(s, "ok") == "ok"}
-    if newly and before.ok:
-        return Verdict("failed", _seeds(newly))
-    # Even if the baseline has no result either: what did not run is not known to fail.
-    if lost:
-        return Verdict("missing", _seeds(lost))
-    if not before.ok and after.ok and not broken:
-        return Verdict("improved", "has results now")
     unknown = {s: status for s, status in broken.items() if before.statuses.get(s) not in BROKEN}
     word: Word = "not_comparable" if unknown else "not_judged"
-    if not before.ok:
-        return Verdict(word, "no result in the baseline")
-    if not after.ok:
-        return Verdict(word, "no result in either run for the same seeds")
-    if unknown:
-        return Verdict(word, f"{_seeds(unknown)}, and without a result in the baseline")
-    return Verdict("pass")
-
-
-def _seeds(statuses: Mapping[int, str]) -> str:
-    return ", ".join(f"seed {seed} {status}" for seed, status in statuses.items())
+    if newly and before.ok:
+        word, reason = "failed", by_seed(newly)
+    elif lost:  # even if the baseline has no result either: it is not known to fail
+        word, reason = "missing", by_seed(lost)
+    elif not before.ok and after.ok and not broken:
+        word, reason = "improved", "has results now"
+    elif not before.ok:
+        reason = "no result in the baseline"
+    elif not after.ok:
+        reason = "no result in either run for the same seeds"
+    elif unknown:
+        reason = f"{by_seed(unknown)}, and without a result in the baseline"
+    else:
+        word, reason = "pass", ""
+    return Verdict(word, reason).of(pair.names, CELL)
 
 
 def without_seeds(pair: Pair, one: Verdict) -> Verdict:
@@ -224,9 +210,6 @@ def count_verdict(pair: Pair) -> Verdict:
 def other_task(pair: Pair) -> Verdict:
     fields = tuple(map(str, differences(pair.before.task, pair.after.task)))
     return Verdict("not_comparable", "another task", fields=fields).of(pair.names, CELL)
-
-
-# ---- what must be known ---------------------------------------------------------------------
 
 
 def notes(baseline: Snapshot, candidate: Snapshot) -> list[str]:
@@ -256,14 +239,13 @@ def _older(pairs: Iterable[Pair]) -> list[str]:
     for pair in pairs:
         before, after = pair.before.conditions, pair.after.conditions
         if before.get("machine.device") == after.get("machine.device"):
-            known = (path for path, value in after.items() if value is not None)
-            lacking |= dict.fromkeys(sorted(path for path in known if before.get(path) is None))
-    if not lacking:
-        return []
-    return [
+            known = sorted(path for path, value in after.items() if value is not None)
+            lacking |= dict.fromkeys(path for path in known if before.get(path) is None)
+    told = (
         f"the baseline does not record {', '.join(lacking)}, on which costs depend: run its suite "
         "again with today's bench, and accept that run"
-    ]
+    )
+    return [told] if lacking else []
 
 
 def idle_thresholds(candidate: Snapshot) -> list[str]:
@@ -278,11 +260,9 @@ def also_changed(before: Facts, after: Facts) -> str:
     What only one side knows of is left out: an older file has fewer facts.
     """
 
-    def rank(one: Difference) -> tuple[bool, bool, str]:
-        return not one.path.startswith("bench."), one.path != "machine.id", one.path
-
     found = [one for one in differences(before, after) if one.on_both_sides]
-    return first([str(one) for one in sorted(found, key=rank)], NAMED, ";")
+    found.sort(key=lambda d: (not d.path.startswith("bench."), d.path != "machine.id", d.path))
+    return first(list(map(str, found)), 3, ";")
 
 
 # ---- several candidates ---------------------------------------------------------------------
@@ -342,6 +322,5 @@ def _combined_shift(shifts: Sequence[Shift | None]) -> Shift | None:
     known = [one for one in shifts if one is not None]
     if len(known) < len(shifts):
         return None
-    if all(one.blame == "code" for one in known):
-        return min(known, key=lambda one: one.change)
-    return next(one for one in known if one.blame != "code")
+    others = (one for one in known if one.blame != "code")
+    return next(others, min(known, key=lambda one: one.change))

@@ -65,9 +65,6 @@ class Shift(NamedTuple):
     taken_off: bool = True  # the changes of each are without it
 
 
-# ---- verdicts -------------------------------------------------------------------------------
-
-
 def sorted_out(pairs: Sequence[Pair], metric: str) -> tuple[list[Verdict], list[Pair], list[Pair]]:
     """Verdicts on what cannot be judged; pairs under one set of conditions; under others."""
     told, here, away = list[Verdict](), list[Pair](), list[Pair]()
@@ -150,9 +147,6 @@ def _values(pairs: Sequence[Pair], metric: str) -> tuple[Floats, Floats]:
     return np.array(before, dtype=np.float64), np.array(after, dtype=np.float64)
 
 
-# ---- time -----------------------------------------------------------------------------------
-
-
 def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shift | None]:
     """A verdict for each combination, and on what they have in common; seconds as logarithms.
 
@@ -178,7 +172,7 @@ def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shif
     own_HP, own_P = logs.past_HP - past_H[:, None], logs.candidate_P - taken
     kept_HP = on_level(own_HP, logs.place, floors_P)
     since_P = own_P - (logs.baseline_P - baseline)
-    findings = judge(beyond(kept_HP, own_P), floors_P, ALPHA, since_P, np.array([slow]))
+    findings = judge(beyond(kept_HP, own_P), floors_P, ALPHA, since_P, [slow])
     changes = [math.expm1(since) for since in since_P]
     verdicts = _by_past(findings, changes, kept_HP, own_HP)
     is_known = any(one.word != "not_judged" for one in verdicts)
@@ -263,9 +257,6 @@ def slowdown(before: Calibration | None, after: Calibration | None) -> float | N
     """How much slower the machine became, as a logarithm: the median probe."""
     found = change_of(before, after) if before and after else None
     return None if found is None else -math.log1p(found)
-
-
-# ---- memory ---------------------------------------------------------------------------------
 
 
 def judge_peaks(costs: Costs) -> list[Verdict]:

@@ -164,9 +164,6 @@ def _rows(
     return {names: dict(sorted(rows.items())) for names, rows in found.items()}
 
 
-# ---- what may be joined ---------------------------------------------------------------------
-
-
 class Conditions(NamedTuple):
     setup: int
     numerics: str | None  # hashes of facts; None where one is unknown
@@ -227,9 +224,6 @@ def _changes(
             fields=tuple(map(str, differences(*facts))),
             machine=None if machine is None else math.expm1(machine),
         )
-
-
-# ---- machines and versions ------------------------------------------------------------------
 
 
 def setups_of(

@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bench.analysis.paired import Z_POWER, between, with_seeds
-from bench.analysis.stats import (
-    ROUNDING,
-    Floats,
-    Interval,
-    Spread,
-    holm,
-    seed_variances,
-    spread,
-)
+from bench.analysis.stats import ROUNDING, Floats, Interval, holm, seed_variances, spread, tails
 from bench.suite import CompareTable, Judged
 
 # Dimensions: P combinations of an architecture and a strategy, H runs of the past.
@@ -49,8 +41,6 @@ CELL, COUNTS = "cell", "counts"
 ACCURACY: Final = "accuracy"
 SECONDS: Final = "train_seconds"
 MEMORY: Final = "peak_memory_bytes"
-
-
 MIB = 2**20
 
 
@@ -131,9 +121,8 @@ class Estimate(NamedTuple):
 
     def tails(self) -> tuple[Floats, Floats]:
         """One-sided p of changes so far up, and so far down."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t_P = np.where(self.changes_P == 0, 0.0, self.changes_P / self.errors_P)
-        return special.stdtr(self.freedoms_P, -t_P), special.stdtr(self.freedoms_P, t_P)
+        up_P = tails(*self)
+        return up_P, tails(-self.changes_P, self.errors_P, self.freedoms_P)
 
     def limits(self, alpha: float) -> Floats:
         """The changes that chance exceeds with this probability."""
@@ -186,15 +175,12 @@ class Findings(NamedTuple):
         ]
 
 
-NONE: Floats = np.empty(0)
-
-
 def judge(
     found: Estimate,
     floors_P: Floats,
     alpha: float,
     since_P: Floats | None = None,
-    besides: Floats = NONE,
+    besides: Sequence[float] = (),
 ) -> Findings:
     """Whether each change is significant and no less than its floor.
 
@@ -202,8 +188,8 @@ def judge(
     of further one-sided tests in the same suite, for Holm's adjustment of what became worse.
     """
     worse_P, better_P = found.tails()
-    worse = adjusted(np.append(worse_P, besides))
-    worse_P, better_P = worse[: len(floors_P)], adjusted(better_P)
+    worse = holm(np.append(worse_P, besides))
+    worse_P, better_P = worse[: len(floors_P)], holm(better_P)
     seconds_P = found.changes_P if since_P is None else since_P
     least_P, most_P = np.fmin(found.changes_P, seconds_P), np.fmax(found.changes_P, seconds_P)
     known_P = ~np.isnan(worse_P)
@@ -221,14 +207,6 @@ def judge(
     visible_P = found.visible(floors_P, alpha / max(1, int(known_P.sum()) + len(besides)))
     words_ = cast("list[Word]", words.tolist())
     return Findings(found, words_, worse_P, better_P, visible_P, worse[len(floors_P) :])
-
-
-def adjusted(p_values: Floats) -> Floats:
-    """Holm's adjustment over those that are known; NaN stays."""
-    known = ~np.isnan(p_values)
-    found = np.full(len(p_values), np.nan)
-    found[known] = holm(p_values[known].tolist())
-    return found
 
 
 def estimate(values_HP: Floats, needed: int, *, of_new: bool = False) -> Estimate:
@@ -390,11 +368,16 @@ def fallen_seeds(
     all combinations.
     """
     spreads = [spread(one.scores) for one in before]
-    errors_P, freedoms_P = _seed_errors(spreads, num_images)
+    errors, freedoms = [], []
+    for seen, variance in zip(spreads, seed_variances(spreads), strict=True):
+        of_one = LUCK**2 if variance.of_mean is None else variance.of_mean * seen.n
+        # Few seeds may happen to agree; the images alone make them differ.
+        images = seen.mean * (1 - seen.mean) / num_images
+        errors.append(math.sqrt(max(of_one, images) * (1 + 1 / seen.n)))  # of one new seed
+        freedoms.append(variance.degrees_of_freedom or SURE)
     falls_P = np.array([seen.mean for seen in spreads]) - [min(one.scores) for one in after]
-    tails_P, _ = Estimate(falls_P, errors_P, freedoms_P).tails()
     counts_P = np.array([len(one.scores) for one in after])
-    p_P = adjusted(np.minimum(1.0, counts_P * tails_P))
+    p_P = holm(np.minimum(1.0, counts_P * tails(falls_P, np.array(errors), np.array(freedoms))))
     found = list[Fallen | None]()
     for one, seen, fall, p in zip(after, spreads, falls_P, p_P, strict=True):
         if not (p < FALL_ALPHA and fall >= least):
@@ -405,15 +388,3 @@ def fallen_seeds(
         alone = bool(others) and seen.mean - fmean(others) < fmean(others) - score
         found.append(Fallen(f"seed {one.seeds[worst]} fell to {100 * score:.1f} %", alone))
     return found
-
-
-def _seed_errors(spreads: Sequence[Spread], num_images: int) -> tuple[Floats, Floats]:
-    """Standard error of one new seed about each mean, and its degrees of freedom."""
-    errors, freedoms = [], []
-    for seen, variance in zip(spreads, seed_variances(spreads), strict=True):
-        one = LUCK**2 if variance.of_mean is None else variance.of_mean * seen.n
-        # Few seeds may happen to agree; the images alone make them differ.
-        images = seen.mean * (1 - seen.mean) / num_images
-        errors.append(math.sqrt(max(one, images) * (1 + 1 / seen.n)))
-        freedoms.append(variance.degrees_of_freedom or SURE)
-    return np.array(errors), np.array(freedoms)

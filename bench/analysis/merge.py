@@ -119,9 +119,6 @@ def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
     return told.model_copy(update={"missing": tuple(missing)})
 
 
-# ---- what must agree ------------------------------------------------------------------------
-
-
 def _run_task(run: Run) -> dict[str, object]:
     return {
         "protocol_version": run.protocol_version,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.stats import ROUNDING, Floats, seed_variances, spread
+from bench.analysis.stats import ROUNDING, Floats, seed_variances, spread, tails
 
 # Dimensions: R rows, N val images, K some of the rows, P pairs of rows.
 
@@ -81,7 +81,7 @@ class Contrasts(NamedTuple):
 
     @property
     def p_values_R(self) -> Floats:
-        return np.asarray(2 * self._tails_R)
+        return 2 * self._tails_R
 
     @property
     def z_R(self) -> Floats:
@@ -90,10 +90,9 @@ class Contrasts(NamedTuple):
 
     @property
     def _tails_R(self) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t_R = np.where(self.means_R == 0, 0.0, np.abs(self.means_R) / self.errors_R)
         # One image, or images that never vary, tell nothing.
-        return np.asarray(np.where(self.freedoms_R > 0, special.stdtr(self.freedoms_R, -t_R), 0.5))
+        tails_R = tails(np.abs(self.means_R), self.errors_R, self.freedoms_R)
+        return np.asarray(np.where(self.freedoms_R > 0, tails_R, 0.5))
 
 
 def with_seeds(
@@ -152,8 +151,6 @@ def lead(found: Hits, behind: Contrasts, row: int) -> Lead:
         num_seeds=(int(found.num_seeds_R[0]), int(found.num_seeds_R[row])),
     )
 
-
-# ---- who is tied with the leader --------------------------------------------------------------
 
 ALPHA = 0.05
 """In at most this share of suites, the tied set lacks one of the truly best rows."""
@@ -214,8 +211,6 @@ def largest_distances(covariance_KK: Floats, draws: int = DRAWS) -> Floats:
         np.maximum(largest_B, distances.max(axis=0), out=largest_B)
     return largest_B
 
-
-# ---- what could be seen, and what would settle a tie ---------------------------------------------
 
 POWER = 0.8
 """A difference is visible if it would be found in this share of suites."""

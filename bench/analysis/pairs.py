@@ -5,7 +5,7 @@ without the seed. What is not of one task is told with the fields that differ.
 """
 
 import json
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import median
@@ -51,17 +51,13 @@ class Combination:
     @property
     def failures(self) -> str:
         """`seed 1 diverged, seed 2 missing`; empty where every seed is ok."""
-        return ", ".join(
-            f"seed {s} {status}" for s, status in self.statuses.items() if status != "ok"
-        )
+        return by_seed({seed: status for seed, status in self.statuses.items() if status != "ok"})
 
     def column(self, name: str) -> list[Any]:
         return [self.run.columns[name][at] for at in self.places]
 
     def ok_column(self, name: str) -> list[Any]:
         return [self.run.columns[name][at] for at in self.ok]
-
-    # ---- who it is --------------------------------------------------------------------------
 
     @property
     def task_key(self) -> str:
@@ -100,8 +96,6 @@ class Combination:
             texts[key] = json.dumps(self.conditions)
         return _past_key(self.task_key, self.seeds, texts[key])
 
-    # ---- what came out ----------------------------------------------------------------------
-
     def value(self, metric: str) -> float | None:
         """A metric over the ok seeds; None where it is unknown for one, or was not all spent."""
         one = MEASURES[metric]
@@ -125,6 +119,10 @@ class Combination:
         return Scored(tuple(self.ok_column("seed")), tuple(self.ok_column("test_score")), right_SN)
 
 
+def by_seed(statuses: Mapping[int, str]) -> str:
+    return ", ".join(f"seed {seed} {status}" for seed, status in statuses.items())
+
+
 def combinations(run: Snapshot) -> list[Combination]:
     return [Combination(run, *names, tuple(places)) for names, places in run.rows.items()]
 
@@ -138,9 +136,6 @@ def is_mixed(run: Snapshot) -> bool:
 def _past_key(task: str, seeds: tuple[int, ...], conditions: str) -> str:
     """Of a thousand combinations in a hundred runs these take seconds to make, and few differ."""
     return digest([task, seeds, json.loads(conditions)])
-
-
-# ---- pairs ----------------------------------------------------------------------------------
 
 
 class Pair(NamedTuple):
@@ -201,8 +196,6 @@ def _nearest(
                 left.remove(found[place])
     return [(one, found.get(place)) for place, one in enumerate(ones)]
 
-
-# ---- in what the two of a pair differ -------------------------------------------------------
 
 COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")
 """Where one differs, the network is another: the same in every run of a task."""

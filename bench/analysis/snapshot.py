@@ -11,23 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.table import (
-    COLUMNS,
-    CONDITIONS,
-    TASK,
-    Facts,
-    Header,
-    Snapshot,
-    read,
-    scalar_fields,
-)
+from bench.analysis.table import COLUMNS, CONDITIONS, TASK, Header, Snapshot, read, scalar_fields
 from bench.errors import FolderError
 from bench.folder import write_text
 from bench.identity import BUCKETS, digest, slug
 from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Cell
 
 NAME = "table.json"
-
 SNAPSHOT_VERSION = 1
 
 KEPT = tuple(dict.fromkeys(["cell_id", *COLUMNS, *TASK, *CONDITIONS]))
@@ -40,11 +30,8 @@ MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, K
 def snapshot(table: Snapshot) -> dict[str, Any]:
     """The table as JSON: columns that are the same in every row stand once."""
     columns = {name: list(table.columns[name]) for name in KEPT if name in table.columns}
-    constants = {
-        name: values[0]
-        for name, values in columns.items()
-        if values and all(value == values[0] for value in values)
-    }
+    same = (name for name, v in columns.items() if v and all(value == v[0] for value in v))
+    constants = {name: columns[name][0] for name in same}
     return {
         "snapshot": SNAPSHOT_VERSION,
         "header": table.header.model_dump(mode="json"),
@@ -76,9 +63,6 @@ def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"is not a whole snapshot ({type(error).__name__}: {error})") from error
-
-
-# ---- past runs ------------------------------------------------------------------------------
 
 
 def past(folder: Path) -> Snapshot:
@@ -137,9 +121,6 @@ def _kept(path: Path, stamp: str) -> Snapshot:
     return from_snapshot(content)
 
 
-# ---- older baselines ------------------------------------------------------------------------
-
-
 def from_digest(content: Mapping[str, Any]) -> Snapshot:
     """The table of a run as baselines of schema 1 to 3 hold it.
 
@@ -165,7 +146,7 @@ def from_digest(content: Mapping[str, Any]) -> Snapshot:
 OF_DIGEST = Header.model_fields.keys() - {"protocol"}
 
 
-def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Facts]:
+def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     sizes = {"preprocessing.resize_size", "preprocessing.crop_size"}  # before schema 3
     task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
     conditions = {**run["conditions"], **row["conditions"]}

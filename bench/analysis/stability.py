@@ -50,19 +50,16 @@ def between(sittings: Sequence[Sitting]) -> Iterator[str]:
     """What speaks against times of several sittings, their starts side by side."""
     starts = [(number, one.start) for number, one in enumerate(sittings, start=1) if one.start]
     for (first, began), (number, start) in combinations(starts, 2):
-        change = change_of(began, start)
-        if change is not None and is_beyond(change):
+        if (change := change_of(began, start)) and is_beyond(change):
             yield f"the machine's speed was {_signed(change)} in sitting {number} against {first}"
 
 
 def reasons(sitting: Sitting) -> Iterator[str]:
-    if sitting.start is not None and sitting.end is not None:
-        change = change_of(sitting.start, sitting.end)
-        if change is not None and is_beyond(change):
-            found = changes(sitting.start, sitting.end)
-            told = ", ".join(f"{name} {_signed(by)}" for name, by in found.items())
-            speed = f"the machine's speed changed by {_signed(change)}"
-            yield f"{speed} between start and end ({told})"
+    start, end = sitting.start, sitting.end
+    if start and end and (change := change_of(start, end)) and is_beyond(change):
+        told = ", ".join(f"{name} {_signed(by)}" for name, by in changes(start, end).items())
+        speed = f"the machine's speed changed by {_signed(change)}"
+        yield f"{speed} between start and end ({told})"
     readings = [one.throttled or () for one in (sitting.before, sitting.after) if one is not None]
     if slowed := [reason for reason in dict.fromkeys(chain(*readings)) if reason in SLOWDOWNS]:
         yield f"the GPU's clocks were held down ({', '.join(slowed)})"

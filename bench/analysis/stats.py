@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -73,18 +74,22 @@ def spread(values: Sequence[float]) -> Spread:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values, which control the chance of any false alarm among the comparisons.
+def tails(changes: Floats, errors: Floats, freedoms: Floats) -> Floats:
+    """One-sided p of changes so far up, by Student's t; no change has 0.5, whatever its error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(changes == 0, 0.0, changes / errors)
+    return np.asarray(special.stdtr(freedoms, -t))
+
+
+def holm(p_values: Floats) -> Floats:
+    """Adjusted p values, which control the chance of any false alarm; NaN stays, and is none.
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
-    p_N, count = np.asarray(p_values, dtype=np.float64), len(p_values)
-    order_N, adjusted_N = np.argsort(p_N, kind="stable"), np.empty(count)
-    adjusted_N[order_N] = np.maximum.accumulate(np.arange(count, 0, -1) * p_N[order_N])
-    return [float(p) for p in np.minimum(adjusted_N, 1.0)]
-
-
-# ---- seeds ----------------------------------------------------------------------------------
+    order, adjusted = np.argsort(p_values, kind="stable"), np.empty(len(p_values))
+    left = np.count_nonzero(~np.isnan(p_values)) - np.arange(len(p_values))  # NaN comes last
+    adjusted[order] = np.minimum(np.maximum.accumulate(left * p_values[order]), 1.0)
+    return adjusted
 
 
 class SeedVariance(NamedTuple):
@@ -131,8 +136,6 @@ def _prior(seen: Sequence[tuple[float, int]], common: float, total: int) -> floa
     excess = squares / common**2 - 1
     return 4 + 2 / excess if excess > 0 else math.inf
 
-
-# ---- changes of level -----------------------------------------------------------------------
 
 LEAST_RUNS = 3
 """Runs at one level, before and after a step: fewer may be one bad day."""

@@ -18,16 +18,8 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from bench import identity
-from bench.analysis.consistency import (
-    Contradiction,
-    Images,
-    check_cells,
-    check_one_task,
-    check_score,
-    check_seconds,
-    images,
-    score_of,
-)
+from bench.analysis import consistency
+from bench.analysis.consistency import Contradiction, images, score_of
 from bench.analysis.stability import unstable
 from bench.errors import FolderError
 from bench.folder import cell_folder, read_records, read_run
@@ -172,7 +164,7 @@ class Snapshot:
 class RunTable(Snapshot):
     run: Run
     records: Mapping[str, Record]  # by cell id, in the order of the suite
-    val: Images
+    val: consistency.Images
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -227,22 +219,23 @@ def read(folder: Path) -> RunTable:
 
 def table(run: Run, records: Sequence[Record]) -> RunTable:
     """The table of a run. Raises ValueError where its records contradict it or themselves."""
-    check_cells(run, records)
+    consistency.check_cells(run, records)
     by_id = {record.cell_id: record for record in records}
     ordered = {cell_id: by_id[cell_id] for cell_id in run.cells if cell_id in by_id}
-    check_one_task(ordered.values())
+    consistency.check_one_task(ordered.values())
     metric: str = run.suite.metric
     ok = [one for one in ordered.values() if isinstance(one, Result)]
     test = images(ok, "test")
     for one in ok:
-        check_score(one, test, metric)
-        check_seconds(one)
+        consistency.check_score(one, test, metric)
+        consistency.check_seconds(one)
     found = [ordered.get(cell_id) for cell_id in run.cells]
     columns = _fields(found, (*SCALARS, CLASSES))
     columns["cell_id"] = list(run.cells)
     columns["status"] = ["missing" if one is None else one.status for one in found]
     columns |= dict(zip(ASKED, map(list, zip(*run.suite.asked, strict=True)), strict=True))
-    columns |= _preprocessing(run, found)
+    pipelines = [one and run.preprocessing[one.cell.architecture_label] for one in found]
+    columns |= {f"preprocessing.{k}": v for k, v in _fields(pipelines, PREPARED).items()}
     columns |= {name: columns[c.path] for name, c in COLUMNS.items() if c.path in columns}
     columns |= _derived(run, found, metric)
     return RunTable(
@@ -275,15 +268,11 @@ def _header(run: Run, records: Sequence[Record], metric: str) -> Header:
 
 def _information(run: Run, records: Sequence[Record]) -> Facts:
     """Facts that no key depends on and that may explain a change: drivers, the system, bench."""
-    machine = {
-        path: value
-        for path, value, _ in leaves(run.machine, "machine.")
-        if BUCKETS[path] == "information"
-    }
+    machine = {path: value for path, value, _ in leaves(run.machine, "machine.")}
     versions = sorted({one.provenance.bench for one in records})
     commits = sorted({one.provenance.commit for one in records if one.provenance.commit})
     return {
-        **machine,
+        **{path: value for path, value in machine.items() if BUCKETS[path] == "information"},
         "bench.version": " and ".join(versions) or None,
         "bench.commit": " and ".join(commits) or None,
     }
@@ -313,8 +302,7 @@ def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str,
             one and peak_memory_bytes(one.memory, one.machine) for one in results
         ],
         "trains_all": [
-            one and bool(one.cost.phases) and all(p.trainable_share == 1 for p in one.cost.phases)
-            for one in results
+            one and {p.trainable_share for p in one.cost.phases} == {1} for one in results
         ],
         "machine_key": [one and identity.digest(repr(one)) for one in machines],
         "on_reference": [one is not None and one == most for one in machines],
@@ -393,35 +381,18 @@ CONDITIONS = tuple(path for path in SCALARS if BUCKETS.get(path) in ("numerics",
 """Columns that costs depend on."""
 
 
-def _fields(found: Sequence[Record | None], paths: Iterable[str]) -> dict[str, list[Any]]:
-    """The values at dotted paths, one for each record; None below a field that is null."""
+def _fields(found: Sequence[BaseModel | None], paths: Iterable[str]) -> dict[str, list[Any]]:
+    """The values at dotted paths, one for each record, tuples as lists; None below null."""
     holders: dict[str, list[Any]] = {"": list(found)}
 
     def values(path: str) -> list[Any]:
         parent, _, name = path.rpartition(".")
         if parent not in holders:
             holders[parent] = values(parent)
-        return [_listed(getattr(one, name, None)) for one in holders[parent]]
+        here = (getattr(one, name, None) for one in holders[parent])
+        return [list(value) if isinstance(value, tuple) else value for value in here]
 
     return {path: values(path) for path in paths}
-
-
-def _listed(value: Any) -> Any:
-    """The value as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _preprocessing(run: Run, found: Sequence[Record | None]) -> dict[str, list[Any]]:
-    return {
-        f"preprocessing.{name}": [
-            one and _listed(getattr(run.preprocessing[one.cell.architecture_label], name))
-            for one in found
-        ]
-        for name in PREPARED
-    }
-
-
-# ---- facts of records -----------------------------------------------------------------------
 
 
 def peak_memory_bytes(memory: Memory, machine: Machine) -> int | None:

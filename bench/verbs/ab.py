@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -26,8 +27,7 @@ from bench.verbs.options import (
 
 if TYPE_CHECKING:
     from bench.analysis.ab import Alternation, Sided
-    from bench.analysis.table import Snapshot
-    from bench.verbs.checkouts import Plan, Turn
+    from bench.verbs.checkouts import Plan
 
 SIDE = "Checkout of bench: a folder that holds bench/__main__.py, or a git revision."
 
@@ -80,9 +80,6 @@ def ab(
     raise typer.Exit(exit_code(found.outcomes, failing))
 
 
-# ---- the runs -------------------------------------------------------------------------------
-
-
 def judged(plan: "Plan", console: Console) -> "Alternation":
     """Run what is not there yet, and judge. Raises SideFailed where a side fails."""
     from bench.analysis.ab import alternation
@@ -113,61 +110,43 @@ def judged(plan: "Plan", console: Console) -> "Alternation":
 
 
 def run_all(plan: "Plan", console: Console) -> "Sided":
-    from bench.analysis.ab import Sided, one_task, same_task
-    from bench.verbs import checkouts
-
-    progress = Progress(plan.num_pairs * 2, console)
-    sides = Sided([], [])
-    try:
-        for turn, seconds in checkouts.take(plan, progress.begin):
-            run = checkouts.read_run(plan, turn)
-            getattr(sides, turn.side).append(run)
-            progress.end(turn, seconds, run)
-            if turn.number == 2 and not one_task(sides.old[0], sides.new[0]):
-                say("the two sides differ in what they train: no further runs", console=console)
-                break
-            if not same_task(sides.old[0], run) and turn.number > 2:
-                what = f"{turn.name} trained something different from the earlier runs"
-                raise SideFailed([what, "did the images change? name a new folder with --out"])
-    finally:
-        if progress.is_open:
-            console.print()
-    return sides
-
-
-class Progress:
-    """A line for each run, whose first half is there before the run begins.
+    """Both sides' runs, a line for each, whose first half is there before the run begins.
 
     Nothing moves meanwhile: cells are timed.
     """
+    from bench.analysis.ab import Sided, one_task
+    from bench.analysis.pairs import matched
+    from bench.verbs import checkouts
 
-    def __init__(self, total: int, console: Console) -> None:
-        self._total, self._console = total, console
-        self._seconds: list[float] = []
-        self.is_open = False
-
-    def begin(self, turn: "Turn") -> None:
-        head = f"[{turn.number:>{len(str(self._total))}}/{self._total}] {turn.name}  "
-        self._console.print(Text(head), end="")
-        self.is_open = True
-
-    def end(self, turn: "Turn", seconds: float | None, run: "Snapshot") -> None:
+    sides, spent, turns = Sided([], []), list[float](), checkouts.order(plan.num_pairs)
+    for turn in turns:
+        number = f"[{turn.number:>{len(str(len(turns)))}}/{len(turns)}]"
+        console.print(Text(f"{number} {turn.name}  "), end="")
+        try:
+            seconds = checkouts.take(plan, turn)
+            run = checkouts.read_run(plan, turn)
+        except BaseException:
+            console.print()
+            raise
+        getattr(sides, turn.side).append(run)
         statuses = list(run.columns["status"])
         told = [f"{statuses.count('ok')} of {len(statuses)} cells ok"]
         if seconds is None:
-            self.begin(turn)
             told.append("done before")
         else:
-            self._seconds.append(seconds)
-            left = (self._total - turn.number) * sum(self._seconds) / len(self._seconds)
+            spent.append(seconds)
+            left = (len(turns) - turn.number) * fmean(spent)
             told.append(clock_text(seconds))
             told += ["unsteady"] if run.header.unstable else []
             told += [f"about {clock_text(left)} left"] if left else []
-        self._console.print(Text(", ".join(told)))
-        self.is_open = False
-
-
-# ---- how it ends ----------------------------------------------------------------------------
+        console.print(Text(", ".join(told)))
+        if turn.number == 2 and not one_task(sides.old[0], sides.new[0]):
+            say("the two sides differ in what they train: no further runs", console=console)
+            break
+        if turn.number > 2 and matched(sides.old[0], run).other_task:
+            what = f"{turn.name} trained something different from the earlier runs"
+            raise SideFailed([what, "did the images change? name a new folder with --out"])
+    return sides
 
 
 def tell(found: "Alternation", plan: "Plan", form: str, *, everything: bool) -> None:

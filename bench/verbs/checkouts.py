@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,15 +99,11 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-# ---- runs in turn ---------------------------------------------------------------------------
-
 PLAN, SUITE, CACHE = ALTERNATION, "suite.toml", "cache"
 """What the runs of a folder are of, the suite as it was, and the folder of each side's cache."""
 
 PATIENCE_SECONDS = 30.0
 """A run that is asked to stop writes the record of the cell that it leaves."""
-
-LAST_LINES = 5
 
 
 class Plan(NamedTuple):
@@ -136,9 +132,6 @@ def order(num_pairs: int) -> list[Turn]:
     return turns
 
 
-# ---- running Python on it -------------------------------------------------------------------
-
-
 def command(*arguments: str) -> list[str]:
     """This Python, without the current folder on its path."""
     return [sys.executable, "-P", *arguments]
@@ -162,9 +155,6 @@ def check_runs(plan: Plan, side: str) -> None:
         words = [line for line in done.stderr.splitlines() if line.strip()] or ["said nothing"]
         found = f"runs the code in {Path(told).parent}" if told else words[-1]
         raise InputError([f"{checkout.asked}: Python {found} instead; nothing was compared"])
-
-
-# ---- the folder -----------------------------------------------------------------------------
 
 
 def begin(plan: Plan) -> None:
@@ -205,29 +195,22 @@ def is_finished(folder: Path) -> bool:
         return False
 
 
-# ---- running --------------------------------------------------------------------------------
+def take(plan: Plan, turn: Turn) -> float | None:
+    """The seconds of a run; None where it was finished before.
 
-
-def take(plan: Plan, told: Callable[[Turn], None]) -> Iterator[tuple[Turn, float | None]]:
-    """Every run in its turn with its seconds, None where it was finished before.
-
-    `told` hears of a run before it begins. One that was cut short begins anew: its cells would be
-    of two times, and stand for one.
+    One that was cut short begins anew: its cells would be of two times, and stand for one.
     Raises SideFailed, InputError, FolderError, and Stopped after stopping the run.
     """
-    for turn in order(plan.num_pairs):
-        folder = plan.folder / turn.name
-        if is_finished(folder):
-            yield turn, None
-            continue
-        told(turn)
-        with disk_errors(plan.folder):
-            if folder.exists():
-                with locked(folder):  # by a run that outlived its comparison, perhaps
-                    shutil.rmtree(folder)
-            before = time.monotonic()
-            run(plan, turn)
-        yield turn, time.monotonic() - before
+    folder = plan.folder / turn.name
+    if is_finished(folder):
+        return None
+    with disk_errors(plan.folder):
+        if folder.exists():
+            with locked(folder):  # by a run that outlived its comparison, perhaps
+                shutil.rmtree(folder)
+        before = time.monotonic()
+        run(plan, turn)
+    return time.monotonic() - before
 
 
 def read_run(plan: Plan, turn: Turn) -> Snapshot:
@@ -247,7 +230,7 @@ def run(plan: Plan, turn: Turn) -> None:
         code = finished(plan, turn.side, arguments, file.fileno())
     if is_finished(folder):
         return
-    lines = log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
+    lines = log.read_text("utf-8", "replace").splitlines()[-5:]
     lines.append(f"all of it is in {log}")
     who = f"{turn.name}, the code of {checkout.asked}"
     if code == Exit.INPUT:

@@ -8,8 +8,8 @@ from scipy import stats
 
 from bench.analysis.baseline import on_level
 from bench.analysis.costs import beyond
-from bench.analysis.judge import Estimate, adjusted, judge, nearest_median
-from bench.analysis.stats import Floats
+from bench.analysis.judge import Estimate, judge, nearest_median
+from bench.analysis.stats import Floats, holm
 
 
 def predicted(past_HP: Floats, values_P: Floats | list[float]) -> Estimate:
@@ -45,8 +45,8 @@ def test_without_any_error_every_change_is_sure() -> None:
 
 def test_further_tests_count_for_what_became_worse() -> None:
     alone, more = (
-        judge(changes(0.10, 0.0), np.full(2, 0.05), 0.05, besides=np.array(others))
-        for others in ([], [1e-9, 0.5])
+        judge(changes(0.10, 0.0), np.full(2, 0.05), 0.05, besides=others)
+        for others in ((), (1e-9, 0.5))
     )
     assert more.worse_P[0] == pytest.approx(1.5 * alone.worse_P[0])
     assert more.better_P[0] == alone.better_P[0]
@@ -87,7 +87,7 @@ def test_a_short_past_predicts_nothing() -> None:
 
 
 def test_holm_is_over_what_was_judged() -> None:
-    found = adjusted(np.array([0.01, np.nan, 0.03]))
+    found = holm(np.array([0.01, np.nan, 0.03]))
     assert found[[0, 2]] == pytest.approx([0.02, 0.03])
     assert np.isnan(found[1])
 
