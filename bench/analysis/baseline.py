@@ -18,8 +18,6 @@ from bench.analysis.table import Snapshot
 from bench.identity import digest, slug
 from bench.record import Value
 
-# ---- past runs ------------------------------------------------------------------------------
-
 
 class PastRun(Value):
     """What a run cost: by `Combination.past_key`, then by metric."""
@@ -36,15 +34,11 @@ def past_run(run: Snapshot) -> PastRun | None:
 
 def _costs(run: Snapshot) -> PastRun:
     """No times of an unsteady machine."""
-    head = run.header
-    rows = {
-        one.past_key: {
-            SECONDS: None if head.unstable else one.value(SECONDS),
-            MEMORY: one.value(MEMORY),
-        }
-        for one in combinations(run)
-        if one.ok and not one.mixed
-    }
+    head, rows = run.header, {}
+    for one in combinations(run):
+        if one.ok and not one.mixed:
+            seconds = None if head.unstable else one.value(SECONDS)
+            rows[one.past_key] = {SECONDS: seconds, MEMORY: one.value(MEMORY)}
     return PastRun(started_at=head.started_at, finished_at=head.finished_at or "", rows=rows)
 
 
@@ -64,13 +58,13 @@ def are_one_run(one: Snapshot, other: Snapshot) -> bool:
     return same_run(took, took_too) and took.rows == took_too.rows
 
 
-def distinct(runs: Iterable[PastRun]) -> list[PastRun]:
+def distinct(runs: Iterable[PastRun | None]) -> list[PastRun]:
     """Each run once, in order of time: a baseline's own may lie in the folder of runs as well.
 
     The one that knows most of its combinations stays.
     """
     found: dict[str, list[PastRun]] = {}
-    for run in sorted(runs, key=lambda run: -len(run.rows)):
+    for run in sorted(filter(None, runs), key=lambda run: -len(run.rows)):
         others = found.setdefault(run.started_at, [])
         if not any(same_run(run, other) for other in others):
             others.append(run)
@@ -107,11 +101,8 @@ class Past(NamedTuple):
 def past_of(baseline: Snapshot, runs: Iterable[PastRun], before: str) -> Past:
     """The past runs that began before this time, the baseline's own among them, each once."""
     own = past_run(baseline)
-    found = distinct((*runs, *([own] if own else [])))
-    return Past([run for run in found if run.started_at < before], own)
+    return Past([run for run in distinct((*runs, own)) if run.started_at < before], own)
 
-
-# ---- those of the baseline's level ----------------------------------------------------------
 
 NEEDED = 5
 """Past runs without which nothing is predicted."""
@@ -213,8 +204,6 @@ class _Level:
         return abs(value - self._mean) >= max(self._floor, _limit(count) * scatter)
 
 
-# ---- the baseline ---------------------------------------------------------------------------
-
 BASELINE_VERSION = 4
 """Shape of the file; a newer one is refused.
 
@@ -242,11 +231,10 @@ def accepted(
     run: Snapshot, past: Iterable[PastRun], reason: str, machine: str, now: str
 ) -> Baseline:
     """The baseline that a run becomes, unless it is `unacceptable`."""
-    own = past_run(run)
     keys = {one.past_key for one in combinations(run)}
     related = [
         one.model_copy(update={"rows": {k: v for k, v in one.rows.items() if k in keys}})
-        for one in distinct((*past, *([own] if own else [])))
+        for one in distinct((*past, past_run(run)))
         if one.started_at <= run.header.started_at and not keys.isdisjoint(one.rows)
     ]
     return Baseline(now, reason, machine, run, tuple(related[-KEPT:]))
@@ -277,16 +265,11 @@ def file_name(run: Snapshot, machine: str) -> str:
     return f"{slug(run.header.suite_name)}-{slug(machine, 30)}-{digest(facts, 8)}.json"
 
 
-# ---- as text --------------------------------------------------------------------------------
-
-
 def text_of(baseline: Baseline) -> str:
     """The file: keys in order, a column or a past run on each line, and a checksum over all."""
     content = {
+        **vars(baseline),
         "schema_version": BASELINE_VERSION,
-        "accepted_at": baseline.accepted_at,
-        "reason": baseline.reason,
-        "machine": baseline.machine,
         "run": snapshot(baseline.run),
         "history": [run.model_dump(mode="json") for run in baseline.history],
     }
@@ -295,7 +278,7 @@ def text_of(baseline: Baseline) -> str:
 
 def _lines(value: object, depth: int = 0) -> str:
     """JSON of sorted keys with a line for each key, and for each item of a list of objects."""
-    if isinstance(value, Mapping) and value and depth < DEEPEST:
+    if isinstance(value, Mapping) and value and depth < 3:  # deeper ones stand on one line
         lines = [f"{_json(key)}: {_lines(value[key], depth + 1)}" for key in sorted(value)]
         first, last = "{}"
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
@@ -305,10 +288,6 @@ def _lines(value: object, depth: int = 0) -> str:
         return _json(value)
     outer = "\n" + " " * depth
     return first + outer + " " + f",{outer} ".join(lines) + outer + last
-
-
-DEEPEST = 3
-"""Objects below this depth stand on one line."""
 
 
 def _json(value: object) -> str:

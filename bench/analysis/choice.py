@@ -120,9 +120,6 @@ def status_counts(row: Row) -> str:
     return text + (f" ({', '.join(f'{n} {s}' for s, n in counts.items())})" if counts else "")
 
 
-# ---- preferences ----------------------------------------------------------------------------
-
-
 def val_mean(row: Row) -> float:
     """Mean val score; below every score where there is none."""
     return -1.0 if row.val is None else row.val.seeds.mean
@@ -155,9 +152,6 @@ def preferred(tied: Iterable[Row], tie_break: Sequence[str]) -> Row | None:
 def within(rows: Iterable[Row], leader: Row, share: float) -> list[Row]:
     lowest = val_mean(leader) - share - ROUNDING
     return [row for row in rows if row.complete and val_mean(row) >= lowest]
-
-
-# ---- the choice -----------------------------------------------------------------------------
 
 
 class AgainstLeader(NamedTuple):

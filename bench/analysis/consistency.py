@@ -41,20 +41,16 @@ def check_cells(run: Run, records: Sequence[Record]) -> None:
         )
 
 
-SHARED = ("data", "metric")
-"""Fields of a cell that are the same in a whole run; among seeds, all but the seed are."""
-
-AMONG_SEEDS = tuple(name for name in Cell.model_fields if name != "seed")
-
-
 def check_one_task(records: Iterable[Record]) -> None:
     """Raise Contradiction, with every field that differs, where records are of several tasks."""
+    # Fields of a cell that are the same in a whole run; among seeds, all but the seed are.
+    in_all, among_seeds = ("data", "metric"), [name for name in Cell.model_fields if name != "seed"]
     first: Record | None = None
     rows: dict[tuple[str, str], Record] = {}
     for record in records:
         first = first or record
         of_row = rows.setdefault((record.cell.architecture_label, record.cell.strategy), record)
-        for other, fields in ((first, SHARED), (of_row, AMONG_SEEDS)):
+        for other, fields in ((first, in_all), (of_row, among_seeds)):
             one, two = other.cell, record.cell
             if all(getattr(one, name) == getattr(two, name) for name in fields):
                 continue

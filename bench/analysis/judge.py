@@ -8,7 +8,7 @@ images and seeds.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +21,17 @@ from bench.suite import CompareTable, Judged
 # Dimensions: P combinations of an architecture and a strategy, H runs of the past.
 
 Word = Literal[
-    "pass",
-    "improved",
     "regressed",
-    "inconclusive",  # a drop that matters could have gone unseen
-    "not_judged",  # too little history, features of an earlier run, or no result in either run
-    "not_comparable",
     "failed",
     "missing",
+    "not_comparable",
+    "inconclusive",  # a drop that matters could have gone unseen
+    "not_judged",  # too little history, features of an earlier run, or no result in either run
+    "improved",
     "new",
+    "pass",
 ]
-WORDS: tuple[Word, ...] = (
-    *("regressed", "failed", "missing", "not_comparable", "inconclusive", "not_judged"),
-    *("improved", "new", "pass"),
-)
+WORDS: tuple[Word, ...] = get_args(Word)
 """From bad news to none."""
 
 CELL, COUNTS = "cell", "counts"
@@ -109,9 +106,6 @@ def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda one: WORDS.index(one.word))
 
 
-# ---- significance ---------------------------------------------------------------------------
-
-
 class Estimate(NamedTuple):
     """Changes of P combinations, up for the worse, and how sure they are; NaN where unknown."""
 
@@ -121,8 +115,7 @@ class Estimate(NamedTuple):
 
     def tails(self) -> tuple[Floats, Floats]:
         """One-sided p of changes so far up, and so far down."""
-        up_P = tails(*self)
-        return up_P, tails(-self.changes_P, self.errors_P, self.freedoms_P)
+        return tails(*self), tails(-self.changes_P, self.errors_P, self.freedoms_P)
 
     def limits(self, alpha: float) -> Floats:
         """The changes that chance exceeds with this probability."""
@@ -149,7 +142,6 @@ class Findings(NamedTuple):
     besides: Floats  # the adjusted p of the further tests
 
     def p_adjusted(self, place: int) -> float:
-        """Of a change, in its own direction."""
         return float((self.worse_P if self.of.changes_P[place] > 0 else self.better_P)[place])
 
     def verdicts(self, noise: str, baseline_P: Floats | None = None) -> list[Verdict]:

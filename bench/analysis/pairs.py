@@ -4,8 +4,7 @@ A combination is an architecture under a strategy, all its seeds together. Two p
 without the seed. What is not of one task is told with the fields that differ.
 """
 
-import json
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import median
@@ -91,10 +90,7 @@ class Combination:
     @cached_property
     def past_key(self) -> str:
         """Names the task, the seeds, and all else that costs depend on."""
-        texts, key = self.run.condition_texts, self.conditions_key if self.ok else ""
-        if key not in texts:
-            texts[key] = json.dumps(self.conditions)
-        return _past_key(self.task_key, self.seeds, texts[key])
+        return _past_key(self.task_key, self.seeds, tuple(self.conditions.items()))
 
     def value(self, metric: str) -> float | None:
         """A metric over the ok seeds; None where it is unknown for one, or was not all spent."""
@@ -133,9 +129,9 @@ def is_mixed(run: Snapshot) -> bool:
 
 
 @cache
-def _past_key(task: str, seeds: tuple[int, ...], conditions: str) -> str:
+def _past_key(task: str, seeds: tuple[int, ...], conditions: tuple[tuple[str, Any], ...]) -> str:
     """Of a thousand combinations in a hundred runs these take seconds to make, and few differ."""
-    return digest([task, seeds, json.loads(conditions)])
+    return digest([task, seeds, dict(conditions)])
 
 
 class Pair(NamedTuple):
@@ -161,30 +157,7 @@ class Match(NamedTuple):
 
 def matched(baseline: Snapshot, candidate: Snapshot) -> Match:
     """Pairs by task and, where several have the same one, by name; the rest by names."""
-    left = combinations(candidate)
-    pairs, others, missing = list[Pair](), list[Pair](), list[Combination]()
-    for before, after in _nearest(combinations(baseline), left):
-        if after is None:
-            missing.append(before)
-            continue
-        # What has no record has no task to differ in.
-        same = before.task_key == after.task_key or not (before.task_key and after.task_key)
-        (pairs if same else others).append(Pair(before, after))
-    return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left))
-
-
-LIKENESSES: tuple[Callable[[Combination], Hashable], ...] = (
-    lambda one: (one.task_key, *one.names),
-    lambda one: one.task_key or id(one),
-    lambda one: one.names,
-)
-"""What makes two combinations a pair, the closest first."""
-
-
-def _nearest(
-    ones: Sequence[Combination], left: list[Combination]
-) -> list[tuple[Combination, Combination | None]]:
-    """Each with the one that belongs to it, which is taken out of what is left."""
+    ones, left = combinations(baseline), combinations(candidate)
     found: dict[int, Combination] = {}
     for likeness in LIKENESSES:
         there: dict[Hashable, list[Combination]] = {}
@@ -194,7 +167,22 @@ def _nearest(
             if place not in found and there.get(likeness(one)):
                 found[place] = there[likeness(one)].pop(0)
                 left.remove(found[place])
-    return [(one, found.get(place)) for place, one in enumerate(ones)]
+    pairs, others = list[Pair](), list[Pair]()
+    for place in sorted(found):
+        pair = Pair(ones[place], found[place])
+        # What has no record has no task to differ in.
+        tasks = {one.task_key for one in pair} - {""}
+        (pairs if len(tasks) < 2 else others).append(pair)
+    missing = [one for place, one in enumerate(ones) if place not in found]
+    return Match(tuple(pairs), tuple(others), tuple(missing), tuple(left))
+
+
+LIKENESSES: tuple[Callable[[Combination], Hashable], ...] = (
+    lambda one: (one.task_key, *one.names),
+    lambda one: one.task_key or id(one),
+    lambda one: one.names,
+)
+"""What makes two combinations a pair, the closest first."""
 
 
 COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")

@@ -128,12 +128,13 @@ def from_digest(content: Mapping[str, Any]) -> Snapshot:
     have is at its default. Raises ValueError where it is not whole.
     """
     try:
+        fields = Header.model_fields.keys() - {"protocol"}
         cells = [cell for row in content["rows"] for cell in _digested(content, row)]
         known = {"cell_id", *COLUMNS}.union(*cells)  # others did not exist then
         columns = {name: [cell.get(name) for cell in cells] for name in KEPT if name in known}
         ok = [cell for cell in cells if cell["status"] == "ok"]
         return Snapshot(
-            header=Header.model_validate({k: content[k] for k in OF_DIGEST & content.keys()}),
+            header=Header.model_validate({k: content[k] for k in fields & content.keys()}),
             columns=columns,
             labels=content["labels"],
             num_images=content["num_images"],
@@ -143,39 +144,32 @@ def from_digest(content: Mapping[str, Any]) -> Snapshot:
         raise ValueError(f"is not a whole run ({type(error).__name__}: {error})") from error
 
 
-OF_DIGEST = Header.model_fields.keys() - {"protocol"}
-
-
 def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     sizes = {"preprocessing.resize_size", "preprocessing.crop_size"}  # before schema 3
     task = {k: v for k, v in {**run["task"], **row["task"]}.items() if k not in sizes}
     conditions = {**run["conditions"], **row["conditions"]}
     asked = {**DEFAULTS, **task} if row["key"] else {}
+    own = {k: v for k, v in task.items() if not k.startswith("preprocessing.")}
     whole = any(seed["train_seconds"] is not None for seed in row["seeds"])
     for seed in row["seeds"]:
         is_ok = seed["status"] == "ok"
         name = slug(f"{row['architecture']}-{row['strategy']}-s{seed['seed']}")
-        own = {k: v for k, v in task.items() if not k.startswith("preprocessing.")}
+        key = digest(conditions) if is_ok else None
         yield {
+            "images_per_second": None,  # before schema 2
             **asked,
-            **(conditions if is_ok else {}),
-            **(row["counts"] if is_ok else {}),
+            **(conditions | row["counts"] if is_ok else {}),
+            **seed,
             "cell_id": f"{name}-{digest({**own, 'cell.seed': seed['seed']})}",
             "architecture": row["architecture"],
             "strategy": row["strategy"],
-            "seed": seed["seed"],
-            "status": seed["status"],
             "test_score": seed["score"],
-            "train_seconds": seed["train_seconds"],
-            "peak_memory_bytes": seed["peak_memory_bytes"],
-            "images_per_second": seed.get("images_per_second"),
             "trains_all": seed.get("images_per_second") is not None if is_ok else None,
             "whole_costs": whole,
-            "machine_key": digest(conditions) if is_ok else None,
+            "machine_key": key,
             "on_reference": is_ok,
             "task_key": digest(task) if row["key"] else "",
-            "conditions_key": digest(conditions) if is_ok else None,
-            "right": seed["right"],
+            "conditions_key": key,
         }
 
 

@@ -135,11 +135,6 @@ class Snapshot:
         return found
 
     @cached_property
-    def condition_texts(self) -> dict[str, str]:
-        """The conditions of cells as JSON by their key, as far as they were asked for."""
-        return {}
-
-    @cached_property
     def labels_N(self) -> NDArray[np.uint16]:
         """True classes of the test images. Raises ValueError where they are damaged."""
         return unpack_column("labels", self.labels, self.num_images)
@@ -194,9 +189,6 @@ class RunTable(Snapshot):
         """True class, predicted class and confidence of each image of an ok cell."""
         scores: Scores = getattr(self.result(cell_id).quality, part)
         return unpack(scores.predictions)
-
-
-# ---- making one -----------------------------------------------------------------------------
 
 
 def read(folder: Path) -> RunTable:
@@ -332,9 +324,6 @@ def _are_whole(row: Sequence[Record]) -> bool:
     shared_by = {cost.shared_by for cost in costs if cost.features is not None}
     is_reused = any(cost.features == "reused" for cost in costs)
     return bool(costs) and not is_reused and len(shared_by) <= 1
-
-
-# ---- columns --------------------------------------------------------------------------------
 
 
 def concat(tables: Mapping[str, Snapshot]) -> pd.DataFrame:
