@@ -27,28 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.analysis.compare import (
-    Comparison,
-    Outcome,
-    cell_verdict,
-    compare,
-    count_verdict,
-    idle_thresholds,
-    outcomes,
-    unsteady,
-)
+from bench.analysis import compare, judge
 from bench.analysis.costs import floor_of, judge_repeatable
-from bench.analysis.judge import (
-    CELL,
-    FEW_CELLS,
-    MEMORY,
-    SECONDS,
-    Verdict,
-    estimate,
-    judge,
-    nearest_median,
-)
-from bench.analysis.pairs import combinations, is_mixed, matched
+from bench.analysis.judge import CELL, FEW_CELLS, MEMORY, SECONDS, Verdict, estimate, nearest_median
+from bench.analysis.pairs import combinations, count_verdict, is_mixed, matched
 from bench.analysis.stats import Floats, Interval
 from bench.analysis.table import Snapshot
 from bench.identity import differences, shown
@@ -83,7 +65,7 @@ class Sided(NamedTuple):
 
 
 class Alternation(NamedTuple):
-    comparison: Comparison
+    comparison: compare.Comparison
     num_pairs: int
     judged: tuple[int, ...]  # places of the pairs by which costs were judged
     unsteady: Mapping[int, str]  # why, by the place of the pair
@@ -94,8 +76,8 @@ class Alternation(NamedTuple):
         return any(place in self.unsteady for place in self.judged)
 
     @property
-    def outcomes(self) -> set[Outcome]:
-        return outcomes(self.comparison) | ({"unstable"} if self.marked else set())
+    def outcomes(self) -> set[compare.Outcome]:
+        return compare.outcomes(self.comparison) | ({"unstable"} if self.marked else set())
 
 
 def alternation(sides: Sided) -> Alternation:
@@ -104,11 +86,11 @@ def alternation(sides: Sided) -> Alternation:
     The thresholds are the suite's.
     """
     old, new = soundest(sides.old), soundest(sides.new)
-    found = compare(old, new, ())
+    found = compare.compare(old, new, ())
     shaky = {
         place: why
         for place, (one, other) in enumerate(zip(*sides, strict=True))
-        if (why := unsteady({"old": one, "new": other}))
+        if (why := compare.unsteady({"old": one, "new": other}))
     }
     steady = [place for place in range(len(sides.old)) if place not in shaky]
     judged = steady if len(steady) >= LEAST_PAIRS else range(len(sides.old))
@@ -152,7 +134,7 @@ def broken_in_some(old: Snapshot, news: Sequence[Snapshot]) -> dict[tuple[str, s
     """What has results in the old code and not in all runs of the new one, by names."""
     found: dict[tuple[str, str], Verdict] = {}
     for number, new in enumerate(news, start=1):
-        for one in map(cell_verdict, matched(old, new).pairs):
+        for one in map(compare.cell_verdict, matched(old, new).pairs):
             if one.word in ("failed", "missing"):
                 told = one._replace(reason=f"{one.reason}, in run {number} of {len(news)}")
                 found.setdefault(one.names, told)
@@ -161,7 +143,7 @@ def broken_in_some(old: Snapshot, news: Sequence[Snapshot]) -> dict[tuple[str, s
 
 def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
     """What must be known of the runs beside their verdicts."""
-    found = idle_thresholds(new)
+    found = compare.idle_thresholds(new)
     for name, runs in sides._asdict().items():
         if count := answers_differ(runs):
             cells = f"{count} cell{'' if count == 1 else 's'}"
@@ -322,7 +304,7 @@ def judge_common(common_H: Floats, floors_P: Floats) -> Verdict:
 def judge_pairs(ratios_HP: Floats, floors_P: Floats, alpha: float) -> list[Verdict]:
     """A verdict for each over the pairs of runs that know it; floors are relative changes."""
     change, floors_P = estimate(ratios_HP, LEAST_PAIRS), np.log1p(floors_P)
-    findings = judge(change, floors_P, alpha)
+    findings = judge.judge(change, floors_P, alpha)
     halves_P = change.limits(0.025)
     unseen_P = findings.visible_P - floors_P > math.log1p(UNSEEN)
     verdicts = []

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,62 +147,44 @@ def too_few(kept_H: Floats, past_H: Floats) -> str:
 
 def _kept(values: list[float], place: int, floor: float) -> list[int]:
     """Places of the values of the baseline's level."""
-    levels, aside = [_Level(floor)], list[int]()
+    levels, aside = [dict[int, float]()], list[int]()  # a level: its values by place
     for row, value in enumerate(values):
         if math.isnan(value):
             continue
         if row == place:
-            levels += [one for one in levels if not one.is_beyond(value)][-1:]
-            if not levels[-1].is_beyond(value) and levels[-1].is_young:
-                known = levels[-1].values.items()
-                near = [one for one in known if abs(one[1] - value) < VERY_FAR * floor]
-                levels[-1] = _Level(floor, near)
+            levels += [one for one in levels if not _is_beyond(one, value, floor)][-1:]
+            if not _is_beyond(levels[-1], value, floor) and len(levels[-1]) < NEEDED:
+                known = levels[-1].items()
+                levels[-1] = {at: one for at, one in known if abs(one - value) < VERY_FAR * floor}
         is_far = row > place and abs(value - values[place]) >= FAR * floor
-        if not levels[-1].is_beyond(value) and not (is_far and levels[-1].is_young):
-            levels[-1].add(row, value)
+        is_young = len(levels[-1]) < NEEDED
+        if not _is_beyond(levels[-1], value, floor) and not (is_far and is_young):
+            levels[-1][row] = value
             aside = []
             continue
         aside.append(row)
-        near = [(at, values[at]) for at in aside if abs(values[at] - value) < floor]
+        near = {at: values[at] for at in aside if abs(values[at] - value) < floor}
         if row == place or (row < place and len(near) >= LASTING):
-            levels.append(_Level(floor, near))
+            levels.append(near)
             aside = []
-    return list(levels[-1].values)
+    return list(levels[-1])
+
+
+def _is_beyond(level: Mapping[int, float], value: float, floor: float) -> bool:
+    """Whether a value is of another level; two values tell of none."""
+    count = len(level)
+    if count < LASTING:
+        return False
+    mean = fmean(level.values())
+    squares = sum((one - mean) ** 2 for one in level.values())
+    scatter = math.sqrt(squares / (count - 1) * (1 + 1 / count))
+    return abs(value - mean) >= max(floor, _limit(count) * scatter)
 
 
 @cache
 def _limit(count: int) -> float:
     """Standard deviations that one more value of the same level hardly ever exceeds."""
     return float(special.stdtrit(count - 1.0, 1 - STRAY))
-
-
-class _Level:
-    """Values about a mean, by their places (Welford 1962, doi:10.1080/00401706.1962.10490022)."""
-
-    def __init__(self, floor: float, values: Iterable[tuple[int, float]] = ()) -> None:
-        self.values: dict[int, float] = {}
-        self._floor = floor
-        self._mean = self._squares = 0.0
-        for place, value in values:
-            self.add(place, value)
-
-    def add(self, place: int, value: float) -> None:
-        self.values[place] = value
-        apart = value - self._mean
-        self._mean += apart / len(self.values)
-        self._squares += apart * (value - self._mean)
-
-    @property
-    def is_young(self) -> bool:
-        return len(self.values) < NEEDED
-
-    def is_beyond(self, value: float) -> bool:
-        """Whether a value is of another level; two values tell of none."""
-        count = len(self.values)
-        if count < LASTING:
-            return False
-        scatter = math.sqrt(self._squares / (count - 1) * (1 + 1 / count))
-        return abs(value - self._mean) >= max(self._floor, _limit(count) * scatter)
 
 
 BASELINE_VERSION = 4

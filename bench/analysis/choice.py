@@ -12,20 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.analysis.paired import (
-    Hits,
-    Lead,
-    Settling,
-    contrasts,
-    lead,
-    settling,
-    simultaneous,
-    visible_difference,
-    with_seeds,
-)
+from bench.analysis import paired, pareto
 from bench.analysis.pairs import Combination, combinations
 from bench.analysis.pareto import COSTS
-from bench.analysis.pareto import front as pareto_front
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
@@ -163,11 +152,11 @@ class AgainstLeader(NamedTuple):
     """
 
     row: Row
-    behind: Lead
+    behind: paired.Lead
     p_value: float
     p_adjusted: float
     tied: bool
-    settling: Settling | None  # of tied rows only
+    settling: paired.Settling | None  # of tied rows only
 
 
 class Summary(NamedTuple):
@@ -242,28 +231,28 @@ def _compared(
     others = [row for row in rows if row.complete and row is not leader]
     complete = [leader, *sorted(others, key=val_mean, reverse=True)]
     found = hits_of(table, complete)
-    behind = contrasts(found)
-    told = simultaneous(found, behind, margin)
+    behind = paired.contrasts(found)
+    told = paired.simultaneous(found, behind, margin)
     costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
-    on_front = pareto_front(costs, found, told.limit, margin)
+    on_front = pareto.front(costs, found, told.limit, margin)
     p_values = behind.p_values_R[1:]
     against = zip(complete[1:], p_values, holm(p_values), told.rows_R[1:], strict=True)
     comparisons = tuple(
         AgainstLeader(
             row=row,
-            behind=lead(found, behind, place),
+            behind=paired.lead(found, behind, place),
             p_value=float(p_value),
             p_adjusted=float(p_adjusted),
             tied=bool(tied),
-            settling=settling(found, behind, place, told.limit, margin) if tied else None,
+            settling=paired.settling(found, behind, place, told.limit, margin) if tied else None,
         )
         for place, (row, p_value, p_adjusted, tied) in enumerate(against, start=1)
     )
-    visible = visible_difference(behind, told.rows_R, told.limit, margin)
+    visible = paired.visible_difference(behind, told.rows_R, told.limit, margin)
     return comparisons, tuple(complete[place] for place in on_front), visible
 
 
-def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:
+def hits_of(table: RunTable, rows: Sequence[Row]) -> paired.Hits:
     val, scores = table.val, _val_scores(table)
     most = max(len(row.ok) for row in rows)
     hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
@@ -271,7 +260,8 @@ def hits_of(table: RunTable, rows: Sequence[Row]) -> Hits:
         for cell_id in row.ok:
             hits_RN[place] += val.right[cell_id]
     weights_N = METRICS[table.header.metric].weights(val.labels_N)
-    return with_seeds(hits_RN, weights_N, [[scores[cell_id] for cell_id in row.ok] for row in rows])
+    by_seed = [[scores[cell_id] for cell_id in row.ok] for row in rows]
+    return paired.with_seeds(hits_RN, weights_N, by_seed)
 
 
 def _val_scores(table: RunTable) -> dict[str, float]:

@@ -11,25 +11,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bench import metrics
-from bench.analysis import costs
+from bench.analysis import costs, judge
 from bench.analysis.baseline import PastRun, past_of
 from bench.analysis.costs import Elsewhere, Roofline, Shift
-from bench.analysis.judge import (
-    ACCURACY,
-    CELL,
-    COUNTS,
-    MEASURES,
-    MEMORY,
-    SECONDS,
-    Verdict,
-    Word,
-    judge_accuracy,
-)
+from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEASURES, MEMORY, SECONDS, Verdict, Word
 from bench.analysis.pairs import (
     Pair,
     by_seed,
     condition_differences,
-    count_differences,
+    count_verdict,
     is_mixed,
     matched,
 )
@@ -148,7 +138,7 @@ def accuracy_verdicts(
     least = max(MEASURES[ACCURACY].floor, candidate.header.margin)
     floors = [settings.floor(ACCURACY, pair.names, least) for pair in pairs]
     fields = [condition_differences(pair, {"numerics"}) for pair in pairs]
-    found = judge_accuracy(
+    found = judge.judge_accuracy(
         [pair.before.scored for pair in pairs],
         [pair.after.scored for pair in pairs],
         np.array(floors),
@@ -199,12 +189,6 @@ def without_seeds(pair: Pair, one: Verdict) -> Verdict:
     if one.word != "pass" or not gone:
         return one
     return one._replace(word="missing", reason=f"{GONE}: seed {', '.join(map(str, gone))}")
-
-
-def count_verdict(pair: Pair) -> Verdict:
-    fields = count_differences(pair)
-    made = Verdict("not_comparable", "another network", fields=fields)
-    return (made if fields else Verdict("pass")).of(pair.names, COUNTS)
 
 
 def other_task(pair: Pair) -> Verdict:

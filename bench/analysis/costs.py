@@ -20,20 +20,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.analysis import judge
 from bench.analysis.baseline import NEEDED, Past, on_level, too_few
-from bench.analysis.judge import (
-    FEW_CELLS,
-    MEASURES,
-    MEMORY,
-    MIB,
-    SECONDS,
-    Estimate,
-    Findings,
-    Verdict,
-    estimate,
-    judge,
-    nearest_median,
-)
+from bench.analysis.judge import MEASURES, MEMORY, MIB, SECONDS, Estimate, Verdict
 from bench.analysis.pairs import Combination, Pair, condition_differences
 from bench.analysis.stability import change_of
 from bench.analysis.stats import Floats
@@ -164,7 +153,7 @@ def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shif
     )
     kept_H = on_level(past_H[:, None], logs.place, np.array([floor_of_all]))
     (slow,), (quick,) = beyond(kept_H, np.array([candidate])).tails()
-    common = nearest_median(logs.candidate_P - logs.baseline_P)
+    common = judge.nearest_median(logs.candidate_P - logs.baseline_P)
     taken = float(candidate)
     # Where the past tells nothing of what all have in common, the calibration alone does.
     if not quick >= QUICKER and (machine or 0.0) - common >= floor_of_all:
@@ -172,14 +161,14 @@ def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shif
     own_HP, own_P = logs.past_HP - past_H[:, None], logs.candidate_P - taken
     kept_HP = on_level(own_HP, logs.place, floors_P)
     since_P = own_P - (logs.baseline_P - baseline)
-    findings = judge(beyond(kept_HP, own_P), floors_P, ALPHA, since_P, [slow])
+    findings = judge.judge(beyond(kept_HP, own_P), floors_P, ALPHA, since_P, [slow])
     changes = [math.expm1(since) for since in since_P]
     verdicts = _by_past(findings, changes, kept_HP, own_HP)
     is_known = any(one.word != "not_judged" for one in verdicts)
-    is_enough = is_known and count >= FEW_CELLS and not np.isnan(slow)
+    is_enough = is_known and count >= judge.FEW_CELLS and not np.isnan(slow)
     p = float(findings.besides[0]) if is_enough else None
     blamed = shift(common, floor_of_all, machine, p)
-    if count < FEW_CELLS and machine:  # they lost no more than the machine did
+    if count < judge.FEW_CELLS and machine:  # they lost no more than the machine did
         lost_P = np.minimum(findings.of.changes_P, since_P)
         drifted_P = (lost_P >= floors_P) & (machine >= floors_P) & (lost_P - machine < floors_P)
         for place in np.flatnonzero(drifted_P):
@@ -190,12 +179,12 @@ def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shif
 
 def beyond(past_HP: Floats, values_P: Floats) -> Estimate:
     """How far new values are from the means of the past ones."""
-    past = estimate(past_HP, NEEDED, of_new=True)
+    past = judge.estimate(past_HP, NEEDED, of_new=True)
     return past._replace(changes_P=values_P - past.changes_P)
 
 
 def _by_past(
-    findings: Findings,
+    findings: judge.Findings,
     changes: Iterable[float],
     kept_HP: Floats,
     past_HP: Floats,
@@ -219,11 +208,11 @@ def _common(apart_HP: Floats) -> Floats:
 
     Of one or two it would be their own deviation, and nothing would be left of that.
     """
-    if not apart_HP.size or apart_HP.shape[1] < FEW_CELLS:
+    if not apart_HP.size or apart_HP.shape[1] < judge.FEW_CELLS:
         return np.zeros(len(apart_HP))
-    enough_H = (~np.isnan(apart_HP)).sum(axis=1) >= FEW_CELLS
+    enough_H = (~np.isnan(apart_HP)).sum(axis=1) >= judge.FEW_CELLS
     common_H = np.full(len(apart_HP), np.nan)
-    common_H[enough_H] = [nearest_median(row[~np.isnan(row)]) for row in apart_HP[enough_H]]
+    common_H[enough_H] = [judge.nearest_median(row[~np.isnan(row)]) for row in apart_HP[enough_H]]
     return common_H
 
 
@@ -265,7 +254,7 @@ def judge_peaks(costs: Costs) -> list[Verdict]:
     floors_P = floors_P * baseline_P
     kept_HP = on_level(past_HP, place, floors_P)
     change, since_P = beyond(kept_HP, candidate_P), candidate_P - baseline_P
-    findings = judge(change, floors_P, MEASURES[MEMORY].alpha, since_P)
+    findings = judge.judge(change, floors_P, MEASURES[MEMORY].alpha, since_P)
     changes = (candidate_P / baseline_P - 1).tolist()
     return _by_past(findings, changes, kept_HP, past_HP, baseline_P)
 
@@ -274,7 +263,7 @@ def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) 
     """Of a GPU: the same every time, so that any change by the (relative) floor is one."""
     changes_P = candidate_P / baseline_P - 1
     sure = Estimate(changes_P, np.zeros_like(changes_P), np.ones_like(changes_P))
-    words = judge(sure, floors_P, MEASURES[MEMORY].alpha).words
+    words = judge.judge(sure, floors_P, MEASURES[MEMORY].alpha).words
     each = zip(words, changes_P.tolist(), floors_P.tolist(), strict=True)
     return [Verdict(word, change=change, visible=floor) for word, change, floor in each]
 

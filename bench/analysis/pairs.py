@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.judge import MEASURES, Scored, Verdict
+from bench.analysis.judge import COUNTS, MEASURES, Scored, Verdict
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, Bucket, differences, digest
 
@@ -80,7 +80,6 @@ class Combination:
 
     @cached_property
     def mixed(self) -> tuple[str, ...]:
-        """Conditions that are not the same for all seeds."""
         if len(set(self.ok_column("conditions_key"))) < 2:
             return ()
         facts = [self.run.conditions(at) for at in self.ok]
@@ -124,7 +123,6 @@ def combinations(run: Snapshot) -> list[Combination]:
 
 
 def is_mixed(run: Snapshot) -> bool:
-    """Whether seeds of a combination ran under different conditions."""
     return any(one.mixed for one in combinations(run))
 
 
@@ -189,16 +187,17 @@ COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")
 """Where one differs, the network is another: the same in every run of a task."""
 
 
-def count_differences(pair: Pair) -> tuple[str, ...]:
-    """Parameters and MACs that are not the same, where both are known."""
-    if not all(one.ok for one in pair):
-        return ()
-    both = [(name, *(one.ok_column(name)[0] for one in pair)) for name in COUNTED]
-    return tuple(
+def count_verdict(pair: Pair) -> Verdict:
+    """Whether parameters and MACs are the same, where both are known."""
+    names = COUNTED if all(one.ok for one in pair) else ()
+    both = [(name, *(one.ok_column(name)[0] for one in pair)) for name in names]
+    fields = tuple(
         f"{name}: {int(ours):,} and {int(theirs):,}"
         for name, ours, theirs in both
         if None not in (ours, theirs) and ours != theirs
     )
+    made = Verdict("not_comparable", "another network", fields=fields)
+    return (made if fields else Verdict("pass")).of(pair.names, COUNTS)
 
 
 def condition_differences(

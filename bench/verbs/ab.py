@@ -13,17 +13,8 @@ from rich.text import Text
 
 from bench.errors import FolderError, InputError, SideFailed, Stopped
 from bench.terminal import clock_text, err, out, print_as_it_is, say, say_table
+from bench.verbs import options
 from bench.verbs.compare import ALL
-from bench.verbs.options import (
-    RESULTS,
-    Device,
-    Everything,
-    FailOn,
-    Offline,
-    OwnImages,
-    exit_code,
-    failing_outcomes,
-)
 
 if TYPE_CHECKING:
     from bench.analysis.ab import Alternation, Sided
@@ -41,14 +32,14 @@ def ab(
         Path | None,
         typer.Option("--out", help="Folder of the runs; an unfinished comparison in it goes on."),
     ] = None,
-    device: Device = "auto",
-    dataset: OwnImages = None,
-    offline: Offline = False,
+    device: options.Device = "auto",
+    dataset: options.OwnImages = None,
+    offline: options.Offline = False,
     form: Annotated[
         Literal["table", "markdown", "json"], typer.Option("--format", help="Output format.")
     ] = "table",
-    fail_on: FailOn = None,
-    everything: Everything = False,
+    fail_on: options.FailOn = None,
+    everything: options.Everything = False,
 ) -> None:
     """Compare two checkouts of bench by runs of a suite in turn.
 
@@ -60,24 +51,24 @@ def ab(
     from bench.verbs import checkouts
 
     # An unsteady machine widens the intervals; what they hide is inconclusive.
-    failing = failing_outcomes(fail_on, "inconclusive", "unstable")
+    failing = options.failing_outcomes(fail_on, "inconclusive", "unstable")
     if not suite.is_file():
         raise InputError(f"{suite}: is not there; name a suite file with --suite")
     if folder is None:
-        fresh = new_folder(Path(RESULTS), suite.stem)
+        fresh = new_folder(Path(options.RESULTS), suite.stem)
         folder = fresh.with_name(f"ab-{fresh.name}")  # too deep for its runs to be past ones
     checkouts.check_folder(folder)
-    options = ["--device", device, *(["--dataset", dataset] if dataset else [])]
-    options += ["--offline"] if offline else []
+    passed = ["--device", device, *(["--dataset", dataset] if dataset else [])]
+    passed += ["--offline"] if offline else []
     with tempfile.TemporaryDirectory(prefix="bench-ab-") as copies:
         sides = {
             name: checkouts.check_out(given, Path(copies, name))
             for name, given in (("old", old), ("new", new))
         }
-        plan = checkouts.Plan(folder, sides, suite, tuple(options), pairs)
+        plan = checkouts.Plan(folder, sides, suite, tuple(passed), pairs)
         found = judged(plan, out if form == "table" else err)
     tell(found, plan, form, everything=everything)
-    raise typer.Exit(exit_code(found.outcomes, failing))
+    raise typer.Exit(options.exit_code(found.outcomes, failing))
 
 
 def judged(plan: "Plan", console: Console) -> "Alternation":

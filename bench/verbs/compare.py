@@ -10,14 +10,7 @@ import typer
 
 from bench.errors import FolderError, InputError
 from bench.terminal import out, print_as_it_is, say_table, status
-from bench.verbs.options import (
-    Everything,
-    FailOn,
-    PastRuns,
-    check_file,
-    exit_code,
-    failing_outcomes,
-)
+from bench.verbs import options
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Comparison
@@ -39,7 +32,7 @@ def compare(
             "worse in every one.",
         ),
     ],
-    history: PastRuns = None,
+    history: options.PastRuns = None,
     form: Annotated[
         Literal["table", "markdown", "json", "junit"],
         typer.Option("--format", help="Output format."),
@@ -47,8 +40,8 @@ def compare(
     place: Annotated[
         Path | None, typer.Option("--out", help="Write the comparison to this file.")
     ] = None,
-    fail_on: FailOn = None,
-    everything: Everything = False,
+    fail_on: options.FailOn = None,
+    everything: options.Everything = False,
 ) -> None:
     """Compare runs with a baseline: accuracy, time and memory.
 
@@ -61,14 +54,14 @@ def compare(
     from bench.report import comparison, junit
     from bench.verbs.runs import folder_of_past, uncollected
 
-    failing = failing_outcomes(fail_on, "inconclusive")
+    failing = options.failing_outcomes(fail_on, "inconclusive")
     given = [baseline, *candidates]
     for one, other in combinations(given, 2):
         if os.path.realpath(one) == os.path.realpath(other):
             raise InputError(f"{one} and {other} are the same: name two")
     if place and form == "table":
         raise InputError("--out needs --format markdown, json or junit")
-    check_file(place, given)
+    options.check_file(place, given)
     results = folder_of_past(history)
     with uncollected(), status(out, "reading the records"):
         found, sides = compared(given, results)
@@ -86,7 +79,7 @@ def compare(
         most = None if everything else comparison.MOST_ROWS
         headline = comparison.headline(found, sides)
         say_table(headline, comparison.table(shown), comparison.remarks(found), most, ALL)
-    raise typer.Exit(exit_code(outcomes(found), failing))
+    raise typer.Exit(options.exit_code(outcomes(found), failing))
 
 
 def compared(paths: Sequence[Path], results: Path) -> "tuple[Comparison, Sides]":
