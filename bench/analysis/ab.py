@@ -142,7 +142,6 @@ def broken_in_some(old: Snapshot, news: Sequence[Snapshot]) -> dict[tuple[str, s
 
 
 def notes(sides: Sided, old: Snapshot, new: Snapshot) -> list[str]:
-    """What must be known of the runs beside their verdicts."""
     found = compare.idle_thresholds(new)
     for name, runs in sides._asdict().items():
         if count := answers_differ(runs):
@@ -297,7 +296,6 @@ def _judge_alone(ratios_HP: Floats, floors_P: Floats) -> list[Verdict]:
 
 
 def judge_common(common_H: Floats, floors_P: Floats) -> Verdict:
-    """A verdict on what all have in common, by their median floor."""
     return judge_pairs(common_H[:, None], np.array([np.median(floors_P)]), ALPHA)[0]
 
 

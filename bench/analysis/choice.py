@@ -91,7 +91,6 @@ def _row(one: Combination) -> Row:
 
 
 def _first(values: Iterable[Any]) -> Any:
-    """The first that is known."""
     return next((value for value in values if value is not None), None)
 
 

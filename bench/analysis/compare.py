@@ -253,7 +253,6 @@ def also_changed(before: Facts, after: Facts) -> str:
 
 
 def together(each: Mapping[str, Comparison]) -> Comparison:
-    """One comparison of several candidates with the same baseline, by their names."""
     if len(each) == 1:
         return next(iter(each.values()))
     by_metric: dict[tuple[str, str, str], dict[str, Verdict]] = {}
@@ -274,7 +273,6 @@ def together(each: Mapping[str, Comparison]) -> Comparison:
 
 
 WORSE: tuple[Word, ...] = ("regressed", "failed", "missing")
-MILDEST: tuple[Word, ...] = ("pass", "inconclusive", "improved", "new", "not_judged")
 
 
 def _combined(verdicts: Mapping[str, Verdict], names: Iterable[str]) -> Verdict:
@@ -291,7 +289,7 @@ def _combined(verdicts: Mapping[str, Verdict], names: Iterable[str]) -> Verdict:
         return refused[0]._replace(showed=showed)
     if worse := [one for one in found if one.word in WORSE]:
         return worse[0]._replace(word="inconclusive", reason="not in each candidate", showed=showed)
-    order = [*MILDEST, "not_comparable"]
+    order = ["pass", "inconclusive", "improved", "new", "not_judged", "not_comparable"]
     return min(found, key=lambda one: order.index(one.word))._replace(showed=showed)
 
 

@@ -114,11 +114,8 @@ def check_score(one: Result, test: Images, metric: str) -> None:
     score = score_of(one.quality.test, metric)
     found = float(np.mean(test.right[one.cell_id] * METRICS[metric].weights(test.labels_N)))
     if abs(found - score) > 1e-6:
-        raise Contradiction(
-            one.cell_id,
-            f"its {metric} is {score:.4f}, but its predictions give {found:.4f}; "
-            "was the file edited?",
-        )
+        text = f"its {metric} is {score:.4f}, but its predictions give {found:.4f}"
+        raise Contradiction(one.cell_id, f"{text}; was the file edited?")
 
 
 def check_seconds(one: Result) -> None:
@@ -126,8 +123,5 @@ def check_seconds(one: Result) -> None:
     spent = one.cost.attributed
     found = fsum(getattr(spent, part) for part in Seconds.model_fields if part != "wall")
     if not isclose(found, spent.wall, rel_tol=1e-6):
-        raise Contradiction(
-            one.cell_id,
-            f"its wall time is {spent.wall:.4f} s, but its parts give {found:.4f} s; "
-            "was the file edited?",
-        )
+        text = f"its wall time is {spent.wall:.4f} s, but its parts give {found:.4f} s"
+        raise Contradiction(one.cell_id, f"{text}; was the file edited?")

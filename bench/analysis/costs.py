@@ -39,7 +39,7 @@ DRIFTED = "the machine itself was slower: run it again"
 
 
 class Shift(NamedTuple):
-    """How much slower or quicker all combinations became, and what is to blame."""
+    """Of all combinations in common, and what is to blame."""
 
     change: float  # relative, candidate to baseline, of the median one
     calibration: float | None  # the machine's own, likewise; None where it was not measured

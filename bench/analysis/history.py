@@ -153,9 +153,7 @@ def _marks(
         yield RunMark(name, run.header.started_at, run.header.unstable, tuple(map(str, changed)))
 
 
-def _rows(
-    asked: Sequence[Sequence[Combination]],
-) -> dict[tuple[str, str], dict[int, Combination]]:
+def _rows(asked: Sequence[Sequence[Combination]]) -> dict[tuple[str, str], dict[int, Combination]]:
     """Combinations by names and run; those of the newest run first."""
     found: dict[tuple[str, str], dict[int, Combination]] = {}
     for run in reversed(range(len(asked))):
@@ -171,9 +169,7 @@ class Conditions(NamedTuple):
 
 
 def _cell(
-    names: tuple[str, str],
-    rows: Mapping[int, Combination],
-    conditions: Mapping[str, Conditions],
+    names: tuple[str, str], rows: Mapping[int, Combination], conditions: Mapping[str, Conditions]
 ) -> CellHistory:
     found: list[Series] = []
     for metric in MEASURES.values():

@@ -7,7 +7,7 @@ images and seeds.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean, median
+from statistics import fmean, median, median_high, median_low
 from typing import Final, Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -229,9 +229,8 @@ def nearest_median(values_P: Floats) -> float:
 
     So that where half of them changed, those are the ones that did.
     """
-    ordered_P, half = np.sort(values_P), len(values_P) // 2
-    low, high = ordered_P[(len(values_P) - 1) // 2], ordered_P[half]
-    return float(np.clip(0.0, low, high))
+    values = values_P.tolist()
+    return min(max(0.0, median_low(values)), median_high(values))
 
 
 # ---- accuracy -------------------------------------------------------------------------------

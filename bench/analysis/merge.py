@@ -35,10 +35,6 @@ class Merged(NamedTuple):
     repeated: tuple[Repeated, ...]
 
 
-NOT_COMPARED = {"seeds", "weights", "keep_weights", "compare"}
-"""Keys of the suite that leave a cell's task as it is."""
-
-
 def merge(parts: Sequence[NamedRun]) -> Merged:
     """The runs as one, in the order of the first suite; a single one on its reference machine.
 
@@ -93,13 +89,12 @@ def _counted(parts: Sequence[NamedRun]) -> tuple[dict[str, Record], list[Repeate
 
 def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
     first = runs[0]
-    open_runs = [run.status for run in runs if run.status != "finished"]
     ends = [run.finished_at for run in runs]
     return first.model_copy(
         update={
             "suite": suite,
             "cells": cells,
-            "status": open_runs[0] if open_runs else "finished",
+            "status": next((run.status for run in runs if run.status != "finished"), "finished"),
             "data_notes": tuple(dict.fromkeys(chain(*(run.data_notes for run in runs)))),
             # The most that any run found: of equal keys the last one stays, the largest.
             "duplicates": dict(sorted(chain(*(run.duplicates.items() for run in runs)))),
@@ -120,13 +115,14 @@ def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
 
 
 def _run_task(run: Run) -> dict[str, object]:
+    beside_the_task = {"seeds", "weights", "keep_weights", "compare"}
     return {
         "protocol_version": run.protocol_version,
         "data.content_sha256": run.data.content_sha256,
         "data.split_sha256": run.data.split_sha256,
         **flat("data.classes", run.data.classes),
         "source.used": run.source.used,
-        **flat("suite", run.suite.model_dump(exclude=NOT_COMPARED)),
+        **flat("suite", run.suite.model_dump(exclude=beside_the_task)),
         **flat("preprocessing", {k: v.model_dump() for k, v in run.preprocessing.items()}),
     }
 
@@ -138,7 +134,15 @@ def _cells(first: NamedRun, other: NamedRun) -> list[str]:
         for row in tasks.keys() & others.keys()
         for field in differences(tasks[row], others[row])
     ]
-    return sorted(found) or _id_differences(first.table.run, other.table.run)
+    if found:
+        return sorted(found)
+    # Cells whose identities differ, though no record is there to tell in what.
+    ids, other_ids = _cell_ids(first.table.run), _cell_ids(other.table.run)
+    return [
+        f"{asked[0]} · {asked[1]}, seed {asked[2]}: {ids[asked]} and {other_ids[asked]}"
+        for asked in sorted(ids.keys() & other_ids.keys())
+        if ids[asked] != other_ids[asked]
+    ]
 
 
 def _row_tasks(part: NamedRun) -> dict[tuple[str, str], dict[str, object]]:
@@ -146,13 +150,3 @@ def _row_tasks(part: NamedRun) -> dict[tuple[str, str], dict[str, object]]:
         (cell.architecture_label, cell.strategy): {**cell_identity(cell), "cell.seed": None}
         for cell in (record.cell for record in part.table.records.values())
     }
-
-
-def _id_differences(first: Run, other: Run) -> list[str]:
-    """Cells whose identities differ, though no record is there to tell in what."""
-    ids, others = _cell_ids(first), _cell_ids(other)
-    return [
-        f"{asked[0]} · {asked[1]}, seed {asked[2]}: {ids[asked]} and {others[asked]}"
-        for asked in sorted(ids.keys() & others.keys())
-        if ids[asked] != others[asked]
-    ]

@@ -98,7 +98,6 @@ class Contrasts(NamedTuple):
 def with_seeds(
     hits_RN: NDArray[np.unsignedinteger], weights_N: Floats, scores: Sequence[Sequence[float]]
 ) -> Hits:
-    """Hits from what each row got right and the score of each of its seeds."""
     spreads = [spread(of_row) for of_row in scores]
     seeds = seed_variances(spreads)
     return Hits(

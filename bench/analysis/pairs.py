@@ -183,13 +183,10 @@ LIKENESSES: tuple[Callable[[Combination], Hashable], ...] = (
 """What makes two combinations a pair, the closest first."""
 
 
-COUNTED = ("total_parameters", "trainable_parameters", "forward_macs")
-"""Where one differs, the network is another: the same in every run of a task."""
-
-
 def count_verdict(pair: Pair) -> Verdict:
-    """Whether parameters and MACs are the same, where both are known."""
-    names = COUNTED if all(one.ok for one in pair) else ()
+    """Whether parameters and MACs are the same, as in every run of a task; unknown ones may be."""
+    counts = ("total_parameters", "trainable_parameters", "forward_macs")
+    names = counts if all(one.ok for one in pair) else ()
     both = [(name, *(one.ok_column(name)[0] for one in pair)) for name in names]
     fields = tuple(
         f"{name}: {int(ours):,} and {int(theirs):,}"

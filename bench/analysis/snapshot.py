@@ -113,11 +113,9 @@ def _kept(path: Path, stamp: str) -> Snapshot:
     """Raises OSError or ValueError where there is none of this state of the folder."""
     text = path.read_text("utf-8")
     first, _, body = text.partition("\n")
-    if f"{first}\n" != _first_line(body):
-        raise ValueError("is damaged")
     content = json.loads(text)
-    if content.get("stamp") != stamp:
-        raise ValueError("is of another state of the folder")
+    if f"{first}\n" != _first_line(body) or content.get("stamp") != stamp:
+        raise ValueError("is damaged, or of another state of the folder")
     return from_snapshot(content)
 
 

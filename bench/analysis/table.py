@@ -99,7 +99,8 @@ class Header(Value):
     compare: CompareTable
     calibration: Calibration | None  # at the start of the last sitting that has one
     unstable: str | None  # why its times are not to be relied on
-    information: Facts = Field(default_factory=dict)  # in no key; {} in older baselines
+    # In no key, but it may explain a change: drivers, the system, bench; {} in older baselines.
+    information: Facts = Field(default_factory=dict)
     protocol: int = PROTOCOL_VERSION
 
 
@@ -225,7 +226,8 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
     columns = _fields(found, (*SCALARS, CLASSES))
     columns["cell_id"] = list(run.cells)
     columns["status"] = ["missing" if one is None else one.status for one in found]
-    columns |= dict(zip(ASKED, map(list, zip(*run.suite.asked, strict=True)), strict=True))
+    asked = ("cell.architecture_label", "cell.strategy", "cell.seed")  # known without a record too
+    columns |= dict(zip(asked, map(list, zip(*run.suite.asked, strict=True)), strict=True))
     pipelines = [one and run.preprocessing[one.cell.architecture_label] for one in found]
     columns |= {f"preprocessing.{k}": v for k, v in _fields(pipelines, PREPARED).items()}
     columns |= {name: columns[c.path] for name, c in COLUMNS.items() if c.path in columns}
@@ -243,6 +245,14 @@ def table(run: Run, records: Sequence[Record]) -> RunTable:
 
 
 def _header(run: Run, records: Sequence[Record], metric: str) -> Header:
+    machine = {path: value for path, value, _ in leaves(run.machine, "machine.")}
+    versions = sorted({one.provenance.bench for one in records})
+    commits = sorted({one.provenance.commit for one in records if one.provenance.commit})
+    information = {
+        **{path: value for path, value in machine.items() if BUCKETS[path] == "information"},
+        "bench.version": " and ".join(versions) or None,
+        "bench.commit": " and ".join(commits) or None,
+    }
     return Header(
         suite_name=run.suite_name,
         started_at=run.started_at,
@@ -254,26 +264,14 @@ def _header(run: Run, records: Sequence[Record], metric: str) -> Header:
         compare=run.suite.compare,
         calibration=next((s.start for s in reversed(run.sittings) if s.start is not None), None),
         unstable=unstable(run),
-        information=_information(run, records),
+        information=information,
     )
-
-
-def _information(run: Run, records: Sequence[Record]) -> Facts:
-    """Facts that no key depends on and that may explain a change: drivers, the system, bench."""
-    machine = {path: value for path, value, _ in leaves(run.machine, "machine.")}
-    versions = sorted({one.provenance.bench for one in records})
-    commits = sorted({one.provenance.commit for one in records if one.provenance.commit})
-    return {
-        **{path: value for path, value in machine.items() if BUCKETS[path] == "information"},
-        "bench.version": " and ".join(versions) or None,
-        "bench.commit": " and ".join(commits) or None,
-    }
 
 
 def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str, list[Any]]:
     results = [one if isinstance(one, Result) else None for one in found]
-    machines = [None if one is None else machine_of(one) for one in results]
-    counts = Counter(one for one in machines if one is not None)
+    machines = [one and machine_of(one) for one in results]
+    counts = Counter(filter(None, machines))
     # Of equally many always the same, in whatever order.
     most = min(counts, key=lambda one: (-counts[one], repr(one)), default=None)
     names = [asked[:2] for asked in run.suite.asked]
@@ -310,10 +308,6 @@ def _task_key(run: Run, cell: Cell) -> str:
     task |= {f"preprocessing.{name}": getattr(pipeline, name) for name in PREPARED}
     task.pop("cell.seed", None)
     return identity.digest(task)
-
-
-ASKED = ("cell.architecture_label", "cell.strategy", "cell.seed")
-"""Known of a missing cell too."""
 
 
 def _are_whole(row: Sequence[Record]) -> bool:

@@ -26,8 +26,7 @@ def accept(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
     reason: Annotated[str, typer.Option(help="Why, for those who review it.")],
     history: Annotated[
-        Path | None,
-        typer.Option(help="Folder of past runs to carry along.", show_default=RESULTS),
+        Path | None, typer.Option(help="Folder of past runs to carry along.", show_default=RESULTS)
     ] = None,
     reference: Reference = REFERENCE,
 ) -> None:
@@ -89,9 +88,7 @@ def list_(reference: Reference = REFERENCE) -> None:
 
 
 @baseline.command()
-def show(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A baseline file.")],
-) -> None:
+def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="A baseline file.")]) -> None:
     """Print what a baseline holds."""
     from bench.report import units
     from bench.report.comparison import baseline_table

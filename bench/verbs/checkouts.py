@@ -102,9 +102,6 @@ def digest(folder: Path) -> str:
 PLAN, SUITE, CACHE = ALTERNATION, "suite.toml", "cache"
 """What the runs of a folder are of, the suite as it was, and the folder of each side's cache."""
 
-PATIENCE_SECONDS = 30.0
-"""A run that is asked to stop writes the record of the cell that it leaves."""
-
 
 class Plan(NamedTuple):
     folder: Path
@@ -252,7 +249,7 @@ def finished(plan: Plan, side: str, arguments: Sequence[str], file: int) -> int:
     except BaseException:
         process.terminate()
         try:
-            process.wait(PATIENCE_SECONDS)
+            process.wait(30.0)  # it writes the record of the cell that it leaves
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

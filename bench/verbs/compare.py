@@ -65,11 +65,7 @@ def compare(
     results = folder_of_past(history)
     with uncollected(), status(out, "reading the records"):
         found, sides = compared(given, results)
-    forms = {
-        "markdown": comparison.markdown,
-        "json": comparison.as_json,
-        "junit": junit.junit,
-    }
+    forms = {"markdown": comparison.markdown, "json": comparison.as_json, "junit": junit.junit}
     if place:
         write_text(place, forms[form](found, sides))
     if form in forms and not place:

@@ -12,9 +12,6 @@ from bench.verbs.options import RESULTS, check_file
 if TYPE_CHECKING:
     from bench.verbs.runs import Past
 
-MOST_SUITES = 20
-"""Names that are listed where one is unknown."""
-
 MOST_NEWS, MOST_CELLS = 12, 40
 """Lines that a terminal shows; the page has more."""
 
@@ -25,8 +22,7 @@ def history(
         Path, typer.Option("--history", metavar="DIR", help="Folder of the runs.")
     ] = Path(RESULTS),
     place: Annotated[
-        Path | None,
-        typer.Option("--out", help="File for the page; else DIR/SUITE/history.html."),
+        Path | None, typer.Option("--out", help="File for the page; else DIR/SUITE/history.html.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print it as JSON; write a page with --out only.")
@@ -88,7 +84,7 @@ def past_of(folder: Path, name: str) -> "Past":
     if found.runs:
         return found
     if found.suites and name not in found.suites:
-        problem = unknown(name, found.suites[:MOST_SUITES])
+        problem = unknown(name, found.suites[:20])
         raise InputError([f"{folder}: no run of {name}: {problem}", *found.unreadable[:3]])
     began = f"no run of {name} has finished ({found.unfinished} began)"
     if found.unreadable:
