@@ -235,16 +235,13 @@ def unacceptable(run: Snapshot) -> str | None:
     return None
 
 
-THREADS = "execution.threads"
-
-
 def file_name(run: Snapshot, machine: str) -> str:
     """The same for each run of a suite on a machine of this kind with this software and threads."""
     ok = [one for one in combinations(run) if one.ok]
     facts = {k: v for k, v in ok[0].conditions.items() if k.startswith("machine.")}
-    threads = {one.conditions.get(THREADS) for one in ok}
+    threads = {one.conditions.get("execution.threads") for one in ok}
     if len(threads) == 1:  # else they are of a cell, not of the run
-        facts[THREADS] = threads.pop()
+        facts["execution.threads"] = threads.pop()
     return f"{slug(run.header.suite_name)}-{slug(machine, 30)}-{digest(facts, 8)}.json"
 
 

@@ -23,7 +23,6 @@ class Contradiction(ValueError):
 
 
 def score_of(scores: Scores, metric: str) -> float:
-    """The run's metric, 0 to 1."""
     return float(getattr(scores, metric))
 
 

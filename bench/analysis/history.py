@@ -7,6 +7,7 @@ a key is unknown, nothing is joined: unknown equals nothing.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from bench.analysis.costs import slowdown
@@ -123,19 +124,19 @@ def history(runs: Mapping[str, Snapshot]) -> History:
 
 
 def news(found: History) -> list[News]:
-    together: dict[tuple[int, int, int], list[Change]] = {}
     order = list(MEASURES)
-    for cell in found.cells:
-        for change in cell.changes:
-            key = -change.run, -change.before, order.index(change.metric)
-            together.setdefault(key, []).append(change)
+
+    def newest_first(one: Change) -> tuple[int, int, int]:
+        return -one.run, -one.before, order.index(one.metric)
+
     made = []
-    for _, changes in sorted(together.items()):
-        metric, run = changes[0].metric, changes[0].run
+    changes = sorted((one for cell in found.cells for one in cell.changes), key=newest_first)
+    for _, group in groupby(changes, newest_first):
+        largest, *others = sorted(group, key=lambda change: -abs(change.amount))
+        metric, run = largest.metric, largest.run
         rows = [cell.rows[run] for cell in found.cells if run in cell.rows]
-        largest_first = tuple(sorted(changes, key=lambda change: -abs(change.amount)))
         num_cells = sum(one.value(metric) is not None for one in rows)
-        made.append(News(metric, run, changes[0].before, largest_first, num_cells))
+        made.append(News(metric, run, largest.before, (largest, *others), num_cells))
     return made
 
 

@@ -22,8 +22,6 @@ class NamedRun(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """A cell with records in several runs: the one that counts, and one that does not."""
-
     counted: Record
     counted_name: str
     left_out: Record

@@ -184,7 +184,7 @@ LIKENESSES: tuple[Callable[[Combination], Hashable], ...] = (
 
 
 def count_verdict(pair: Pair) -> Verdict:
-    """Whether parameters and MACs are the same, as in every run of a task; unknown ones may be."""
+    """Whether parameters and MACs are the same where both are known: else it is another network."""
     counts = ("total_parameters", "trainable_parameters", "forward_macs")
     names = counts if all(one.ok for one in pair) else ()
     both = [(name, *(one.ok_column(name)[0] for one in pair)) for name in names]

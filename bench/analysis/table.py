@@ -181,7 +181,6 @@ class RunTable(Snapshot):
         return [self.result(cell_id) for cell_id, is_here in here if is_here]
 
     def result(self, cell_id: str) -> Result:
-        """The record of an ok cell."""
         record = self.records[cell_id]
         assert isinstance(record, Result)
         return record

@@ -107,8 +107,7 @@ def compared(paths: Sequence[Path], results: Path) -> "tuple[Comparison, Sides]"
     found = together(each)
     notes = [*found.notes, *(note for side in sides for note in side.notes)]
     if past.unreadable:
-        lost = len(past.unreadable)
-        notes.append(f"past runs below {results} that could not be read: {lost}")
+        notes.append(f"past runs below {results} that could not be read: {len(past.unreadable)}")
     return found._replace(notes=tuple(notes)), Sides(baseline, " and ".join(called))
 
 
