@@ -57,7 +57,7 @@ def test_there_is_no_spread_of_nothing() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_holm_is_the_closed_test_of_bonferronis(seed: int) -> None:
     draw = np.random.default_rng(seed)
-    p_values = (draw.integers(1, 30, 6) / draw.choice([30, 400]))
+    p_values = draw.integers(1, 30, 6) / draw.choice([30, 400])
     for place, found in enumerate(holm(p_values)):
         # A hypothesis falls where every intersection that holds it falls.
         sets = [s for k in range(1, 7) for s in combinations(range(6), k) if place in s]
