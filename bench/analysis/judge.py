@@ -230,7 +230,7 @@ def nearest_median(values_P: Floats) -> float:
     So that where half of them changed, those are the ones that did.
     """
     values = values_P.tolist()
-    return min(max(0.0, median_low(values)), median_high(values))
+    return float(min(max(0.0, median_low(values)), median_high(values)))
 
 
 # ---- accuracy -------------------------------------------------------------------------------
