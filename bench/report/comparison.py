@@ -6,20 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from bench.analysis import judge
 from bench.analysis.ab import ALL_CELLS, Alternation
 from bench.analysis.compare import Comparison, outcomes
 from bench.analysis.costs import Elsewhere, Shift
-from bench.analysis.judge import (
-    ACCURACY,
-    CELL,
-    COUNTS,
-    FEW_CELLS,
-    MEASURES,
-    SECONDS,
-    WORDS,
-    Verdict,
-    Word,
-)
+from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEASURES, SECONDS, WORDS, Verdict, Word
 from bench.analysis.pairs import combinations
 from bench.analysis.table import Snapshot
 from bench.errors import first
@@ -197,7 +188,7 @@ def remarks(found: Comparison) -> list[str]:
     if found.elsewhere:
         lines += _of_elsewhere(found.elsewhere)
     times = [one for one in found.verdicts if one.metric == SECONDS and one.change is not None]
-    is_taken_off = shift is not None and shift.taken_off and len(times) >= FEW_CELLS
+    is_taken_off = shift is not None and shift.taken_off and len(times) >= judge.FEW_CELLS
     if is_taken_off and any(one.word in ("regressed", "improved", "inconclusive") for one in times):
         lines.append("changes of train time are beyond what all cells have in common")
     if seen := [one.visible for one in scores if one.visible]:
