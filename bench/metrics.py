@@ -21,10 +21,6 @@ class Metric(NamedTuple):
     is_proportion: bool = True  # of images, so that the Wilson interval holds exactly
 
 
-def _top1(labels_N: Ints, predicted_N: Ints) -> float:
-    return float((predicted_N == labels_N).mean())
-
-
 def _balanced_accuracy(labels_N: Ints, predicted_N: Ints) -> float:
     num_classes = 1 + int(max(labels_N.max(), predicted_N.max()))
     return float(np.nanmean(recall(confusion_matrix(labels_N, predicted_N, num_classes))))
@@ -37,7 +33,11 @@ def _by_class(labels_N: Ints) -> Weights:
 
 
 METRICS: Mapping[str, Metric] = {
-    "top1": Metric("top-1 accuracy", _top1, lambda labels_N: np.ones(len(labels_N))),
+    "top1": Metric(
+        "top-1 accuracy",
+        lambda labels_N, predicted_N: float((predicted_N == labels_N).mean()),
+        lambda labels_N: np.ones(len(labels_N)),
+    ),
     "balanced_accuracy": Metric(
         "balanced accuracy", _balanced_accuracy, _by_class, is_proportion=False
     ),

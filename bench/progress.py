@@ -13,15 +13,7 @@ from rich.text import Text
 
 from bench.identity import cell_id
 from bench.record import Cell
-from bench.running.pool import (
-    CellEnded,
-    CellStarted,
-    EpochEnded,
-    Event,
-    GroupRetried,
-    Listener,
-    Noted,
-)
+from bench.running import pool
 from bench.terminal import can_redraw, clock_text, plain
 
 
@@ -48,19 +40,19 @@ class Tally:
         self.num_before = len(done)
         self.over: set[str] = set()
         self.current: str | None = None
-        self.epoch: EpochEnded | None = None
+        self.epoch: pool.EpochEnded | None = None
         self._started = time.monotonic()
 
-    def take(self, event: Event) -> None:
+    def take(self, event: pool.Event) -> None:
         match event:
-            case CellStarted():
+            case pool.CellStarted():
                 self.current, self.epoch = event.cell_id, None
-            case EpochEnded():
+            case pool.EpochEnded():
                 self.epoch = event
-            case CellEnded():
+            case pool.CellEnded():
                 self.over.add(event.cell_id)
                 self.current, self.epoch = None, None
-            case GroupRetried():
+            case pool.GroupRetried():
                 self.current, self.epoch = None, None
 
     @property
@@ -91,7 +83,7 @@ class Tally:
 
 
 @contextmanager
-def display(console: Console, tally: Tally) -> Iterator[Listener]:
+def display(console: Console, tally: Tally) -> Iterator[pool.Listener]:
     """A listener that prints a line for each cell that is over, and for what else went wrong.
 
     On a terminal that can redraw, the cell that runs and a bar stand below the lines.
@@ -101,16 +93,16 @@ def display(console: Console, tally: Tally) -> Iterator[Listener]:
     def say(text: str, style: str) -> None:
         console.print(Text(text, style), soft_wrap=not redraws)
 
-    def hear(event: Event) -> None:
+    def hear(event: pool.Event) -> None:
         tally.take(event)
-        if isinstance(event, CellEnded):
+        if isinstance(event, pool.CellEnded):
             left = "" if redraws else f"  {left_text(tally)}"
             line = f"{cell_line(tally, event)}{left}".rstrip()
             say(line, "" if event.status == "ok" else "red")
-        elif isinstance(event, GroupRetried):
+        elif isinstance(event, pool.GroupRetried):
             again = f"its {event.num_seeds} seeds run once more, one at a time"
             say(plain(f"{event.strategy}: {event.death}; {again}"), "yellow")
-        elif isinstance(event, Noted):
+        elif isinstance(event, pool.Noted):
             say(plain(event.text), "yellow")
 
     if not redraws:
@@ -143,7 +135,7 @@ def current_text(tally: Tally) -> str:
     return f"{cell.name}  {epoch}  {tally.epoch.images_per_second:,.0f} images/s{score}"
 
 
-def cell_line(tally: Tally, ended: CellEnded) -> str:
+def cell_line(tally: Tally, ended: pool.CellEnded) -> str:
     width = len(str(tally.total))
     names = max(len(cell.name) for cell in tally.work.values())
     name = tally.work[ended.cell_id].name

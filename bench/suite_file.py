@@ -50,7 +50,9 @@ def parse(path: Path) -> dict[str, Any]:
         text = f"not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
         problem = Problem("", text)
     except tomllib.TOMLDecodeError as error:
-        problem = _syntax_problem(str(error))
+        place = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", str(error))
+        text, where = (place[1], place[2]) if place else (str(error), "")
+        problem = Problem(where, lower(text))
     raise SuiteError(str(path), [problem])
 
 
@@ -60,11 +62,6 @@ def _missing_file(path: Path) -> str:
     near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5) or known[:3]
     hint = " – did you mean " + " or ".join(near) + "?" if near else ""
     return f"no such file{hint}"
-
-
-def _syntax_problem(message: str) -> Problem:
-    found = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", message)
-    return Problem(found[2], lower(found[1])) if found else Problem("", lower(message))
 
 
 def check(raw: dict[str, Any], place: str, dataset: str | None = None) -> SuiteFile:

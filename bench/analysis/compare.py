@@ -249,9 +249,6 @@ def also_changed(before: Facts, after: Facts) -> str:
     return first(list(map(str, found)), 3, ";")
 
 
-# ---- several candidates ---------------------------------------------------------------------
-
-
 def together(each: Mapping[str, Comparison]) -> Comparison:
     if len(each) == 1:
         return next(iter(each.values()))

@@ -268,8 +268,6 @@ def judge_repeatable(baseline_P: Floats, candidate_P: Floats, floors_P: Floats) 
     return [Verdict(word, change=change, visible=floor) for word, change, floor in each]
 
 
-# ---- under other conditions -----------------------------------------------------------------
-
 APART = math.log(2)
 """Combinations naturally differ by up to this much between machines."""
 

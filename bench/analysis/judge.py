@@ -233,8 +233,6 @@ def nearest_median(values_P: Floats) -> float:
     return float(min(max(0.0, median_low(values)), median_high(values)))
 
 
-# ---- accuracy -------------------------------------------------------------------------------
-
 # Images pair, seeds do not: the larger of the two standard errors counts (see `paired`). A single
 # seed that fell far counts too: one training of three that goes wrong hides in the mean, because it
 # widens the spread that the mean is tested against.

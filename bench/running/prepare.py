@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from bench.models.weights import RANDOM
 from bench.models.weights import Request as Wanted
 from bench.record import Cell, Data, UsedWeights
 from bench.running import plan as plans
-from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Sizes, Speed, Survey
+from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Speed, Survey
 from bench.suite import Suite, labels_of
 from bench.training.network import num_bytes, start_of
 from bench.training.placement import placement, prepare_device
@@ -60,7 +60,10 @@ def survey(request: Request, tell: Tell) -> Survey:
     tell("looking for weights")
     plan = resolve(request, found, images, choose_weights(suite, request, fetch=False))
     tell("trying a few steps of each architecture")
-    seconds = plans.seconds(plan.cells, measure_speeds(plan.cells, found.device))
+    prepare_device(found.device)
+    one_of = {plans.sizes_of(cell): cell for cell in plan.cells}
+    speeds = {sizes: _speed(cell, found.device) for sizes, cell in one_of.items()}
+    seconds = plans.seconds(plan.cells, speeds)
     if plan.cache_bytes:
         seconds += decoding_seconds
     num_classes = len(images.data.classes)
@@ -164,12 +167,6 @@ def pipeline(one: Wanted) -> str:
         return ARCHITECTURES[one.architecture].pinned
     name: str = weights.member(one.architecture, exact).name
     return name
-
-
-def measure_speeds(asked: Sequence[Cell], device: Device) -> dict[Sizes, Speed]:
-    prepare_device(device)
-    by_sizes = {plans.sizes_of(cell): cell for cell in asked}
-    return {sizes: _speed(cell, device) for sizes, cell in by_sizes.items()}
 
 
 def _speed(cell: Cell, device: Device) -> Speed:

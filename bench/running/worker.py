@@ -25,34 +25,21 @@ from bench.folder import (
 )
 from bench.identity import cell_id, keys
 from bench.record import Cell, EpochPoint, Failure, Quality, Result
+from bench.running import pool
 from bench.running.plan import group
-from bench.running.pool import (
-    MEMORY_EXIT,
-    POISONED_EXIT,
-    Cause,
-    CellEnded,
-    CellStarted,
-    EpochEnded,
-    Event,
-    Job,
-    Noted,
-    failure,
-    provenance,
-    summary,
-)
 from bench.training.evaluate import Diverged
 from bench.training.network import num_bytes, save, whole_network
 from bench.training.placement import prepare_device
 from bench.training.run_cell import run_cell
 from bench.training.shared import Shared, backbone_key, keys_of
 
-EXITS = {"cuda": POISONED_EXIT, "oom_gpu": MEMORY_EXIT, "oom_host": MEMORY_EXIT}
+EXITS = {"cuda": pool.POISONED_EXIT, "oom_gpu": pool.MEMORY_EXIT, "oom_host": pool.MEMORY_EXIT}
 """Exit codes by the kinds of failure that several seeds together may have, and each alone not."""
 
-Listen = Callable[[Event], None]
+Listen = Callable[[pool.Event], None]
 
 
-def main(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
+def main(job: pool.Job, cells: tuple[Cell, ...], listen: Listen) -> None:
     """Run the cells in order. Raises FolderError where the disk does not take a record."""
     log_to(job, cells[0])
     faulthandler.enable()
@@ -63,14 +50,14 @@ def main(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
         raise
 
 
-def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
+def run_all(job: pool.Job, cells: tuple[Cell, ...], listen: Listen) -> None:
     """Run the cells in order, or leave by an exit code of `EXITS`."""
     prepare_device(job.context.device)
     label = cells[0].architecture_label
-    shared = Shared(job.context, cells, lambda text: listen(Noted(text)))
-    keeper = Keeper(job, shared, lambda text: listen(Noted(f"{label}: {text}")))
+    shared = Shared(job.context, cells, lambda text: listen(pool.Noted(text)))
+    keeper = Keeper(job, shared, lambda text: listen(pool.Noted(f"{label}: {text}")))
     for index, cell in enumerate(cells):
-        listen(CellStarted(cell_id(cell)))
+        listen(pool.CellStarted(cell_id(cell)))
         log_to(job, cell)
         record = attempt(cell, shared, job, listen, keeper)
         # Seeds that ran together may have failed for that alone.
@@ -82,18 +69,18 @@ def run_all(job: Job, cells: tuple[Cell, ...], listen: Listen) -> None:
         write_record(job.folder, record)
         if isinstance(record, Result):
             keeper.drop_beaten_by(record)
-        listen(CellEnded(record.cell_id, record.status, summary(record)))
+        listen(pool.CellEnded(record.cell_id, record.status, pool.summary(record)))
         if record.kind == "cuda":
-            os._exit(POISONED_EXIT)
+            os._exit(pool.POISONED_EXIT)
 
 
 def attempt(
-    cell: Cell, shared: Shared, job: Job, listen: Listen, keeper: "Keeper"
+    cell: Cell, shared: Shared, job: pool.Job, listen: Listen, keeper: "Keeper"
 ) -> Result | Failure:
     started = time.perf_counter()
 
     def report(point: EpochPoint, images_per_second: float) -> None:
-        listen(EpochEnded(cell_id(cell), point, images_per_second))
+        listen(pool.EpochEnded(cell_id(cell), point, images_per_second))
 
     try:
         outcome = run_cell(cell, shared, report, partial(keeper.keep, cell))
@@ -103,14 +90,14 @@ def attempt(
             **outcome._asdict(),
             machine=job.machine,
             keys=keys(cell, outcome.execution, job.machine),
-            provenance=provenance(job),
+            provenance=pool.provenance(job),
         )
     except Exception as error:  # the one place where anything that goes wrong becomes a record
         traceback.print_exc()
-        return failure(cell, cause_of(error), job, seconds=time.perf_counter() - started)
+        return pool.failure(cell, cause_of(error), job, seconds=time.perf_counter() - started)
 
 
-def log_to(job: Job, cell: Cell) -> None:
+def log_to(job: pool.Job, cell: Cell) -> None:
     """Append what this process and its native code print to the cell's log. Raises FolderError."""
     path = cell_folder(job.folder, cell_id(cell)) / "log.txt"
     sys.stdout.flush()
@@ -127,26 +114,26 @@ POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
 """After any of these the CUDA context of the process may be unusable."""
 
 
-def cause_of(error: Exception) -> Cause:
+def cause_of(error: Exception) -> pool.Cause:
     reason = first_line(error)[:300]
     match error:
         case Diverged():
-            return Cause("diverged", "training", reason)
+            return pool.Cause("diverged", "training", reason)
         case DataError():
-            return Cause("failed", "data", reason)
+            return pool.Cause("failed", "data", reason)
         case WeightsError():
-            return Cause("failed", "weights", reason)
+            return pool.Cause("failed", "weights", reason)
         case torch.OutOfMemoryError():
-            return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
+            return pool.Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
         case RuntimeError() if "ALLOC_FAILED" in str(error):  # of cuBLAS or cuDNN
-            return Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
+            return pool.Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
         case MemoryError():
-            return Cause("failed", "oom_host", "out of memory")
+            return pool.Cause("failed", "oom_host", "out of memory")
         case RuntimeError() if any(mark in str(error) for mark in HOST_MEMORY):
-            return Cause("failed", "oom_host", f"out of memory: {reason}")
+            return pool.Cause("failed", "oom_host", f"out of memory: {reason}")
         case RuntimeError() if any(mark in str(error) for mark in POISONED):
-            return Cause("failed", "cuda", reason)
-    return Cause("failed", "training", f"{type(error).__name__}: {reason}")
+            return pool.Cause("failed", "cuda", reason)
+    return pool.Cause("failed", "training", f"{type(error).__name__}: {reason}")
 
 
 class Keeper:
@@ -156,7 +143,7 @@ class Keeper:
     that came later could be lost for good. That they cannot be kept costs no cell its record.
     """
 
-    def __init__(self, job: Job, shared: Shared, tell: Tell) -> None:
+    def __init__(self, job: pool.Job, shared: Shared, tell: Tell) -> None:
         self._job, self._shared, self._tell = job, shared, tell
         self._told = False
 

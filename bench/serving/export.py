@@ -76,9 +76,6 @@ def export(
     return done
 
 
-# ---- the check ------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def answers(model: Callable[[Tensor], Tensor], inputs_N: Tensor) -> Tensor:
     return torch.cat([model(inputs_B).float() for inputs_B in torch.split(inputs_N, BATCH)])
@@ -104,8 +101,6 @@ def as_recorded(record: Result, logits_NK: Tensor | None, positions: Sequence[in
     recorded_N = predictions.unpack(record.quality.val.predictions).predicted_N[list(positions)]
     return int((logits_NK.argmax(1).numpy() == recorded_N).sum())
 
-
-# ---- the images of the check ----------------------------------------------------------------
 
 NUM_IMAGES = 32
 """Enough to meet every class of most data sets, and quick on any network."""
@@ -175,9 +170,6 @@ def inputs_of(images: Images, pipeline: Preprocessing) -> Tensor | None:
     return normalise(stacked(crops, torch.device("cpu")), pipeline.mean, pipeline.std)
 
 
-# ---- as torchvision alone builds it ---------------------------------------------------------
-
-
 def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
     head = ARCHITECTURES[architecture].head
     state = network.state_dict().items()
@@ -200,8 +192,6 @@ def plain_model(cell: Cell, state: Mapping[str, Tensor]) -> nn.Module:
     model.load_state_dict(values)
     return model.eval()
 
-
-# ---- formats: each takes float32 [B, 3, H, W] and gives logits [B, K] -----------------------
 
 Loaded = Callable[[Tensor], Tensor]
 
@@ -275,8 +265,6 @@ def write(name: str, model: nn.Module, cell: Cell, folder: Path) -> Path:
         ) from error
     return path
 
-
-# ---- model.json: plain JSON, without a path of this machine ---------------------------------
 
 MODEL_JSON = 1
 """Version of model.json."""

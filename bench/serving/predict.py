@@ -60,7 +60,7 @@ def predict(
     scorer, pipeline = scorer_of(wanted, device)
     pictures = [partial(open_path, path) for path in paths]
     found: list[Prediction] = []
-    for block in blocks(pictures, pipeline, block_size(device)):
+    for block in blocks(pictures, pipeline, 4 * EVAL_BATCH[device.type]):
         crops = [crop for crop in block if not isinstance(crop, str)]
         logits_BK = scorer(stacked(crops, torch.device(str(device)))).cpu().numpy() if crops else ()
         tops = (likeliest(logits_K, num_top) for logits_K in logits_BK)
@@ -73,10 +73,6 @@ def predict(
     name = wanted.architecture
     classes = weights.member(name, ARCHITECTURES[name].pinned).meta["categories"]
     return Predictions(tuple(classes), tuple(found))
-
-
-def block_size(device: Device) -> int:
-    return 4 * EVAL_BATCH[device.type]
 
 
 def likeliest(logits_K: NDArray[np.float32], num_top: int) -> tuple[tuple[int, float], ...]:

@@ -16,14 +16,7 @@ from torch import Tensor
 from bench.measure.meters import Clock
 from bench.record import Cell
 from bench.strategies import PRECISE_BN_IMAGES, PhasePlan, scored_epochs
-from bench.training.evaluate import (
-    Diverged,
-    Exam,
-    estimate_statistics,
-    logits,
-    metric_of,
-    trained_norms,
-)
+from bench.training import evaluate
 from bench.training.feeds import Batch, batches_of, steps_per_epoch
 from bench.training.network import derived_seed
 from bench.training.step import Step
@@ -62,7 +55,7 @@ def learn(
     cell: Cell,
     plan: PhasePlan,
     step: Step,
-    val: Exam,
+    val: evaluate.Exam,
     crops: Batch | None,
     clock: Clock,
     note: Callable[[Point], None],
@@ -86,7 +79,7 @@ def learn(
         if number in scored:
             with clock.part("eval"):
                 val_logits_NK = score_val(step, val, crops)
-                value = metric_of(val_logits_NK, val.labels_N, cell.metric)
+                value = evaluate.metric_of(val_logits_NK, val.labels_N, cell.metric)
                 if replaces(value, held, cell.recipe.checkpoint):
                     best = cell.recipe.checkpoint == "best"
                     state = step.network.state_dict() if best else {}
@@ -102,13 +95,13 @@ def learn(
     return Course(plan, tuple(points), held, steps, step.trainable_parameters)
 
 
-def score_val(step: Step, val: Exam, crops: Batch | None) -> Logits:
+def score_val(step: Step, val: evaluate.Exam, crops: Batch | None) -> Logits:
     """Logits of val, after re-estimating the batch-norm statistics that trained."""
     if crops is not None:
         num_images = min(PRECISE_BN_IMAGES, len(step.feed.labels_N))
-        norms = trained_norms(step.network)
-        estimate_statistics(step.network, norms, crops, num_images, step.placement)
-    return logits(step.network, val, step.placement)
+        norms = evaluate.trained_norms(step.network)
+        evaluate.estimate_statistics(step.network, norms, crops, num_images, step.placement)
+    return evaluate.logits(step.network, val, step.placement)
 
 
 class Epoch(NamedTuple):
@@ -141,7 +134,9 @@ def fit(
 
 def check_loss(train_loss: float, epoch: int, phase: PhasePlan) -> None:
     if not math.isfinite(train_loss):
-        raise Diverged(f"training loss is {train_loss} in epoch {epoch} of phase {phase.name}")
+        raise evaluate.Diverged(
+            f"training loss is {train_loss} in epoch {epoch} of phase {phase.name}"
+        )
 
 
 def warmup_cosine(warmup_steps: float, total_steps: int) -> Callable[[int], float]:

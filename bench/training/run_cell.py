@@ -29,17 +29,9 @@ from bench.record import (
 )
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
+from bench.training import feeds
 from bench.training.evaluate import EVAL_BATCH, Exam, host, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
-from bench.training.feeds import (
-    Feed,
-    Parts,
-    eval_batch,
-    image_feed,
-    load_images,
-    load_squares,
-    shuffled_crops,
-)
 from bench.training.heads import TrainedHeads, trained_heads
 from bench.training.network import State, derived_seed, seedless, start_of
 from bench.training.phase import Course, Point, learn
@@ -132,8 +124,8 @@ def run_cell(cell: Cell, shared: Shared, report: Report, keep: Keep | None = Non
 
 
 class Pieces(NamedTuple):
-    images: Piece[Parts]
-    feed: Feed  # train, as the phase on images sees it
+    images: Piece[feeds.Parts]
+    feed: feeds.Feed  # train, as the phase on images sees it
     squares: Piece[Pixels] | None  # where train is augmented
     backbone: Piece[State] | None
     warmup: Piece[None]
@@ -162,24 +154,25 @@ def pieces_of(cell: Cell, shared: Shared) -> Pieces:
     if resize_of(pipeline) not in context.images:
         load_libraries(context.dataset)
     augmented = any(map(augments, shared.users(keys.images)))
-    load = partial(load_images, context, pipeline, shared.tell, augmented=augmented)
+    load = partial(feeds.load_images, context, pipeline, shared.tell, augmented=augmented)
     images = once(keys.images, load)
 
     squares, parts = None, images.value
     if keys.squares is not None:
-        squares = once(keys.squares, partial(load_squares, context, parts))
+        squares = once(keys.squares, partial(feeds.load_squares, context, parts))
         parts = parts._replace(train=replace(parts.train, squares_NCHW=squares.value))
-    feed = image_feed(parts.train, pipeline, cell.recipe)
+    feed = feeds.image_feed(parts.train, pipeline, cell.recipe)
 
     backbone = None
     if keys.backbone is not None:
-        file, crops = context.files[cell.architecture_label], shuffled_crops(parts.train, pipeline)
+        file = context.files[cell.architecture_label]
+        crops = feeds.shuffled_crops(parts.train, pipeline)
         give = partial(given_backbone, cell, file, crops, place)
         backbone = once(keys.backbone, give).charged(held_bytes=0)  # it lies on the host
 
     # Networks for trial runs, whose values do not matter, take the backbone if it is there.
     state = shared.made(backbone_key(cell))
-    warm = partial(warm_up, cell, state, eval_batch(parts.train, pipeline), feed, place)
+    warm = partial(warm_up, cell, state, feeds.eval_batch(parts.train, pipeline), feed, place)
     # Without its memory: a cell that trains less than everything would be charged for it, and the
     # first cell of a worker for what libraries take once.
     warmup = once(keys.warmup, warm).charged(memory=UNCOUNTED, held_bytes=0)
@@ -227,7 +220,7 @@ def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
         network = place.place(seedless(cell, shared.made(backbone_key(cell)))).eval()
         size = min(EVAL_BATCH[place.device.type], len(val.labels_N))
         indices_B = torch.arange(size, device=place.device)
-        batch_BCHW = place.lay_out(eval_batch(val, shared.pipeline(cell))(indices_B))
+        batch_BCHW = place.lay_out(feeds.eval_batch(val, shared.pipeline(cell))(indices_B))
 
         def forward(images_BCHW: Tensor) -> Tensor:
             with place.autocast():
@@ -275,7 +268,7 @@ def trained_network(
     images, pipeline = pieces.images.value, shared.pipeline(cell)
     val, test = image_exam(images.val, pipeline), image_exam(images.test, pipeline)
     plan = live_phase(cell.kind, cell.recipe, shared.outline(cell).stages)
-    crops = shuffled_crops(images.train, pipeline) if cell.recipe.precise_bn else None
+    crops = feeds.shuffled_crops(images.train, pipeline) if cell.recipe.precise_bn else None
     courses.append(learn(cell, plan, step, val, crops, clock, partial(note, plan.name)))
     execution = step.placement.execution.model_copy(
         update={"captured": step.captured, "compiled": step.compiled, "resident": images.resident}
