@@ -221,7 +221,7 @@ FEATURED = (
     "mobilenet_v3_large",
     "vgg16",
 )
-"""The architectures of the README and the ready suites."""
+"""Listed first: those that most people compare."""
 
 
 def nearest_size(architecture: Architecture, image_size: int) -> int:

@@ -303,8 +303,8 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
 Content = dict[str, Any]
 
 
-def say_what_was_cached(content: Content) -> Content:
-    """1 to 2: a cell decoded its images itself, and no step was captured or compiled."""
+def upgrade_1_to_2(content: Content) -> Content:
+    """A cell decoded its images itself, and no step was captured or compiled."""
     if content.get("status") != "ok":
         return content  # a failure, or run.json
     starts_frozen = content["cell"]["kind"] in ("feature_extraction", "two_phase")
@@ -317,16 +317,16 @@ def say_what_was_cached(content: Content) -> Content:
     }
 
 
-def say_which_driver_branch(content: Content) -> Content:
-    """2 to 3: of the new facts of a machine, only the driver's branch was known."""
+def upgrade_2_to_3(content: Content) -> Content:
+    """Of the new facts of a machine, only the driver's branch was known."""
     machine = content["machine"]
     driver = machine["driver"]
     branch = None if driver is None else driver.partition(".")[0]
     return {**content, "machine": {**machine, "driver_branch": branch}}
 
 
-def say_all_of_the_suite(content: Content) -> Content:
-    """4 to 5: architectures were labels; before `keep_weights` existed, no weights were kept."""
+def upgrade_4_to_5(content: Content) -> Content:
+    """Architectures were labels; before `keep_weights` existed, no weights were kept."""
     suite = content.get("suite")
     if suite is None:
         return content  # a record
@@ -336,10 +336,10 @@ def say_all_of_the_suite(content: Content) -> Content:
 
 
 UPGRADES: Mapping[int, Callable[[Content], Content]] = {
-    1: say_what_was_cached,
-    2: say_which_driver_branch,
+    1: upgrade_1_to_2,
+    2: upgrade_2_to_3,
     3: lambda content: content,  # a processor was known by its name only
-    4: say_all_of_the_suite,
+    4: upgrade_4_to_5,
 }
 """From each older schema version to the next one."""
 

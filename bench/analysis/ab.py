@@ -85,14 +85,14 @@ def alternation(sides: Sided) -> Alternation:
 
     The thresholds are the suite's.
     """
-    old, new = soundest(sides.old), soundest(sides.new)
+    old, new = with_most_ok_cells(sides.old), with_most_ok_cells(sides.new)
     found = compare.compare(old, new, ())
-    shaky = {
+    unsteady = {
         place: why
         for place, (one, other) in enumerate(zip(*sides, strict=True))
         if (why := compare.unsteady({"old": one, "new": other}))
     }
-    steady = [place for place in range(len(sides.old)) if place not in shaky]
+    steady = [place for place in range(len(sides.old)) if place not in unsteady]
     judged = steady if len(steady) >= LEAST_PAIRS else range(len(sides.old))
     counted = Sided([sides.old[at] for at in judged], [sides.new[at] for at in judged])
     names = [one.names for one in found.verdicts if one.metric == SECONDS]
@@ -115,12 +115,12 @@ def alternation(sides: Sided) -> Alternation:
         ),
         num_pairs=len(sides.old),
         judged=tuple(judged),
-        unsteady=shaky,
+        unsteady=unsteady,
         parted=is_parted,
     )
 
 
-def soundest(runs: Sequence[Snapshot]) -> Snapshot:
+def with_most_ok_cells(runs: Sequence[Snapshot]) -> Snapshot:
     return max(runs, key=lambda run: list(run.columns["status"]).count("ok"))
 
 

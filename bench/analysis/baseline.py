@@ -194,7 +194,7 @@ BASELINE_VERSION = 4
 through, which follow from that of the cell. 4: the run as a snapshot of its table.
 """
 
-KEPT = 30
+MOST_PAST_RUNS = 30
 """Past runs that a baseline carries along."""
 
 
@@ -220,7 +220,7 @@ def accepted(
         for one in distinct((*past, past_run(run)))
         if one.started_at <= run.header.started_at and not keys.isdisjoint(one.rows)
     ]
-    return Baseline(now, reason, machine, run, tuple(related[-KEPT:]))
+    return Baseline(now, reason, machine, run, tuple(related[-MOST_PAST_RUNS:]))
 
 
 def unacceptable(run: Snapshot) -> str | None:

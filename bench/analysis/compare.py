@@ -13,8 +13,8 @@ import numpy as np
 from bench import metrics
 from bench.analysis import costs, judge
 from bench.analysis.baseline import PastRun, past_of
-from bench.analysis.costs import Elsewhere, Roofline, Shift
-from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEASURES, MEMORY, SECONDS, Verdict, Word
+from bench.analysis.costs import OtherConditions, Roofline, Shift
+from bench.analysis.judge import ACCURACY, CELL, MEASURES, MEMORY, SECONDS, SIZE, Verdict, Word
 from bench.analysis.pairs import (
     Pair,
     by_seed,
@@ -31,7 +31,7 @@ from bench.identity import differences
 class Comparison(NamedTuple):
     verdicts: tuple[Verdict, ...]
     shift: Shift | None
-    elsewhere: Elsewhere | None
+    elsewhere: OtherConditions | None
     num_past: int  # runs of the same suite, tasks and machine
     unstable: str | None  # why times were not judged
     notes: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ Outcome = Literal[
 
 def outcomes(found: Comparison) -> set[Outcome]:
     """What the comparison has of each; comparing nothing is never success."""
-    whole = {one.word for one in found.verdicts if one.metric in (CELL, COUNTS)}
+    whole = {one.word for one in found.verdicts if one.metric in (CELL, SIZE)}
     measured = [one for one in found.verdicts if one.metric in MEASURES]
     judged = {one.word for one in measured}
     blame = found.shift.blame if found.shift else "none"
@@ -86,7 +86,7 @@ def compare(
     unstable = unsteady(
         {"the baseline is unstable": baseline, "the candidate is unstable": candidate}
     )
-    times, here, away = costs.sorted_out(alike, SECONDS)
+    times, here, away = costs.by_conditions(alike, SECONDS)
     shift = None
     if unstable:
         untimed = Verdict("not_judged", unstable)
@@ -95,7 +95,7 @@ def compare(
         machine = costs.slowdown(baseline.header.calibration, candidate.header.calibration)
         judged, shift = costs.verdicts(here, known, SECONDS, machine)
         times += judged
-    peaks, here, _ = costs.sorted_out(alike, MEMORY)
+    peaks, here, _ = costs.by_conditions(alike, MEMORY)
     return Comparison(
         verdicts=(
             *map(without_seeds, match.pairs, standing),
@@ -282,7 +282,7 @@ def _combined(verdicts: Mapping[str, Verdict], names: Iterable[str]) -> Verdict:
     if len({word for _, word, _ in showed}) == 1:
         mildest = min(found, key=lambda one: abs(one.change or 0.0))
         return mildest._replace(showed=showed)
-    if refused := [v for v in found if v.metric in (CELL, COUNTS) and v.word == "not_comparable"]:
+    if refused := [v for v in found if v.metric in (CELL, SIZE) and v.word == "not_comparable"]:
         return refused[0]._replace(showed=showed)
     if worse := [one for one in found if one.word in WORSE]:
         return worse[0]._replace(word="inconclusive", reason="not in each candidate", showed=showed)

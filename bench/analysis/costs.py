@@ -32,7 +32,7 @@ from bench.suite import Judged
 ALPHA = MEASURES[SECONDS].alpha
 
 QUICKER = 0.02
-"""Of machines with a good day, to be taken for code that made most combinations quicker."""
+"""How rarely a good day of the machine may pass for code that made most combinations quicker."""
 
 NOISE = "within the noise of the past runs"
 DRIFTED = "the machine itself was slower: run it again"
@@ -54,7 +54,9 @@ class Shift(NamedTuple):
     taken_off: bool = True  # the changes of each are without it
 
 
-def sorted_out(pairs: Sequence[Pair], metric: str) -> tuple[list[Verdict], list[Pair], list[Pair]]:
+def by_conditions(
+    pairs: Sequence[Pair], metric: str
+) -> tuple[list[Verdict], list[Pair], list[Pair]]:
     """Verdicts on what cannot be judged; pairs under one set of conditions; under others."""
     told, here, away = list[Verdict](), list[Pair](), list[Pair]()
     for pair in pairs:
@@ -166,7 +168,7 @@ def judge_times(logs: Costs, machine: float | None) -> tuple[list[Verdict], Shif
     verdicts = _by_past(findings, changes, kept_HP, own_HP)
     is_known = any(one.word != "not_judged" for one in verdicts)
     is_enough = is_known and count >= judge.FEW_CELLS and not np.isnan(slow)
-    p = float(findings.besides[0]) if is_enough else None
+    p = float(findings.further_p[0]) if is_enough else None
     blamed = shift(common, floor_of_all, machine, p)
     if count < judge.FEW_CELLS and machine:  # they lost no more than the machine did
         lost_P = np.minimum(findings.of.changes_P, since_P)
@@ -283,7 +285,7 @@ class Rates(NamedTuple):
     shares: tuple[float, float] | None = None  # None: unknown on a side
 
 
-class Elsewhere(NamedTuple):
+class OtherConditions(NamedTuple):
     """Train times under other conditions: told, never judged.
 
     No single factor makes times comparable between machines (of 1,396 architectures on two GPUs,
@@ -307,7 +309,7 @@ Roofline = Callable[[str, int, str, Calibration], float | None]
 
 def elsewhere(
     away: Sequence[Pair], pairs: Sequence[Pair], roofline: Roofline | None
-) -> Elsewhere | None:
+) -> OtherConditions | None:
     """Of pairs under other conditions whose times are known, None without any; rates of all."""
     from scipy import stats  # slow to import
 
@@ -317,7 +319,7 @@ def elsewhere(
     apart_P = np.log(after_P) - np.log(before_P)
     common = float(np.median(apart_P))
     fields = dict.fromkeys(field for pair in away for field in condition_differences(pair))
-    return Elsewhere(
+    return OtherConditions(
         ratio=math.exp(common),
         kendall=float(stats.kendalltau(before_P, after_P).statistic) if len(away) > 2 else None,
         apart=tuple(

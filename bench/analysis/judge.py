@@ -34,7 +34,7 @@ Word = Literal[
 WORDS: tuple[Word, ...] = get_args(Word)
 """From bad news to none."""
 
-CELL, COUNTS = "cell", "counts"
+CELL, SIZE = "cell", "counts"
 ACCURACY: Final = "accuracy"
 SECONDS: Final = "train_seconds"
 MEMORY: Final = "peak_memory_bytes"
@@ -67,7 +67,7 @@ MEASURES: dict[str, Measure] = {
 
 
 class Verdict(NamedTuple):
-    """Of one metric of a combination; CELL is of its results as such, COUNTS of its network's size.
+    """Of one metric of a combination; CELL is of its results as such, SIZE of its network's size.
 
     `change` is candidate minus baseline: a share for accuracy, relative for time and memory (of
     time, beyond what all combinations have in common).
@@ -139,7 +139,7 @@ class Findings(NamedTuple):
     worse_P: Floats  # adjusted p that a change is up
     better_P: Floats  # and that it is down
     visible_P: Floats  # the smallest change for the worse that 80 of 100 runs show
-    besides: Floats  # the adjusted p of the further tests
+    further_p: Floats  # the adjusted p of the further tests
 
     def p_adjusted(self, place: int) -> float:
         return float((self.worse_P if self.of.changes_P[place] > 0 else self.better_P)[place])
@@ -172,15 +172,15 @@ def judge(
     floors_P: Floats,
     alpha: float,
     since_P: Floats | None = None,
-    besides: Sequence[float] = (),
+    further_p: Sequence[float] = (),
 ) -> Findings:
     """Whether each change is significant and no less than its floor.
 
-    `since_P` is the change by a second yardstick, which must reach the floor too. `besides` are p
+    `since_P` is the change by a second yardstick, which must reach the floor too. `further_p` are p
     of further one-sided tests in the same suite, for Holm's adjustment of what became worse.
     """
     worse_P, better_P = found.tails()
-    worse = holm(np.append(worse_P, besides))
+    worse = holm(np.append(worse_P, further_p))
     worse_P, better_P = worse[: len(floors_P)], holm(better_P)
     seconds_P = found.changes_P if since_P is None else since_P
     least_P, most_P = np.fmin(found.changes_P, seconds_P), np.fmax(found.changes_P, seconds_P)
@@ -196,7 +196,7 @@ def judge(
         ["not_judged", "regressed", "improved", "inconclusive"],
         "pass",
     )
-    visible_P = found.visible(floors_P, alpha / max(1, int(known_P.sum()) + len(besides)))
+    visible_P = found.visible(floors_P, alpha / max(1, int(known_P.sum()) + len(further_p)))
     words_ = cast("list[Word]", words.tolist())
     return Findings(found, words_, worse_P, better_P, visible_P, worse[len(floors_P) :])
 
@@ -246,7 +246,7 @@ LUCK = 0.01
 """Standard deviation over whole trainings, assumed where nothing has a second seed."""
 
 FALL_ALPHA = 0.005
-"""Of single seeds; low, for the test of the mean has its own false alarms."""
+"""Significance level for single seeds; low, as the test of the mean has false alarms of its own."""
 
 SURE = 1e9
 """Degrees of freedom of a spread that is assumed and not estimated."""

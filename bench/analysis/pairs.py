@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.judge import COUNTS, MEASURES, Scored, Verdict
+from bench.analysis.judge import MEASURES, SIZE, Scored, Verdict
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, Bucket, differences, digest
 
@@ -194,7 +194,7 @@ def count_verdict(pair: Pair) -> Verdict:
         if None not in (ours, theirs) and ours != theirs
     )
     made = Verdict("not_comparable", "another network", fields=fields)
-    return (made if fields else Verdict("pass")).of(pair.names, COUNTS)
+    return (made if fields else Verdict("pass")).of(pair.names, SIZE)
 
 
 def condition_differences(

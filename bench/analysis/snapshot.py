@@ -20,16 +20,16 @@ from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Cell
 NAME = "table.json"
 SNAPSHOT_VERSION = 1
 
-KEPT = tuple(dict.fromkeys(["cell_id", *COLUMNS, *TASK, *CONDITIONS]))
+STORED = tuple(dict.fromkeys(["cell_id", *COLUMNS, *TASK, *CONDITIONS]))
 """Columns that a snapshot keeps."""
 
-MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, KEPT])
+MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, STORED])
 """Of a kept snapshot: another bench may read the same records in another way."""
 
 
 def snapshot(table: Snapshot) -> dict[str, Any]:
     """The table as JSON: columns that are the same in every row stand once."""
-    columns = {name: list(table.columns[name]) for name in KEPT if name in table.columns}
+    columns = {name: list(table.columns[name]) for name in STORED if name in table.columns}
     same = (name for name, v in columns.items() if v and all(value == v[0] for value in v))
     constants = {name: columns[name][0] for name in same}
     return {
@@ -129,7 +129,7 @@ def from_digest(content: Mapping[str, Any]) -> Snapshot:
         fields = Header.model_fields.keys() - {"protocol"}
         cells = [cell for row in content["rows"] for cell in _digested(content, row)]
         known = {"cell_id", *COLUMNS}.union(*cells)  # others did not exist then
-        columns = {name: [cell.get(name) for cell in cells] for name in KEPT if name in known}
+        columns = {name: [cell.get(name) for cell in cells] for name in STORED if name in known}
         ok = [cell for cell in cells if cell["status"] == "ok"]
         return Snapshot(
             header=Header.model_validate({k: content[k] for k in fields & content.keys()}),

@@ -76,7 +76,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "features": Meaning("", "cost.features", "of the frozen backbone: computed, reused, or none"),
     "shared_by": Meaning("count", "cost.shared_by", "cells that divided the largest shared work"),
     "trains_all": Meaning("bool", "cost.phases", "every phase trains every parameter"),
-    "whole_costs": Meaning("bool", "", "the seeds of this row cost what they would again"),
+    "whole_costs": Meaning("bool", "", "a new run would cost the same: no seed skipped work"),
     "machine_key": Meaning("", "", "cells with one key ran on like machines, with as many threads"),
     "on_reference": Meaning("bool", "", "ran on the machine of most ok cells: costs compare there"),
     "task_key": Meaning("", "", "hash of the task without the seed; empty without a record"),
@@ -310,7 +310,7 @@ def _task_key(run: Run, cell: Cell) -> str:
 
 
 def _are_whole(row: Sequence[Record]) -> bool:
-    """Whether the seeds cost what they would again: no features of an earlier run served, and the
+    """Whether a new run would cost the same: no features of an earlier run served, and the
     heads of all seeds trained together; in a run that was resumed fewer of them did.
     """
     costs = [one.cost for one in row if isinstance(one, Result)]

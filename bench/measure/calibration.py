@@ -25,7 +25,7 @@ SECONDS: Mapping[str, float] = {"cpu": 0.75, "cuda": 2.4}
 """Of a calibration, by type of device: the search for sizes and the warm-up are part of it."""
 
 LONGEST: Mapping[str, float] = {"cpu": 1.0, "cuda": 3.0}
-"""After which a calibration on a slow device waits for `TURNS` no more, but for one."""
+"""Seconds after which a slow device gets one turn of each probe instead of `TURNS`."""
 
 TURNS = 3
 """Of each probe at least, where there is time for them."""

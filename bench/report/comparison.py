@@ -9,15 +9,15 @@ from typing import NamedTuple
 from bench.analysis import judge
 from bench.analysis.ab import ALL_CELLS, Alternation
 from bench.analysis.compare import Comparison, outcomes
-from bench.analysis.costs import Elsewhere, Shift
-from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEASURES, SECONDS, WORDS, Verdict, Word
+from bench.analysis.costs import OtherConditions, Shift
+from bench.analysis.judge import ACCURACY, CELL, MEASURES, SECONDS, SIZE, WORDS, Verdict, Word
 from bench.analysis.pairs import combinations
 from bench.analysis.table import Snapshot
 from bench.errors import first
 from bench.report import text, units
 from bench.report.tables import Column, Table, as_markdown
 
-TITLES = {CELL: "cell", COUNTS: "parameters and MACs"} | {
+TITLES = {CELL: "cell", SIZE: "parameters and MACs"} | {
     name: metric.title for name, metric in MEASURES.items()
 }
 MOST_ROWS = 15
@@ -73,7 +73,7 @@ def table(verdicts: Sequence[Verdict], sides: Sides = RUNS) -> Table:
             *(one.name, one.metric, one.word, one.baseline, one.candidate, one.change),
             one.interval and f"{signed(one.interval.low, 'to')} {signed(one.interval.high)}",
             visible(one),
-            why(one, fields=one.metric in (CELL, COUNTS)),
+            why(one, fields=one.metric in (CELL, SIZE)),
         )
         for one in verdicts
     )
@@ -107,7 +107,7 @@ def _grouped(found: Comparison) -> dict[tuple[Word, str], Group]:
     return {
         key: group
         for key, group in groups.items()
-        if group.counts.total() > 1 or not {CELL, COUNTS} & group.counts.keys()
+        if group.counts.total() > 1 or not {CELL, SIZE} & group.counts.keys()
     }
 
 
@@ -205,7 +205,7 @@ def _of_shift(shift: Shift) -> str:
     return told + (f": {shift.reason}" if shift.reason else "")
 
 
-def _of_elsewhere(away: Elsewhere) -> list[str]:
+def _of_elsewhere(away: OtherConditions) -> list[str]:
     ranks = "" if away.kendall is None else f", Kendall's τ of the ranks {away.kendall:.2f}"
     lines = [
         f"train times under other conditions are not judged: × {away.ratio:.3g} (median){ranks}",

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from bench.analysis.ab import ALL_CELLS
 from bench.analysis.compare import Comparison, Outcome, outcomes
-from bench.analysis.judge import CELL, COUNTS, SECONDS, Verdict, Word
+from bench.analysis.judge import CELL, SECONDS, SIZE, Verdict, Word
 from bench.report import comparison, text
 from bench.report.comparison import RESULT, TITLES, Sides, why
 
@@ -65,7 +65,7 @@ def _reason_of(found: Comparison, outcome: Outcome) -> str:
         told = [
             why(one)
             for one in found.verdicts
-            if (one.word == "not_comparable" and one.metric in (CELL, COUNTS))
+            if (one.word == "not_comparable" and one.metric in (CELL, SIZE))
             or (outcome == "nothing_judged" and one.word != "pass")
         ]
     return comparison.listed(list(dict.fromkeys(filter(None, told)))) or RESULT[outcome]

@@ -41,7 +41,7 @@ def accept(
     if not (folder / "run.json").exists():
         raise InputError(f"{folder}: holds no run")
     results = runs.folder_of_past(history)
-    with runs.uncollected(), status(out, "reading the records"):
+    with runs.gc_paused(), status(out, "reading the records"):
         run = runs.read_folder(folder)
         costs = runs.past_below(results, run.header.suite_name).costs
     if problem := unacceptable(run):

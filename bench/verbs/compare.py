@@ -52,7 +52,7 @@ def compare(
     from bench.analysis.judge import in_order
     from bench.folder import write_text
     from bench.report import comparison, junit
-    from bench.verbs.runs import folder_of_past, uncollected
+    from bench.verbs.runs import folder_of_past, gc_paused
 
     failing = options.failing_outcomes(fail_on, "inconclusive")
     given = [baseline, *candidates]
@@ -63,7 +63,7 @@ def compare(
         raise InputError("--out needs --format markdown, json or junit")
     options.check_file(place, given)
     results = folder_of_past(history)
-    with uncollected(), status(out, "reading the records"):
+    with gc_paused(), status(out, "reading the records"):
         found, sides = compared(given, results)
     forms = {"markdown": comparison.markdown, "json": comparison.as_json, "junit": junit.junit}
     if place:

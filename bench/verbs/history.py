@@ -38,11 +38,11 @@ def history(
     from bench.identity import slug
     from bench.report import history as texts
     from bench.report.writer import history_page
-    from bench.verbs.runs import names, uncollected
+    from bench.verbs.runs import gc_paused, names
 
     check_file(place)
     name = suite_name(suite)
-    with uncollected():
+    with gc_paused():
         past = past_of(folder, name)
         called = names([folder / run for run in past.runs])
         found = history_of(dict(zip(called, past.runs.values(), strict=True)))

@@ -92,7 +92,7 @@ def check_file(place: Path | None, given: Sequence[Path] = ()) -> None:
 
 
 WORSE: "set[Outcome]" = {"regressed", "failed"}
-"""Outcomes that say that something is worse; the others, that it is not known to be as good."""
+"""Outcomes that say that something is worse; others only that it was not shown to be as good."""
 
 
 def failing_outcomes(fail_on: str | None, *passing: "Outcome") -> "set[Outcome]":

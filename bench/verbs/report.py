@@ -58,11 +58,11 @@ def report(
     from bench.folder import locked
     from bench.report import text, writer
     from bench.report.facts import Limits, answers
-    from bench.verbs.runs import gather, uncollected
+    from bench.verbs.runs import gather, gc_paused
 
     place = place_of(folders, folder)
     limits = Limits(Budget(max_seconds, max_memory, max_params, max_latency), within)
-    with uncollected():
+    with gc_paused():
         with status(out, "reading the records"):
             made = gather(folders)._replace(limits=limits)
         with locked(place), status(out, "writing the report"):

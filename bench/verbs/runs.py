@@ -37,8 +37,8 @@ from bench.verbs.options import RESULTS
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage: among millions of values of records it takes long, and finds none."""
+def gc_paused() -> Iterator[None]:
+    """No garbage collection: over millions of values of records it takes long and frees nothing."""
     gc.disable()
     try:
         yield

@@ -8,7 +8,7 @@ import pytest
 
 from bench.analysis.baseline import (
     BASELINE_VERSION,
-    KEPT,
+    MOST_PAST_RUNS,
     accepted,
     file_name,
     parsed,
@@ -53,7 +53,7 @@ def test_only_the_last_runs_of_the_same_cells_are_kept() -> None:
     run = tabled(50)
     strangers = [one.model_copy(update={"rows": {}}) for one in sides.past(3)]
     found = accepted(run, [*strangers, *sides.past(45)], "again", "x", NOW)
-    assert len(found.history) == KEPT
+    assert len(found.history) == MOST_PAST_RUNS
     assert found.history[-1].started_at == run.header.started_at
     assert all(len(one.rows) == 6 for one in found.history)
 

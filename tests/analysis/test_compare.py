@@ -6,7 +6,7 @@ import pytest
 
 from bench.analysis.baseline import past_run
 from bench.analysis.compare import Comparison, compare, outcomes, together
-from bench.analysis.judge import ACCURACY, CELL, COUNTS, MEMORY, SECONDS
+from bench.analysis.judge import ACCURACY, CELL, MEMORY, SECONDS, SIZE
 from bench.analysis.table import Snapshot, table
 from bench.record import Calibration, Result, Sitting
 from tests import records
@@ -321,7 +321,7 @@ def test_another_network_under_the_same_name_is_refused() -> None:
         return one.model_copy(update={"cost": cost})
 
     found = compare(BASE, tabled(20, change, cells=[0]), PAST)
-    assert told(found) == {("resnet18 · fine_tuning", COUNTS, "not_comparable")}
+    assert told(found) == {("resnet18 · fine_tuning", SIZE, "not_comparable")}
     assert outcomes(found) == {"refused"}
 
 

@@ -45,12 +45,12 @@ def test_without_any_error_every_change_is_sure() -> None:
 
 def test_further_tests_count_for_what_became_worse() -> None:
     alone, more = (
-        judge(changes(0.10, 0.0), np.full(2, 0.05), 0.05, besides=others)
+        judge(changes(0.10, 0.0), np.full(2, 0.05), 0.05, further_p=others)
         for others in ((), (1e-9, 0.5))
     )
     assert more.worse_P[0] == pytest.approx(1.5 * alone.worse_P[0])
     assert more.better_P[0] == alone.better_P[0]
-    assert more.besides == pytest.approx([4e-9, 1.0])
+    assert more.further_p == pytest.approx([4e-9, 1.0])
 
 
 def test_of_one_row_the_prediction_is_students() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import folder
 from bench.analysis import snapshot as kept
-from bench.analysis.snapshot import KEPT, NAME, from_digest, from_snapshot, past, snapshot
+from bench.analysis.snapshot import NAME, STORED, from_digest, from_snapshot, past, snapshot
 from bench.analysis.table import Snapshot, read, table
 from bench.errors import FolderError
 from bench.record import Failure, Result
@@ -30,7 +30,7 @@ def written(place: Path) -> Path:
     return place
 
 
-def same(one: Snapshot, other: Snapshot, names: tuple[str, ...] = KEPT) -> bool:
+def same(one: Snapshot, other: Snapshot, names: tuple[str, ...] = STORED) -> bool:
     return (
         one.header == other.header
         and (one.labels, one.num_images, one.right) == (other.labels, other.num_images, other.right)

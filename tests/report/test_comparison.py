@@ -9,7 +9,7 @@ import pytest
 
 from bench.analysis.ab import Alternation, Sided, alternation
 from bench.analysis.compare import Comparison, compare, outcomes, together
-from bench.analysis.costs import Elsewhere, Rates, Shift
+from bench.analysis.costs import OtherConditions, Rates, Shift
 from bench.analysis.judge import Verdict
 from bench.analysis.table import Snapshot
 from bench.record import Calibration, Sitting
@@ -139,7 +139,7 @@ def test_who_is_to_blame_is_said() -> None:
 
 
 def test_another_machine_is_told_with_ratio_and_ranks() -> None:
-    away = Elsewhere(0.5, 0.94, ("a · b ×1.2",), ("machine.gpu_name: X and Y",))
+    away = OtherConditions(0.5, 0.94, ("a · b ×1.2",), ("machine.gpu_name: X and Y",))
     ratio, far = remarks(NOTHING._replace(elsewhere=away))
     assert "× 0.5 " in ratio
     assert "0.94" in ratio
@@ -148,7 +148,7 @@ def test_another_machine_is_told_with_ratio_and_ranks() -> None:
 
 def test_shares_of_the_roofline_are_told_with_those_that_fell_most_first() -> None:
     known = [Rates(f"n{i} · s", (90, 50), (0.5, 0.1 * i)) for i in range(8, 0, -1)]
-    away = Elsewhere(2, None, (), (), (Rates("unknown · s", (9, 5)), *known))
+    away = OtherConditions(2, None, (), (), (Rates("unknown · s", (9, 5)), *known))
     line = remarks(NOTHING._replace(elsewhere=away))[-1]
     assert "n1 · s 0.50 and 0.10; n2 · s 0.50 and 0.20; " in line
     assert line.endswith("; n6 · s 0.50 and 0.60; and 2 more")
