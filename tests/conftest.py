@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+# A worker of pytest-xdist has 80; consoles take what there is when they are made.
+os.environ.pop("COLUMNS", None)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests, and all that they start, on one core: each of several workers on its own.
