@@ -1,14 +1,13 @@
-"""Every torchvision classifier as data: its head, its stages, its pinned weights, its sizes.
+"""Every torchvision classifier as data, and a few of timm's: head, stages, pinned weights, sizes.
 
-Paths are dotted names inside the torchvision model. The head is the last linear or 1x1-conv layer
+Paths are dotted names inside the library's model. The head is the last linear or 1x1-conv layer
 with the dropout directly before it; a stage is a group of blocks as in the network's paper, the
 stem first. Final norms, hidden classifier layers and the last convolution belong to the last
 stage. `tests/test_architectures.py` checks each row against torchvision.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Stages = tuple[tuple[str, ...], ...]
 
@@ -25,38 +24,40 @@ class Architecture(NamedTuple):
     auxiliary: tuple[str, ...] = ()  # extra classifiers of the published weights, dropped here
     min_size: int = 1  # smallest side in pixels on which a batch of two trains
     size_multiple: int = 1  # the side must be a multiple of this
+    timm: str | None = None  # timm's name of the network; None: torchvision's own
 
 
-_FAMILIES: dict[str, partial[Architecture]] = {
-    "alexnet": partial(Architecture, head="classifier.6", min_size=63),
-    "convnext": partial(Architecture, head="classifier.2", min_size=32),
-    "densenet": partial(Architecture, head="classifier", min_size=29),
-    "efficientnet": partial(Architecture, head="classifier.1", dropout="classifier.0"),
-    "efficientnet_v2": partial(Architecture, head="classifier.1", dropout="classifier.0"),
-    "googlenet": partial(
-        Architecture, head="fc", dropout="dropout", auxiliary=("aux1", "aux2"), min_size=15
-    ),
-    "inception": partial(
-        Architecture, head="fc", dropout="dropout", auxiliary=("AuxLogits",), min_size=75
-    ),
-    "maxvit": partial(Architecture, head="classifier.5", min_size=224, size_multiple=224),
-    "mnasnet": partial(Architecture, head="classifier.1", dropout="classifier.0"),
-    "mobilenet_v2": partial(Architecture, head="classifier.1", dropout="classifier.0"),
-    "mobilenet_v3": partial(Architecture, head="classifier.3", dropout="classifier.2"),
-    "regnet": partial(Architecture, head="fc"),
-    "resnet": partial(Architecture, head="fc"),
-    "shufflenet": partial(Architecture, head="fc"),
-    "squeezenet1_0": partial(
-        Architecture, head="classifier.1", dropout="classifier.0", min_size=21
-    ),
-    "squeezenet1_1": partial(
-        Architecture, head="classifier.1", dropout="classifier.0", min_size=17
-    ),
-    "swin": partial(Architecture, head="head", min_size=4),
-    "vgg": partial(Architecture, head="classifier.6", dropout="classifier.5", min_size=32),
-    "vit_14": partial(Architecture, head="heads.head", min_size=14, size_multiple=14),
-    "vit_16": partial(Architecture, head="heads.head", min_size=16, size_multiple=16),
-    "vit_32": partial(Architecture, head="heads.head", min_size=32, size_multiple=32),
+TIMM = "timm:"
+"""Opens the name of a network that timm has and this table has not."""
+
+_FAMILIES: dict[str, dict[str, Any]] = {
+    "alexnet": {"head": "classifier.6", "min_size": 63},
+    "convnext": {"head": "classifier.2", "min_size": 32},
+    "densenet": {"head": "classifier", "min_size": 29},
+    "efficientnet": {"head": "classifier.1", "dropout": "classifier.0"},
+    "efficientnet_lite": {"head": "classifier"},
+    "efficientnet_v2": {"head": "classifier.1", "dropout": "classifier.0"},
+    "googlenet": {
+        "head": "fc",
+        "dropout": "dropout",
+        "auxiliary": ("aux1", "aux2"),
+        "min_size": 15,
+    },
+    "inception": {"head": "fc", "dropout": "dropout", "auxiliary": ("AuxLogits",), "min_size": 75},
+    "maxvit": {"head": "classifier.5", "min_size": 224, "size_multiple": 224},
+    "mnasnet": {"head": "classifier.1", "dropout": "classifier.0"},
+    "mobilenet_v2": {"head": "classifier.1", "dropout": "classifier.0"},
+    "mobilenet_v3": {"head": "classifier.3", "dropout": "classifier.2"},
+    "regnet": {"head": "fc"},
+    "resnet": {"head": "fc"},
+    "shufflenet": {"head": "fc"},
+    "squeezenet1_0": {"head": "classifier.1", "dropout": "classifier.0", "min_size": 21},
+    "squeezenet1_1": {"head": "classifier.1", "dropout": "classifier.0", "min_size": 17},
+    "swin": {"head": "head", "min_size": 4},
+    "vgg": {"head": "classifier.6", "dropout": "classifier.5", "min_size": 32},
+    "vit_14": {"head": "heads.head", "min_size": 14, "size_multiple": 14},
+    "vit_16": {"head": "heads.head", "min_size": 16, "size_multiple": 16},
+    "vit_32": {"head": "heads.head", "min_size": 32, "size_multiple": 32},
 }
 
 
@@ -125,6 +126,14 @@ _STAGES: dict[str, dict[str, Stages]] = {
         "efficientnet_v2_s": _numbered("features", *((i,) for i in range(6)), (6, 7)),
         **dict.fromkeys(("efficientnet_v2_m", "efficientnet_v2_l"), _EFFICIENTNET),
     },
+    "efficientnet_lite": dict.fromkeys(
+        (f"efficientnet_lite{size}" for size in range(3)),
+        _named(
+            "conv_stem bn1",
+            *(f"blocks.{number}" for number in range(6)),
+            "blocks.6 conv_head bn2",
+        ),
+    ),
     "googlenet": {
         "googlenet": _named(
             "conv1",
@@ -199,13 +208,21 @@ _STAGES: dict[str, dict[str, Stages]] = {
     "vit_32": {"vit_b_32": _vit_stages(12, 2), "vit_l_32": _vit_stages(24, 4)},
 }
 
+_LITE = {f"efficientnet_lite{size}": f"tf_efficientnet_lite{size}.in1k" for size in range(3)}
+"""Built by timm; their weights lie in packages of the Python index."""
+
+_WITHOUT_V1 = {
+    **dict.fromkeys(("regnet_y_128gf", "vit_h_14"), "IMAGENET1K_SWAG_E2E_V1"),
+    **dict.fromkeys(_LITE, "in1k"),
+}
+
 
 def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
         for name, stages in members.items():
-            without_v1 = name in ("regnet_y_128gf", "vit_h_14")
-            pinned = "IMAGENET1K_SWAG_E2E_V1" if without_v1 else "IMAGENET1K_V1"
-            yield _FAMILIES[family](name=name, family=family, pinned=pinned, stages=stages)
+            pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
+            own = {"name": name, "family": family, "pinned": pinned, "timm": _LITE.get(name)}
+            yield Architecture(**own, stages=stages, **_FAMILIES[family])
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in sorted(_rows())}

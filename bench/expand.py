@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from bench.architectures import size_problem
+from bench.architectures import ARCHITECTURES, size_problem
 from bench.errors import Problem
 from bench.record import Cell, Data, Recipe, Weights
 from bench.strategies import OPTIONS, STRATEGIES, head_epochs_of
@@ -52,9 +52,9 @@ def needs_weights(suite: Suite) -> bool:
 
 
 def size_problems(found: Sequence[Cell]) -> list[Problem]:
-    """Image sizes of the weights that a network does not accept."""
+    """Image sizes of the weights that a network of the table does not accept."""
     sizes = dict.fromkeys((cell.architecture, cell.image_size) for cell in found)
-    texts = (size_problem(name, size) for name, size in sizes)
+    texts = (size_problem(name, size) for name, size in sizes if name in ARCHITECTURES)
     return [Problem("recipe.image_size", text) for text in texts if text]
 
 

@@ -50,11 +50,12 @@ class Recipe(Value):
 class Weights(Value):
     """Where the backbone's values come from.
 
-    `source` is "imagenet", "folder", "random" (one fixed backbone for all seeds) or "scratch"
-    (drawn anew for each seed). `name` is the enum member or the file; `sha256` is of the file.
+    `source` is "imagenet", "folder", "run" (a network that an earlier run trained), "random" (one
+    fixed backbone for all seeds) or "scratch" (drawn anew for each seed). `name` is that of the
+    published weights, the file or the cell; `sha256` is of the file.
     """
 
-    source: Literal["imagenet", "folder", "random", "scratch"]
+    source: Literal["imagenet", "folder", "run", "random", "scratch"]
     name: str
     sha256: str | None = None
     init_seed: int | None = None
@@ -398,7 +399,7 @@ class MissingWeights(Value):
     architecture: str
     file: str
     address: str | None
-    folder: str  # as a user would write it, never an absolute path
+    folder: str | None  # where to put it, as a user would write it, never an absolute path
     why: str
 
 
@@ -424,6 +425,7 @@ class Preprocessing(Value):
     antialias: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    squash: bool = False  # both sides resized, whatever their ratio; else the shorter one
 
 
 class Run(Value):
@@ -440,6 +442,7 @@ class Run(Value):
     duplicates: dict[str, int]  # "train/test": images with identical bytes in both parts
     source: UsedWeights
     preprocessing: dict[str, Preprocessing]  # by architecture label
+    pretrained_on: dict[str, str] = {}  # by label: the images behind its weights, where known
     cells: tuple[str, ...]  # id of every cell of the suite, in order
     status: Literal["running", "finished", "interrupted"]
     started_at: str

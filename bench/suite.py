@@ -24,7 +24,7 @@ Kind = str
 """A row of `bench.strategies.STRATEGIES`; `bench.suite_file` checks that it is one."""
 
 TieBreak = Literal["train_seconds", "peak_memory_bytes", "total_parameters", "latency_seconds"]
-KeepWeights = Literal["winner", "all", "none"]
+KeepWeights = Literal["winner", "best", "all", "none"]
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
 """The metrics of a comparison that have a threshold."""
 
@@ -233,9 +233,9 @@ class Suite(TomlTable):
     """smaller differences of the val score (0.005 is half a percentage point) count as ties,
     however certain"""
     keep_weights: KeepWeights = "winner"
-    """trained weights that stay in the run folder: of the `"winner"`, of `"all"` cells, or
-    `"none"`; until every cell is ok, `"winner"` keeps those of the best val seed of each
-    architecture and strategy"""
+    """trained weights that stay in the run folder: of the `"winner"`, of the `"best"` cell on val
+    of each architecture, of `"all"` cells, or `"none"`; until every cell is ok, the first two keep
+    those of the best val seed of each architecture and strategy"""
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
     compare: CompareTable = CompareTable()

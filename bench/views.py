@@ -4,6 +4,7 @@ Names of classes, files and suites are printed as they are, never read as markup
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from bench.terminal import add, clock_text, prose, table
 
 if TYPE_CHECKING:
     from bench.models.build import Description
+    from bench.models.library import Published
 
 
 def architectures() -> RenderableType:
@@ -57,30 +59,44 @@ def datasets() -> RenderableType:
 
 
 def description(found: "Description") -> RenderableType:
-    stages = table("stage", "torchvision modules", "parameters", numbers=("parameters",))
+    stages = table("stage", "modules", "parameters", numbers=("parameters",))
     for number, stage in enumerate(found.stages, start=1):
         add(stages, str(number), ", ".join(stage.prefixes), f"{stage.parameters:,}")
     dropout = f", dropout {found.head_dropout:g} before it" if found.head_dropout else ""
     head = f"{found.head} ({found.head_kind}, {found.in_features:,} features{dropout})"
     add(stages, "head", head, f"{found.head_parameters:,}")
     add(stages, "", "total, with 1,000 classes", f"{found.parameters:,}")
-    pinned, steps = found.pinned, found.pinned.preprocessing
+    steps = found.preprocessing
+    resize = "both sides" if steps.squash else "shorter side"
     mean, std = ("/".join(f"{value:g}" for value in values) for values in (steps.mean, steps.std))
     step = f", multiples of {found.size_multiple}" if found.size_multiple > 1 else ""
     values = {
-        "pinned weights": f"{pinned.member} ({pinned.file}, {pinned.megabytes:.1f} MB)",
-        "published": f"ImageNet-1k top-1 {pinned.top1:.3f} %, top-5 {pinned.top5:.3f} %",
-        "transforms": f"resize {steps.resize_size}, centre crop {steps.crop_size}, "
+        **pinned(found.pinned),
+        "transforms": f"resize {resize} to {steps.resize_size}, centre crop {steps.crop_size}, "
         f"{steps.interpolation}, mean {mean}, std {std}",
         "multiply-adds": f"{found.macs / 1e9:.3f} G per image at {steps.crop_size} px",
         "image sizes": f"from {found.min_size} px{step}",
         "other weights": ", ".join(found.other_weights) or "none",
-        "address": pinned.address,
     }
     facts = table("", "")
     for key, value in values.items():
         add(facts, key, value)
     return Group(Text(found.name, style="bold"), Text(), stages, Text(), facts)
+
+
+def pinned(found: "Published | None") -> dict[str, str]:
+    if found is None:
+        return {"pinned weights": "none are published"}
+    size = "" if found.megabytes is None else f", {found.megabytes:.1f} MB"
+    scores = {}
+    if found.top1 is not None:
+        scores["published"] = f"ImageNet-1k top-1 {found.top1:.3f} %, top-5 {found.top5:.3f} %"
+    return {
+        "pinned weights": f"{found.name} ({found.file.name}{size})",
+        "from": found.file.source,
+        "pretrained on": found.pretrained_on,
+        **scores,
+    }
 
 
 def dry_run(survey: Survey) -> RenderableType:
@@ -94,8 +110,6 @@ def dry_run(survey: Survey) -> RenderableType:
     matrix = table("share of the work", *names, numbers=names)
     for label in labels:
         add(matrix, label, *(f"{shares[label, name]:.1%}" for name in names))
-    files = plan.chosen.downloads
-    megabytes = sum(size for _, size in files)
     lines = [
         f"{units.plural(len(plan.cells), 'cell')}: {units.plural(len(labels), 'architecture')} x "
         f"{len(names)} {'strategy' if len(names) == 1 else 'strategies'} x "
@@ -103,14 +117,21 @@ def dry_run(survey: Survey) -> RenderableType:
         images_line(plan),
         *source_lines(plan.chosen.source),
         f"predicted time  about {clock_text(survey.seconds)}",
-        "downloads       "
-        + (f"{megabytes:.0f} MB in {units.plural(len(files), 'file')}" if files else "none"),
+        f"downloads       {downloads_text(plan.chosen.downloads)}",
         f"disk            {disk_text(plan, survey.weights_bytes)}",
     ]
     if cached := plan.cache_bytes:
         images = f"about {cached / 1e6:.0f} MB of decoded images"
         lines.append(f"cache           {images}, {cache.root()}")
     return Group(Text(), matrix, Text(), *prose(lines))
+
+
+def downloads_text(files: Sequence[tuple[str, float | None]]) -> str:
+    known = [size for _, size in files if size is not None]
+    texts = [f"{sum(known):.0f} MB in {units.plural(len(known), 'file')}"] if known else []
+    if unknown := len(files) - len(known):
+        texts.append(f"{units.plural(unknown, 'file')} whose size is not published")
+    return ", ".join(texts) or "none"
 
 
 def disk_text(plan: Plan, weights_bytes: int) -> str:
@@ -156,8 +177,7 @@ def source_lines(source: UsedWeights) -> list[str]:
     for why, files in by_reason.items():
         names = first([missing.file for missing in files], 3)
         lines += [f"  {why}", f"  missing: {names}"]
-    if source.missing:
-        folder = source.missing[0].folder
+    if source.missing and (folder := source.missing[0].folder):
         lines.append(f"  looked for in {folder} (addresses: bench inspect NAME)")
     if source.used == "random":
         lines.append(f"  {sentences.RANDOM_WEIGHTS[0]}")

@@ -206,7 +206,11 @@ presicion = "bf16"
             "strategies[0].stages",
             "has no effect on fine_tuning",
         ),
-        (MINIMAL + 'keep_weights = "best"', "keep_weights", 'accepted are "winner", "all", "none"'),
+        (
+            MINIMAL + 'keep_weights = "first"',
+            "keep_weights",
+            'accepted are "winner", "best", "all", "none"',
+        ),
         (MINIMAL + "recipe = 3", "recipe", "must be a table (got 3)"),
         (MINIMAL + "[recipe]\nstages = 9", "recipe.stages", "resnet18 has 5 stages (got 9)"),
         (MINIMAL + "[recipe]\nlr = nan", "recipe.lr", "finite"),

@@ -45,11 +45,15 @@ SIDE = 64
 
 
 class Resize(NamedTuple):
-    """How a picture becomes a square: shorter side resized to `size`, then the centre cut out."""
+    """How a picture becomes a square: shorter side resized to `size`, then the centre cut out.
+
+    Squashed, both sides are resized to `size`, whatever their ratio.
+    """
 
     size: int
     interpolation: str
     antialias: bool
+    squash: bool = False
 
 
 class Square(NamedTuple):
@@ -67,7 +71,12 @@ class Square(NamedTuple):
 
 
 def resize_of(preprocessing: Preprocessing) -> Resize:
-    return Resize(preprocessing.resize_size, preprocessing.interpolation, preprocessing.antialias)
+    return Resize(
+        preprocessing.resize_size,
+        preprocessing.interpolation,
+        preprocessing.antialias,
+        preprocessing.squash,
+    )
 
 
 def margin(length: int, size: int) -> int:
@@ -75,19 +84,16 @@ def margin(length: int, size: int) -> int:
     return round((length - size) / 2)
 
 
-def resized(picture: Image.Image, size: int, interpolation: str) -> Image.Image:
-    """The picture, its shorter side of this size: what torchvision's `resize` makes of it.
-
-    Pillow always smooths, as all presets ask.
-    """
-    width, height = picture.size
-    longer = int(size * max(width, height) / min(width, height))
+def resized(picture: Image.Image, resize: Resize) -> Image.Image:
+    """What torchvision's `resize` makes of it. Pillow always smooths, as all presets ask."""
+    (width, height), size = picture.size, resize.size
+    longer = size if resize.squash else int(size * max(width, height) / min(width, height))
     shape = (size, longer) if width <= height else (longer, size)
-    return picture.resize(shape, Image.Resampling[interpolation.upper()])
+    return picture.resize(shape, Image.Resampling[resize.interpolation.upper()])
 
 
 def square_of(picture: Image.Image, resize: Resize) -> Square:
-    picture = resized(picture, resize.size, resize.interpolation)
+    picture = resized(picture, resize)
     top, left = margin(picture.height, resize.size), margin(picture.width, resize.size)
     rows = np.asarray(picture.crop((left, top, left + resize.size, top + resize.size)))
     return Square(rows.transpose(2, 0, 1), picture.height, picture.width)

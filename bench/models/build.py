@@ -1,11 +1,12 @@
 """A network from an architecture's row: a backbone, a fresh head, and values where there are any.
 
-Every parameter name starts with `backbone.` or `head.`; behind `backbone.` follow torchvision's
-own names. Building draws from its own generators and leaves the global random state untouched.
+Every parameter name starts with `backbone.` or `head.`; behind `backbone.` follow the names of
+torchvision or timm. Building draws from its own generators and leaves the global random state
+untouched.
 Tensors: B images in a batch, C channels, H, W pixels, D features, K classes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -13,13 +14,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import fuse_conv_bn_eval
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision import models
 
-from bench.architectures import ARCHITECTURES, Architecture, Stages, nearest_size
-from bench.models.download import file_name
-from bench.models.state import check_finite, fitted
+from bench.architectures import Architecture, Stages
+from bench.models import libraries
+from bench.models.library import Published
+from bench.models.state import check_finite, mismatches, refuse
 from bench.record import Preprocessing
 
 
@@ -51,14 +51,14 @@ def build(
 ) -> Network:
     """The network on the CPU, with the backbone from `state` or drawn from `backbone_seed`.
 
-    `state` is torchvision's state dict of the architecture, with any number of classes; its head
-    is left out. The head depends on `head_seed` and its shape alone, so it is the same whatever
-    the backbone holds. Raises WeightsError where `state` does not fit.
+    `state` is a state dict as the network's library publishes it, with any number of classes; its
+    head is left out. The new head depends on `head_seed` and its shape alone, so it is the same
+    whatever the backbone holds. Raises WeightsError where `state` does not fit.
     """
-    architecture = ARCHITECTURES[name]
-    with seeded(backbone_seed), _EmptyOnMeta() if state is not None else nullcontext():
-        options = builder_options(architecture, image_size)
-        model = models.get_model(name, weights=None, **options)
+    architecture = libraries.architecture(name)
+    library = libraries.library(architecture)
+    with seeded(backbone_seed), library.to_be_filled() if state is not None else nullcontext():
+        model = library.create(architecture, library.options(architecture, image_size))
         backbone, dropout, old_layer = take_apart(model, architecture)
     if state is not None:
         load(backbone, fitted(backbone, architecture, state, image_size))
@@ -88,21 +88,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def builder_options(architecture: Architecture, image_size: int) -> dict[str, Any]:
-    """What torchvision's builder is told of a network for images of this size; plain JSON.
-
-    Auxiliary classifiers are left out, so that training mode returns plain logits too.
-    """
-    if architecture.name.startswith("vit"):
-        return {"image_size": image_size}
-    if architecture.name.startswith("maxvit"):
-        return {"input_size": [image_size, image_size]}
-    if architecture.auxiliary:
-        # The published weights of both were trained on inputs that the network shifts itself.
-        return {"aux_logits": False, "transform_input": True, "init_weights": True}
-    return {}
-
-
 def take_apart(
     model: nn.Module, architecture: Architecture
 ) -> tuple[nn.Module, nn.Module | None, nn.Module]:
@@ -112,10 +97,27 @@ def take_apart(
     for path in (architecture.head, architecture.dropout):
         if path is not None:
             model.set_submodule(path, nn.Identity())
-    if isinstance(layer, nn.Conv2d):
+    if isinstance(layer, nn.Conv2d) and architecture.timm is None:
         # SqueezeNet goes on behind its 1x1 convolution; all of that is head.
         model = nn.Sequential(OrderedDict(features=model.get_submodule("features")))
+    elif isinstance(layer, nn.Conv2d):
+        # timm convolves the one pixel that its pooling leaves, and flattens that.
+        layer = nn.Linear(layer.in_channels, layer.out_channels)
     return model, dropout, layer
+
+
+def fitted(
+    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
+) -> Mapping[str, Tensor]:
+    """The values of a published state dict under the names of `backbone`, for this image size.
+
+    Raises WeightsError with at most five of the names that do not fit.
+    """
+    whole = libraries.library(architecture).values(architecture, state, image_size)
+    head = f"{architecture.head}."
+    found = {path: value for path, value in whole.items() if not path.startswith(head)}
+    refuse(architecture, list(mismatches(backbone, found)))
+    return found
 
 
 def new_layer(old: nn.Module, num_classes: int, head_seed: int) -> nn.Module:
@@ -137,40 +139,18 @@ def load(backbone: nn.Module, values: Mapping[str, Tensor]) -> None:
     backbone.load_state_dict(state, assign=True)
 
 
-class _EmptyOnMeta(TorchFunctionMode):
-    """Allocate layers on the meta device, and draw no values for them.
-
-    Not `torch.device("meta")`: RegNet computes its widths with small tensors while it is built.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        options = dict(kwargs or {})
-        if func is torch.empty:
-            options["device"] = "meta"
-        elif func is Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
-            tensor: Tensor = args[0] if args else options["tensor"]
-            if tensor.is_meta:
-                return tensor  # torch draws nothing there, in as long as all else takes together
-        return func(*args, **options)
-
-
 def outline(name: str, num_classes: int, image_size: int) -> Network:
     """The network on the meta device: names and shapes, in no memory and hardly any time."""
-    with _EmptyOnMeta():
+    with libraries.library(libraries.architecture(name)).on_meta():
         network = build(name, num_classes, image_size, state=None, backbone_seed=0, head_seed=0)
     return network.to("meta")
 
 
 def check(name: str, state: Mapping[str, Tensor]) -> None:
-    """Raise WeightsError where a state dict is not a usable one of torchvision's architecture."""
-    architecture = ARCHITECTURES[name]
-    size = nearest_size(architecture, 224)
+    """Raise WeightsError where a state dict is not a usable one of the architecture."""
+    architecture = libraries.architecture(name)
+    library = libraries.library(architecture)
+    size = library.preprocessing(architecture, architecture.pinned, None).crop_size
     fitted(outline(name, 1, size).backbone, architecture, state, size)
     check_finite(architecture, state)
 
@@ -206,42 +186,18 @@ def parameter_counts(network: Network) -> Counts:
     return Counts(sum(sizes.values()), under("head"), stages)
 
 
-def preprocessing(name: str, weights_member: str, image_size: int | None = None) -> Preprocessing:
-    """The eval pipeline that belongs to a member of the architecture's weights enum.
-
-    Another image size than the weights' own scales the resize in proportion to the crop.
-    """
-    preset = models.get_model_weights(name)[weights_member].transforms()
-    (own_resize,), (own_crop,) = preset.resize_size, preset.crop_size
-    crop = own_crop if image_size is None else image_size
-    return Preprocessing(
-        resize_size=round(own_resize * crop / own_crop),
-        crop_size=crop,
-        interpolation=preset.interpolation.value,
-        antialias=preset.antialias,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-    )
+def preprocessing(name: str, weights_name: str, image_size: int | None = None) -> Preprocessing:
+    """The eval pipeline of published weights, for another image size than their own too."""
+    row = libraries.architecture(name)
+    return libraries.library(row).preprocessing(row, weights_name, image_size)
 
 
 # ---- described ------------------------------------------------------------------------------
 
 
 class Stage(NamedTuple):
-    prefixes: tuple[str, ...]  # inside torchvision's model
+    prefixes: tuple[str, ...]  # inside the library's model
     parameters: int
-
-
-class PinnedWeights(NamedTuple):
-    """As torchvision publishes them; accuracies in per cent on ImageNet-1k."""
-
-    member: str
-    file: str
-    address: str
-    megabytes: float
-    top1: float
-    top5: float
-    preprocessing: Preprocessing
 
 
 class Description(NamedTuple):
@@ -258,15 +214,17 @@ class Description(NamedTuple):
     macs: int  # of one image at the pinned weights' own size
     min_size: int
     size_multiple: int
-    pinned: PinnedWeights
-    other_weights: tuple[str, ...]  # further members that a suite may ask for by name
+    pinned: Published | None
+    preprocessing: Preprocessing  # of the pinned weights
+    other_weights: tuple[str, ...]  # further ones that a suite may ask for by name
 
 
 def describe(name: str) -> Description:
-    architecture = ARCHITECTURES[name]
-    members = models.get_model_weights(name)
-    pinned = members[architecture.pinned]
-    accuracy, pipeline = pinned.meta["_metrics"]["ImageNet-1K"], preprocessing(name, pinned.name)
+    """Raises WeightsError for a name that timm does not know, or that is no plain classifier."""
+    name = libraries.exact(name)
+    architecture = libraries.architecture(name)
+    published = libraries.library(architecture).published(architecture)
+    pipeline = preprocessing(name, architecture.pinned)
     network = outline(name, 1000, pipeline.crop_size)
     counts = parameter_counts(network)
     weight = network.head.get_parameter("layer.weight")
@@ -283,16 +241,9 @@ def describe(name: str) -> Description:
         macs=forward_macs(name, 1000, pipeline.crop_size),
         min_size=architecture.min_size,
         size_multiple=architecture.size_multiple,
-        pinned=PinnedWeights(
-            member=pinned.name,
-            file=file_name(pinned.url),
-            address=pinned.url,
-            megabytes=pinned.meta["_file_size"],
-            top1=accuracy["acc@1"],
-            top5=accuracy["acc@5"],
-            preprocessing=pipeline,
-        ),
-        other_weights=tuple(member.name for member in members if member is not pinned),
+        pinned=published.get(architecture.pinned),
+        preprocessing=pipeline,
+        other_weights=tuple(other for other in published if other != architecture.pinned),
     )
 
 
@@ -307,7 +258,7 @@ def folded(network: nn.Module) -> nn.Module:
     but for rounding. One that cannot be traced comes back as it is.
     """
     network.eval()
-    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+    if not any(type(module) is nn.BatchNorm2d for module in network.modules()):
         return network
     try:
         traced = fx.symbolic_trace(network)
@@ -316,7 +267,7 @@ def folded(network: nn.Module) -> nn.Module:
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         norm, before = modules.get(str(node.target)), _convolution_before(node, modules)
-        if isinstance(norm, nn.BatchNorm2d) and before is not None:
+        if type(norm) is nn.BatchNorm2d and before is not None:
             path = str(before.target)
             convolution = modules[path]
             assert isinstance(convolution, nn.Conv2d), "as _convolution_before says"

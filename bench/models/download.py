@@ -80,8 +80,11 @@ def fetch(
         return Absent(f"the cache cannot be written: {error.strerror}")
 
 
+DIGITS = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+
+
 def digits(address: str) -> str:
-    found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", file_name(address))
+    found = DIGITS.search(file_name(address))
     assert found, f"{address} carries no hash in its name"
     return found[1]
 

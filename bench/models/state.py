@@ -1,10 +1,8 @@
 """State dicts: read from files without running them, fitted to a network, and hashed."""
 
 import hashlib
-import re
 import struct
 from _pickle import UnpicklingError  # the name of an error; nothing here unpickles
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from bench.architectures import Architecture
 from bench.errors import WeightsError, first
@@ -54,31 +51,6 @@ def read(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-_RENAMED = (  # names in published files that are older than torchvision's present models
-    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
-    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
-    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
-)
-
-
-def fitted(
-    backbone: nn.Module, architecture: Architecture, state: Mapping[str, Tensor], image_size: int
-) -> Mapping[str, Tensor]:
-    """The values of a torchvision state dict under the names of `backbone`.
-
-    A vision transformer's position embeddings are interpolated (bicubic) to the image size.
-    Raises WeightsError with at most five of the names that do not fit.
-    """
-    found = present_names(state, architecture)
-    if "encoder.pos_embedding" in found:
-        try:
-            found = interpolate_embeddings(image_size, architecture.size_multiple, found)
-        except ValueError as error:
-            raise WeightsError(f"encoder.pos_embedding does not fit: {error}") from None
-    refuse(architecture, list(mismatches(backbone, found)))
-    return found
-
-
 def check_finite(architecture: Architecture, state: Mapping[str, Tensor]) -> None:
     """Raise WeightsError where a value is infinite or not a number. Once: it reads all of them."""
     wrong = [path for path, tensor in state.items() if not tensor.isfinite().all()]
@@ -89,21 +61,6 @@ def refuse(architecture: Architecture, wrong: Sequence[str]) -> None:
     if wrong:
         told = first(wrong, 5, ";")
         raise WeightsError(f"the values are not those of {architecture.name}: {told}")
-
-
-def present_names(
-    state: Mapping[str, Tensor], architecture: Architecture
-) -> "OrderedDict[str, Tensor]":
-    """The backbone's part of a state dict, under the names that torchvision uses today."""
-    left_out = tuple(f"{prefix}." for prefix in (architecture.head, *architecture.auxiliary))
-    found: OrderedDict[str, Tensor] = OrderedDict()
-    for published, tensor in state.items():
-        if not published.startswith(left_out):
-            path = published
-            for old, new in _RENAMED:
-                path = old.sub(new, path)
-            found[path] = tensor
-    return found
 
 
 def mismatches(backbone: nn.Module, found: Mapping[str, Tensor]) -> Iterator[str]:

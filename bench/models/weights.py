@@ -1,26 +1,25 @@
 """Where the values of a backbone come from, decided for all architectures before anything trains.
 
 A preference list names sources; the first one that every architecture can have is used for all.
-Exact weights of one architecture never fall back. A source is "imagenet" (the pinned member), a
-folder (an entry with a "/") or "random"; exact weights are one of those or a member of
-torchvision's enum."""
+Exact weights of one architecture never fall back. A source is "imagenet" (the pinned weights), a
+folder (an entry with a "/") or "random"; exact weights are one of those or the name of others that
+the network's library publishes."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor
-from torchvision import models
-from torchvision.models import WeightsEnum
 
-from bench.architectures import ARCHITECTURES
-from bench.errors import WeightsError, meant
-from bench.models import download
+from bench.architectures import TIMM
+from bench.errors import FolderError, WeightsError, meant
+from bench.folder import read_records, read_run, weights_path
+from bench.models import download, libraries
 from bench.models.build import check
+from bench.models.library import Published
 from bench.models.state import read
-from bench.record import MissingWeights, UsedWeights, Weights
+from bench.record import MissingWeights, Result, UsedWeights, Weights
 
 # ---- one architecture -----------------------------------------------------------------------
 
@@ -35,7 +34,8 @@ SCRATCH = Weights(source="scratch", name="scratch")
 class Ready(NamedTuple):
     weights: Weights  # without a hash where they are yet to be fetched
     path: Path | None  # None = drawn, or yet to be fetched
-    to_fetch: WeightsEnum | None = None
+    to_fetch: Published | None = None
+    pretrained_on: str | None = None  # the images that they learned from, where that is known
 
 
 Finding = Ready | MissingWeights
@@ -50,14 +50,15 @@ def look(architecture: str, entry: str, *, offline: bool) -> Finding:
         return Ready(RANDOM, None)
     if "/" in entry:
         return _in_folder(architecture, entry)
-    name = ARCHITECTURES[architecture].pinned if entry == "imagenet" else entry
-    published = member(architecture, name)
-    found = download.cached(published.url, cache_folder())
+    published = published_weights(architecture, entry)
+    file = published.file
+    found = file.cached()
     if isinstance(found, download.Located):
-        return _published(published, found)
-    hindrance = "offline" if offline else download.unreachable(published.url)
+        return _ready(published, found)
+    hindrance = "offline" if offline else file.hindrance()
     if hindrance is None:
-        return Ready(Weights(source="imagenet", name=published.name), None, to_fetch=published)
+        weights = Weights(source="imagenet", name=published.name)
+        return Ready(weights, None, published, published.pretrained_on)
     return _missing(architecture, published, f"{found.why}; {hindrance}")
 
 
@@ -65,38 +66,45 @@ def obtain(architecture: str, finding: Finding) -> Finding:
     """The same, fetched where it was to be."""
     if isinstance(finding, MissingWeights) or finding.to_fetch is None:
         return finding
-    found = download.fetch(finding.to_fetch.url, cache_folder())
+    found = finding.to_fetch.file.fetch()
     if isinstance(found, download.Absent):
         return _missing(architecture, finding.to_fetch, found.why)
-    return _published(finding.to_fetch, found)
+    return _ready(finding.to_fetch, found)
 
 
-def member(architecture: str, weights_name: str) -> WeightsEnum:
-    """The member of the architecture's weights enum of exactly this name.
+def published_weights(architecture: str, weights_name: str) -> Published:
+    """The published weights of exactly this name, or the pinned ones for "imagenet".
 
     Raises WeightsError with the accepted names, and the one that was probably meant.
     """
-    accepted = {found.name: found for found in models.get_model_weights(architecture)}
-    if weights_name not in accepted:
-        hint = meant(weights_name.upper(), accepted) or " –"
+    row = libraries.architecture(architecture)
+    accepted = libraries.library(row).published(row)
+    name = row.pinned if weights_name == "imagenet" else weights_name
+    if not accepted:
         raise WeightsError(
-            f"{architecture} has no weights {weights_name!r}{hint} "
+            f"{architecture} has no published weights: use random ones, or a folder (with a '/')"
+        )
+    if name not in accepted:
+        hint = meant(name, accepted) or meant(name.upper(), accepted) or " –"
+        raise WeightsError(
+            f"{architecture} has no weights {name!r}{hint} "
             f"accepted are {', '.join(accepted)}, imagenet, random, or a folder (with a '/')"
         )
-    return accepted[weights_name]
+    return accepted[name]
 
 
-def _published(published: WeightsEnum, found: download.Located) -> Ready:
+def _ready(published: Published, found: download.Located) -> Ready:
     weights = Weights(source="imagenet", name=published.name, sha256=found.sha256)
-    return Ready(weights, found.path)
+    return Ready(weights, found.path, pretrained_on=published.pretrained_on)
 
 
-def _missing(architecture: str, published: WeightsEnum, why: str) -> MissingWeights:
+def _missing(architecture: str, published: Published, why: str) -> MissingWeights:
+    file = published.file
     return MissingWeights(
         architecture=architecture,
-        file=download.file_name(published.url),
-        address=published.url,
-        folder=shown(cache_folder()),
+        file=file.name,
+        address=file.address,
+        folder=None if file.folder is None else shown(file.folder),
         why=why,
     )
 
@@ -104,7 +112,10 @@ def _missing(architecture: str, published: WeightsEnum, why: str) -> MissingWeig
 def _in_folder(architecture: str, entry: str) -> Ready | MissingWeights:
     """The architecture's file in a folder of one's own; WeightsError if it is not usable."""
     folder = Path(entry).expanduser()
-    names = (f"{architecture}.safetensors", f"{architecture}.pth")
+    if (folder / "run.json").is_file():
+        return _in_run(architecture, folder, shown(entry))
+    own_name = architecture.removeprefix(TIMM)
+    names = (f"{own_name}.safetensors", f"{own_name}.pth")
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         return MissingWeights(
@@ -122,8 +133,43 @@ def _in_folder(architecture: str, entry: str) -> Ready | MissingWeights:
     return Ready(weights, path)
 
 
-def cache_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
+def _in_run(architecture: str, folder: Path, name: str) -> Ready | MissingWeights:
+    """The network of this architecture that did best on val, of those that a run kept."""
+    try:
+        run, records = read_run(folder), read_records(folder)
+    except FolderError as error:
+        raise WeightsError(str(error)) from None
+    kept = [
+        record
+        for record in records
+        if isinstance(record, Result)
+        and record.cell.architecture == architecture
+        and weights_path(folder, record.cell_id).is_file()
+    ]
+    if not kept:
+        return MissingWeights(
+            architecture=architecture,
+            file="weights.safetensors",
+            address=None,
+            folder=None,
+            why=f'{name} kept no {architecture}; keep_weights = "best" keeps the best of each',
+        )
+
+    def val_score(record: Result) -> float:
+        return cast(float, getattr(record.quality.val, record.cell.metric))
+
+    best = max(kept, key=val_score)
+    path = weights_path(folder, best.cell_id)
+    weights = Weights(source="run", name=best.cell_id, sha256=download.sha256(path))
+    try:
+        check(architecture, load_state(weights, path) or {})
+    except WeightsError as error:
+        raise WeightsError(f"{architecture}: {best.cell_id} in {name}: {error}") from None
+    learned_from = (
+        f"{run.data.name} ({len(run.data.classes)} classes), by {best.cell.strategy} of {name}: "
+        f"val {run.suite.metric} {val_score(best):.3f}"
+    )
+    return Ready(weights, path, pretrained_on=learned_from)
 
 
 def shown(place: str | Path) -> str:
@@ -155,7 +201,8 @@ class Choice(NamedTuple):
     source: UsedWeights
     weights: dict[str, Weights]  # by label; without a hash where they are yet to be fetched
     paths: dict[str, Path | None]  # by label; None = drawn, or yet to be fetched
-    downloads: dict[str, float]  # megabytes of what is yet to be fetched, by address
+    pretrained_on: dict[str, str]  # by label, where it is known
+    downloads: dict[str, float | None]  # megabytes of what is yet to be fetched, by address
 
 
 def choose(
@@ -204,7 +251,8 @@ def choose(
         UsedWeights(wanted=tuple(map(shown, preference)), used=shown(source), missing=lacked),
         {k: found.weights for k, found in ready.items()},
         {k: found.path for k, found in ready.items()},
-        {member.url: member.meta["_file_size"] for member in to_fetch},
+        {k: found.pretrained_on for k, found in ready.items() if found.pretrained_on},
+        {one.file.address or one.file.name: one.megabytes for one in to_fetch},
     )
 
 
@@ -217,9 +265,14 @@ def load_state(weights: Weights, path: Path | None) -> Mapping[str, Tensor] | No
         return None
     assert path is not None, f"weights from {weights.source} lie in a file"
     try:
-        return read(path)
+        state = read(path)
     except WeightsError as error:
         raise WeightsError(f"{path.name}: {error}") from None
+    if weights.source == "run":  # of a whole network of ours
+        return {
+            n.removeprefix("backbone."): v for n, v in state.items() if not n.startswith("head.")
+        }
+    return state
 
 
 def _sources(preference: Sequence[str], pinned_source: str | None) -> tuple[str, ...]:
@@ -264,7 +317,8 @@ def _refusal(
         lines.append(f"  {lacking.architecture}: {lacking.file} ({lacking.why})")
         if lacking.address is not None:
             lines.append(f"    download it from {lacking.address}")
-        lines.append(f"    and put it into {lacking.folder}")
+        if lacking.folder is not None:
+            lines.append(f"    and put it into {lacking.folder}")
     if general and "random" not in preference:
         lines.append('or give the list another source, as in weights = ["imagenet", "random"]')
     return WeightsError("\n".join(lines))

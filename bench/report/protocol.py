@@ -32,6 +32,7 @@ def protocol(table: RunTable) -> list[Fact]:
         *_recipes(cells),
         ("Weights asked for, by preference", f"{asked}; used: {run.source.used}"),
         *_of_architectures("Weights", map(_weights, cells), "results.csv"),
+        *_of_architectures("Pretrained on", run.pretrained_on.items(), "run.json"),
         *_of_architectures("Preprocessing", _preprocessing(run, cells), "run.json"),
         *executed(table.results),
     ]

@@ -134,8 +134,9 @@ def _fallback(run: Run) -> str:
 
 def missing_files(run: Run) -> list[str]:
     return [
-        f"{name(file.architecture)}: {name(file.file)} ({name(file.why)}); put it into "
-        f"{name(file.folder)}" + (f", from {name(file.address)}" if file.address else "")
+        f"{name(file.architecture)}: {name(file.file)} ({name(file.why)})"
+        + (f"; put it into {name(file.folder)}" if file.folder else "")
+        + (f", from {name(file.address)}" if file.address else "")
         for file in run.source.missing
     ]
 

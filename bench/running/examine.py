@@ -14,7 +14,7 @@ from bench.measure import machine as machines
 from bench.measure.calibration import calibrate
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.models.weights import cache_folder
+from bench.models.files import torch_cache
 from bench.record import Readings
 from bench.running.plan import End, Examination
 from bench.training.placement import execution, precision_of_dense, prepare_device
@@ -58,7 +58,7 @@ def examine(asked: str) -> Examination:
         execution=execution(precision_of_dense(device)),
         end=end,
         missing=missing(device),
-        weights_folder=cache_folder(),
+        weights_folder=torch_cache(),
     )
 
 

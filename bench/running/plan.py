@@ -58,7 +58,8 @@ class Chosen(NamedTuple):
     files: Mapping[str, Path | None]
     pipelines: Mapping[str, str]  # the enum member whose transforms apply
     native_size: Mapping[str, int]
-    downloads: tuple[tuple[str, float], ...]  # file and size in MB, where not fetched yet
+    pretrained_on: Mapping[str, str]
+    downloads: tuple[tuple[str, float | None], ...]  # file and size in MB, where not fetched yet
 
 
 class Plan(NamedTuple):
@@ -224,7 +225,7 @@ def weights_bytes(cells: Sequence[Cell], sizes: Sequence[int], keep: KeepWeights
     Those of the best seed of each row, and one file more while a better one takes the place of
     another.
     """
-    if keep != "winner":
+    if keep in ("all", "none"):
         return sum(sizes) if keep == "all" else 0
     by_row: dict[tuple[str, str], list[int]] = {}
     for cell, size in zip(cells, sizes, strict=True):

@@ -2,17 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from bench import cache
-from bench.architectures import ARCHITECTURES
+from bench.architectures import TIMM
 from bench.data import sources
 from bench.data.split import make_split
-from bench.errors import Problem, SuiteError
+from bench.errors import Problem, SuiteError, WeightsError, first_line
 from bench.expand import Inputs, cells, needs_weights, size_problems
 from bench.identity import cell_id
 from bench.measure import device as devices
@@ -20,7 +20,7 @@ from bench.measure import machine as machines
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
 from bench.measure.meters import seconds_of
-from bench.models import build, weights
+from bench.models import build, libraries, weights
 from bench.models.weights import RANDOM
 from bench.models.weights import Request as Wanted
 from bench.record import Cell, Data, UsedWeights
@@ -43,7 +43,7 @@ def prepare(request: Request, tell: Tell) -> Plan:
     tell("looking at the images")
     images = open_images(suite)
     tell("looking for weights")
-    return resolve(request, found, images, choose_weights(suite, request, fetch=True))
+    return resolve(request, suite, found, images, choose_weights(suite, request, fetch=True))
 
 
 def survey(request: Request, tell: Tell) -> Survey:
@@ -58,7 +58,7 @@ def survey(request: Request, tell: Tell) -> Survey:
     sources.check_images(images.dataset, usable_cores())
     decoding_seconds = time.monotonic() - before
     tell("looking for weights")
-    plan = resolve(request, found, images, choose_weights(suite, request, fetch=False))
+    plan = resolve(request, suite, found, images, choose_weights(suite, request, fetch=False))
     tell("trying a few steps of each architecture")
     prepare_device(found.device)
     one_of = {plans.sizes_of(cell): cell for cell in plan.cells}
@@ -80,11 +80,21 @@ def find_hardware(request: Request, tell: Tell) -> tuple[Hardware, Suite]:
     machine = machines.machine(device.type, device.index, cache.root())
     found = Hardware(device, machine, machines.commit())
     tell(found)
-    return found, request.file.profiles[device.profile]
+    return found, exact(request.file.profiles[device.profile])
 
 
-def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -> Plan:
-    suite = request.file.profiles[found.device.profile]
+def exact(suite: Suite) -> Suite:
+    """The suite with the exact names of timm's networks. Raises WeightsError for unknown ones."""
+    entries = [
+        entry.model_copy(update={"name": libraries.exact(entry.name)})
+        for entry in suite.architectures
+    ]
+    return suite.model_copy(update={"architectures": entries})
+
+
+def resolve(
+    request: Request, suite: Suite, found: Hardware, images: Images, chosen: Chosen
+) -> Plan:
     facts = Inputs(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
     asked = cells(suite, facts)
     counts = Counter(map(cell_id, asked))
@@ -93,7 +103,7 @@ def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -
         for name, count in counts.items()
         if count > 1
     ]
-    if problems := [*size_problems(asked), *same_ids]:
+    if problems := [*size_problems(asked), *timm_problems(asked), *same_ids]:
         raise SuiteError(request.file.place, problems)
     num_classes = len(images.data.classes)
     macs = {
@@ -107,6 +117,23 @@ def resolve(request: Request, found: Hardware, images: Images, chosen: Chosen) -
             cell.architecture, chosen.pipelines[label], size
         )
     return Plan(suite, found, images, chosen, pipelines, macs, asked, request.reuse_features)
+
+
+def timm_problems(asked: Sequence[Cell]) -> list[Problem]:
+    """Sizes and stages that timm's networks do not have; only building one can tell."""
+    problems = []
+    for cell in asked:
+        if cell.architecture.startswith(TIMM):
+            try:
+                build.forward_macs(cell.architecture, len(cell.data.classes), cell.image_size)
+            except (WeightsError, RuntimeError, AssertionError, ValueError) as error:
+                text = f"{cell.architecture} cannot use {cell.image_size} px: {first_line(error)}"
+                problems.append(Problem("recipe.image_size", text))
+            stages = len(libraries.architecture(cell.architecture).stages)
+            if (cell.recipe.stages or 1) > stages:
+                text = f"{cell.architecture} has {stages} stages (got {cell.recipe.stages})"
+                problems.append(Problem("recipe.stages", text))
+    return list(dict.fromkeys(problems))
 
 
 def open_images(suite: Suite) -> Images:
@@ -150,23 +177,29 @@ def choose_weights(suite: Suite, request: Request, *, fetch: bool) -> Chosen:
     else:
         drawn = dict.fromkeys(wanted, RANDOM)
         source = UsedWeights(wanted=("scratch",), used="scratch")
-        choice = weights.Choice(source, drawn, dict.fromkeys(drawn), {})
+        choice = weights.Choice(source, drawn, dict.fromkeys(drawn), {}, {})
     members = {label: pipeline(one) for label, one in wanted.items()}
     native = {
         label: build.preprocessing(one.architecture, members[label], None).crop_size
         for label, one in wanted.items()
     }
-    downloads = tuple((Path(address).name, size) for address, size in choice.downloads.items())
-    return Chosen(choice.source, choice.weights, choice.paths, members, native, downloads)
+    return Chosen(
+        choice.source,
+        choice.weights,
+        choice.paths,
+        members,
+        native,
+        choice.pretrained_on,
+        tuple((Path(address).name, size) for address, size in choice.downloads.items()),
+    )
 
 
 def pipeline(one: Wanted) -> str:
-    """The enum member whose transforms apply: the exact one, or else the pinned one."""
+    """The published weights whose transforms apply: the exact ones, or else the pinned ones."""
     exact = one.weights
     if exact is None or exact in ("imagenet", "random") or "/" in exact:
-        return ARCHITECTURES[one.architecture].pinned
-    name: str = weights.member(one.architecture, exact).name
-    return name
+        return libraries.architecture(one.architecture).pinned
+    return weights.published_weights(one.architecture, exact).name
 
 
 def _speed(cell: Cell, device: Device) -> Speed:

@@ -54,6 +54,7 @@ def begin(plan: Plan, earlier: Run | None) -> Run:
         duplicates=duplicates(images.dataset, images.split),
         source=source,
         preprocessing=plan.preprocessing,
+        pretrained_on=dict(plan.chosen.pretrained_on),
         cells=tuple(cell_id(cell) for cell in plan.cells),
         status="running",
         started_at=now(),

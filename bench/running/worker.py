@@ -163,7 +163,8 @@ class Keeper:
 
         Raises FolderError.
         """
-        if self._job.keep_weights == "winner" and self._wants(record.cell, record.quality):
+        few = self._job.keep_weights in ("winner", "best")
+        if few and self._wants(record.cell, record.quality):
             with disk_errors(self._job.folder):
                 for seed in self._job.seeds:
                     if seed != record.cell.seed:
@@ -171,7 +172,7 @@ class Keeper:
                         remove_weights(self._job.folder, other)
 
     def _wants(self, cell: Cell, quality: Quality) -> bool:
-        if self._job.keep_weights != "winner":
+        if self._job.keep_weights in ("all", "none"):
             return self._job.keep_weights == "all"
         scores = {}
         for seed in self._job.seeds:

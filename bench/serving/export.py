@@ -11,26 +11,24 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.export import Dim
-from torchvision import models
 
 import bench
 from bench import predictions
-from bench.architectures import ARCHITECTURES
 from bench.data.dataset import Item
 from bench.data.folder import list_tree
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
 from bench.errors import WeightsError, first_line
 from bench.measure.device import Device
-from bench.models import download
-from bench.models.build import Network, builder_options
+from bench.models import download, libraries
+from bench.models.build import Network
 from bench.record import Cell, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
 from bench.serving.predict import Open, blocks, pipeline_of, rebuilt, stacked
@@ -171,7 +169,7 @@ def inputs_of(images: Images, pipeline: Preprocessing) -> Tensor | None:
 
 
 def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
-    head = ARCHITECTURES[architecture].head
+    head = libraries.architecture(architecture).head
     state = network.state_dict().items()
     return {
         re.sub(r"^head\.layer", head, name).removeprefix("backbone."): value.contiguous()
@@ -180,15 +178,18 @@ def plain_state(network: Network, architecture: str) -> dict[str, Tensor]:
 
 
 def plain_options(cell: Cell) -> dict[str, Any]:
-    own = builder_options(ARCHITECTURES[cell.architecture], cell.image_size)
+    row = libraries.architecture(cell.architecture)
+    own = libraries.library(row).options(row, cell.image_size)
     return {"num_classes": len(cell.data.classes), **own}
 
 
 def plain_model(cell: Cell, state: Mapping[str, Tensor]) -> nn.Module:
-    model = cast(nn.Module, models.get_model(cell.architecture, **plain_options(cell)))
+    row = libraries.architecture(cell.architecture)
+    model = libraries.library(row).create(row, plain_options(cell))
     values = model.state_dict()  # with the versions that some modules ask for
     assert values.keys() == state.keys(), "both are of one architecture"
-    values.update(state)
+    # A head that convolves one pixel is a linear one here, with two dimensions instead of four.
+    values.update({name: value.view_as(values[name]) for name, value in state.items()})
     model.load_state_dict(values)
     return model.eval()
 
@@ -270,31 +271,35 @@ MODEL_JSON = 1
 """Version of model.json."""
 
 HOW_TO_LOAD = """\
-import json, sys, torch
+import json, sys, {library}
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
-from torchvision import models, transforms as t
+from torchvision import transforms as t
 
 about = json.load(open("model.json", encoding="utf-8"))
-model, steps = models.get_model(about["architecture"], **about["options"]), about["preprocessing"]
-values = model.state_dict()
+model = {created}
+steps, values = about["preprocessing"], model.state_dict()
 values.update(load_file("model.safetensors"))
 model.load_state_dict(values)
-resize = t.Resize(steps["resize_size"], t.InterpolationMode(steps["interpolation"]))
+size = [steps["resize_size"]] * (2 if steps["squash"] else 1)
+resize = t.Resize(size, t.InterpolationMode(steps["interpolation"]))
 normalise = t.Normalize(steps["mean"], steps["std"])
 crop = t.Compose([resize, t.CenterCrop(steps["crop_size"]), t.ToTensor(), normalise])
 image = crop(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
 shares = model.eval()(image[None]).softmax(1)[0].tolist()
 print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
-""".splitlines()
+"""
 """A script to run in the folder of an export with the path of an image."""
 
 
 def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict[str, Any]:
     cell = record.cell
+    row = libraries.architecture(cell.architecture)
+    library = libraries.library(row)
     return {
         "format": MODEL_JSON,
-        "architecture": cell.architecture,
+        "library": library.name,
+        "architecture": row.timm or row.name,
         "options": plain_options(cell),
         "classes": list(cell.data.classes),
         "image_size": cell.image_size,
@@ -327,7 +332,9 @@ def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict
                 "torchvision": torchvision.__version__,
             },
         },
-        "how_to_load": HOW_TO_LOAD,
+        "how_to_load": HOW_TO_LOAD.format(
+            library=library.name, created=library.created_by
+        ).splitlines(),
         "files": {
             file.name: {
                 "bytes": file.num_bytes,

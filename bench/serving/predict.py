@@ -15,9 +15,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from scipy.special import softmax
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
-from bench.architectures import ARCHITECTURES
 from bench.data.decoded import resize_of, square_of
 from bench.data.images import normalise
 from bench.data.sources import large_pictures_allowed, open_path
@@ -25,7 +23,7 @@ from bench.errors import DataError, WeightsError
 from bench.measure import device as devices
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
-from bench.models import build, download, weights
+from bench.models import build, download, libraries, weights
 from bench.models.build import Network, folded
 from bench.models.state import digest, mismatches, read
 from bench.models.weights import Request
@@ -57,6 +55,9 @@ def predict(
     """
     device = devices.choose(asked_device)
     prepare_device(device)
+    if isinstance(wanted, Published):
+        wanted = wanted._replace(architecture=libraries.exact(wanted.architecture))
+    classes = classes_of(wanted)
     scorer, pipeline = scorer_of(wanted, device)
     pictures = [partial(open_path, path) for path in paths]
     found: list[Prediction] = []
@@ -68,11 +69,16 @@ def predict(
             problem = crop if isinstance(crop, str) else None
             found.append(Prediction((), problem) if problem else Prediction(next(tops)))
         tell(len(found))
+    return Predictions(classes, tuple(found))
+
+
+def classes_of(wanted: Trained | Published) -> tuple[str, ...]:
     if isinstance(wanted, Trained):
-        return Predictions(wanted.record.cell.data.classes, tuple(found))
-    name = wanted.architecture
-    classes = weights.member(name, ARCHITECTURES[name].pinned).meta["categories"]
-    return Predictions(tuple(classes), tuple(found))
+        return wanted.record.cell.data.classes
+    row = libraries.architecture(wanted.architecture)
+    if not (classes := libraries.library(row).categories(row, row.pinned)):
+        raise WeightsError(f"{row.name}: nobody says which classes its published head tells apart")
+    return classes
 
 
 def likeliest(logits_K: NDArray[np.float32], num_top: int) -> tuple[tuple[int, float], ...]:
@@ -218,15 +224,15 @@ def published(wanted: Published) -> Network:
 
     Raises WeightsError where they cannot be fetched.
     """
-    name, row = wanted.architecture, ARCHITECTURES[wanted.architecture]
+    name, row = wanted.architecture, libraries.architecture(wanted.architecture)
     state = imagenet(name, row.pinned, offline=wanted.offline)
-    start = f"{row.head}."
-    layer = {p.removeprefix(start): value for p, value in state.items() if p.startswith(start)}
     size = pinned_pipeline(name).crop_size
-    network = build.build(
-        name, len(layer["weight"]), size, state=state, backbone_seed=0, head_seed=0
-    )
-    network.head.get_submodule("layer").load_state_dict(layer)
+    values = libraries.library(row).values(row, state, size)
+    num_classes = len(values[f"{row.head}.weight"])
+    network = build.build(name, num_classes, size, state=state, backbone_seed=0, head_seed=0)
+    layer = network.head.get_submodule("layer")
+    head = {path: values[f"{row.head}.{path}"].view_as(v) for path, v in layer.state_dict().items()}
+    layer.load_state_dict(head)
     return network.eval()
 
 
@@ -237,7 +243,7 @@ def imagenet(architecture: str, member: str, *, offline: bool) -> State:
 
 
 def pinned_pipeline(architecture: str) -> Preprocessing:
-    return build.preprocessing(architecture, ARCHITECTURES[architecture].pinned, None)
+    return build.preprocessing(architecture, libraries.architecture(architecture).pinned, None)
 
 
 def pipeline_of(trained: Trained) -> Preprocessing:
@@ -248,7 +254,8 @@ def pipeline_of(trained: Trained) -> Preprocessing:
     cell, known = trained.record.cell, trained.pipeline
     if known.crop_size == cell.image_size:
         return known
-    for member in get_model_weights(cell.architecture):
-        if build.preprocessing(cell.architecture, member.name, known.crop_size) == known:
-            return build.preprocessing(cell.architecture, member.name, cell.image_size)
+    row = libraries.architecture(cell.architecture)
+    for name in (row.pinned, *libraries.library(row).published(row)):
+        if build.preprocessing(cell.architecture, name, known.crop_size) == known:
+            return build.preprocessing(cell.architecture, name, cell.image_size)
     raise WeightsError(f"run.json: no weights of {cell.architecture} have such a preprocessing")

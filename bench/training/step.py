@@ -38,8 +38,8 @@ WARMUP_IMAGES = 8
 # in eval mode, again after every change of mode.
 
 UNDECAYED = (
-    "class_token",
-    "pos_embedding",
+    *("class_token", "cls_token", "dist_token", "reg_token"),
+    *("pos_embedding", "pos_embed"),
     "relative_position_bias_table",
     "layer_scale",
     "logit_scale",

@@ -12,10 +12,22 @@ def list_(
     what: Annotated[
         Literal["architectures", "strategies", "datasets"], typer.Argument(help="What to list.")
     ] = "architectures",
+    match: Annotated[
+        str | None,
+        typer.Option(help="Only architectures, those of timm too, of this pattern: 'convnext*'."),
+    ] = None,
 ) -> None:
     """List what a suite may name."""
     from bench import views
 
+    if match is not None:
+        from bench.running import child
+
+        names = child.call("bench.models.libraries:names", match)
+        if not names:
+            raise InputError(f'--match "{match}": neither torchvision nor timm has such a network')
+        out.print(*names, sep="\n")
+        return
     out.print(getattr(views, what)())
 
 
@@ -23,9 +35,9 @@ def inspect(
     architecture: Annotated[str, typer.Argument(help="A name from `bench list architectures`.")],
 ) -> None:
     """Print the parts of an architecture and its pinned weights."""
-    from bench.architectures import ARCHITECTURES
+    from bench.architectures import ARCHITECTURES, TIMM
 
-    if architecture not in ARCHITECTURES:
+    if architecture not in ARCHITECTURES and not architecture.startswith(TIMM):
         raise InputError(
             f'architecture "{architecture}" {unknown(architecture, list(ARCHITECTURES))}'
         )

@@ -64,11 +64,11 @@ def wanted_model(
     model: str, cell: str | None, weights: Path | None, *, offline: bool
 ) -> "Trained | Published":
     """A name of an architecture, or else a run folder; ./NAME is always a folder."""
-    from bench.architectures import ARCHITECTURES
+    from bench.architectures import ARCHITECTURES, TIMM
     from bench.serving.messages import Published
     from bench.verbs.runs import trained_cell
 
-    if model in ARCHITECTURES:
+    if model in ARCHITECTURES or model.startswith(TIMM):
         if cell is not None or weights is not None:
             raise InputError(f"--cell and --weights go with a run folder, not with {model}")
         return Published(model, offline)

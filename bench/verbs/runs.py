@@ -292,7 +292,7 @@ def settle_weights(folder: Path, run: Run, records: Sequence[Record]) -> list[st
     if is_settled(run, records):
         lacking = wanted - there
         return [f"the trained weights of {named(lacking)} were not kept"] if lacking else []
-    if there and run.suite.keep_weights == "winner":
+    if there and run.suite.keep_weights in ("winner", "best"):
         return [f"the trained weights of {named(there)} stay until every cell is ok"]
     return []
 
@@ -302,7 +302,7 @@ def named(cell_ids: Collection[str]) -> str:
 
 
 def lasting(run: Run, records: Sequence[Record]) -> set[str]:
-    """The cells whose weights stay: all that are ok, or the chosen one.
+    """The cells whose weights stay: all that are ok, the best of each architecture, or the chosen.
 
     While a cell is not ok, the same command tries it again, and another may be chosen then.
     """
@@ -312,8 +312,17 @@ def lasting(run: Run, records: Sequence[Record]) -> set[str]:
         case "winner" if is_settled(run, records):
             chosen = summarise(table(run, records)).chosen
             return set() if chosen is None else {chosen}
+        case "best" if is_settled(run, records):
+            return set(best_of_each(records).values())
         case _:
             return {record.cell_id for record in records if record.status == "ok"}
+
+
+def best_of_each(records: Sequence[Record]) -> dict[str, str]:
+    """The cell with the best val score of each architecture, by its label; of equals the first."""
+    ok = [record for record in reversed(records) if isinstance(record, Result)]
+    ok.sort(key=lambda record: getattr(record.quality.val, record.cell.metric))
+    return {record.cell.architecture_label: record.cell_id for record in ok}
 
 
 def is_settled(run: Run, records: Sequence[Record]) -> bool:

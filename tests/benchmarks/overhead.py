@@ -41,7 +41,7 @@ from PIL import Image
 
 from bench import cli
 from bench.architectures import ARCHITECTURES
-from bench.data.decoded import resized
+from bench.data.decoded import resize_of, resized
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
 from bench.measure.meters import Clock
@@ -250,7 +250,7 @@ def decode(paths: Sequence[Path], pipeline: Preprocessing) -> None:
 
     def one(path: Path) -> None:
         with Image.open(path) as picture:
-            resized(picture.convert("RGB"), pipeline.resize_size, pipeline.interpolation)
+            resized(picture.convert("RGB"), resize_of(pipeline))
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(one, paths))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data.decoded import resized
+from bench.data.decoded import Resize, resized
 from bench.data.images import normalise, standardise, to_unit
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -16,7 +16,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 def test_the_shorter_side_gets_the_size_and_the_other_keeps_the_shape(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert resized(Image.new("RGB", size), 12, "bilinear").size == expected
+    assert resized(Image.new("RGB", size), Resize(12, "bilinear", antialias=True)).size == expected
 
 
 def test_standardising_leaves_its_argument_alone() -> None:

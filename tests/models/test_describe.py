@@ -19,11 +19,12 @@ def test_resnet18_is_described_as_its_paper_and_torchvision_do() -> None:
     # 7 x 7 x 3 x 64 weights and the batch norm's two times 64.
     assert found.stages[0].parameters == 7 * 7 * 3 * 64 + 2 * 64
     assert round(found.macs / 1e9, 1) == 1.8
-    pinned = found.pinned
-    assert pinned.address == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-    assert pinned.file == "resnet18-f37072fd.pth"
+    pinned, pipeline = found.pinned, found.preprocessing
+    assert pinned is not None
+    assert pinned.file.address == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+    assert pinned.file.name == "resnet18-f37072fd.pth"
     assert (pinned.megabytes, pinned.top1, pinned.top5) == (44.661, 69.758, 89.078)
-    assert (pinned.preprocessing.resize_size, pinned.preprocessing.crop_size) == (256, 224)
+    assert (pipeline.resize_size, pipeline.crop_size) == (256, 224)
     assert found.other_weights == ()
 
 
@@ -41,7 +42,8 @@ def test_other_weights_are_listed() -> None:
 def test_the_parts_add_up(name: str) -> None:
     found = describe(name)
     assert sum(s.parameters for s in found.stages) + found.head_parameters == found.parameters
-    assert found.pinned.member == ARCHITECTURES[name].pinned
+    assert found.pinned is not None
+    assert found.pinned.name == ARCHITECTURES[name].pinned
 
 
 @pytest.mark.slow

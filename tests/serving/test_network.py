@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision import models
 
 from bench.architectures import ARCHITECTURES, nearest_size
 from bench.errors import WeightsError
-from bench.models import build
+from bench.models import build, libraries
 from bench.record import Preprocessing
 from bench.serving import predict
 from bench.serving.export import plain_model, plain_state
@@ -26,8 +25,10 @@ def test_names_and_shapes_are_torchvisions_own(name: str) -> None:
     outline = build.outline(name, 7, size)
     # RegNet computes its widths with small tensors, which must have values.
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
-        options = build.builder_options(ARCHITECTURES[name], size)
-        theirs = models.get_model(name, num_classes=7, **options).state_dict()
+        row = ARCHITECTURES[name]
+        library = libraries.library(row)
+        options = {"num_classes": 7, **library.options(row, size)}
+        theirs = library.create(row, options).state_dict()
     ours = {path: value.shape for path, value in plain_state(outline, name).items()}
     assert ours == {path: value.shape for path, value in theirs.items()}
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from bench.architectures import ARCHITECTURES, FEATURED, nearest_size
+from bench.architectures import FEATURED, nearest_size
 from bench.data.images import Images
+from bench.models import libraries
 from bench.models.build import Network, build, outline
+from bench.models.libraries import exact
 from bench.record import Recipe
 from bench.strategies import HEAD_ONLY, PhasePlan, Rule, live_phase, lr_scales, phases
 from bench.suite import Kind
@@ -19,6 +21,7 @@ from bench.training.feeds import AugmentedFeed, eval_batch
 from bench.training.network import start_of
 from bench.training.phase import fit
 from bench.training.step import Step, freeze, param_groups, set_train_mode
+from tests.models.test_from_timm import TEN
 from tests.training import cells
 
 PIPELINE = cells.UNIT.model_copy(update={"crop_size": 32})
@@ -104,10 +107,10 @@ def digests(network: nn.Module) -> dict[str, str]:
     }
 
 
-def two_steps(network: Network, plan: PhasePlan) -> None:
+def two_steps(network: Network, plan: PhasePlan, size: int) -> None:
     """Train on noise that differs from step to step."""
-    images = cells.pictures(8, 40)
-    feed = AugmentedFeed(images, cells.UNIT.model_copy(update={"crop_size": 32}), flip=True)
+    images = cells.pictures(8, size + 8)
+    feed = AugmentedFeed(images, cells.UNIT.model_copy(update={"crop_size": size}), flip=True)
     recipe = cells.recipe(batch_size=4, lr=1e-2, warmup_epochs=0.0)
     torch.manual_seed(0)
     step = Step(network, feed, plan.rules, recipe, cells.place())
@@ -120,21 +123,22 @@ def under(network: nn.Module, prefixes: Sequence[str]) -> set[str]:
     return {name for name in network.state_dict() if f"{name}.".startswith(dotted)}
 
 
-def healthy(architecture: str) -> Network:
+def healthy(architecture: str, size: int) -> Network:
     """A drawn network whose batch norms fit its images, so that no gradient vanishes."""
-    network = build(architecture, 10, 32, state=None, backbone_seed=0, head_seed=0)
+    network = build(exact(architecture), 10, size, state=None, backbone_seed=0, head_seed=0)
     cells.place().place(network)
-    crops = eval_batch(cells.pictures(8, 32), cells.UNIT)
+    crops = eval_batch(cells.pictures(8, size), cells.UNIT)
     estimate_statistics(network, batch_norms(network), crops, 8, cells.place())
     return network
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", [*FEATURED, *ODD])
+@pytest.mark.parametrize("architecture", [*FEATURED, *ODD, *(f"timm:{name}" for name in TEN)])
 def test_each_strategy_moves_all_that_it_trains_and_not_a_bit_of_the_rest(
     architecture: str,
 ) -> None:
-    network = healthy(architecture)
+    size = 64 if "swin" in architecture else 32  # at 32, Swin's last windows are one token
+    network = healthy(architecture, size)
     (partial,) = phases("partial", cells.recipe(epochs=1, stages=1), network.stages)
     (everywhere,) = phases("fine_tuning", cells.recipe(epochs=1), network.stages)
     trained = {
@@ -144,7 +148,7 @@ def test_each_strategy_moves_all_that_it_trains_and_not_a_bit_of_the_rest(
     }
     before = digests(network)
     for plan, expected in trained.items():
-        two_steps(network, plan)
+        two_steps(network, plan, size)
         after = digests(network)
         assert {name for name in after if after[name] != before[name]} == expected
         before = after
@@ -217,11 +221,14 @@ def undecayed(network: nn.Module) -> set[str]:
 
 @pytest.mark.parametrize(
     "architecture",
-    ["resnet18", "vit_b_16", "swin_t", "swin_v2_t", "convnext_tiny", "maxvit_t", "squeezenet1_1"],
+    [
+        *("resnet18", "vit_b_16", "swin_t", "swin_v2_t", "convnext_tiny", "maxvit_t"),
+        *("squeezenet1_1", *(f"timm:{name}" for name in TEN)),
+    ],
 )
 def test_weights_of_layers_decay_and_nothing_else_does(architecture: str) -> None:
-    size = nearest_size(ARCHITECTURES[architecture], 32)
-    network = outline(architecture, 10, size)
+    row = libraries.architecture(exact(architecture))
+    network = outline(row.name, 10, nearest_size(row, 32))
     layers = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
     weights = {
         f"{path}.{name}"
