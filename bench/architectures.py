@@ -221,8 +221,9 @@ def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
         for name, stages in members.items():
             pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
-            own = {"name": name, "family": family, "pinned": pinned, "timm": _LITE.get(name)}
-            yield Architecture(**own, stages=stages, **_FAMILIES[family])
+            yield Architecture(
+                name, family, pinned, stages=stages, timm=_LITE.get(name), **_FAMILIES[family]
+            )
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in sorted(_rows())}

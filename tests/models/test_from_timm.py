@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 
 import huggingface_hub
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save, save_file
 from timm.data import create_transform, resolve_data_config
+from torch import nn
 
 from bench.architectures import ARCHITECTURES
 from bench.data.decoded import resize_of, square_of
@@ -42,10 +44,11 @@ TEN = {  # one of each of ten families, at a size that it takes quickly
 }
 
 
-def of_timm(name: str, size: int, **options: object) -> torch.nn.Module:
+def of_timm(name: str, size: int, **options: object) -> nn.Module:
     """timm's own model for images of this size."""
     fixed = timm.models.get_pretrained_cfg(name).fixed_input_size
-    return timm.create_model(name, **({"img_size": size} if fixed else {}), **options).eval()
+    sized = {"img_size": size} if fixed else {}
+    return cast(nn.Module, timm.create_model(name, **sized, **options)).eval()
 
 
 # ---- names ----------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ def test_a_network_is_timms_own_but_for_its_head(name: str) -> None:
         whole = {k: state[f"{row.head}.{k}"] for k in ("weight", "bias")}
         logits = features @ whole["weight"].flatten(1).T + whole["bias"]
         torch.testing.assert_close(logits, theirs(images))
-        theirs.reset_classifier(0)
+        cast(Any, theirs).reset_classifier(0)
         torch.testing.assert_close(features, theirs(images))
     assert layer.weight.shape == (5, features.shape[1])
 
