@@ -112,10 +112,10 @@ class ArchitectureEntry(TomlTable):
     """One architecture, or its name alone."""
 
     name: str = Field(min_length=1)
-    """one that `bench list architectures` shows"""
+    """one that `bench list architectures` shows, or `timm:<name>` or `timm:<name>.<tag>`"""
     weights: str | None = None
-    """a member of torchvision's enum, such as `IMAGENET1K_V2`, or a folder; never replaced by
-    others"""
+    """other published weights by their name, such as `IMAGENET1K_V2` or a tag of timm's, or a
+    folder; never replaced by others"""
 
     _name_alone = model_validator(mode="before")(_named)
 
@@ -221,8 +221,8 @@ class Suite(TomlTable):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
     """every cell is trained once per seed"""
     weights: list[WeightsSource] = Field(["imagenet"], min_length=1)
-    """preference list: `"imagenet"`, `"random"`, or a folder (with a `/`) of
-    `<architecture>.safetensors` or `.pth`"""
+    """preference list: `"imagenet"` (what is pinned for each architecture), `"random"`, or a folder
+    (with a `/`) of `<architecture>.safetensors` or `.pth`, or of a run that kept networks"""
     metric: str = "top1"
     """`"balanced_accuracy"` suits classes of unequal size"""
     target: float = Field(0.9, gt=0, le=1)

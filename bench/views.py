@@ -37,7 +37,10 @@ def architectures() -> RenderableType:
         families.setdefault(row.family, []).append(name)
     for family, names in families.items():
         add(made, family, ", ".join(names))
-    return Group(made, Text(f"\n{len(ARCHITECTURES)} architectures; bench inspect NAME shows one"))
+    said = f"{len(ARCHITECTURES)} architectures; bench inspect NAME shows one"
+    return Group(
+        made, Text(f"\n{said}\nmore of timm: bench list architectures --match 'convnext*'")
+    )
 
 
 def strategies() -> RenderableType:
