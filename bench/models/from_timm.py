@@ -4,12 +4,12 @@ A network is asked for as `timm:<name>` or `timm:<name>.<tag>`; a tag names one 
 weights. timm is imported here alone, and only where this module is.
 """
 
-import difflib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cache, partial
+from textwrap import shorten
 from typing import Any, cast
 
 import timm
@@ -19,7 +19,7 @@ from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, group_para
 from torch import Tensor, nn
 
 from bench.architectures import TIMM, Architecture, Stages
-from bench.errors import WeightsError, first_line
+from bench.errors import WeightsError, meant
 from bench.models.download import DIGITS
 from bench.models.files import Address, File, HubFile, PackageFile
 from bench.models.library import Library, Published
@@ -30,14 +30,16 @@ MOST_STAGES = 6
 
 # What the parts of a tag say about the images that weights learned from.
 _PRETRAINED_ON = {
-    **dict.fromkeys(("in1k",), "ImageNet-1k"),
-    **dict.fromkeys(("in12k",), "ImageNet-12k"),
+    "in1k": "ImageNet-1k",
+    "in12k": "ImageNet-12k",
     **dict.fromkeys(("in21k", "in22k"), "ImageNet-21k"),
     **dict.fromkeys(
-        ("openai", "laion2b", "laion400m", "datacomp1b", "datacompxl", "metaclip", "dfn2b"),
+        (
+            *("openai", "laion2b", "laion400m", "datacomp1b", "datacompxl", "metaclip", "dfn2b"),
+            *("webli", "clip", "siglip"),
+        ),
         "CLIP (images and their captions)",
     ),
-    **dict.fromkeys(("webli", "clip", "quickgelu", "siglip"), "CLIP (images and their captions)"),
     **dict.fromkeys(("lvd142m", "lvd1689m", "dino", "sat493m"), "DINO (no labels)"),
     **dict.fromkeys(("mae", "fcmae"), "masked images (no labels)"),
     "yfcc100m": "YFCC-100M",
@@ -68,14 +70,11 @@ def exact(name: str) -> str:
     """
     model, _, tag = name.removeprefix(TIMM).partition(".")
     if not timm.is_model(model):
-        near = difflib.get_close_matches(model, timm.list_models(), n=2)
-        meant = f" (did you mean {' or '.join(near)}?)" if near else ""
-        raise WeightsError(f"timm has no network {model!r}{meant}")
+        raise WeightsError(f'timm has no network "{model}"{meant(model, timm.list_models())}')
     known = tags(model)
     if tag and tag not in known:
-        raise WeightsError(
-            f"timm has no weights {tag!r} for {model}; accepted: {', '.join(known) or 'none'}"
-        )
+        accepted = ", ".join(known) or "none"
+        raise WeightsError(f'timm has no weights "{tag}" of {model}: accepted are {accepted}')
     chosen = tag or next(iter(known), "")
     return f"{TIMM}{model}.{chosen}" if chosen else f"{TIMM}{model}"
 
@@ -105,11 +104,7 @@ def architecture(name: str) -> Architecture:
         family=type(model).__name__,
         pinned=model_name.partition(".")[2],
         head=path,
-        dropout=None,
-        auxiliary=(),
         stages=_stages(model, path),
-        min_size=1,
-        size_multiple=1,
         timm=model_name,
     )
 
@@ -166,7 +161,8 @@ def create(row: Architecture, options: Mapping[str, Any]) -> nn.Module:
     try:
         return cast(nn.Module, timm.create_model(row.timm, **options))
     except (RuntimeError, TypeError, AssertionError) as error:
-        raise WeightsError(f"timm cannot make {row.name}: {first_line(error)}") from None
+        said = " ".join(str(error).split())  # of state dicts, what does not fit, line by line
+        raise WeightsError(f"timm cannot make {row.name}: {shorten(said, 300)}") from None
 
 
 def options(row: Architecture, image_size: int) -> dict[str, Any]:
