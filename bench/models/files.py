@@ -109,9 +109,10 @@ class HubFile(NamedTuple):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError
 
-        damaged = isinstance(self.cached(), Absent)
+        if isinstance(found := self.cached(), Located):
+            return found
         try:
-            path = hf_hub_download(self.repository, self.name, force_download=damaged)
+            path = hf_hub_download(self.repository, self.name, force_download=True)
         except (OSError, HfHubHTTPError) as error:
             return Absent(f"the download failed: {first_line(error)}")
         return self._located(Path(path))
