@@ -38,11 +38,11 @@ def cells(suite: Suite, inputs: Inputs) -> list[Cell]:
             recipe=recipe(strategy.kind, said, photographs=inputs.photographs),
             image_size=said.get("image_size", inputs.native_size[entry.label]),
             data=inputs.data,
-            seed=suite.seeds[0],
+            seed=suite.seeds_for(strategy)[0],
             metric=suite.metric,
             target=suite.target,
         )
-        found += [cell.model_copy(update={"seed": seed}) for seed in suite.seeds]
+        found += [cell.model_copy(update={"seed": seed}) for seed in suite.seeds_for(strategy)]
     return found
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.record import Recipe
+from bench.record import Data, Recipe
 
 Stages = Sequence[Sequence[str]]
 """Prefixes of each backbone stage, from input to output; none are needed by the first phase of a
@@ -20,7 +20,13 @@ PRECISE_BN_IMAGES = 512
 """Training images from which batch-norm statistics are re-estimated."""
 
 SCORINGS = 5
-"""Points of a learning curve; scoring val after every epoch would cost as much as training."""
+"""The most points of a learning curve."""
+
+TRAINING_TO_SCORING = 5
+"""Training is at least so many times the work of the points of its curve but the last."""
+
+FORWARDS = 3
+"""Forward passes that one training pass is worth: the backward pass takes two."""
 
 
 class Rule(NamedTuple):
@@ -161,7 +167,24 @@ def lr_scales(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, float]:
     return scales
 
 
-def scored_epochs(epochs: int) -> frozenset[int]:
-    """Epochs after which val is scored: at most SCORINGS, evenly spaced, the last included."""
-    points = min(SCORINGS, epochs)
+def scored_epochs(epochs: int, most: int = SCORINGS) -> frozenset[int]:
+    """Epochs after which val is scored: at most `most`, evenly spaced, the last included."""
+    points = min(most, epochs)
     return frozenset(math.ceil(epochs * point / points) for point in range(1, points + 1))
+
+
+def live_scored_epochs(epochs: int, recipe: Recipe, data: Data) -> frozenset[int]:
+    """The same of a phase that trains on images, where scoring takes forward passes.
+
+    On small data the points before the last are so few that all of them together take at most a
+    fifth of the work of training.
+    """
+    trained = FORWARDS * epochs * data.num_train
+    earlier = trained // (TRAINING_TO_SCORING * scoring_passes(recipe, data))
+    return scored_epochs(epochs, min(SCORINGS, earlier + 1))
+
+
+def scoring_passes(recipe: Recipe, data: Data) -> int:
+    """Forward passes of one scoring of val: its images, and those of batch-norm statistics."""
+    statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
+    return data.num_val + statistics

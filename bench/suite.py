@@ -28,6 +28,8 @@ KeepWeights = Literal["winner", "best", "all", "none"]
 Judged = Literal["accuracy", "train_seconds", "peak_memory_bytes"]
 """The metrics of a comparison that have a threshold."""
 
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+
 
 class TomlTable(BaseModel):
     """A TOML table: unknown keys are mistakes, and so is a string for a number.
@@ -78,8 +80,8 @@ class RecipeTable(TomlTable):
     precise_bn: bool | None = None
     """re-estimate batch-norm statistics from up to 512 training images before each scoring"""
     checkpoint: Literal["last", "best"] | None = None
-    """each phase ends with its `"last"` epoch, or with the `"best"` on val of the (at most five)
-    that are scored"""
+    """each phase ends with its `"last"` epoch, or with the `"best"` on val of those that are
+    scored: at most five, and fewer where scoring them would cost over a fifth of the training"""
     precision: Literal["auto", "fp32", "bf16"] | None = None
     """`"auto"`: bf16 where the device supports it and it is faster; or `"fp32"` (without TF32),
     `"bf16"`"""
@@ -142,6 +144,8 @@ class StrategyEntry(RecipeTable):
     """a strategy, or a name of your own"""
     kind: Kind
     """one of the strategies below; required with a name of your own"""
+    seeds: Seeds | None = None
+    """in place of the suite's: more where they cost little, as for `feature_extraction`"""
 
     _name_alone = model_validator(mode="before")(_named_kind)
 
@@ -218,7 +222,7 @@ class Suite(TomlTable):
     """names, or tables with exact `weights`"""
     strategies: list[StrategyEntry] = Field(min_length=1)
     """names, or tables, which may hold any recipe key as well"""
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field([0], min_length=1)
+    seeds: Seeds = [0]
     """every cell is trained once per seed"""
     weights: list[WeightsSource] = Field(["imagenet"], min_length=1)
     """preference list: `"imagenet"` (what is pinned for each architecture), `"random"`, or a folder
@@ -244,11 +248,23 @@ class Suite(TomlTable):
         """The recipe keys that are set for a strategy: its own, then the suite's."""
         return {**self.recipe.said(), **strategy.said()}
 
+    def seeds_for(self, strategy: StrategyEntry) -> Sequence[int]:
+        """The seeds of a strategy: its own, or the suite's."""
+        return self.seeds if strategy.seeds is None else strategy.seeds
+
     @property
     def asked(self) -> list[tuple[str, str, int]]:
         """Architecture label, strategy name and seed of every cell, in order."""
-        strategies = [entry.name for entry in self.strategies]
-        return list(product(labels_of(self), strategies, self.seeds))
+        return [
+            (label, strategy.name, seed)
+            for label, strategy in product(labels_of(self), self.strategies)
+            for seed in self.seeds_for(strategy)
+        ]
+
+    @property
+    def seed_counts(self) -> set[int]:
+        """How many seeds the strategies have."""
+        return {len(self.seeds_for(strategy)) for strategy in self.strategies}
 
 
 TABLES: Mapping[str, type[TomlTable]] = {

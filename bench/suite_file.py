@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,18 +215,19 @@ def cross_checks(suite: Suite) -> list[Problem]:
     problems = [
         *_repeated("architectures", [entry.label for entry in suite.architectures]),
         *_repeated("strategies", [entry.name for entry in suite.strategies]),
-        *_repeated("seeds", [str(seed) for seed in suite.seeds]),
+        *_repeated("seeds", map(str, suite.seeds)),
         *_repeated("weights", suite.weights),
     ]
     for index, strategy in enumerate(suite.strategies):
         problems += _strategy_problems(suite, f"strategies[{index}]", strategy)
-    count = len(suite.architectures) * len(suite.strategies) * len(suite.seeds)
+    by_strategy = sum(len(suite.seeds_for(strategy)) for strategy in suite.strategies)
+    count = len(suite.architectures) * by_strategy
     if count > MAX_CELLS:
         problems.append(Problem("", f"asks for {count:,} cells; at most {MAX_CELLS:,} are run"))
     return list(dict.fromkeys(problems))
 
 
-def _repeated(key: str, names: Sequence[str]) -> list[Problem]:
+def _repeated(key: str, names: Iterable[str]) -> list[Problem]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     return [Problem(key, f'"{name}" appears more than once') for name in twice]
 
@@ -238,7 +239,7 @@ def _strategy_problems(suite: Suite, place: str, strategy: StrategyEntry) -> lis
     def place_of(key: str) -> str:
         return f"{place}.{key}" if key in strategy.said() else f"recipe.{key}"
 
-    problems = []
+    problems = _repeated(f"{place}.seeds", map(str, strategy.seeds or ()))
     kind = strategy.kind
     options = STRATEGIES[kind].options
     for key in OPTIONS:

@@ -105,7 +105,7 @@ def pinned(found: "Published | None") -> dict[str, str]:
 def dry_run(survey: Survey) -> RenderableType:
     plan = survey.plan
     names = [entry.name for entry in plan.suite.strategies]
-    labels, num_seeds = labels_of(plan.suite), len(plan.suite.seeds)
+    labels = labels_of(plan.suite)
     amounts = work(plan.cells, plan.macs)
     shares: dict[tuple[str, str], float] = defaultdict(float)
     for cell, amount in zip(plan.cells, amounts, strict=True):
@@ -116,7 +116,7 @@ def dry_run(survey: Survey) -> RenderableType:
     lines = [
         f"{units.plural(len(plan.cells), 'cell')}: {units.plural(len(labels), 'architecture')} x "
         f"{len(names)} {'strategy' if len(names) == 1 else 'strategies'} x "
-        f"{units.plural(num_seeds, 'seed')}",
+        f"{units.seeds(plan.suite)}",
         images_line(plan),
         *source_lines(plan.chosen.source),
         f"predicted time  about {clock_text(survey.seconds)}",

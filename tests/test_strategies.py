@@ -6,10 +6,12 @@ from bench.strategies import (
     HEAD_ONLY,
     STRATEGIES,
     Rule,
+    live_scored_epochs,
     lr_scales,
     phases,
     scored_epochs,
 )
+from tests import records
 from tests.training import cells
 
 STAGES = (("backbone.stem",), ("backbone.layer1",), ("backbone.layer2", "backbone.norm"))
@@ -32,6 +34,31 @@ def test_val_is_scored_five_times_at_most_and_after_the_last_epoch(
     epochs: int, scored: set[int]
 ) -> None:
     assert scored_epochs(epochs) == scored
+
+
+@pytest.mark.parametrize("num_train", [100, 1000, 6000])
+@pytest.mark.parametrize("num_val", [50, 500, 5000])
+@pytest.mark.parametrize("epochs", [1, 3, 6, 10])
+@pytest.mark.parametrize("precise_bn", [True, False])
+def test_points_of_a_curve_but_the_last_cost_a_fifth_of_the_training_at_most(
+    num_train: int, num_val: int, epochs: int, precise_bn: bool
+) -> None:
+    cell = records.cell("resnet18", "fine_tuning", 0)
+    recipe = cell.recipe.model_copy(update={"precise_bn": precise_bn})
+    data = cell.data.model_copy(update={"num_train": num_train, "num_val": num_val})
+    scored = live_scored_epochs(epochs, recipe, data)
+    passes = num_val + (min(num_train, 512) if precise_bn else 0)
+    training = 3 * epochs * num_train
+    most = max(n for n in range(5) if n * passes <= training / 5)
+    assert max(scored) == epochs
+    assert len(scored) == min(epochs, 1 + most)
+
+
+def test_the_digits_on_a_cpu_are_scored_halfway_and_at_the_end() -> None:
+    # 800 passes each (500 val images, 300 for statistics) beside 3 * 6 * 300 of training.
+    cell = records.cell("resnet18", "fine_tuning", 0)
+    data = cell.data.model_copy(update={"num_val": 500})
+    assert live_scored_epochs(6, cell.recipe, data) == {3, 6}
 
 
 def test_a_prefix_ends_at_a_dot() -> None:

@@ -7,7 +7,7 @@ to look for weights first, which to keep) may differ, and so may the machines.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.analysis.table import RunTable, compared_facts, table
 from bench.errors import NotOneTask
@@ -49,14 +49,25 @@ def merge(parts: Sequence[NamedRun]) -> Merged:
         if problems := [*map(str, fields), *_cells(one, other)]:
             raise NotOneTask(one.name, other.name, problems)
     runs = [part.table.run for part in parts]
-    seeds = sorted({seed for run in runs for seed in run.suite.seeds})
-    suite = first.run.suite.model_copy(update={"seeds": seeds})
+    suite = _with_all_seeds(runs)
     ids = {asked: cell_id for run in runs for asked, cell_id in _cell_ids(run).items()}
     cells = tuple(ids[asked] for asked in suite.asked)
     counted, repeated = _counted(parts)
     records = [counted[cell_id] for cell_id in cells if cell_id in counted]
     whole = table(_as_one(runs, suite, cells), records)
     return Merged(_on_reference_machine(whole), tuple(repeated))
+
+
+def _with_all_seeds(runs: Sequence[Run]) -> Suite:
+    """The first run's suite, each strategy with the seeds that it has in any of them."""
+    seeds: dict[str, set[int]] = {}
+    for run in runs:
+        for strategy in run.suite.strategies:
+            seeds.setdefault(strategy.name, set()).update(run.suite.seeds_for(strategy))
+    suite, common = runs[0].suite, sorted(set.intersection(*seeds.values()))
+    own = {name: sorted(found) for name, found in seeds.items() if len(found) > len(common)}
+    strategies = [one.model_copy(update={"seeds": own.get(one.name)}) for one in suite.strategies]
+    return suite.model_copy(update={"seeds": common or suite.seeds, "strategies": strategies})
 
 
 def _on_reference_machine(found: RunTable) -> RunTable:
@@ -113,7 +124,10 @@ def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
 
 
 def _run_task(run: Run) -> dict[str, object]:
-    beside_the_task = {"seeds", "weights", "keep_weights", "compare"}
+    beside_the_task: Any = {
+        **dict.fromkeys(("seeds", "weights", "keep_weights", "compare"), True),
+        "strategies": {"__all__": {"seeds"}},
+    }
     return {
         "protocol_version": run.protocol_version,
         "data.content_sha256": run.data.content_sha256,

@@ -61,11 +61,11 @@ def _score(title: str, score: Score | None) -> Fact:
 
 
 def of_certainty(run: Run, summary: Summary) -> list[Fact]:
-    data, seeds = run.data, len(run.suite.seeds)
+    data = run.data
     parts = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test"
     of_seeds = ["of every architecture and strategy, on one split"]
     of_visible = ["a lead this large over a close rival is found in about 80 of 100 such suites"]
-    if seeds == 1:
+    if run.suite.seed_counts == {1}:
         of_seeds.append("run-to-run variation is unknown")
         of_visible.append("run-to-run variation comes on top")
     share = summary.visible_difference
@@ -73,7 +73,7 @@ def of_certainty(run: Run, summary: Summary) -> list[Fact]:
     unknown = "unknown", ("nothing to compare with the leader",)
     found = [
         Fact("Images", f"{data.num_train + data.num_val + data.num_test:,}", (parts,)),
-        Fact("Seeds", f"{seeds}", tuple(of_seeds)),
+        Fact("Seeds", units.seeds(run.suite).rpartition(" ")[0], tuple(of_seeds)),
         Fact("Smallest visible difference", *(unknown if share is None else known)),
     ]
     return [*found, _settling(summary)] if len(summary.tied) > 1 else found

@@ -65,9 +65,8 @@ def charts(table: RunTable, summary: Summary, about: About | None = None) -> lis
 def basis(run: Run) -> str:
     data, name = run.data, printable(run.data.name)
     images = f"{data.num_train:,} train, {data.num_val:,} val, {data.num_test:,} test images"
-    seeds = units.plural(len(run.suite.seeds), "seed")
     suite = f"{printable(run.suite_name)}, {printable(units.setting(run))}"
-    return f"{suite} · {name}: {images} · {seeds}"
+    return f"{suite} · {name}: {images} · {units.seeds(run.suite)}"
 
 
 def plot_paths(stem: Path) -> tuple[Path, Path]:

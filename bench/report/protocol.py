@@ -11,6 +11,7 @@ from bench.analysis.table import RunTable
 from bench.errors import first
 from bench.record import Calibration, Cell, Machine, Result, Run, Sitting
 from bench.report import units
+from bench.suite import Suite
 
 Fact = tuple[str, str]
 
@@ -28,7 +29,7 @@ def protocol(table: RunTable) -> list[Fact]:
         ),
         ("Identical images on both sides", twice or "none"),
         *(("Note", note) for note in run.data_notes),
-        ("Seeds", f"{', '.join(map(str, run.suite.seeds))}; every cell sees the same split"),
+        ("Seeds", f"{'; '.join(_seeds(run.suite))}; every cell sees the same split"),
         *_recipes(cells),
         ("Weights asked for, by preference", f"{asked}; used: {run.source.used}"),
         *_of_architectures("Weights", map(_weights, cells), "results.csv"),
@@ -36,6 +37,15 @@ def protocol(table: RunTable) -> list[Fact]:
         *_of_architectures("Preprocessing", _preprocessing(run, cells), "run.json"),
         *executed(table.results),
     ]
+
+
+def _seeds(suite: Suite) -> Iterator[str]:
+    """`0, 1`; `feature_extraction: 0, 1, 2` and `partial, two_phase: 0` where strategies differ."""
+    users: dict[str, list[str]] = {}
+    for strategy in suite.strategies:
+        users.setdefault(", ".join(map(str, suite.seeds_for(strategy))), []).append(strategy.name)
+    for seeds, names in users.items():
+        yield seeds if len(users) == 1 else f"{', '.join(names)}: {seeds}"
 
 
 def _recipes(cells: Sequence[Cell]) -> list[Fact]:

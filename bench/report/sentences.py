@@ -142,10 +142,16 @@ def missing_files(run: Run) -> list[str]:
 
 
 def one_seed(run: Run, summary: Summary) -> str:
-    """That luck was not measured; empty with more seeds, or nothing to compare."""
-    if len(run.suite.seeds) > 1 or not summary.comparisons:
+    """That luck was not measured, of some rows at least; empty where nothing is compared."""
+    if min(run.suite.seed_counts) > 1 or not summary.comparisons:
         return ""
-    return "With one seed, run-to-run variation is unknown: a winner or a tie may be luck."
+    if run.suite.seed_counts == {1}:
+        return "With one seed, run-to-run variation is unknown: a winner or a tie may be luck."
+    single = [one.name for one in run.suite.strategies if len(run.suite.seeds_for(one)) == 1]
+    return (
+        f"With one seed, the run-to-run variation of {units.joined([*map(name, single)])} is "
+        "unknown, and is taken to be that of the rest."
+    )
 
 
 def _mixed_machines(table: RunTable, summary: Summary) -> str:
@@ -174,9 +180,10 @@ def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
     told = []
     for part in parts:
         run = part.table.run
-        word = "seed" if len(run.suite.seeds) == 1 else "seeds"
-        seeds = ", ".join(map(str, run.suite.seeds))
-        told.append(f"{name(part.name)} ({word} {seeds}; {name(units.device(run.machine))})")
+        seeds = sorted({seed for *_, seed in run.suite.asked})
+        word = "seed" if len(seeds) == 1 else "seeds"
+        listed = ", ".join(map(str, seeds))
+        told.append(f"{name(part.name)} ({word} {listed}; {name(units.device(run.machine))})")
     found = [f"This report merges {len(parts)} runs of one task: {'; '.join(told)}."]
     if merged.repeated:
         cells = len({twice.counted.cell_id for twice in merged.repeated})
@@ -189,15 +196,14 @@ def sources(parts: Sequence[NamedRun], merged: Merged) -> list[str]:
 
 
 def rule(run: Run, summary: Summary) -> list[str]:
-    seeds = len(run.suite.seeds)
     metric, order = METRICS[summary.metric].title, lowest(summary, ())
     sentences = [
-        f"The leader has the highest mean val {metric} over {units.plural(seeds, 'seed')}. A row "
+        f"The leader has the highest mean val {metric} over {units.seeds(run.suite)}. A row "
         "is disqualified if any of its seeds is not ok. Test was not used to choose.",
         "Tied with the leader is every row that an image-by-image comparison cannot tell from the "
         "best (max-T over all pairs, at 5 %), and every row less than "
         f"{units.points(summary.margin)} points behind.",
-        HELD_WITH_ONE_SEED if seeds == 1 else HELD,
+        HELD_WITH_ONE_SEED if run.suite.seed_counts == {1} else HELD,
         f"Among the tied, the suite's tie-break ({order}; unknown comes last) picks the "
         "recommendation: a preference for what is cheap, not a finding about accuracy.",
         "The best of many looks better than it is, because it was picked: trust its test score.",
@@ -286,6 +292,6 @@ def unmeasured(table: RunTable) -> Iterator[str]:
     for quantity, count in unknown.items():
         if count:
             yield f"{quantity}: unknown in {count:,} of {len(ok):,} ok cells"
-    if len(table.run.suite.seeds) == 1:
+    if table.run.suite.seed_counts == {1}:
         yield "Spread over seeds: only one seed"
     yield "Spread over other splits and data sets: only one split of one data set"

@@ -6,6 +6,7 @@ from functools import partial
 from bench.analysis.choice import Score
 from bench.analysis.pareto import COSTS
 from bench.record import Machine, Run
+from bench.suite import Suite
 
 UNKNOWN = "-"
 
@@ -103,6 +104,12 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `3 seeds`, `no images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}" if count else f"no {noun}s"
+
+
+def seeds(suite: Suite) -> str:
+    """`1 seed`, `3 seeds`; `1 to 3 seeds` where strategies have seeds of their own."""
+    least, most = min(suite.seed_counts), max(suite.seed_counts)
+    return f"{least:,} to {plural(most, 'seed')}" if least < most else plural(most, "seed")
 
 
 def device(machine: Machine) -> str:

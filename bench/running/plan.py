@@ -24,7 +24,7 @@ from bench.record import (
     UsedWeights,
     Weights,
 )
-from bench.strategies import PRECISE_BN_IMAGES, STRATEGIES, scored_epochs
+from bench.strategies import FORWARDS, STRATEGIES, live_scored_epochs, scoring_passes
 from bench.suite import KeepWeights, Suite
 from bench.suite_file import SuiteFile
 
@@ -189,9 +189,8 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
         if strategy.live:
             epochs = recipe.epochs - (recipe.head_epochs or 0)
             trained = epochs * data.num_train * (1.0 if strategy.whole else PARTIAL_SHARE)
-            statistics = min(data.num_train, PRECISE_BN_IMAGES) if recipe.precise_bn else 0
-            scorings = len(scored_epochs(epochs))
-            forwarded += scorings * (data.num_val + statistics) + data.num_test
+            scorings = len(live_scored_epochs(epochs, recipe, data))
+            forwarded += scorings * scoring_passes(recipe, data) + data.num_test
         counted[cell] = Visits(trained, forwarded)
     return [counted[cell] for cell in cells]
 
@@ -199,7 +198,7 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
 def work(cells: Sequence[Cell], macs: Mapping[Sizes, int]) -> list[float]:
     """Relative work of each cell: forward multiply-adds, weighted by family."""
     return [
-        (3 * seen.trained + seen.forwarded)
+        (FORWARDS * seen.trained + seen.forwarded)
         * macs[sizes_of(cell)]
         * (4.0 if cell.architecture.startswith(DEPTHWISE) else 1.0)
         * (0.5 if cell.architecture.startswith(EFFICIENT) else 1.0)

@@ -7,7 +7,7 @@ none of them yet: each seed is run once more, alone.
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -39,7 +39,7 @@ class Job(NamedTuple):
     commit: str | None
     weights: UsedWeights
     keep_weights: KeepWeights = "none"
-    seeds: tuple[int, ...] = ()  # of the suite, in its order
+    seeds: Mapping[str, Sequence[int]] = {}  # by strategy, in the order of the suite
 
 
 class CellStarted(NamedTuple):

@@ -151,7 +151,8 @@ def train(
 
 
 def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:
-    suite, hardware, seeds = plan.suite, plan.hardware, tuple(plan.suite.seeds)
+    suite, hardware = plan.suite, plan.hardware
+    seeds = {strategy.name: suite.seeds_for(strategy) for strategy in suite.strategies}
     context = Context(
         hardware.device,
         plan.images.dataset,

@@ -166,7 +166,7 @@ class Keeper:
         few = self._job.keep_weights in ("winner", "best")
         if few and self._wants(record.cell, record.quality):
             with disk_errors(self._job.folder):
-                for seed in self._job.seeds:
+                for seed in self._job.seeds[record.cell.strategy]:
                     if seed != record.cell.seed:
                         other = cell_id(with_seed(record.cell, seed))
                         remove_weights(self._job.folder, other)
@@ -175,7 +175,7 @@ class Keeper:
         if self._job.keep_weights in ("all", "none"):
             return self._job.keep_weights == "all"
         scores = {}
-        for seed in self._job.seeds:
+        for seed in self._job.seeds[cell.strategy]:
             if seed == cell.seed:
                 scores[seed] = getattr(quality.val, cell.metric)
                 continue

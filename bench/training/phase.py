@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.measure.meters import Clock
 from bench.record import Cell
-from bench.strategies import PRECISE_BN_IMAGES, PhasePlan, scored_epochs
+from bench.strategies import PRECISE_BN_IMAGES, PhasePlan, live_scored_epochs
 from bench.training import evaluate
 from bench.training.feeds import Batch, batches_of, steps_per_epoch
 from bench.training.network import derived_seed
@@ -67,7 +67,7 @@ def learn(
     """
     generator = torch.Generator().manual_seed(derived_seed(cell.seed, "batches"))
     torch.manual_seed(derived_seed(cell.seed, "dropout"))
-    scored, since = scored_epochs(plan.epochs), clock.seconds["train"]
+    scored, since = live_scored_epochs(plan.epochs, cell.recipe, cell.data), clock.seconds["train"]
     points: list[Point] = []
     held: Checkpoint | None = None
     epochs = fit(step, plan, cell.recipe.warmup_epochs, generator)

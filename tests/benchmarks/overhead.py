@@ -47,7 +47,7 @@ from bench.measure.device import Device
 from bench.measure.meters import Clock
 from bench.models.build import Network, outline
 from bench.record import Cell, Preprocessing
-from bench.strategies import PRECISE_BN_IMAGES, live_phase, scored_epochs
+from bench.strategies import PRECISE_BN_IMAGES, live_phase, live_scored_epochs
 from bench.training.evaluate import EVAL_BATCH, batch_norms, image_exam
 from bench.training.feeds import steps_per_epoch
 from bench.training.network import derived_seed
@@ -145,7 +145,7 @@ class Counts(NamedTuple):
 def counts_of(cell: Cell) -> Counts:
     """The bare work of a cell, as its recipe asks."""
     data, epochs = cell.data, cell.recipe.epochs
-    scorings = len(scored_epochs(epochs))
+    scorings = len(live_scored_epochs(epochs, cell.recipe, data))
     network = outline(cell.architecture, len(data.classes), cell.image_size)
     estimates = cell.recipe.precise_bn and batch_norms(network)
     return Counts(

@@ -18,6 +18,7 @@ from bench.predictions import unpack
 from bench.record import Cell, Result, UsedWeights
 from bench.running.pool import Job
 from bench.running.worker import Keeper
+from bench.strategies import STRATEGIES
 from bench.training.network import num_bytes
 from tests import command, records
 from tests.command import ROOT, SUITE, Place, quick
@@ -40,7 +41,9 @@ class Folder:
         folder.mkdir(exist_ok=True)
         context = cells.context(SMALL)
         source = UsedWeights(wanted=("random",), used="random")
-        job = Job(folder, context, records.CPU, None, source, keep, SEEDS)
+        job = Job(
+            folder, context, records.CPU, None, source, keep, dict.fromkeys(STRATEGIES, SEEDS)
+        )
         heard = [] if told is None else told
         self.keeper = Keeper(job, cells.worker([small("from_scratch", 0)]), heard.append)
 

@@ -64,7 +64,8 @@ def test_two_phase_records_the_share_of_each_phase_and_counts_epochs_through_bot
     assert outcome.cost.trainable_parameters == 11_181_642
     names = [(point.phase, point.epoch) for point in outcome.curve]
     assert names == [("head", 1), ("head", 2), ("all", 3), ("all", 4), ("all", 5)]
-    assert all(point.val_score is not None for point in outcome.curve)
+    # 40 passes each (20 val images, 20 for statistics) beside 3 * 3 * 20 of training on images.
+    assert [p.val_score is not None for p in outcome.curve] == [True, True, False, False, True]
 
 
 def test_an_epoch_that_is_not_scored_has_no_val_score() -> None:
@@ -149,7 +150,8 @@ def scored(outcome: Outcome) -> list[float]:
 def falling(kind: Kind, split: Split) -> tuple[Cell, list[float]]:
     """A cell whose rate is so high that val is lower at its end than before, and its curve."""
     for seed in range(20):
-        one = cells.cell(kind, SMALL, seed=seed, epochs=5, lr=0.3, split=split)
+        changed = {"epochs": 5, "lr": 0.3, "precise_bn": False}  # so that four epochs are scored
+        one = cells.cell(kind, SMALL, seed=seed, split=split, **changed)
         curve = scored(cells.run(one, cells.worker([one], split)))
         if curve[-1] < max(curve):
             return one, curve

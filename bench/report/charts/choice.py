@@ -69,7 +69,7 @@ def heat_map(table: RunTable, summary: Summary) -> Chart | None:
         "heat-map",
         f"{metric(summary, 'val').capitalize()} by architecture and strategy, in percent",
         sentences(
-            f"Val score, {shown.seeds(len(run.suite.seeds))}, of {run.data.num_val:,} images.",
+            f"Val score, {shown.seeds(units.seeds(run.suite))}, of {run.data.num_val:,} images.",
             "◤ best of its row, ◥ best of its column. Framed: recommended; underlined: tied with "
             "the best.",
             "No colour: not every seed is ok." if any(not row.complete for row in rows) else "",
@@ -160,7 +160,7 @@ def accuracy(table: RunTable, summary: Summary) -> Chart | None:
     values = {names: scores[[*row.ok]].tolist() for names, row in grid.rows.items()}
     if not any(values.values()):
         return None
-    several = len(table.run.suite.seeds) > 1
+    several = table.run.suite.seed_counts != {1}
     best = "winner" if summary.winner else "best"
     return Chart(
         "accuracy",
@@ -270,7 +270,7 @@ def _against(table: RunTable, summary: Summary, cost: str, axis: str) -> Chart |
         f"{metric(summary, 'val').capitalize()} against {title}",
         sentences(
             "Marks are means over seeds, thin lines the range over seeds."
-            if len(table.run.suite.seeds) > 1
+            if table.run.suite.seed_counts != {1}
             else "One seed: thin lines are 95 % Wilson intervals over the val images.",
             "Step line: the best mean for at most that cost; up and to the left is better, and a "
             "step smaller than the thin lines is noise.",

@@ -210,8 +210,8 @@ def recall(table: RunTable, summary: Summary) -> Chart | None:
         "recall",
         f"Recall by class{f', the lowest {CLASSES}' if left_out > 0 else ''}",
         sentences(
-            f"{named(row)} on test, {seeds(len(scores))}. Thin lines: 95 % Wilson intervals over "
-            "the n test images of the class.",
+            f"{named(row)} on test, {seeds(units.plural(len(scores), 'seed'))}. "
+            "Thin lines: 95 % Wilson intervals over the n test images of the class.",
             f"{left_out:,} classes with a higher recall are not drawn." if left_out > 0 else "",
             f"Without test images: {first(empty, 8)}." if empty else "",
         ),

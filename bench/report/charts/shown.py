@@ -75,9 +75,9 @@ def metric(summary: Summary, part: str) -> str:
     return f"{part} {METRICS[summary.metric].title}"
 
 
-def seeds(count: int) -> str:
-    """What a number is that may be a mean."""
-    return "one seed" if count == 1 else f"mean over {count} seeds"
+def seeds(count: str) -> str:
+    """What a number is that may be a mean over so many seeds: `3 seeds`, `1 to 3 seeds`."""
+    return "one seed" if count == "1 seed" else f"mean over {count}"
 
 
 def sentences(*parts: str) -> str:

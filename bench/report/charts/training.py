@@ -58,7 +58,7 @@ def learning_curves(table: RunTable, summary: Summary) -> Chart | None:
         "Learning curves by strategy",
         sentences(
             "Lines: mean over the seeds that are ok; bands: their range."
-            if len(table.run.suite.seeds) > 1
+            if table.run.suite.seed_counts != {1}
             else "One seed: one line per cell.",
             "All panels share their axes. Above: val score; below: train loss.",
             "Dashed: a new phase begins." if any(len(p.phases) > 1 for p in panels) else "",
@@ -240,7 +240,8 @@ def time_spent(table: RunTable, summary: Summary) -> Chart | None:
         "time-spent",
         "Where the seconds went",
         sentences(
-            f"Wall time of one cell as if it ran alone, {shown.seeds(len(table.run.suite.seeds))}.",
+            "Wall time of one cell as if it ran alone, "
+            f"{shown.seeds(units.seeds(table.run.suite))}.",
             "Thin lines: range over seeds." if several else "",
             "data: decode and cache; warmup: capture and compile.",
             shown.machine(table, summary),
