@@ -1,7 +1,8 @@
 """Records of a made-up run, built through the schema: realistic sizes, every number drawn."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -246,10 +247,16 @@ def run(
     seeds: Sequence[int] = (0,),
     machine: Machine = CPU,
     source: str = "random",
+    own_seeds: Mapping[str, Sequence[int]] = MappingProxyType({}),
     **suite: object,
 ) -> Run:
-    """run.json of a finished run that asked for every combination."""
-    asked = [cell(a, s, seed, source) for a in architectures for s in strategies for seed in seeds]
+    """run.json of a finished run that asked for every combination; `own_seeds` by strategy."""
+    asked = [
+        cell(a, s, seed, source)
+        for a in architectures
+        for s in strategies
+        for seed in own_seeds.get(s, seeds)
+    ]
     preprocessing = Preprocessing(
         resize_size=55, crop_size=48, interpolation="bilinear", antialias=True,
         mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
@@ -260,7 +267,10 @@ def run(
             {
                 "name": "capstone",
                 "architectures": [entry(name) for name in architectures],
-                "strategies": [{"name": name, "kind": kind(name)} for name in strategies],
+                "strategies": [
+                    {"name": name, "kind": kind(name), "seeds": own_seeds.get(name)}
+                    for name in strategies
+                ],
                 "seeds": list(seeds),
                 **suite,
             }
@@ -282,13 +292,14 @@ def suite_of(run_: Run, **changes: Any) -> Suite:
 def drawn(run_: Run, strategies: Sequence[str], source: str = "random") -> list[Result]:
     """An ok record for every cell of a run, with scores and costs as they might come out."""
     draw = np.random.default_rng(7)
+    own = {entry.name: entry.seeds for entry in run_.suite.strategies if entry.seeds}
     found = []
     for architecture in run_.preprocessing:
         skill, _, _, slowness = spec(architecture)
         base = skill + draw.normal(0, 0.01)
         for strategy in strategies:
             _, gain, cost, share = STRATEGIES.get(strategy, ("fine_tuning", 0.0, 0.8, 0.7))
-            for seed in run_.suite.seeds:
+            for seed in own.get(strategy, run_.suite.seeds):
                 top1 = float(np.clip(base + gain + draw.normal(0, 0.012), 0.05, 0.99))
                 found.append(
                     result(

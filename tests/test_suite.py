@@ -66,6 +66,17 @@ def test_cells_are_the_product_in_file_order(tmp_path: Path) -> None:
     ]
 
 
+def test_a_strategy_may_have_seeds_of_its_own_in_every_profile(tmp_path: Path) -> None:
+    many = '{ name = "feature_extraction", seeds = [4, 2] }'
+    text = MINIMAL.replace('"partial"', f'"partial", {many}')
+    suite = read(tmp_path, text + "seeds = [0, 1]\n[on.cpu]\nseeds = [7]").profiles["cpu"]
+    assert suite.asked == [
+        ("resnet18", "partial", 7),
+        ("resnet18", "feature_extraction", 4),
+        ("resnet18", "feature_extraction", 2),
+    ]
+
+
 def test_the_margin_of_a_tie_is_a_share_and_half_a_point_where_none_is_given(
     tmp_path: Path,
 ) -> None:
@@ -198,6 +209,16 @@ presicion = "bf16"
         (MINIMAL + "seeds = 3", "seeds", "must be a list"),
         (MINIMAL + "seeds = []", "seeds", "must not be empty"),
         (MINIMAL + "seeds = [1, 1]", "seeds", '"1" appears more than once'),
+        (
+            MINIMAL.replace('"partial"', '{name = "partial", seeds = [1, 1]}'),
+            "strategies[0].seeds",
+            '"1" appears more than once',
+        ),
+        (
+            MINIMAL.replace('"partial"', '{name = "partial", seeds = []}'),
+            "strategies[0].seeds",
+            "must not be empty",
+        ),
         (MINIMAL + 'weights = ["imagnet"]', "weights[0]", '"imagenet", "random", or a folder'),
         (MINIMAL + "[on.gpu]\nseeds = [1]", "on.gpu", "cpu"),
         (MINIMAL + "[on.cpu.recipe]\nlr = -1", "on.cpu.recipe.lr", "greater than 0"),

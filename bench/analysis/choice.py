@@ -18,7 +18,7 @@ from bench.analysis.pareto import COSTS
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS
-from bench.record import Failure
+from bench.record import Failure, Part
 
 
 class Score(NamedTuple):
@@ -207,7 +207,7 @@ def summarise(table: RunTable) -> Summary:
         winner=leader if len(tied) == 1 else None,
         recommended=recommended,
         # Of equal seeds the earlier one.
-        chosen=recommended and max(recommended.ok, key=_val_scores(table).__getitem__),
+        chosen=recommended and max(recommended.ok, key=_scores(table, "val").__getitem__),
         cheapest=leader and preferred(within(rows, leader, margin), tie_break),
         comparisons=comparisons,
         front=front,
@@ -251,20 +251,22 @@ def _compared(
     return comparisons, tuple(complete[place] for place in on_front), visible
 
 
-def hits_of(table: RunTable, rows: Sequence[Row]) -> paired.Hits:
-    val, scores = table.val, _val_scores(table)
+def hits_of(table: RunTable, rows: Sequence[Row], part: Part = "val") -> paired.Hits:
+    scores = _scores(table, part)
+    labels_N = table.val.labels_N if part == "val" else table.labels_N
+    right_N = table.val.right.__getitem__ if part == "val" else table.right_N
     most = max(len(row.ok) for row in rows)
-    hits_RN = np.zeros((len(rows), len(val.labels_N)), np.min_scalar_type(most))
+    hits_RN = np.zeros((len(rows), len(labels_N)), np.min_scalar_type(most))
     for place, row in enumerate(rows):
         for cell_id in row.ok:
-            hits_RN[place] += val.right[cell_id]
-    weights_N = METRICS[table.header.metric].weights(val.labels_N)
+            hits_RN[place] += right_N(cell_id)
+    weights_N = METRICS[table.header.metric].weights(labels_N)
     by_seed = [[scores[cell_id] for cell_id in row.ok] for row in rows]
     return paired.with_seeds(hits_RN, weights_N, by_seed)
 
 
-def _val_scores(table: RunTable) -> dict[str, float]:
-    return dict(zip(table.columns["cell_id"], table.columns["val_score"], strict=True))
+def _scores(table: RunTable, part: Part) -> dict[str, float]:
+    return dict(zip(table.columns["cell_id"], table.columns[f"{part}_score"], strict=True))
 
 
 def _best_by(

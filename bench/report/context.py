@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from bench.analysis.choice import Row, Summary
 from bench.analysis.merge import Repeated
+from bench.analysis.pretraining import gains
 from bench.analysis.stats import spread
 from bench.analysis.table import RunTable
 from bench.predictions import confident_mistakes
@@ -51,6 +52,7 @@ def context(
         "tables": tables,
         "looks": _looks(summary),
         "front_is": run_tables.FRONT,
+        "gain_is": run_tables.GAIN,
         "figures": figures,
         "confidence": _confidence(table, row) if row else "",
         "gallery": _gallery(report),
@@ -90,6 +92,7 @@ def all_tables(report: Report) -> dict[str, Table]:
         run_tables.main(summary, facts.MEMORY[table.run.profile]),
         run_tables.comparisons(summary),
         run_tables.front(summary),
+        run_tables.pretraining(gains(table, summary)),
         run_tables.matrix("val", summary),
         run_tables.matrix("test", summary),
         run_tables.best("strategy", summary.best_by_strategy),

@@ -9,6 +9,7 @@ from bench.analysis.choice import Row, Score, Summary, comparable_cost, status_c
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.pareto import COSTS
+from bench.analysis.pretraining import Gain
 from bench.analysis.stats import Spread, wilson
 from bench.analysis.table import SCALARS, RunTable
 from bench.metrics import METRICS
@@ -207,6 +208,45 @@ OF_SETTLED = (
 
 def _settled(count: int | None, tied: bool) -> str:
     return (units.UNKNOWN if count is None else f"{count:,}") if tied else ""
+
+
+def pretraining(gains: Iterable[Gain]) -> Table:
+    """The best row of each architecture from pretrained weights beside its best from scratch."""
+    columns = (
+        ARCHITECTURE,
+        Column("pretrained", "Pretrained", format=name),
+        *_scores_of("pretrained"),
+        Column("scratch", "From scratch", format=name),
+        *_scores_of("scratch"),
+        number("gain", "Gain", "points", units.points),
+        number("se", "SE", "points", units.points),
+        number("images", "Images", "", lambda count: f"{count:+,.0f}"),
+        number("num_images", "of", "", lambda count: f"{count:,}"),
+    )
+    rows = (
+        (
+            *(one.pretrained.architecture, one.pretrained.strategy, *_test_of(one.pretrained)),
+            *(one.scratch.strategy, *_test_of(one.scratch)),
+            *(one.ahead.mean, one.ahead.se, one.images, one.ahead.num_images),
+        )
+        for one in gains
+    )
+    return Table("pretraining", "What pretraining is worth", columns, tuple(rows))
+
+
+GAIN = (
+    "The best row of each architecture from pretrained weights beside its best from scratch, both "
+    "chosen on val and compared on the same test images. Images: how many more of them are right."
+)
+
+
+def _scores_of(key: str) -> tuple[Column, ...]:
+    test = number(f"{key}_test_mean", "Test", "%", units.mean_and_sd, f"{key}_test_sd")
+    return test, Column(f"{key}_test_sd"), Column(f"{key}_seeds")
+
+
+def _test_of(row: Row) -> tuple[Value, ...]:
+    return (row.test.seeds.mean, row.test.seeds.sd, row.test.seeds.n) if row.test else (None,) * 3
 
 
 FRONT = (

@@ -25,7 +25,7 @@ from bench.report.tables import Table
 
 STEMS = (
     *("main", "comparisons", "front", "val-scores", "test-scores", "architectures", "classes"),
-    "repeated",
+    *("pretraining", "repeated"),
 )
 """The tables that are files; the others are on the page only."""
 

@@ -59,6 +59,15 @@ def test_more_seeds_give_what_one_run_over_all_seeds_would_have_asked_for() -> N
     assert {row.statuses for row in summarised(made.run, made.records).rows} == {("ok",) * 4}
 
 
+def test_seeds_that_a_strategy_has_of_its_own_are_joined_strategy_by_strategy() -> None:
+    first, second = ROWS[1][:2]
+    one = part("a", [0], own_seeds={first: [0, 1]})
+    made = merge([one, part("b", [2], own_seeds={first: [3]})])
+    counts = {row.strategy: len(row.statuses) for row in summarised(made.run, made.records).rows}
+    assert (counts[first], counts[second]) == (3, 2)
+    assert len(made.records) == len(made.run.cells)
+
+
 def test_one_run_comes_back_as_it_is() -> None:
     one = part("a", [3, 1])
     assert merge([one]) == Merged(one.run, list(one.records), ())

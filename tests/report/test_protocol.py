@@ -29,7 +29,7 @@ def test_the_protocol_gives_data_seeds_recipes_and_preprocessing() -> None:
         assert words in told["Data"]
     assert told["Identical images on both sides"] == "2 in train/test"
     assert told["Note"] == "3 hidden files were left out"
-    assert told["Seeds"].startswith("3, 5")
+    assert told["Seeds"].startswith("3, 5;")
     shared = told["Recipe of every strategy"]
     assert "epochs 10, batch_size 32, lr 0.001" in shared
     assert "flip off" in shared
@@ -41,6 +41,12 @@ def test_the_protocol_gives_data_seeds_recipes_and_preprocessing() -> None:
         "std 0.229/0.224/0.225"
     )
     assert "sha256" not in told["Weights of a"]
+
+
+def test_the_protocol_gives_the_seeds_of_each_strategy_where_they_differ() -> None:
+    asked = run(["a"], ["partial", "two_phase"], seeds=[3], own_seeds={"two_phase": [3, 5]})
+    told = facts(asked, records.drawn(asked, ["partial", "two_phase"]))
+    assert told["Seeds"] == "partial: 3; two_phase: 3, 5; every cell sees the same split"
 
 
 def test_pretrained_weights_carry_the_start_of_their_hash() -> None:

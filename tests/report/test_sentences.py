@@ -46,6 +46,17 @@ def two_seeds() -> tuple[Run, Found]:
     ]
 
 
+def uneven_seeds() -> tuple[Run, Found]:
+    """Three seeds under one strategy, one under the other."""
+    ways, own = ["feature_extraction", "partial"], {"feature_extraction": [0, 1, 2]}
+    asked = run(["a"], ways, source="imagenet", own_seeds=own)
+    seeds = [("feature_extraction", seed) for seed in (0, 1, 2)] + [("partial", 0)]
+    return asked, [
+        result(cell("a", way, seed, "imagenet"), val=300 + seed + 40 * (way == "partial"))
+        for way, seed in seeds
+    ]
+
+
 def headline(asked: Run, found: Found) -> str:
     return text.plain(sentences.headline(table(asked, found), chosen(asked, found)))
 
@@ -161,6 +172,15 @@ def test_one_seed_limits_every_comparison_and_promises_its_own_error_rate() -> N
     assert sentences.HELD_WITH_ONE_SEED in sentences.rule(asked, chosen(asked, found))
     asked, found = two_seeds()
     assert sentences.HELD in sentences.rule(asked, chosen(asked, found))
+
+
+def test_rows_with_one_seed_among_others_are_named() -> None:
+    asked, found = uneven_seeds()
+    (said,) = cautions(asked, found)
+    assert has(said, "one seed", "run-to-run variation of partial is unknown")
+    rule = sentences.rule(asked, chosen(asked, found))
+    assert sentences.HELD_WITH_SOME_ALONE in rule
+    assert "over 1 to 3 seeds" in rule[0]
 
 
 def test_one_seed_of_the_only_row_limits_no_comparison() -> None:
