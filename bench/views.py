@@ -106,7 +106,7 @@ def dry_run(survey: Survey) -> RenderableType:
     plan = survey.plan
     names = [entry.name for entry in plan.suite.strategies]
     labels = labels_of(plan.suite)
-    amounts = work(plan.cells, plan.macs)
+    amounts = work(plan.cells, plan.networks)
     shares: dict[tuple[str, str], float] = defaultdict(float)
     for cell, amount in zip(plan.cells, amounts, strict=True):
         shares[cell.architecture_label, cell.strategy] += amount / sum(amounts)

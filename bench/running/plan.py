@@ -8,6 +8,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.architectures import TIMM
 from bench.data.dataset import Dataset
 from bench.data.decoded import Resize, missing_bytes, resize_of
 from bench.data.split import Split
@@ -24,7 +25,7 @@ from bench.record import (
     UsedWeights,
     Weights,
 )
-from bench.strategies import FORWARDS, STRATEGIES, live_scored_epochs, scoring_passes
+from bench.strategies import STRATEGIES, live_scored_epochs, scoring_passes
 from bench.suite import KeepWeights, Suite
 from bench.suite_file import SuiteFile
 
@@ -62,13 +63,18 @@ class Chosen(NamedTuple):
     downloads: tuple[tuple[str, float | None], ...]  # file and size in MB, where not fetched yet
 
 
+class NetworkSize(NamedTuple):
+    macs: int  # multiply-adds of one image's forward pass
+    parameters: int
+
+
 class Plan(NamedTuple):
     suite: Suite
     hardware: Hardware
     images: Images
     chosen: Chosen
     pipelines: Mapping[Sizes, Preprocessing]  # by architecture label and image size
-    macs: Mapping[Sizes, int]
+    networks: Mapping[Sizes, NetworkSize]
     cells: Sequence[Cell]
     reuse_features: bool  # of frozen backbones, from run to run
 
@@ -151,14 +157,27 @@ def group(cells: Sequence[Cell], of: Cell) -> list[Cell]:
     return [cell for cell in cells if (cell.architecture_label, cell.strategy) == name]
 
 
-DEPTHWISE = ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext")
-"""Families bound by memory rather than arithmetic: a forward pass of theirs takes about as long
-as one of a dense network with four times the multiply-adds (efficientnet_b0 107, resnet50 389
-GFLOP/s per core)."""
+class Pace(NamedTuple):
+    """How long a network of some family takes, in multiply-adds of a dense one's forward pass."""
 
-EFFICIENT = ("vit",)
-"""Families that are one large matrix product after another: about twice as fast per multiply-add
-(48 px, batch 16, two cores: 5 ps against 9 of resnet18, resnet50 and, weighted, efficientnet)."""
+    forward: float  # per multiply-add of a forward pass
+    train: float  # per multiply-add of the forward pass of an image that is trained on
+    update: float  # per parameter and step: the optimiser, and weights laid out anew
+
+
+DENSE = Pace(forward=1, train=5, update=360)
+PACES: Mapping[str, Pace] = {
+    "vit": Pace(forward=1, train=3, update=120),
+    **dict.fromkeys(
+        ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext"),
+        Pace(forward=4, train=33, update=450),
+    ),
+}
+"""By the start of a name: matrix products train at the pace of their forward pass, and depthwise
+convolutions wait for memory. From steps of 16 and of 32 images, and forward passes of 128, at 32 px
+on two AVX2 cores, where a dense forward pass takes 0.033 ns per multiply-add. resnet18 and resnet50
+are within 20 % of DENSE, vit_b_16 of its own, efficientnet_b0 and b4 of theirs; mobilenet_v3_small
+takes half as long again."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record
@@ -195,15 +214,20 @@ def visits(cells: Sequence[Cell]) -> list[Visits]:
     return [counted[cell] for cell in cells]
 
 
-def work(cells: Sequence[Cell], macs: Mapping[Sizes, int]) -> list[float]:
-    """Relative work of each cell: forward multiply-adds, weighted by family."""
+def work(cells: Sequence[Cell], networks: Mapping[Sizes, NetworkSize]) -> list[float]:
+    """Relative work of each cell: multiply-adds of a dense network's forward pass."""
     return [
-        (FORWARDS * seen.trained + seen.forwarded)
-        * macs[sizes_of(cell)]
-        * (4.0 if cell.architecture.startswith(DEPTHWISE) else 1.0)
-        * (0.5 if cell.architecture.startswith(EFFICIENT) else 1.0)
+        _work(cell, seen, networks[sizes_of(cell)])
         for cell, seen in zip(cells, visits(cells), strict=True)
     ]
+
+
+def _work(cell: Cell, seen: Visits, network: NetworkSize) -> float:
+    name = cell.architecture.removeprefix(TIMM)
+    pace = next((one for start, one in PACES.items() if name.startswith(start)), DENSE)
+    passes = pace.train * seen.trained + pace.forward * seen.forwarded
+    steps = seen.trained / min(cell.recipe.batch_size, cell.data.num_train)
+    return passes * network.macs + pace.update * network.parameters * steps
 
 
 def seconds(cells: Sequence[Cell], speeds: Mapping[Sizes, Speed]) -> float:

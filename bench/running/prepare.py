@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from bench import cache
@@ -27,6 +28,7 @@ from bench.record import Cell, Data, UsedWeights
 from bench.running import plan as plans
 from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Speed, Survey
 from bench.suite import Suite, labels_of
+from bench.training.evaluate import eval_batch_size
 from bench.training.network import num_bytes, start_of
 from bench.training.placement import placement, prepare_device
 
@@ -68,7 +70,8 @@ def survey(request: Request, tell: Tell) -> Survey:
         seconds += decoding_seconds
     num_classes = len(images.data.classes)
     sizes = {
-        (name, size): num_bytes(build.outline(name, num_classes, size)) for name, size in plan.macs
+        (name, size): num_bytes(build.outline(name, num_classes, size))
+        for name, size in plan.networks
     }
     of_cells = [sizes[plans.sizes_of(cell)] for cell in plan.cells]
     kept = plans.weights_bytes(plan.cells, of_cells, suite.keep_weights)
@@ -106,8 +109,11 @@ def resolve(
     if problems := [*size_problems(asked), *timm_problems(asked), *same_ids]:
         raise SuiteError(request.file.place, problems)
     num_classes = len(images.data.classes)
-    macs = {
-        (name, size): build.forward_macs(name, num_classes, size)
+    networks = {
+        (name, size): plans.NetworkSize(
+            build.forward_macs(name, num_classes, size),
+            build.parameter_counts(build.outline(name, num_classes, size)).total,
+        )
         for name, size in sorted(set(map(plans.sizes_of, asked)))
     }
     pipelines = {}
@@ -116,7 +122,7 @@ def resolve(
         pipelines[label, size] = build.preprocessing(
             cell.architecture, chosen.pipelines[label], size
         )
-    return Plan(suite, found, images, chosen, pipelines, macs, asked, request.reuse_features)
+    return Plan(suite, found, images, chosen, pipelines, networks, asked, request.reuse_features)
 
 
 def timm_problems(asked: Sequence[Cell]) -> list[Problem]:
@@ -208,22 +214,30 @@ def _speed(cell: Cell, device: Device) -> Speed:
     network = start_of(cell, None)
     place.place(network)
     size, batch = cell.image_size, cell.recipe.batch_size
-    images_BCHW = place.lay_out(torch.rand(batch, 3, size, size, device=torch_device))
+    scored = eval_batch_size(torch_device, size)
+
+    def images(number: int) -> Tensor:
+        return place.lay_out(torch.rand(number, 3, size, size, device=torch_device))
+
+    trained_BCHW, scored_BCHW = images(batch), images(scored)
     labels_B = torch.zeros(batch, dtype=torch.int64, device=torch_device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 
     def train() -> None:
         network.train()
+        optimiser.zero_grad()
         with place.autocast():
-            logits_BK = network(images_BCHW)
+            logits_BK = network(trained_BCHW)
         functional.cross_entropy(logits_BK.float(), labels_B).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
 
     def forward() -> None:
         network.eval()
         with torch.no_grad(), place.autocast():
-            network(images_BCHW)
+            network(scored_BCHW)
 
     seconds = []
-    for step in (train, forward):
+    for step, number in ((train, batch), (forward, scored)):
         step()  # allocates, and loads kernels
-        seconds.append(min(seconds_of(step, device), seconds_of(step, device)) / batch)
+        seconds.append(min(seconds_of(step, device), seconds_of(step, device)) / number)
     return Speed(*seconds)

@@ -30,7 +30,7 @@ from bench.models.weights import Request
 from bench.record import Preprocessing
 from bench.serving.messages import Prediction, Predictions, Published, Trained
 from bench.strategies import STRATEGIES
-from bench.training.evaluate import EVAL_BATCH, outputs
+from bench.training.evaluate import outputs
 from bench.training.network import State, seedless
 from bench.training.placement import Placement, execution, placement, prepare_device
 
@@ -40,6 +40,9 @@ Scorer = Callable[[Tensor], Tensor]
 
 Open = Callable[[], Image.Image]
 """Opens a picture, RGB. Raises DataError."""
+
+BLOCK = 256
+"""Pictures that are open at once."""
 
 
 def predict(
@@ -61,7 +64,7 @@ def predict(
     scorer, pipeline = scorer_of(wanted, device)
     pictures = [partial(open_path, path) for path in paths]
     found: list[Prediction] = []
-    for block in blocks(pictures, pipeline, 4 * EVAL_BATCH[device.type]):
+    for block in blocks(pictures, pipeline, BLOCK):
         crops = [crop for crop in block if not isinstance(crop, str)]
         logits_BK = scorer(stacked(crops, torch.device(str(device)))).cpu().numpy() if crops else ()
         tops = (likeliest(logits_K, num_top) for logits_K in logits_BK)

@@ -30,7 +30,7 @@ from bench.record import (
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
 from bench.training import feeds
-from bench.training.evaluate import EVAL_BATCH, Exam, host, image_exam, logits, score
+from bench.training.evaluate import Exam, eval_batch_size, host, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
 from bench.training.heads import TrainedHeads, trained_heads
 from bench.training.network import State, derived_seed, seedless, start_of
@@ -218,7 +218,7 @@ def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
 
     def measure() -> Latency:
         network = place.place(seedless(cell, shared.made(backbone_key(cell)))).eval()
-        size = min(EVAL_BATCH[place.device.type], len(val.labels_N))
+        size = min(eval_batch_size(place.device, cell.image_size), len(val.labels_N))
         indices_B = torch.arange(size, device=place.device)
         batch_BCHW = place.lay_out(feeds.eval_batch(val, shared.pipeline(cell))(indices_B))
 

@@ -92,7 +92,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
         try:
             todo = session.todo(folder, plan.cells)
             out.print(views.start(plan, begun, todo))
-            tally = progress.Tally(todo.done, todo.left, work(todo.left, plan.macs))
+            tally = progress.Tally(todo.done, todo.left, work(todo.left, plan.networks))
             with progress.display(out, tally) as display:
                 trained = session.train(folder, begun, plan, decoded, todo.left, display)
         except Stopped:

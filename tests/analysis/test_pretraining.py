@@ -1,6 +1,7 @@
 """What pretraining is worth, counted by hand."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.records import cell, failure, result, run
 WAYS = ["partial", "fine_tuning", "from_scratch"]
 
 
-def gains_of(asked: Run, found: list[Result | Failure]) -> list[Gain]:
+def gains_of(asked: Run, found: Sequence[Result | Failure]) -> list[Gain]:
     made = table(asked, found)
     return gains(made, summarise(made))
 
@@ -52,7 +53,7 @@ def test_nothing_is_said_without_both_kinds(source: str) -> None:
     weights = "random" if source == "random" else "imagenet"
     asked = run(["a"], ["partial", "from_scratch"], source=weights)
     scratch = cell("a", "from_scratch", 0)
-    found = [
+    found: list[Result | Failure] = [
         result(cell("a", "partial", 0, weights)),
         failure(scratch) if source == "failed" else result(scratch),
     ]

@@ -8,7 +8,7 @@ import pytest
 from bench.identity import cell_id
 from bench.record import Cell
 from bench.running import plan
-from bench.running.plan import Speed, Visits
+from bench.running.plan import NetworkSize, Speed, Visits
 from tests import records
 
 # records.data(): 300 train, 400 val, 1,000 test; records.cell(): 10 epochs, 5 of them head-only.
@@ -70,17 +70,21 @@ def test_partial_is_half_a_step() -> None:
     assert visits(records.cell("resnet18", "partial", 0))[0].trained == 10 * 300 * 0.5
 
 
-def test_work_is_three_passes_for_a_step_and_one_for_a_look() -> None:
+def test_work_is_passes_over_images_and_updates_of_parameters() -> None:
     cell = changed(records.cell("resnet18", "fine_tuning", 0), precise_bn=False)
     (seen,) = visits(cell)
-    expected = (3 * 3000 + seen.forwarded) * 7
-    assert plan.work([cell], {("resnet18", 48): 7}) == [expected]
+    passes, updates = (5 * 3000 + seen.forwarded) * 7, 360 * 11 * 3000 / 32
+    assert plan.work([cell], {("resnet18", 48): NetworkSize(7, 11)}) == [passes + updates]
 
 
-def test_a_network_bound_by_memory_counts_four_times() -> None:
-    cells = [records.cell(name, "from_scratch", 0) for name in ("resnet18", "mobilenet_v3_small")]
-    dense, sparse = plan.work(cells, {(cell.architecture, 48): 1 for cell in cells})
-    assert sparse == 4 * dense
+def test_a_network_bound_by_memory_takes_longer_for_as_much_arithmetic() -> None:
+    names = ("resnet18", "timm:mobilenetv4_conv_small.e2400_r224_in1k", "mobilenet_v3_small")
+    cells = [records.cell(name, "from_scratch", 0) for name in names]
+    dense, *sparse = plan.work(
+        cells, {(cell.architecture, 48): NetworkSize(1, 0) for cell in cells}
+    )
+    assert sparse == [sparse[0]] * 2
+    assert 4 < sparse[0] / dense < 7
 
 
 def test_each_architecture_has_one_worker_in_the_order_of_the_suite() -> None:

@@ -58,7 +58,7 @@ def test_batches_change_nothing(
 ) -> None:
     files = files_of(here, run_folder, "train")
     whole = predict(trained(run_folder, "two_phase"), files, 1, "cpu", ignore)
-    monkeypatch.setattr("bench.serving.predict.EVAL_BATCH", {"cpu": 1})
+    monkeypatch.setattr("bench.serving.predict.BLOCK", 4)
     heard: list[int] = []
     parts = predict(trained(run_folder, "two_phase"), files, 1, "cpu", heard.append)
     assert heard == [4, 8, 12]
