@@ -255,11 +255,12 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
         raise
     except (OSError, ValueError, RecursionError):
         return None
-    if record.cell_id != cell_id or cell_id != identity.cell_id(record.cell):
+    protocol = identity.protocol_of(record.cell, cell_id)
+    if record.cell_id != cell_id or protocol is None:
         return None
     if written["schema_version"] < SCHEMA_VERSION and isinstance(record, Result):
         # Fields that came later are part of the keys.
-        found = identity.keys(record.cell, record.execution, record.machine)
+        found = identity.keys(record.cell, record.execution, record.machine, protocol)
         return record.model_copy(update={"keys": found})
     return record
 

@@ -91,17 +91,23 @@ def slug(text: str, limit: int = 60) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:limit] or "x"
 
 
-def cell_identity(cell: Cell) -> dict[str, Any]:
+def cell_identity(cell: Cell, protocol: int = PROTOCOL_VERSION) -> dict[str, Any]:
     """The task of a cell. Defaults are left out, so a field added later changes no id."""
     found = {path: value for path, value, is_default in leaves(cell, "cell.") if not is_default}
     task = {path: value for path, value in found.items() if BUCKETS[path] == "task"}
-    return {"protocol": PROTOCOL_VERSION, **task}
+    return {"protocol": protocol, **task}
 
 
-def cell_id(cell: Cell) -> str:
+def cell_id(cell: Cell, protocol: int = PROTOCOL_VERSION) -> str:
     """Readable slug and 12 hex digits of the task, for a cell to run as for its record."""
     readable = f"{cell.architecture_label}-{cell.strategy}-s{cell.seed}"
-    return f"{slug(readable)}-{digest(cell_identity(cell))}"
+    return f"{slug(readable)}-{digest(cell_identity(cell, protocol))}"
+
+
+def protocol_of(cell: Cell, named: str) -> int | None:
+    """The protocol under which a cell has this id; None if it has it under none."""
+    versions = range(PROTOCOL_VERSION, 0, -1)
+    return next((version for version in versions if cell_id(cell, version) == named), None)
 
 
 def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
@@ -124,7 +130,9 @@ def unknown_facts(facts: Mapping[str, Any]) -> list[str]:
     return [path for path, value in facts.items() if value is None]
 
 
-def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
+def keys(
+    cell: Cell, execution: Execution, machine: Machine, protocol: int = PROTOCOL_VERSION
+) -> Keys:
     """Keys of a record; null if a fact is unknown, because unknown never equals unknown."""
 
     def key(bucket: Bucket) -> str | None:
@@ -132,7 +140,9 @@ def keys(cell: Cell, execution: Execution, machine: Machine) -> Keys:
         return None if unknown_facts(facts) else digest(facts)
 
     return Keys(
-        task=digest(cell_identity(cell)), numerics=key("numerics"), performance=key("performance")
+        task=digest(cell_identity(cell, protocol)),
+        numerics=key("numerics"),
+        performance=key("performance"),
     )
 
 

@@ -12,7 +12,7 @@ from bench.suite import Kind, Suite
 SCHEMA_VERSION = 5
 """Shape of the files in a run folder; newer files are refused."""
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Meaning of a cell: bumped when a default or the meaning of a field changes."""
 
 

@@ -15,7 +15,7 @@ from bench import folder as store
 from bench import identity
 from bench.errors import FolderError
 from bench.identity import cell_id
-from bench.record import SCHEMA_VERSION, Result, Run
+from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Result, Run
 from tests import records
 
 
@@ -135,6 +135,20 @@ def test_a_damaged_record_is_set_aside_and_its_cell_has_none(
     assert (path.parent / renamed[record.cell_id]).read_bytes() == before
     assert store.read_record(tmp_path, record.cell_id) is None
     assert store.set_aside_damaged(tmp_path, [record.cell_id]) == {}
+
+
+def test_a_record_of_an_earlier_protocol_is_read_under_the_id_that_it_has(
+    tmp_path: Path, record: Result
+) -> None:
+    earlier, unknown = (
+        record.model_copy(update={"cell_id": cell_id(record.cell, protocol)})
+        for protocol in (PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1)
+    )
+    for one in (earlier, unknown):
+        store.write_record(tmp_path, one)
+    assert len({record.cell_id, earlier.cell_id, unknown.cell_id}) == 3
+    assert store.read_record(tmp_path, earlier.cell_id) == earlier
+    assert store.read_record(tmp_path, unknown.cell_id) is None
 
 
 def test_a_record_of_a_newer_bench_is_refused_and_not_set_aside(
