@@ -201,7 +201,7 @@ def test_records_of_the_first_schema_say_what_was_true_of_them() -> None:
     assert (ok.cost.images, ok.cost.features) == ("bypassed", "computed")
     execution = ok.execution
     assert (execution.captured, execution.compiled, execution.resident) == (False, False, True)
-    assert ok.keys == identity.keys(ok.cell, execution, ok.machine)
+    assert ok.keys == identity.keys(ok.cell, execution, ok.machine, protocol=1)
     assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
 
 

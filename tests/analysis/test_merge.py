@@ -9,7 +9,16 @@ from bench import identity
 from bench.analysis import merge as merging
 from bench.analysis.table import table
 from bench.errors import NotOneTask
-from bench.record import Failure, Machine, MissingWeights, Result, Run, Sitting, UsedWeights
+from bench.record import (
+    PROTOCOL_VERSION,
+    Failure,
+    Machine,
+    MissingWeights,
+    Result,
+    Run,
+    Sitting,
+    UsedWeights,
+)
 from tests import records
 from tests.records import cell, failure, result, run, summarised
 
@@ -199,7 +208,7 @@ def test_what_leaves_the_task_as_it_is_may_differ(changes: dict[str, object]) ->
 @pytest.mark.parametrize(
     ("update", "field"),
     [
-        ({"protocol_version": 99}, "protocol_version: 1 and 99"),
+        ({"protocol_version": 99}, f"protocol_version: {PROTOCOL_VERSION} and 99"),
         ({"source": UsedWeights(wanted=("x/",), used="x/")}, "source.used: random and x/"),
         (
             {"data": records.data().model_copy(update={"split_sha256": "e" * 64})},

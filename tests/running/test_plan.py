@@ -79,7 +79,8 @@ def test_work_is_passes_over_images_and_updates_of_parameters() -> None:
 
 def test_a_network_bound_by_memory_takes_longer_for_as_much_arithmetic() -> None:
     names = ("resnet18", "timm:mobilenetv4_conv_small.e2400_r224_in1k", "mobilenet_v3_small")
-    cells = [records.cell(name, "from_scratch", 0) for name in names]
+    one = records.cell("resnet18", "from_scratch", 0)
+    cells = [one.model_copy(update={"architecture": name}) for name in names]
     dense, *sparse = plan.work(
         cells, {(cell.architecture, 48): NetworkSize(1, 0) for cell in cells}
     )
