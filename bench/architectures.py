@@ -25,6 +25,7 @@ class Architecture(NamedTuple):
     min_size: int = 1  # smallest side in pixels on which a batch of two trains
     size_multiple: int = 1  # the side must be a multiple of this
     timm: str | None = None  # timm's name of the network; None: torchvision's own
+    batch_norm: bool = True  # every norm is one; without, high learning rates undo the weights
 
 
 TIMM = "timm:"
@@ -217,12 +218,25 @@ _WITHOUT_V1 = {
 }
 
 
+_WITHOUT_BATCH_NORM = frozenset(
+    {"alexnet", "convnext", "maxvit", "squeezenet1_0", "squeezenet1_1", "swin", "vgg"}
+    | {"vit_14", "vit_16", "vit_32"}
+)
+"""Families, but for the networks of vgg whose names end in _bn."""
+
+
 def _rows() -> Iterator[Architecture]:
     for family, members in _STAGES.items():
         for name, stages in members.items():
             pinned = _WITHOUT_V1.get(name, "IMAGENET1K_V1")
             yield Architecture(
-                name, family, pinned, stages=stages, timm=_LITE.get(name), **_FAMILIES[family]
+                name,
+                family,
+                pinned,
+                stages=stages,
+                timm=_LITE.get(name),
+                batch_norm=family not in _WITHOUT_BATCH_NORM or name.endswith("_bn"),
+                **_FAMILIES[family],
             )
 
 

@@ -21,6 +21,7 @@ class Inputs(NamedTuple):
     photographs: bool
     weights: Mapping[str, Weights]  # by architecture label
     native_size: Mapping[str, int]  # image size of the weights, by label
+    batch_norm: Mapping[str, bool]  # whether every norm of the network is one, by label
 
 
 def cells(suite: Suite, inputs: Inputs) -> list[Cell]:
@@ -35,7 +36,12 @@ def cells(suite: Suite, inputs: Inputs) -> list[Cell]:
             weights=inputs.weights[entry.label] if uses_weights else scratch,
             strategy=strategy.name,
             kind=strategy.kind,
-            recipe=recipe(strategy.kind, said, photographs=inputs.photographs),
+            recipe=recipe(
+                strategy.kind,
+                said,
+                photographs=inputs.photographs,
+                batch_norm=inputs.batch_norm[entry.label],
+            ),
             image_size=said.get("image_size", inputs.native_size[entry.label]),
             data=inputs.data,
             seed=suite.seeds_for(strategy)[0],
@@ -58,23 +64,23 @@ def size_problems(found: Sequence[Cell]) -> list[Problem]:
     return [Problem("recipe.image_size", text) for text in texts if text]
 
 
-def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool) -> Recipe:
+def recipe(kind: Kind, said: Mapping[str, Any], *, photographs: bool, batch_norm: bool) -> Recipe:
     """The recipe with every choice made: what was said, then the strategy's rates, then defaults.
 
     Photographs may be mirrored, digits may not.
     """
     strategy = STRATEGIES[kind]
+    rates = strategy.rates if batch_norm else strategy.rates_without_batch_norm
     values = {
         **RECIPE_DEFAULTS,
-        "lr": strategy.lr,
-        "backbone_lr_scale": strategy.backbone_lr_scale,
+        **rates._asdict(),
         "flip": photographs,
         **said,
     }
     values.pop("image_size", None)
     for key in OPTIONS:
         if key not in strategy.options:
-            values[key] = strategy.backbone_lr_scale if key == "backbone_lr_scale" else None
+            values[key] = rates.backbone_lr_scale if key == "backbone_lr_scale" else None
     if "head_epochs" in strategy.options:
         values["head_epochs"] = head_epochs_of(values["epochs"], values.get("head_epochs"))
     if not strategy.live and values["views"] == 1:

@@ -85,12 +85,19 @@ def _last_stages_and_head(recipe: Recipe, stages: Stages) -> list[PhasePlan]:
     return [PhasePlan("partial", recipe.epochs, rules)]
 
 
+class Rates(NamedTuple):
+    """Peak learning rates of AdamW."""
+
+    lr: float  # of the head
+    backbone_lr_scale: float  # of the backbone, times lr; two_phase: of its whole second phase
+
+
 class Strategy(NamedTuple):
     """One strategy and its default rates; suites/README.md describes how they were found."""
 
     summary: str
-    lr: float
-    backbone_lr_scale: float  # two_phase: of its whole second phase
+    rates: Rates  # of networks whose norms are all batch norms
+    rates_without_batch_norm: Rates
     uses_weights: bool  # False: the backbone is drawn anew for each seed
     phases: Callable[[Recipe, Stages], list[PhasePlan]]
     options: tuple[str, ...] = ("backbone_lr_scale",)  # of OPTIONS, those that it takes
@@ -105,27 +112,31 @@ OPTIONS = ("backbone_lr_scale", "stages", "head_epochs")
 STRATEGIES: Mapping[str, Strategy] = {
     "feature_extraction": Strategy(
         "train the head on a frozen backbone",
-        *(1e-2, 0.0, True, _head_alone),
+        *(Rates(3e-3, 0.0), Rates(3e-3, 0.0), True, _head_alone),
         options=(),
         starts_frozen=True,
         live=False,
     ),
     "fine_tuning": Strategy(
-        "train everything, the backbone more slowly", 1e-3, 0.3, True, _everything
+        "train everything",
+        *(Rates(3e-3, 1.0), Rates(1e-3, 0.3), True, _everything),
     ),
     "two_phase": Strategy(
-        "train the head, then everything at a low rate",
-        *(3e-3, 0.1, True, _head_then_everything),
+        "train the head, then everything",
+        *(Rates(3e-3, 1.0), Rates(3e-3, 0.1), True, _head_then_everything),
         options=("backbone_lr_scale", "head_epochs"),
         starts_frozen=True,
     ),
     "partial": Strategy(
         "train the last stage and the head",
-        *(1e-3, 0.3, True, _last_stages_and_head),
+        *(Rates(3e-3, 1.0), Rates(1e-3, 0.3), True, _last_stages_and_head),
         options=("backbone_lr_scale", "stages"),
         whole=False,
     ),
-    "from_scratch": Strategy("train everything from random values", 1e-3, 1.0, False, _everything),
+    "from_scratch": Strategy(
+        "train everything from random values",
+        *(Rates(3e-3, 1.0), Rates(1e-3, 1.0), False, _everything),
+    ),
 }
 
 

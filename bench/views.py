@@ -21,7 +21,7 @@ from bench.record import MissingWeights, Run, UsedWeights
 from bench.report import protocol, sentences, text, units
 from bench.running.plan import Plan, Survey, disk_bytes, work
 from bench.running.session import Todo
-from bench.strategies import STRATEGIES
+from bench.strategies import STRATEGIES, Rates
 from bench.suite import labels_of
 from bench.terminal import add, clock_text, prose, table
 
@@ -44,11 +44,15 @@ def architectures() -> RenderableType:
 
 
 def strategies() -> RenderableType:
-    made = table("strategy", "lr", "backbone", "what it does", numbers=("lr", "backbone"))
+    made = table("strategy", "lr x backbone", "without batch norm", "what it does")
     for kind, row in STRATEGIES.items():
-        backbone = f"x {row.backbone_lr_scale:g}" if row.backbone_lr_scale else "frozen"
-        add(made, kind, f"{row.lr:g}", backbone, row.summary)
+        add(made, kind, *map(rates, (row.rates, row.rates_without_batch_norm)), row.summary)
     return made
+
+
+def rates(of: Rates) -> str:
+    """`0.001 x 0.3`; the backbone's factor is left out where it is frozen."""
+    return f"{of.lr:g} x {of.backbone_lr_scale:g}" if of.backbone_lr_scale else f"{of.lr:g}"
 
 
 def datasets() -> RenderableType:

@@ -67,6 +67,16 @@ def test_stages_head_and_auxiliaries_cover_every_parameter_once_and_none_is_idle
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_networks_are_said_to_have_batch_norms_where_they_have_no_other_norms(name: str) -> None:
+    kinds = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+    norms = [
+        module for module in published(ARCHITECTURES[name]).modules() if isinstance(module, kinds)
+    ]
+    has_only_batch_norms = bool(norms) and all(isinstance(one, nn.BatchNorm2d) for one in norms)
+    assert ARCHITECTURES[name].batch_norm == has_only_batch_norms
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_head_is_the_only_layer_with_a_thousand_outputs_and_the_dropout_feeds_it(
     name: str,
 ) -> None:

@@ -21,7 +21,7 @@ from bench.expand import cells as expanded
 from bench.metrics import METRICS, Metric
 from bench.report import figures, writer
 from bench.report.charts.figure import Chart
-from bench.strategies import HEAD_ONLY, STRATEGIES, PhasePlan, Rule, Strategy
+from bench.strategies import HEAD_ONLY, STRATEGIES, PhasePlan, Rates, Rule, Strategy
 from bench.suite_file import check
 from tests import records
 from tests.report.reading import report_of
@@ -74,13 +74,16 @@ def test_a_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
         return [PhasePlan("head", half, HEAD_ONLY), PhasePlan("last", recipe.epochs - half, rules)]
 
     assert not accepted(strategies=["head_then_last"])
+    rates = Rates(1e-3, 0.3)
     row = Strategy(
-        "the head, then the last stage", 1e-3, 0.3, True, late, starts_frozen=True, whole=False
+        "the head, then the last stage", rates, rates, True, late, starts_frozen=True, whole=False
     )
     add(monkeypatch, STRATEGIES, "head_then_last", row)
     suite = check({**SUITE, "strategies": ["head_then_last"]}, "mine.toml").profiles["cpu"]
     model = cells.cell("partial", epochs=2)
-    facts = Inputs(model.data, False, {"resnet18": model.weights}, {"resnet18": 32})
+    facts = Inputs(
+        model.data, False, {"resnet18": model.weights}, {"resnet18": 32}, {"resnet18": True}
+    )
     (cell,) = expanded(suite, facts)
     assert (cell.recipe.lr, cell.recipe.backbone_lr_scale) == (1e-3, 0.3)
     small = cell.model_copy(update={"recipe": model.recipe})

@@ -31,7 +31,11 @@ def problems(tmp_path: Path, text: str) -> dict[str, str]:
 def facts(*labels: str, photographs: bool = False) -> Inputs:
     weights = Weights(source="random", name="random", init_seed=0)
     return Inputs(
-        records.data(), photographs, dict.fromkeys(labels, weights), dict.fromkeys(labels, 224)
+        records.data(),
+        photographs,
+        dict.fromkeys(labels, weights),
+        dict.fromkeys(labels, 224),
+        {label: not label.startswith(("vit", "vgg")) for label in labels},
     )
 
 
@@ -50,7 +54,21 @@ def test_three_keys_are_enough(tmp_path: Path) -> None:
         0,
         224,
     )
-    assert cell.recipe.lr == STRATEGIES["partial"].lr
+    assert cell.recipe.lr == STRATEGIES["partial"].rates.lr
+
+
+def test_networks_without_batch_norm_have_rates_of_their_own(tmp_path: Path) -> None:
+    text = MINIMAL.replace('["resnet18"]', '["resnet18", "vit_b_16"]')
+    text = text.replace('"partial"', '"fine_tuning", { name = "bold", kind = "partial", lr = 0.5 }')
+    found = cells(tmp_path, text, "resnet18", "vit_b_16")
+    rates = [(cell.recipe.lr, cell.recipe.backbone_lr_scale) for cell in found]
+    tuned, partial = STRATEGIES["fine_tuning"], STRATEGIES["partial"]
+    assert rates == [
+        tuned.rates,
+        (0.5, partial.rates.backbone_lr_scale),
+        tuned.rates_without_batch_norm,
+        (0.5, partial.rates_without_batch_norm.backbone_lr_scale),
+    ]
 
 
 def test_cells_are_the_product_in_file_order(tmp_path: Path) -> None:

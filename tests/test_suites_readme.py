@@ -7,6 +7,7 @@ import pytest
 
 from bench.strategies import STRATEGIES
 from bench.suite_file import parse, read_suite
+from bench.views import rates
 from tests.suite_keys import FOUND_LATER, README, between, key_table, rows
 
 SUITES = sorted(README.parent.glob("*.toml"))
@@ -26,9 +27,9 @@ def test_every_key_has_a_meaning_and_only_keys_have_a_default_found_later() -> N
 def test_the_table_of_strategies_has_their_rates() -> None:
     for kind, strategy in STRATEGIES.items():
         row, _ = re.findall(rf"^\| `{kind}` .*$", TEXT, re.M)
-        assert f" {strategy.lr} " in row.replace(",", " ")
-        scale = strategy.backbone_lr_scale
-        assert "frozen" in row if scale == 0 else f"x {scale:g}" in row
+        *_, usual, without = row.strip("| ").split(" | ")
+        assert usual.startswith(rates(strategy.rates))
+        assert without.startswith(rates(strategy.rates_without_batch_norm))
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

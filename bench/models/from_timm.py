@@ -106,7 +106,15 @@ def architecture(name: str) -> Architecture:
         head=path,
         stages=_stages(model, path),
         timm=model_name,
+        batch_norm=has_only_batch_norms(model),
     )
+
+
+def has_only_batch_norms(model: nn.Module) -> bool:
+    """Whether there are batch norms and no norms of another kind."""
+    named = (module for module in model.modules() if "Norm" in type(module).__name__)
+    norms = [one for one in named if list(one.parameters(recurse=False))]  # not ConvNormAct
+    return bool(norms) and all(isinstance(norm, nn.modules.batchnorm._BatchNorm) for norm in norms)
 
 
 def is_linear(layer: nn.Module | None) -> bool:

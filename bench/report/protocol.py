@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bench.analysis.table import RunTable
 from bench.errors import first
-from bench.record import Calibration, Cell, Machine, Result, Run, Sitting
+from bench.record import Calibration, Cell, Machine, Recipe, Result, Run, Sitting
 from bench.report import units
 from bench.suite import Suite
 
@@ -49,20 +49,30 @@ def _seeds(suite: Suite) -> Iterator[str]:
 
 
 def _recipes(cells: Sequence[Cell]) -> list[Fact]:
-    one_of: dict[str, Cell] = {}
+    users: dict[str, list[Cell]] = {}
     for cell in cells:
-        one_of.setdefault(cell.strategy, cell)
-    texts = {
-        strategy: [f"{key} {_shown(value)}" for key, value in cell.recipe if value is not None]
-        for strategy, cell in one_of.items()
-    }
+        users.setdefault(cell.strategy, []).append(cell)
+    kinds = {strategy: own[0].kind for strategy, own in users.items()}
+    texts = {strategy: list(_settings(own)) for strategy, own in users.items()}
     every = list(texts.values())
     shared = [text for text in every[0] if all(text in one for one in every)] if every else []
     facts = [("Recipe of every strategy", ", ".join(shared))] if shared else []
-    for strategy, own in texts.items():
-        rest = [f"kind {one_of[strategy].kind}", *(text for text in own if text not in shared)]
-        facts.append((f"Recipe of {strategy}", ", ".join(rest)))
+    for strategy, settings in texts.items():
+        own = [text for text in settings if text not in shared]
+        facts.append((f"Recipe of {strategy}", ", ".join([f"kind {kinds[strategy]}", *own])))
     return facts
+
+
+def _settings(cells: Sequence[Cell]) -> Iterator[str]:
+    """`epochs 10`, or `lr 0.003 (0.001 for vit_b_16)` where architectures differ."""
+    for key in Recipe.model_fields:
+        users: dict[object, dict[str, None]] = {}
+        for cell in cells:
+            users.setdefault(getattr(cell.recipe, key), {})[cell.architecture_label] = None
+        (common, _), *others = sorted(users.items(), key=lambda one: -len(one[1]))
+        told = "; ".join(f"{_shown(value)} for {', '.join(names)}" for value, names in others)
+        if common is not None:
+            yield f"{key} {_shown(common)}{told and f' ({told})'}"
 
 
 def _shown(value: object) -> str:

@@ -59,6 +59,7 @@ class Chosen(NamedTuple):
     files: Mapping[str, Path | None]
     pipelines: Mapping[str, str]  # the enum member whose transforms apply
     native_size: Mapping[str, int]
+    batch_norm: Mapping[str, bool]
     pretrained_on: Mapping[str, str]
     downloads: tuple[tuple[str, float | None], ...]  # file and size in MB, where not fetched yet
 

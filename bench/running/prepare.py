@@ -95,11 +95,15 @@ def exact(suite: Suite) -> Suite:
     return suite.model_copy(update={"architectures": entries})
 
 
+def inputs_of(images: Images, chosen: Chosen) -> Inputs:
+    found = (chosen.weights, chosen.native_size, chosen.batch_norm)
+    return Inputs(images.data, images.dataset.photographs, *found)
+
+
 def resolve(
     request: Request, suite: Suite, found: Hardware, images: Images, chosen: Chosen
 ) -> Plan:
-    facts = Inputs(images.data, images.dataset.photographs, chosen.weights, chosen.native_size)
-    asked = cells(suite, facts)
+    asked = cells(suite, inputs_of(images, chosen))
     counts = Counter(map(cell_id, asked))
     same_ids = [
         Problem("", f"two cells would both be {name}: rename one")
@@ -195,6 +199,10 @@ def choose_weights(suite: Suite, request: Request, *, fetch: bool) -> Chosen:
         choice.paths,
         members,
         native,
+        {
+            label: libraries.architecture(one.architecture).batch_norm
+            for label, one in wanted.items()
+        },
         choice.pretrained_on,
         tuple((Path(address).name, size) for address, size in choice.downloads.items()),
     )

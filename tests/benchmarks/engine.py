@@ -56,10 +56,8 @@ def assemble(suite: Suite, device: Device) -> tuple[Context, list[Cell]]:
     images = prepare.open_images(suite)
     request = Request(SuiteFile("benchmark", {}), str(device), offline=True)
     chosen = prepare.choose_weights(suite, request, fetch=True)
-    photographs = images.dataset.photographs
-    facts = expand.Inputs(images.data, photographs, chosen.weights, chosen.native_size)
     context = Context(device, images.dataset, images.split, chosen.files, chosen.pipelines)
-    return context, expand.cells(suite, facts)
+    return context, expand.cells(suite, prepare.inputs_of(images, chosen))
 
 
 def decoded(context: Context, asked: Sequence[Cell]) -> Context:

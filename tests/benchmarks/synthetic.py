@@ -59,7 +59,9 @@ def cell_of(size: Size, kind: Kind, weights: Path | None, seed: int = 0) -> Cell
         else Weights(source=WEIGHTS, name=weights.name),
         strategy=kind,
         kind=kind,
-        recipe=recipe(kind, said, photographs=True),
+        recipe=recipe(
+            kind, said, photographs=True, batch_norm=ARCHITECTURES[size.architecture].batch_norm
+        ),
         image_size=size.image_size,
         data=Data(
             name="noise",

@@ -111,6 +111,14 @@ def test_the_rows_of_the_table_are_what_timm_says_of_them(size: int) -> None:
     row = ARCHITECTURES[f"efficientnet_lite{size}"]
     found = libraries.architecture(f"timm:{row.timm}")
     assert (row.head, row.stages, row.pinned) == (found.head, found.stages, found.pinned)
+    assert row.batch_norm == found.batch_norm
+
+
+@pytest.mark.parametrize("name", TEN)
+def test_only_networks_of_batch_norms_have_nothing_but_batch_norms(name: str) -> None:
+    families = ("tf_efficientnet", "mobilenet", "regnet", "resnetv2")
+    found = libraries.architecture(libraries.exact(f"timm:{name}"))
+    assert found.batch_norm == name.startswith(families)
 
 
 @pytest.mark.slow
