@@ -68,10 +68,10 @@ def _everything(recipe: Recipe, _: Stages) -> list[PhasePlan]:
 def _head_then_everything(recipe: Recipe, _: Stages) -> list[PhasePlan]:
     head_epochs = head_epochs_of(recipe.epochs, recipe.head_epochs)
     scale = recipe.backbone_lr_scale
-    slowly = (Rule("head", scale), Rule("backbone", scale))
+    scaled = (Rule("head", scale), Rule("backbone", scale))
     return [
         PhasePlan("head", head_epochs, HEAD_ONLY),
-        PhasePlan("all", recipe.epochs - head_epochs, slowly),
+        PhasePlan("all", recipe.epochs - head_epochs, scaled),
     ]
 
 

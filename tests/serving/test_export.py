@@ -23,7 +23,7 @@ from bench.predictions import unpack
 from bench.record import Failure
 from tests import command
 from tests.command import SUITE, Place
-from tests.serving.conftest import KINDS, record_of
+from tests.serving.conftest import KEPT, KINDS, record_of
 from tests.serving.test_predict import files_of
 from tests.spoken import Bench
 
@@ -50,7 +50,20 @@ def weights_of(folder: Path, kind: str = KIND) -> Path:
 def test_the_lines_in_model_json_load_it_without_bench_and_say_what_is_on_record(
     here: Place, bench: Bench, run_folder: Path, tmp_path: Path, kind: str
 ) -> None:
-    record, target = record_of(run_folder, kind), tmp_path / "exported"
+    check_lines(here, bench, run_folder, tmp_path / "exported", kind)
+
+
+def test_so_do_those_of_a_network_of_timms(here: Place, bench: Bench, tmp_path: Path) -> None:
+    suite = KEPT.replace('["mobilenet_v3_small"]', '["timm:mobilenetv4_conv_small"]')
+    suite = suite.replace(str(list(KINDS)), '["partial"]')
+    done = command.quick(here, "run", here.suite(suite, "of-timm"), "--out", "of-timm")
+    assert done.returncode == 0, done.stderr
+    check_lines(here, bench, here.folder / "of-timm", tmp_path / "exported", "partial")
+
+
+def check_lines(here: Place, bench: Bench, run_folder: Path, target: Path, kind: str) -> None:
+    """The lines in model.json, run by themselves, say what is on record of a val image."""
+    record = record_of(run_folder, kind)
     done = bench("export", run_folder, "--cell", record.cell_id, "--out", target)
     assert (done.code, done.err) == (0, "")
     about = json.loads((target / "model.json").read_text())
