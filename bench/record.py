@@ -412,8 +412,11 @@ class UsedWeights(Value):
 
     @property
     def fell_back(self) -> bool:
-        """Whether an earlier entry of the list was not available for every architecture."""
-        return self.used != self.wanted[0]
+        """Whether an earlier entry of the list was not available for every architecture.
+
+        Nothing was looked for where every cell trains from scratch.
+        """
+        return self.used not in (self.wanted[0], "scratch")
 
 
 class Preprocessing(Value):

@@ -186,7 +186,7 @@ def choose_weights(suite: Suite, request: Request, *, fetch: bool) -> Chosen:
         )
     else:
         drawn = dict.fromkeys(wanted, RANDOM)
-        source = UsedWeights(wanted=("scratch",), used="scratch")
+        source = UsedWeights(wanted=tuple(map(weights.shown, suite.weights)), used="scratch")
         choice = weights.Choice(source, drawn, dict.fromkeys(drawn), {}, {})
     members = {label: pipeline(one) for label, one in wanted.items()}
     native = {
