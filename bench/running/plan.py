@@ -166,19 +166,18 @@ class Pace(NamedTuple):
     update: float  # per parameter and step: the optimiser, and weights laid out anew
 
 
-DENSE = Pace(forward=1, train=5, update=360)
+DENSE = Pace(forward=1, train=5, update=480)
 PACES: Mapping[str, Pace] = {
     "vit": Pace(forward=1, train=3, update=120),
     **dict.fromkeys(
         ("efficientnet", "mobilenet", "mnasnet", "shufflenet", "regnet", "convnext"),
-        Pace(forward=4, train=33, update=450),
+        Pace(forward=4, train=27, update=450),
     ),
 }
 """By the start of a name: matrix products train at the pace of their forward pass, and depthwise
-convolutions wait for memory. From steps of 16 and of 32 images, and forward passes of 128, at 32 px
-on two AVX2 cores, where a dense forward pass takes 0.033 ns per multiply-add. resnet18 and resnet50
-are within 20 % of DENSE, vit_b_16 of its own, efficientnet_b0 and b4 of theirs; mobilenet_v3_small
-takes half as long again."""
+convolutions wait for memory. From the capstone on two AVX2 cores (32 px, batch 16), where a unit is
+0.03 ns: resnet18, resnet50, vit_b_16 and efficientnet_b4 are within 20 % of it, efficientnet_b0 and
+mobilenet_v3_small take half as long again."""
 
 PARTIAL_SHARE = 0.5  # of a full training step: 5.2 of 10.7 GFLOP in resnet18, 46 of 105 in vit_b_16
 CELL_SECONDS = 0.5  # building the network, writing the record

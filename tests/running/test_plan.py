@@ -73,7 +73,7 @@ def test_partial_is_half_a_step() -> None:
 def test_work_is_passes_over_images_and_updates_of_parameters() -> None:
     cell = changed(records.cell("resnet18", "fine_tuning", 0), precise_bn=False)
     (seen,) = visits(cell)
-    passes, updates = (5 * 3000 + seen.forwarded) * 7, 360 * 11 * 3000 / 32
+    passes, updates = (5 * 3000 + seen.forwarded) * 7, 480 * 11 * 3000 / 32
     assert plan.work([cell], {("resnet18", 48): NetworkSize(7, 11)}) == [passes + updates]
 
 
