@@ -132,7 +132,12 @@ def from_digest(content: Mapping[str, Any]) -> Snapshot:
         columns = {name: [cell.get(name) for cell in cells] for name in STORED if name in known}
         ok = [cell for cell in cells if cell["status"] == "ok"]
         return Snapshot(
-            header=Header.model_validate({k: content[k] for k in fields & content.keys()}),
+            header=Header.model_validate(
+                {
+                    **{k: content[k] for k in fields & content.keys()},
+                    "protocol": content["task"]["protocol"],
+                }
+            ),
             columns=columns,
             labels=content["labels"],
             num_images=content["num_images"],

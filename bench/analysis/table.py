@@ -26,7 +26,6 @@ from bench.folder import cell_folder, read_records, read_run
 from bench.identity import BUCKETS, OF_GPU, leaves
 from bench.predictions import Unpacked, pack_bits, pack_column, unpack, unpack_bits, unpack_column
 from bench.record import (
-    PROTOCOL_VERSION,
     Calibration,
     Cell,
     Execution,
@@ -89,6 +88,7 @@ COLUMNS: Mapping[str, Meaning] = {
 class Header(Value):
     """What a comparison or a history must know of a run as a whole."""
 
+    protocol: int
     suite_name: str
     started_at: str
     finished_at: str | None
@@ -101,7 +101,6 @@ class Header(Value):
     unstable: str | None  # why its times are not to be relied on
     # In no key, but it may explain a change: drivers, the system, bench; {} in older baselines.
     information: Facts = Field(default_factory=dict)
-    protocol: int = PROTOCOL_VERSION
 
 
 @dataclass(frozen=True)
@@ -253,6 +252,7 @@ def _header(run: Run, records: Sequence[Record], metric: str) -> Header:
         "bench.commit": " and ".join(commits) or None,
     }
     return Header(
+        protocol=run.protocol_version,
         suite_name=run.suite_name,
         started_at=run.started_at,
         finished_at=run.finished_at,
@@ -303,7 +303,8 @@ def _derived(run: Run, found: Sequence[Record | None], metric: str) -> dict[str,
 
 def _task_key(run: Run, cell: Cell) -> str:
     """Hash of what a cell asks for, without the seed, and of how its images are prepared."""
-    pipeline, task = run.preprocessing[cell.architecture_label], identity.cell_identity(cell)
+    pipeline = run.preprocessing[cell.architecture_label]
+    task = identity.cell_identity(cell, run.protocol_version)
     task |= {f"preprocessing.{name}": getattr(pipeline, name) for name in PREPARED}
     task.pop("cell.seed", None)
     return identity.digest(task)

@@ -219,6 +219,17 @@ def test_a_suite_of_one_cell_too_is_refused_where_its_task_is_another() -> None:
     assert outcomes(found) == {"refused", "nothing_judged"}
 
 
+def test_another_protocol_is_another_task() -> None:
+    asked = records.run(["resnet18"], ["partial"])
+    made = [records.result(records.cell("resnet18", "partial", 0))]
+    before, after = (
+        table(asked.model_copy(update={"protocol_version": version}), made) for version in (1, 2)
+    )
+    found = compare(before, after, [])
+    assert [one.fields for one in found.verdicts] == [("protocol: 1 and 2",)]
+    assert outcomes(found) == {"refused", "nothing_judged"}
+
+
 def test_seeds_that_are_no_longer_asked_for_are_missing_and_the_others_compared() -> None:
     after = sides.only(tabled(20), lambda a, s, seed: seed > 0)
     found = compare(BASE, after, PAST)
