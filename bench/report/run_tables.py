@@ -231,7 +231,12 @@ def pretraining(gains: Iterable[Gain]) -> Table:
         )
         for one in gains
     )
-    return Table("pretraining", "What pretraining is worth", columns, tuple(rows))
+    return Table(
+        "pretraining",
+        "The best pretrained row and the best from scratch, on test",
+        columns,
+        tuple(rows),
+    )
 
 
 GAIN = (
