@@ -12,7 +12,9 @@ from typing import NamedTuple
 import pytest
 import sklearn.datasets
 
-from tests.spoken import Bench
+from tests.spoken import Bench, bench
+
+__all__ = ["bench"]
 
 pytestmark = pytest.mark.slow
 
