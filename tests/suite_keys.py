@@ -16,6 +16,7 @@ BEGIN, END = "<!-- keys: made by `python -m tests.suite_keys` -->\n", "<!-- end 
 FOUND_LATER: Mapping[str, str] = {
     "architectures[].weights": "as `weights` says",
     "strategies[].kind": "the `name`",
+    "strategies[].seeds": "the suite's",
     "dataset.train_per_class": "digits 30; folders 60 % of all",
     "dataset.val_per_class": "digits 50; folders 20 % of all",
     "recipe.head_epochs": "half of `epochs`",

@@ -25,14 +25,9 @@ STAMPS = Path("usr/share/tuxpaint/stamps")
 
 SUBJECTS = ("animals", "food", "household", "plants", "town", "vehicles")
 
-OFFLINE = """
-[recipe]
-image_size = 64
-epochs = 6
-batch_size = 16
-augment = "none"
-"""
-"""The recipe of suites/offline.toml."""
+SUITE = Path(__file__).parents[1] / "suites/offline.toml"
+OFFLINE = "[recipe]" + SUITE.read_text("utf-8").partition("[recipe]")[2] + "\n"
+"""The recipe of the ready suite."""
 
 
 class Scored(NamedTuple):

@@ -75,8 +75,10 @@ def outputs(module: nn.Module, batch: Batch, num_images: int, placement: Placeme
     """The module's output for every image, float32, in eval mode."""
     module.eval()
     parts = []
-    one = batch(torch.zeros(1, dtype=torch.int64, device=placement.device))
-    size = eval_batch_size(placement.device, one.shape[-1] if one.ndim == 4 else 1)
+    # Only a CPU's batch depends on the size of the images, which the first one tells.
+    on_cpu = placement.device.type == "cpu"
+    shape = batch(torch.zeros(1, dtype=torch.int64)).shape if on_cpu else ()
+    size = eval_batch_size(placement.device, shape[-1] if len(shape) == 4 else 1)
     for indices_B in even_chunks(num_images, size, placement.device):
         inputs = placement.lay_out(batch(indices_B))
         with placement.autocast():
