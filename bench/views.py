@@ -197,6 +197,9 @@ def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
     ranked = summary.ranked[:10]
     for row in ranked:
         add(ranking, _mark(row, summary), row.architecture, row.strategy, *_numbers(row))
+    if summary.leader:
+        guessing = (f"{units.percent(score)} %" for score in summary.guessing)
+        add(ranking, "", "guessing", "the commonest class", *guessing, "", "")
     left_out = len(summary.rows) - len(ranked)
     more = [Text(f"and {left_out} more in report.md", style="dim")] if left_out else []
     return Group(Text(), ranking, *more, Text(), *prose(closing(folder, made, summary)))
@@ -206,8 +209,7 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
     run = made.run
     lines = list(map(text.plain, chosen(made, summary)))
     if len(summary.tied) > 1:
-        lowest = sentences.lowest(summary, summary.tied)
-        lines.append(f"* highest mean val, = tied with it, + {lowest} of these")
+        lines.append("* highest mean val, = tied with it, + recommended")
     if any(row.features_reused for row in summary.rows):
         lines.append(units.REUSED_NOTE)
     if unstable := sentences.unstable_times(run):
@@ -231,7 +233,11 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
 
 def chosen(made: RunTable, summary: Summary) -> list[str]:
     """What the records say to choose, in sentences."""
-    said = (sentences.headline(made, summary), sentences.one_seed(made.run, summary))
+    said = (
+        sentences.headline(made, summary),
+        sentences.unequal_classes(made, summary),
+        sentences.one_seed(made.run, summary),
+    )
     return [sentence for sentence in said if sentence]
 
 

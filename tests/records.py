@@ -220,6 +220,12 @@ def answered(of: Cell, right_N: ArrayLike, labels_N: ArrayLike | None = None) ->
     return one.model_copy(update={"quality": quality})
 
 
+def with_test(one: Result, labels_N: Sequence[int]) -> Result:
+    """The record of a network that has all these test images right."""
+    test = answers(labels_N, np.ones(len(labels_N), dtype=bool))
+    return one.model_copy(update={"quality": one.quality.model_copy(update={"test": test})})
+
+
 def wrong_on_val(one: Result, wrong: slice) -> Result:
     """The record of a network that has these of the 400 val images wrong."""
     right_N = np.ones(400, dtype=bool)

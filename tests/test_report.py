@@ -151,7 +151,7 @@ def test_an_amount_that_is_none_is_refused_with_an_example(
         (
             ["a", "b", "c"],
             [result(cell(name, "partial", 0)) for name in "abc"],
-            "no single winner: 3 of 3 are tied",
+            "no single winner: 400 val images cannot tell 3 of 3 apart",
         ),
     ],
 )

@@ -1,8 +1,9 @@
 """From a run's table to a choice: which row leads, which are tied with it, and which to take.
 
 A row is one architecture under one strategy, all its seeds together. Val chooses; test is carried
-along and never read by a choice. Rows that cannot be told from the best are tied with it, and among
-those the tie-break that the suite declared picks the recommendation.
+along and never read by a choice. Rows that cannot be told from the best are tied with it. Tied is
+not equal: the tie-break that the suite declared picks among those that are shown to be as good as
+the leader, and what is not surely better than guessing is never recommended.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from bench.analysis.pairs import Combination, combinations
 from bench.analysis.pareto import COSTS
 from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
 from bench.analysis.table import RunTable
-from bench.metrics import METRICS
+from bench.metrics import METRICS, Ints
 from bench.record import Failure, Part
 
 
@@ -155,7 +156,18 @@ class AgainstLeader(NamedTuple):
     p_value: float
     p_adjusted: float
     tied: bool
+    near: bool  # tied, and surely less than the margin behind
     settling: paired.Settling | None  # of tied rows only
+
+
+class Guessing(NamedTuple):
+    """What always answering the commonest class of a part's images scores there, 0 to 1.
+
+    None without an ok cell.
+    """
+
+    val: float | None = None
+    test: float | None = None
 
 
 class Summary(NamedTuple):
@@ -165,8 +177,11 @@ class Summary(NamedTuple):
     rows: tuple[Row, ...]
     leader: Row | None  # highest mean val score of the complete rows
     tied: tuple[Row, ...]  # the leader first, then by val; empty without a leader
-    winner: Row | None  # the leader, where nothing is tied with it
-    recommended: Row | None  # of the tied, by the tie-break
+    winner: Row | None  # the leader, where nothing is tied with it and it does not guess
+    near: tuple[Row, ...]  # the leader, then the tied that are surely less than the margin behind
+    guessing: Guessing
+    above_guessing: tuple[Row, ...]  # complete rows that are surely better than that on val
+    recommended: Row | None  # of those near and above guessing, by the tie-break
     chosen: str | None  # cell_id of the recommended row's seed with the best val score
     cheapest: Row | None  # by the tie-break, of rows whose mean val is within the margin
     comparisons: tuple[AgainstLeader, ...]  # complete rows but the leader, by val, best first
@@ -192,9 +207,12 @@ def summarise(table: RunTable) -> Summary:
     metric, margin = table.header.metric, table.header.margin
     rows = rows_of(table)
     leader = best((row for row in rows if row.complete), tie_break)
-    comparisons, front, visible = _compared(table, rows, leader)
+    standing = Standing() if leader is None else _compared(table, rows, leader)
+    comparisons, able = standing.comparisons, standing.above_guessing
     tied = () if leader is None else (leader, *(one.row for one in comparisons if one.tied))
-    recommended = preferred(tied, tie_break)
+    near = tied[:1] + tuple(one.row for one in comparisons if one.near)
+    worth = [row for row in near if row in able] if leader in able else []
+    recommended = preferred(worth, tie_break)
     asked = zip(table.run.suite.asked, table.columns["status"], strict=True)
     machines = {key for key in table.columns["machine_key"] if key is not None}
     return Summary(
@@ -204,14 +222,17 @@ def summarise(table: RunTable) -> Summary:
         rows=rows,
         leader=leader,
         tied=tied,
-        winner=leader if len(tied) == 1 else None,
+        winner=leader if len(tied) == 1 and leader in able else None,
+        near=near,
+        guessing=_guessing(table),
+        above_guessing=able,
         recommended=recommended,
         # Of equal seeds the earlier one.
         chosen=recommended and max(recommended.ok, key=_scores(table, "val").__getitem__),
         cheapest=leader and preferred(within(rows, leader, margin), tie_break),
         comparisons=comparisons,
-        front=front,
-        visible_difference=visible,
+        front=standing.front,
+        visible_difference=standing.visible_difference,
         best_by_strategy=_best_by("strategy", rows, tie_break),
         best_by_architecture=_best_by("architecture", rows, tie_break),
         failures=tuple(one for one in table.records.values() if isinstance(one, Failure)),
@@ -220,22 +241,38 @@ def summarise(table: RunTable) -> Summary:
     )
 
 
-def _compared(
-    table: RunTable, rows: Iterable[Row], leader: Row | None
-) -> tuple[tuple[AgainstLeader, ...], tuple[Row, ...], float | None]:
-    """The complete rows against the leader, the Pareto front, and the visible difference."""
-    if leader is None:
-        return (), (), None
+def _guessing(table: RunTable) -> Guessing:
+    def score(labels_N: Ints) -> float:
+        commonest = np.bincount(labels_N).argmax()
+        return METRICS[table.header.metric].score(labels_N, np.full_like(labels_N, commonest))
+
+    if not table.results:
+        return Guessing()
+    return Guessing(score(table.val.labels_N), score(table.labels_N))
+
+
+class Standing(NamedTuple):
+    """Where the complete rows stand; nothing where there is none."""
+
+    comparisons: tuple[AgainstLeader, ...] = ()
+    front: tuple[Row, ...] = ()
+    visible_difference: float | None = None
+    above_guessing: tuple[Row, ...] = ()
+
+
+def _compared(table: RunTable, rows: Iterable[Row], leader: Row) -> Standing:
     margin = table.header.margin
     others = [row for row in rows if row.complete and row is not leader]
     complete = [leader, *sorted(others, key=val_mean, reverse=True)]
     found = hits_of(table, complete)
     behind = paired.contrasts(found)
     told = paired.simultaneous(found, behind, margin)
+    near_R = paired.shown_near(found, behind, told.rows_R, margin)
     costs = [[comparable_cost(row, name) for name in COSTS] for row in complete]
     on_front = pareto.front(costs, found, told.limit, margin)
     p_values = behind.p_values_R[1:]
-    against = zip(complete[1:], p_values, holm(p_values), told.rows_R[1:], strict=True)
+    held = zip(told.rows_R[1:], near_R[1:], strict=True)
+    against = zip(complete[1:], p_values, holm(p_values), held, strict=True)
     comparisons = tuple(
         AgainstLeader(
             row=row,
@@ -243,12 +280,20 @@ def _compared(
             p_value=float(p_value),
             p_adjusted=float(p_adjusted),
             tied=bool(tied),
+            near=bool(near),
             settling=paired.settling(found, behind, place, told.limit, margin) if tied else None,
         )
-        for place, (row, p_value, p_adjusted, tied) in enumerate(against, start=1)
+        for place, (row, p_value, p_adjusted, (tied, near)) in enumerate(against, start=1)
     )
-    visible = paired.visible_difference(behind, told.rows_R, told.limit, margin)
-    return comparisons, tuple(complete[place] for place in on_front), visible
+    guess = _guessing(table).val
+    assert guess is not None, "a complete row has ok cells"
+    above_R = paired.better_than_guessing(found, guess)
+    return Standing(
+        comparisons=comparisons,
+        front=tuple(complete[place] for place in on_front),
+        visible_difference=paired.visible_difference(behind, told.rows_R, told.limit, margin),
+        above_guessing=tuple(complete[place] for place in np.flatnonzero(above_R)),
+    )
 
 
 def hits_of(table: RunTable, rows: Sequence[Row], part: Part = "val") -> paired.Hits:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.analysis.stats import ROUNDING, Floats, seed_variances, spread, tails
+from bench.analysis.stats import ROUNDING, Floats, holm, seed_variances, spread, tails
 
 # Dimensions: R rows, N val images, K some of the rows, P pairs of rows.
 
@@ -180,6 +180,44 @@ def simultaneous(found: Hits, behind: Contrasts, margin: float) -> Tied:
             last = limit(found, rows_R)
 
 
+def shown_near(
+    found: Hits, behind: Contrasts, tied_R: NDArray[np.bool_], margin: float
+) -> NDArray[np.bool_]:
+    """The tied rows that are surely less than `margin` behind the leader.
+
+    One-sided t tests, with Bonferroni's adjustment over the tied. Nothing is shown where no row has
+    a second seed.
+    """
+    errors_R = np.maximum(_with_few_images(found, behind), behind.seeds_R)
+    others = max(1, int(tied_R.sum()) - 1)
+    p_R = tails(margin - behind.means_R, errors_R, behind.freedoms_R)
+    return np.asarray(tied_R & (p_R < ALPHA / others))
+
+
+def _with_few_images(found: Hits, behind: Contrasts) -> Floats:
+    """Standard errors over images as if two more had been seen, one for either row.
+
+    Few images on which two rows agree do not show that they always will: Agresti & Min 2005,
+    doi:10.1002/sim.1781.
+    """
+    more = np.mean(found.weights_N**2) / (found.num_images + 2) ** 2
+    return np.asarray(np.sqrt(behind.items_R**2 + more))
+
+
+def better_than_guessing(found: Hits, guess: float) -> NDArray[np.bool_]:
+    """The rows whose score is surely above `guess`, that of one answer for all images.
+
+    Both must say so: a binomial test of the images, each counted once however many seeds scored it,
+    and a t test over seeds where they are known. Holm's adjustment is over all rows.
+    """
+    num_images = found.num_images / np.mean(found.weights_N**2)  # Kish's effective sample size
+    hits_R = np.clip(found.means_R * num_images, ROUNDING, num_images)
+    by_images_R = special.betainc(hits_R, num_images - hits_R + 1, guess)
+    errors_R = np.sqrt(found.seed_variances_R)
+    by_seeds_R = tails(found.means_R - guess, errors_R, found.freedoms_R)
+    return np.asarray(holm(np.fmax(by_images_R, by_seeds_R)) < ALPHA)
+
+
 def limit(found: Hits, rows_R: NDArray[np.bool_]) -> float:
     count = int(rows_R.sum())
     if count < 2:
@@ -223,9 +261,9 @@ REACH = 1000.0
 class Settling(NamedTuple):
     """What would tell a tied row from the leader, if the difference seen is the true one.
 
-    None where that would not help: the difference is within the margin, the other source of error
-    is too large, or more than `REACH` times as much is needed. With one seed, `more_seeds` is
-    unknown.
+    Or, of a row within the margin, what would show that it is. None where that would not help: the
+    difference is the margin, the other source of error is too large, or more than `REACH` times as
+    much is needed. With one seed, `more_seeds` is unknown.
     """
 
     more_seeds: int | None  # for each row, on the same images
@@ -257,11 +295,12 @@ def on_t_scale(limit: float, freedoms_R: Floats) -> Floats:
 
 def settling(found: Hits, behind: Contrasts, row: int, limit: float, margin: float) -> Settling:
     mean = float(behind.means_R[row])
-    if mean <= margin + ROUNDING:
+    if abs(mean - margin) <= ROUNDING:
         return Settling(None, None)
     t_limit = float(on_t_scale(limit, behind.freedoms_R[row : row + 1])[0])
-    # The difference must be both significant and no less than the margin.
-    needed = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER) ** 2
+    # The difference must be both significant and no less than the margin; or surely less than it.
+    apart = min(mean / (t_limit + Z_POWER), (mean - margin) / Z_POWER)
+    needed = (apart if mean > margin else (margin - mean) / (t_limit + Z_POWER)) ** 2
     items, seeds = float(behind.items_R[row]) ** 2, float(behind.seeds_R[row]) ** 2
     if np.isnan(seeds):
         return Settling(None, _within_reach(found.num_images, items / needed))

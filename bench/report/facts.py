@@ -36,8 +36,8 @@ def of_recommended(run: Run, summary: Summary) -> list[Fact]:
             alone.append(f"mean of {units.plural(seconds.n, 'seed')}")
     trained = f"{units.share(row.trainable_share)} % trained"
     return [
-        _score("Val", row.val),
-        _score("Test", row.test),
+        _score("Val", row.val, summary.guessing.val),
+        _score("Test", row.test, summary.guessing.test),
         _cost("Train time", row, "train_seconds", *alone),
         _cost("Peak memory", row, "peak_memory_bytes", MEMORY[run.profile]),
         _cost("Parameters", row, "total_parameters", trained),
@@ -49,13 +49,14 @@ def _cost(title: str, row: Row, cost: str, *notes: str) -> Fact:
     return Fact(title, units.amount(cost, comparable_cost(row, cost)), notes)
 
 
-def _score(title: str, score: Score | None) -> Fact:
+def _score(title: str, score: Score | None, guessing: float | None) -> Fact:
     assert score is not None
     sd, seeds = score.seeds.sd, units.plural(score.seeds.n, "seed")
     basis = (
         f"95 %: {units.between(*score.interval)}",
         units.plural(score.num_images, "image"),
         seeds if sd is None else f"± {units.percent(sd)} over {seeds}",
+        f"guessing: {units.percent(guessing)} %",
     )
     return Fact(title, f"{units.percent(score.seeds.mean)} %", basis)
 
@@ -83,8 +84,8 @@ def _settling(summary: Summary) -> Fact:
     title, ways = "What would settle the tie", sentences.settling(summary)
     ties = len(summary.tied) - 1
     if not ways:
-        least = f"the margin of {units.points(summary.margin)} points"
-        return Fact(title, "nothing", (f"the differences are too small to tell, or below {least}",))
+        neither = "neither alone would, at the differences seen"
+        return Fact(title, "more seeds on more val images", (neither,))
     told = {
         what: "" if settled == ties else f"settles {settled} of {ties} ties"
         for what, settled in ways

@@ -131,8 +131,14 @@ def main(summary: Summary, memory: str) -> Table:
         }
         for row, verdict in _verdicts(summary).items()
     )
-    title = f"Architectures and strategies by mean val {METRICS[summary.metric].title}, best first"
+    by = f"Architectures and strategies by mean val {METRICS[summary.metric].title}, best first"
+    on_test = f"{units.percent(summary.guessing.test)} % on test"
+    title = f"{by} ({guessing(summary.guessing.val)} on val, {on_test})"
     return _table("main", title, columns, rows)
+
+
+def guessing(score: float | None) -> str:
+    return f"always guessing the commonest class: {units.percent(score)} %"
 
 
 def _of_seconds(key: str, found: Spread | None) -> dict[str, Value]:
@@ -165,7 +171,8 @@ def matrix(part: str, summary: Summary) -> Table:
         found = [scores.get((architecture, strategy)) for strategy in strategies]
         rows.append((architecture, *(score and score.seeds.mean for score in found)))
     columns = (ARCHITECTURE, *(number(strategy, name(strategy)) for strategy in strategies))
-    title = f"Mean {part} {METRICS[summary.metric].title} in percent"
+    score = summary.guessing.val if part == "val" else summary.guessing.test
+    title = f"Mean {part} {METRICS[summary.metric].title} in percent ({guessing(score)})"
     return Table(f"{part}-scores", title, columns, tuple(rows))
 
 

@@ -5,6 +5,8 @@ Names of users are set apart by `text.name`; each format escapes them in its own
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from bench.analysis.choice import Row, Summary, comparable_cost
 from bench.analysis.merge import Merged, NamedRun
 from bench.analysis.pareto import COSTS
@@ -31,11 +33,20 @@ def headline(table: RunTable, summary: Summary) -> str:
 
 def _finding(table: RunTable, summary: Summary) -> str:
     chosen = summary.recommended
+    if summary.leader is not None and chosen is None:
+        return (
+            f"Nothing is recommended: on {units.plural(table.run.data.num_val, 'val image')} no "
+            "architecture and strategy is surely better than always guessing the commonest class "
+            f"({units.percent(summary.guessing.val)} %). {_highest(summary)}."
+        )
     if chosen is None or chosen.val is None or chosen.test is None:
         ok = f"{len(table.results):,} of {len(table.run.cells):,} cells are ok"
         return f"No winner: no architecture and strategy has every seed ok ({ok})."
     val, test = (units.percent(score.seeds.mean) for score in (chosen.val, chosen.test))
-    numbers = f"{val} % {METRICS[summary.metric].title} on val and {test} % on test"
+    numbers = (
+        f"{val} % {METRICS[summary.metric].title} on val and {test} % on test "
+        f"(always guessing the commonest class: {units.percent(summary.guessing.test)} %)"
+    )
     if not summary.comparisons:
         only = f"Only {row_name(chosen)} has every seed ok: {numbers}."
         return f"{only} There is nothing to compare it with."
@@ -46,31 +57,39 @@ def _finding(table: RunTable, summary: Summary) -> str:
             f"{row_name(chosen)} wins with {numbers}, {lead} points of val ahead of "
             f"{row_name(second.row)} (standard error {error})."
         )
-    leader, highest = summary.leader, ""
-    if leader is not None and leader.val is not None and leader is not chosen:
-        score = units.percent(leader.val.seeds.mean)
-        highest = f"; the highest on val is {score} % ({row_name(leader)})"
-    return (
-        f"No single winner: {len(summary.tied)} of {len(summary.comparisons) + 1:,} are tied. "
-        f"{_reason(chosen, summary)}: {numbers}{highest}."
+    tied = (
+        f"No single winner: {units.plural(table.run.data.num_val, 'val image')} cannot tell "
+        f"{len(summary.tied)} of {len(summary.comparisons) + 1:,} apart."
     )
+    if len(summary.near) == 1:
+        return f"{tied} {row_name(chosen)} leads and is recommended: {numbers}."
+    highest = "" if chosen is summary.leader else f" {_highest(summary)}."
+    return f"{tied} {_reason(chosen, summary)}: {numbers}.{highest}"
+
+
+def _highest(summary: Summary) -> str:
+    leader = summary.leader
+    assert leader is not None
+    assert leader.val is not None
+    return f"The highest on val is {units.percent(leader.val.seeds.mean)} % ({row_name(leader)})"
 
 
 def _reason(chosen: Row, summary: Summary) -> str:
-    """`Of these a · b has the lowest train time (20.0 s) and is recommended`."""
-    others = [row for row in summary.tied if row != chosen]
+    """`Of the 3 shown to be as good as the best a · b has the lowest train time (20.0 s) ...`."""
+    near = f"Of the {len(summary.near)} shown to be within {units.points(summary.margin)} points"
+    others = [row for row in summary.near if row != chosen]
     for cost in summary.tie_break:
         own = comparable_cost(chosen, cost)
         known = [value for row in others if (value := comparable_cost(row, cost)) is not None]
         if own is not None and all(own < value for value in known):
-            lacking = unknown_for(cost, summary.tied)
+            lacking = unknown_for(cost, summary.near)
             number = "; ".join(filter(None, (units.amount(cost, own), lacking)))
             return (
-                f"Of these {row_name(chosen)} has the lowest {_known(cost, summary.tied)} "
+                f"{near}, {row_name(chosen)} has the lowest {_known(cost, summary.near)} "
                 f"({number}) and is recommended"
             )
-    order = lowest(summary, summary.tied)
-    return f"Of these the suite's tie-break ({order}) recommends {row_name(chosen)}"
+    order = lowest(summary, summary.near)
+    return f"{near}, the suite's tie-break ({order}) recommends {row_name(chosen)}"
 
 
 def lowest(summary: Summary, rows: Sequence[Row]) -> str:
@@ -101,6 +120,7 @@ def cautions(table: RunTable, summary: Summary) -> list[str]:
         *(RANDOM_WEIGHTS if has_random_weights(table) else ()),
         unfinished,
         _fallback(run),
+        unequal_classes(table, summary),
         one_seed(run, summary),
         _mixed_machines(table, summary),
         unstable_times(run),
@@ -139,6 +159,23 @@ def missing_files(run: Run) -> list[str]:
         + (f", from {name(file.address)}" if file.address else "")
         for file in run.source.missing
     ]
+
+
+def unequal_classes(table: RunTable, summary: Summary) -> str:
+    """Which metric tells more where one class is most of the images; empty where none is."""
+    sizes = np.bincount(table.labels_N, minlength=len(table.run.data.classes))
+    if summary.metric != "top1" or summary.leader is None or sizes.max() < UNEQUAL * sizes.min():
+        return ""
+    commonest = name(table.run.data.classes[int(sizes.argmax())])
+    return (
+        f"The classes are unequal: {sizes.max():,} of {sizes.sum():,} test images are {commonest}, "
+        f"so always answering that scores {units.percent(summary.guessing.test)} %. "
+        'metric = "balanced_accuracy" in the suite would count every class alike.'
+    )
+
+
+UNEQUAL = 2
+"""Times as many images in the commonest class as in the rarest, from which it is told."""
 
 
 def one_seed(run: Run, summary: Summary) -> str:
@@ -204,8 +241,10 @@ def rule(run: Run, summary: Summary) -> list[str]:
         "best (max-T over all pairs, at 5 %), and every row less than "
         f"{units.points(summary.margin)} points behind.",
         _held(run.suite.seed_counts),
-        f"Among the tied, the suite's tie-break ({order}; unknown comes last) picks the "
-        "recommendation: a preference for what is cheap, not a finding about accuracy.",
+        f"Among the leader and those shown to be less than {units.points(summary.margin)} points "
+        f"behind it, the suite's tie-break ({order}; unknown comes last) picks the recommendation. "
+        "Where nothing else is shown to be as good, that is the leader.",
+        "What is not surely better than always guessing the commonest class is never recommended.",
         "The best of many looks better than it is, because it was picked: trust its test score.",
     ]
     if not METRICS[summary.metric].is_proportion:
@@ -243,8 +282,8 @@ HELD_WITH_SOME_ALONE = (
 def verdicts(summary: Summary) -> dict[Row, str]:
     """Every row against the leader on val: `leader`, `tied, 0.3 ± 0.4 behind`.
 
-    A leader that nothing is tied with is the winner; a row without each of its seeds is
-    disqualified.
+    A leader that nothing is tied with is the winner; a tied row that is shown to be within the
+    margin is as good; a row without each of its seeds is disqualified.
     """
     found = dict.fromkeys(summary.disqualified, "disqualified")
     if summary.leader is not None:
@@ -252,7 +291,11 @@ def verdicts(summary: Summary) -> dict[Row, str]:
         found[summary.leader] = of_leader if summary.comparisons else "the only one"
     for one in summary.comparisons:
         behind = f"{units.points(one.behind.mean)} ± {units.points(one.behind.se)} behind"
-        found[one.row] = f"{'tied, ' if one.tied else ''}{behind}"
+        tied = "as good, " if one.near else "tied, " if one.tied else ""
+        found[one.row] = f"{tied}{behind}"
+    for row in summary.rows:
+        if row.complete and row not in summary.above_guessing:
+            found[row] += ", may be guessing"
     return found
 
 

@@ -113,8 +113,12 @@ def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | 
     """The record of the cell. Raises InputError where there is none, or it is not ok."""
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
     named = f"ok are: {first(list(ok), MOST_NAMED) or 'none'}"
-    if cell_id is None and (cell_id := summarise(read(folder)).chosen) is None:
-        why = "no architecture under any strategy has an ok record for every seed"
+    if cell_id is None and (cell_id := (summary := summarise(read(folder))).chosen) is None:
+        why = (
+            "no architecture under any strategy is surely better than guessing"
+            if summary.leader
+            else "no architecture under any strategy has an ok record for every seed"
+        )
         raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
     if cell_id in ok:
         return ok[cell_id]

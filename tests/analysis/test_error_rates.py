@@ -10,7 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.analysis.paired import contrasts, settling, simultaneous, visible_difference
+from bench.analysis.paired import (
+    better_than_guessing,
+    contrasts,
+    settling,
+    shown_near,
+    simultaneous,
+    visible_difference,
+)
 from tests.analysis import suites
 
 pytestmark = pytest.mark.slow
@@ -110,6 +117,34 @@ def test_one_seed_promises_no_such_thing_where_whole_trainings_are_lucky(
     found = rates(skills, num_images, 1, luck)
     assert tied[0] <= found.all_best_tied <= tied[1]
     assert found.wrong_winner <= wrong
+
+
+@pytest.mark.parametrize(("num_images", "luck"), [(300, 0.0), (10_000, 0.0), (10_000, 0.003)])
+def test_what_is_truly_the_margin_behind_is_hardly_ever_shown_to_be_near(
+    num_images: int, luck: float
+) -> None:
+    draw, wrong, right = np.random.default_rng(1), 0, 0
+    for _ in range(100):
+        for skills in ([0.0] + [-MARGIN] * 5, [0.0] * 6):
+            found, order_R = suites.drawn(draw, skills, num_images, 3, luck)
+            behind = contrasts(found)
+            near_R = shown_near(found, behind, np.ones(6, dtype=bool), MARGIN)
+            far_R = np.array(skills)[order_R] <= skills[order_R[0]] - MARGIN
+            wrong += bool((near_R & far_R).any())
+            right += bool(near_R[1:].any() and not any(skills))
+    assert wrong <= 5
+    assert right >= 40 or num_images < 1000 or luck > 0, "equal rows are shown to be, given images"
+
+
+@pytest.mark.parametrize("guess", [0.1, 0.9])
+@pytest.mark.parametrize(("num_images", "num_seeds"), [(6, 1), (30, 3), (200, 1)])
+def test_of_rows_that_guess_none_is_better_than_guessing_in_95_of_100_suites(
+    num_images: int, num_seeds: int, guess: float
+) -> None:
+    draw = np.random.default_rng(3)
+    right = [draw.random((12, num_seeds, num_images)) < guess for _ in range(300)]
+    fooled = [better_than_guessing(suites.hits(one), guess).any() for one in right]
+    assert np.mean(fooled) <= 0.06
 
 
 def visible(skills: Sequence[float], num_seeds: int, luck: float) -> float:

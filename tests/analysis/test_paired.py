@@ -14,11 +14,13 @@ from bench.analysis.paired import (
     Contrasts,
     Hits,
     Settling,
+    better_than_guessing,
     chance_variance,
     contrasts,
     largest_distances,
     limit,
     settling,
+    shown_near,
     simultaneous,
     visible_difference,
 )
@@ -351,7 +353,47 @@ def test_nothing_is_visible_or_hidden_where_nothing_was_compared_or_varies() -> 
 # ---- settling -------------------------------------------------------------------------------
 
 
-def test_a_difference_within_the_margin_is_settled_by_nothing() -> None:
+def test_few_images_on_which_all_agree_do_not_show_two_rows_to_be_alike() -> None:
+    for num_images, shown in ((6, False), (300, False), (400, True)):
+        found, behind = compared(np.ones((2, 2, num_images), dtype=bool))
+        told = shown_near(found, behind, np.array([True, True]), margin=0.005)
+        # Of one-sided 5 %: by hand, the margin over 1 / (images + 2) against Student's t.
+        by_hand = stats.t.sf(0.005 * (num_images + 2), num_images - 1) < 0.05
+        assert told[1] == by_hand == shown
+
+
+def test_rows_are_shown_to_be_near_by_a_one_sided_test_over_the_tied() -> None:
+    found, behind = compared(drawn(0, rows=3, images=5000))
+    tied_R, (mean, error) = np.array([True, True, False]), (behind.means_R[1], behind.errors_R[1])
+    just = mean + stats.t.isf(0.05, behind.freedoms_R[1]) * error
+    assert shown_near(found, behind, tied_R, just * 1.01).tolist()[1:] == [True, False]
+    assert not shown_near(found, behind, tied_R, just * 0.99)[1]
+    assert not shown_near(found, behind, np.ones(3, dtype=bool), just * 1.01)[1], "of two, stricter"
+
+
+def test_one_seed_shows_nothing_to_be_near() -> None:
+    found, behind = compared(drawn(0, rows=2, seeds=1, images=5000))
+    assert not shown_near(found, behind, np.array([True, True]), 0.5).any()
+
+
+@pytest.mark.parametrize(("right", "of", "guess"), [(6, 6, 1 / 3), (39, 42, 0.9), (20, 100, 0.1)])
+def test_better_than_guessing_is_the_binomial_test_over_images(
+    right: int, of: int, guess: float
+) -> None:
+    found = suites.hits((np.arange(of) < right)[None, None])
+    p = stats.binomtest(right, of, guess, alternative="greater").pvalue
+    assert better_than_guessing(found, guess)[0] == (p < 0.05)
+    twenty = suites.hits(np.repeat((np.arange(of) < right)[None, None], 20, axis=0))
+    assert better_than_guessing(twenty, guess)[0] == (20 * p < 0.05)
+
+
+def test_seeds_that_vary_do_not_show_more_than_guessing() -> None:
+    counts = np.array([300, 900])[None, :, None]
+    assert not better_than_guessing(suites.hits(np.arange(1000) < counts), 0.5)[0]
+    assert better_than_guessing(suites.hits(np.arange(1000) < np.array([[[590], [610]]])), 0.5)[0]
+
+
+def test_a_difference_of_the_margin_is_settled_by_nothing() -> None:
     found, _ = suites.drawn(np.random.default_rng(2), [0.0, -0.01], 1000, 3)
     behind = contrasts(found)
     behind = behind._replace(means_R=np.array([0.0, MARGIN]))

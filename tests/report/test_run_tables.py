@@ -74,8 +74,8 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     rows = read(made)
     verdicts = [row["Against the leader, points"] for row in rows]
     assert [row["Architecture"] for row in rows] == ["c", "b", "a", "d"]
-    assert verdicts[0].startswith("leader")
-    assert verdicts[1].startswith("recommended, tied, 1.0 ± 1.7 behind")
+    assert verdicts[0].startswith("recommended, leader")
+    assert verdicts[1].startswith("tied, 1.0 ± 1.7 behind")
     assert verdicts[2].startswith("20.0 ± 2.0 behind")
     assert verdicts[3] == "disqualified, seeds ok: 0/1 (1 diverged)"
     assert (rows[0]["Val %"], rows[0]["Test %"]) == ("95.0", "94.0")
@@ -87,8 +87,8 @@ def test_the_main_table_is_sorted_by_val_and_says_what_the_choice_made_of_each_r
     assert numbers[0]["val_sd"] == ""
     flags = ("leader", "tied", "recommended")
     assert [[row[name] == "True" for name in flags] for row in numbers] == [
-        [True, True, False],
-        [False, True, True],
+        [True, True, True],
+        [False, True, False],
         [False, False, False],
         [False, False, False],
     ]
