@@ -58,7 +58,13 @@ class TrainedHeads(NamedTuple):
 
 
 def trained_heads(
-    cell: Cell, seeds: Sequence[int], like: Network, parts: Parts, features: Features, clock: Clock
+    cell: Cell,
+    seeds: Sequence[int],
+    like: Network,
+    parts: Parts,
+    features: Features,
+    captures: bool,
+    clock: Clock,
 ) -> TrainedHeads:
     """The heads of all seeds of the cell's strategy; `like` gives their names and shapes."""
     device = features.val_N.device
@@ -72,7 +78,7 @@ def trained_heads(
             for seed in seeds
         ]
         heads = Heads(starts, features.train_VN, parts.train.labels_N, cell.recipe)
-    if device.type == "cuda":
+    if captures:
         with clock.part("warmup"):
             heads.capture()
     plan = phases(cell.kind, cell.recipe, ())[0]

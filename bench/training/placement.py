@@ -109,10 +109,9 @@ def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
     return "bf16" if has_bf16 else "fp32"
 
 
-def worth_compiling(device: torch.device, training_seconds: float) -> bool:
-    return device.type == "cuda" and (
-        training_seconds * (1 - 1 / COMPILED_SPEEDUP) > COMPILE_SECONDS
-    )
+def worth_compiling(training_seconds: float) -> bool:
+    """Whether a captured step, which would train for so long, saves more than compiling takes."""
+    return training_seconds * (1 - 1 / COMPILED_SPEEDUP) > COMPILE_SECONDS
 
 
 def prepare_device(device: Device) -> None:

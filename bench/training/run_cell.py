@@ -187,7 +187,7 @@ def pieces_of(cell: Cell, shared: Shared) -> Pieces:
         compute = partial(computed, cell, backbone.value, parts, pipeline, place)
         features = features_of(cell, shared, keys.features, compute)
         seeds, outline = [one.seed for one in shared.users(keys.heads)], shared.outline(cell)
-        fit = partial(trained_heads, cell, seeds, outline, parts, features.value)
+        fit = partial(trained_heads, cell, seeds, outline, parts, features.value, shared.captures)
         heads = once(keys.heads, fit)
     return Pieces(images, feed, squares, backbone, warmup, step, features, heads)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +164,8 @@ class Step:
 
     def capture(self) -> None:
         """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
+        # An earlier graph goes first: the device need not hold what both of them take.
+        self._run = self._step
         set_train_mode(self.network)
         replay = captured_if_possible(self._step, self.placement.device)
         self.captured = replay is not None
@@ -237,7 +240,7 @@ def captured_step(
         step.capture()
         epochs = live_phase(cell.kind, cell.recipe, network.stages).epochs
         steps = epochs * steps_per_epoch(cell.data.num_train, step.batch_size)
-        if worth_compiling(place.device, step.seconds() * steps * num_cells):
+        if worth_compiling(step.seconds() * steps * num_cells):
             step.compile()
     return step
 
@@ -245,6 +248,26 @@ def captured_step(
 # A step of a small network keeps a GPU waiting for Python: it is hundreds of kernels of a few
 # microseconds each. A graph launches all of them at once. What it reads and writes lies at fixed
 # places, so whoever records it keeps its tensors and changes them in place only.
+
+STREAMS = 32
+"""How many streams torch has on a device; it hands them out in turn."""
+
+_recorded_on: WeakKeyDictionary[torch.cuda.CUDAGraph, torch.cuda.Stream] = WeakKeyDictionary()
+"""The streams of the graphs that live."""
+
+
+def free_stream(device: torch.device) -> torch.cuda.Stream:
+    """A stream that no living graph was recorded on. Raises RuntimeError where there is none.
+
+    Matrix products work in memory that torch keeps for each stream. Graphs of one stream share it,
+    and the first of them to end gives it back under the others (pytorch issue 193402).
+    """
+    taken = set(_recorded_on.values())
+    for _ in range(STREAMS):
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        if stream not in taken:
+            return stream
+    raise RuntimeError("every stream has a graph of its own already")
 
 
 def captured(work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()) -> Work:
@@ -254,16 +277,17 @@ def captured(work: Work, device: torch.device, generators: Sequence[torch.Genera
     that it draws from besides the default one. Raises RuntimeError where it cannot be recorded,
     for example because it waits for the device.
     """
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = free_stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for _ in range(WARMUPS):
             work()
     torch.cuda.current_stream(device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
+    _recorded_on[graph] = stream
     for generator in generators:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=stream):
         work()
     return graph.replay
 
