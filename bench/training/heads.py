@@ -186,6 +186,8 @@ class Heads:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(self._values[name])
+        if replay is None:
+            self._optimiser.state.clear()  # memory may have run out while it was made
         forget_moments(self._optimiser)
         for generator, seed in zip(dropout, before, strict=True):
             generator.manual_seed(seed)

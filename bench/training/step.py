@@ -164,15 +164,18 @@ class Step:
 
     def capture(self) -> None:
         """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
-        # An earlier graph goes first: the device need not hold what both of them take.
+        # An earlier graph goes first, as both may not fit. If the new one finds no memory even so,
+        # `compile` records the step once more as it was, and without any graph it still runs.
         self._run = self._step
         set_train_mode(self.network)
         replay = captured_if_possible(self._step, self.placement.device)
         self.captured = replay is not None
+        if replay is None:
+            self._optimiser.state.clear()  # memory may have run out while it was made
         self._run = replay or self._step
 
     def compile(self) -> None:
-        """Record it with the network's kernels fused by torch.compile, if possible."""
+        """Record it with the network's kernels fused by torch.compile, else as `capture` does."""
         self._forward = cast(nn.Module, torch.compile(self.network))
         self.capture()
         self.compiled = self.captured
@@ -275,40 +278,54 @@ def captured(work: Work, device: torch.device, generators: Sequence[torch.Genera
 
     `work` runs WARMUPS times first: the caller undoes what that changed. `generators` are those
     that it draws from besides the default one. Raises RuntimeError where it cannot be recorded,
-    for example because it waits for the device.
+    for example because it waits for the device, or finds no memory.
     """
-    stream = free_stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
+    before, stream = torch.cuda.current_stream(device), free_stream(device)
+    stream.wait_stream(before)
     with torch.cuda.stream(stream):
         for _ in range(WARMUPS):
             work()
-    torch.cuda.current_stream(device).wait_stream(stream)
+    before.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     _recorded_on[graph] = stream
     for generator in generators:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph, stream=stream):
-        work()
+    try:
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+    except RuntimeError:
+        torch.cuda.set_stream(before)  # a recording that fails at its end leaves its own behind
+        torch.cuda.synchronize(device)
+        end_recording(stream, generators)
+        raise
     return graph.replay
+
+
+def end_recording(stream: torch.cuda.Stream, generators: Sequence[torch.Generator]) -> None:
+    """Let generators draw again that a failed recording has left waiting for its end (torch 2.11).
+
+    A recording that succeeds ends the wait. Another state would too, but the graphs that live hold
+    the present one, and would go on with random numbers that nobody seeds.
+    """
+    graph, nothing = torch.cuda.CUDAGraph(), torch.zeros((), device=stream.device)
+    for generator in generators:
+        graph.register_generator_state(generator)
+    with torch.cuda.stream(stream):
+        graph.capture_begin()
+        nothing.zero_()
+        graph.capture_end()
 
 
 def captured_if_possible(
     work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()
 ) -> Work | None:
-    """The same, or None where the work cannot be recorded; the cell's log then says why."""
-    stream = torch.cuda.current_stream(device)
+    """The same, or None where it cannot be recorded or finds no memory; the cell's log says why.
+
+    A recording takes memory of its own, which a device may lack while the work itself fits. Where
+    that does not fit either, whoever goes on with it meets the error.
+    """
     try:
         return captured(work, device, generators)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
-        torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
-        torch.cuda.synchronize(device)
-        # It also leaves its generators waiting for replays: whatever draws from them would raise
-        # from then on, in every later cell. Only their whole state can be replaced.
-        for generator in (torch.cuda.default_generators[stream.device_index], *generators):
-            seed = generator.initial_seed()
-            generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
-            generator.manual_seed(seed)
         sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
         return None
