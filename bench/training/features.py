@@ -33,6 +33,9 @@ KIND = "features"
 FEATURES_VERSION = 1
 """Bumped when the code makes other features under the same key."""
 
+STATISTICS_BATCH = 32
+"""Images at a time that a drawn backbone's statistics come from: the same for all that share it."""
+
 PARTS = ("train", "val", "test")
 
 
@@ -57,7 +60,8 @@ def given_backbone(
         if state is not None:
             return state
         network = place.place(seedless(cell, None))
-        estimate_statistics(network, batch_norms(network), crops, cell.data.num_train, place)
+        norms, num_images = batch_norms(network), cell.data.num_train
+        estimate_statistics(network, norms, crops, num_images, STATISTICS_BATCH, place)
         return {name: value.cpu() for name, value in network.backbone.state_dict().items()}
 
 

@@ -30,12 +30,12 @@ from bench.record import (
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
 from bench.training import feeds
-from bench.training.evaluate import Exam, eval_batch_size, host, image_exam, logits, score
+from bench.training.evaluate import Exam, host, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
 from bench.training.heads import TrainedHeads, trained_heads
 from bench.training.network import State, derived_seed, seedless, start_of
 from bench.training.phase import Course, Point, learn
-from bench.training.placement import Placement
+from bench.training.placement import Placement, eval_batch_size
 from bench.training.shared import (
     UNCOUNTED,
     Key,

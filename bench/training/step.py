@@ -221,9 +221,10 @@ def warm_up(
     """First steps on a network that is thrown away: kernels are loaded, libraries set up."""
     with clock.part("warmup"):
         network = place.place(seedless(cell, backbone))
-        outputs(network, crops, min(WARMUP_IMAGES, len(feed.labels_N)), place)
+        size = min(WARMUP_IMAGES, cell.recipe.batch_size)
+        outputs(network, crops, min(size, len(feed.labels_N)), place)
         if STRATEGIES[cell.kind].live:
-            recipe = cell.recipe.model_copy(update={"batch_size": WARMUP_IMAGES})
+            recipe = cell.recipe.model_copy(update={"batch_size": size})
             small = cell.model_copy(update={"recipe": recipe})
             step = step_of(small, network, feed, place)
             step.begin_epoch(torch.Generator())

@@ -7,12 +7,12 @@ else was recorded, could not be recorded, or found no memory.
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import count, permutations
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import predictions
 from bench.record import Cell
 from bench.strategies import PhasePlan, Rule
 from bench.suite import Kind
@@ -323,18 +323,18 @@ class Capturing(cells.Worker):
 
 
 def outcomes(worker: Callable[..., Shared], *asked: Cell) -> list[Outcome]:
-    shared = worker(cells.context(SMALL), asked)
-    found = []
-    for one in asked:
-        found.append(cells.run(one, shared))
-        shared.release(one)
+    """Of cells in one worker on the stand-in, under which torch takes other kernels of the CPU."""
+    shared, found = worker(cells.context(SMALL), asked), []
+    with emulated():
+        for one in asked:
+            found.append(cells.run(one, shared))
+            shared.release(one)
     return found
 
 
 def told(outcome: Outcome) -> tuple[object, ...]:
     """All that must not depend on how the steps were launched."""
-    predicted = predictions.unpack(outcome.quality.test.predictions).predicted_N.tolist()
-    return outcome.curve, outcome.quality, predicted
+    return outcome.curve, outcome.quality
 
 
 @pytest.mark.slow
@@ -344,26 +344,21 @@ def test_a_captured_cell_of_every_kind_learns_what_it_learns_one_by_one(
 ) -> None:
     if compiles:
         monkeypatch.setattr(placement, "COMPILE_SECONDS", 0.0)
-    asked = [cells.cell(kind, SMALL, seed=seed) for seed in (0, 1) for kind in KINDS]
-    with emulated():
-        there = outcomes(Capturing, *asked)
-    here = outcomes(cells.Worker, *asked)
+    asked = [cells.cell(kind, SMALL) for kind in KINDS]
+    there = outcomes(Capturing, *asked)
     assert all(outcome.execution.captured for outcome in there)
     for one, outcome in zip(asked, there, strict=True):
-        is_compiled = compiles and one.kind != "feature_extraction"
-        assert outcome.execution.compiled == is_compiled
-    assert list(map(told, there)) == list(map(told, here))
+        assert outcome.execution.compiled == (compiles and one.kind != "feature_extraction")
+    assert list(map(told, there)) == list(map(told, outcomes(cells.Worker, *asked)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [*permutations(range(3))])
-def test_cells_whose_steps_differ_learn_the_same_in_any_order(order: tuple[int, ...]) -> None:
-    shapes = ({"augment": "none"}, {"batch_size": 4}, {"label_smoothing": 0.0})
+def test_cells_whose_steps_differ_learn_by_turns_what_they_learn_one_by_one() -> None:
+    changes: tuple[dict[str, Any], ...] = ({}, {"augment": "none"}, {"batch_size": 4})
     asked = [
-        cells.cell("fine_tuning", SMALL, seed=seed, epochs=1, **shapes[number])
+        cells.cell("fine_tuning", SMALL, seed=seed, epochs=1, **changed)
         for seed in (0, 1)
-        for number in order
+        for changed in changes
     ]
-    with emulated():
-        there = outcomes(Capturing, *asked)
+    there = outcomes(Capturing, *asked)
     assert list(map(told, there)) == list(map(told, outcomes(cells.Worker, *asked)))
