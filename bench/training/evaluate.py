@@ -54,14 +54,20 @@ def even_chunks(num_images: int, size: int, device: torch.device) -> Sequence[Te
 
 
 @torch.no_grad()
-def outputs(module: nn.Module, batch: Batch, num_images: int, placement: Placement) -> Tensor:
-    """The module's output for every image, float32, in eval mode."""
+def outputs(
+    module: nn.Module,
+    batch: Batch,
+    num_images: int,
+    placement: Placement,
+    home: torch.device | None = None,
+) -> Tensor:
+    """The module's output for every image, float32, in eval mode; on the device, or at `home`."""
     module.eval()
     parts = []
     for indices_B in even_chunks(num_images, placement.eval_batch, placement.device):
         inputs = placement.lay_out(batch(indices_B))
         with placement.autocast():
-            parts.append(module(inputs).float())
+            parts.append(module(inputs).float().to(home or placement.device))
     return torch.cat(parts)
 
 

@@ -77,7 +77,8 @@ def trained_heads(
             )
             for seed in seeds
         ]
-        heads = Heads(starts, features.train_VN, parts.train.labels_N, cell.recipe)
+        labels_N = parts.train.labels_N.to(device)
+        heads = Heads(starts, features.train_VN, labels_N, cell.recipe)
     if captures:
         with clock.part("warmup"):
             heads.capture()

@@ -191,6 +191,20 @@ def test_a_failed_recording_leaves_earlier_graphs_their_random_numbers() -> None
     assert drawn().equal(before)
 
 
+@pytest.mark.parametrize("kind", ["feature_extraction", "two_phase"])
+def test_features_that_do_not_fit_the_device_stay_on_the_host_and_heads_train_there(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    one = cells.cell(kind)
+    (expected,) = outcomes(GPU, one)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device=None: (1_000, 80_000_000_000))
+    shared = cells.Worker(cells.context("resnet18")._replace(device=GPU), [one])
+    found = cells.run(one, shared)
+    assert cells.features_of(one, shared).value.train_VN.device.type == "cpu"
+    assert not found.execution.resident
+    assert losses(found) == pytest.approx(losses(expected), rel=2e-2)
+
+
 def resident_pictures() -> Images:
     """Noise on the GPU."""
     images = cells.pictures(24, 40)
