@@ -29,8 +29,9 @@ WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
 SPINS = "1000"
 """Looks before a thread sleeps; OpenMP's own number is 300,000.
 
-resnet18, 48 px, batch 16, two threads on two cores of an AMD EPYC, training images/s: 29.2 by
-default and 28.7 so with both cores free; 12.4 and 21.6 beside a process that keeps one busy."""
+resnet18, 48 px, batch 16, two threads on two cores of an AMD EPYC, training images/s: by default
+25 to 29 and so 24 to 29 with both cores free, 9.5 to 12.4 and 18 to 22 beside a process that keeps
+one busy, where one thread reaches 24. OMP_WAIT_POLICY=passive does about the same."""
 
 Listener = Callable[[Any], None]
 Answer = tuple[Literal["told", "value", "mistake", "bug", "died"], Any]
