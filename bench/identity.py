@@ -51,6 +51,7 @@ BUCKETS: dict[str, Bucket] = {
     "execution.captured": "performance",  # the same kernels on the same values
     "execution.resident": "performance",
     "execution.hash_seed": "information",  # no computation depends on the order of a set
+    "execution.omp_num_threads": "information",  # what comes of it is in execution.threads
     **{f"machine.{name}": "numerics" for name in NUMERICS},
     **{f"machine.{name}": "performance" for name in PERFORMANCE},
     **{f"machine.{name}": "information" for name in INFORMATION},

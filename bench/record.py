@@ -165,6 +165,7 @@ class Execution(Value):
     float32_matmul_precision: str | None = None  # "highest", "high", "medium"
     cublas_workspace: str | None = None  # CUBLAS_WORKSPACE_CONFIG, or "unset"
     hash_seed: str | None = None  # PYTHONHASHSEED, or "unset"
+    omp_num_threads: str | None = None  # OMP_NUM_THREADS, or "unset"
 
 
 class Calibration(Value):

@@ -30,7 +30,7 @@ def _open() -> None:
     pynvml.nvmlInit()
 
 
-def _known(read: Callable[[], T]) -> T | None:
+def _known(read: Callable[[], T | None]) -> T | None:
     """What `read` returns, or None where NVML cannot say."""
     try:
         _open()
@@ -40,7 +40,7 @@ def _known(read: Callable[[], T]) -> T | None:
         return None
 
 
-def reading(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+def reading(read: Callable[[Any], T | None]) -> Callable[[Any], T | None]:
     """A function of a handle that gives None where there is no handle or NVML cannot say."""
     return lambda gpu: None if gpu is None else _known(lambda: read(gpu))
 
@@ -117,15 +117,32 @@ def _is_on(read: Callable[[Any], Any], gpu: Any, enabled: int) -> bool:
     return bool(current == enabled)
 
 
-@reading
-def used_bytes(gpu: Any) -> int:
-    """Memory in use on the whole device, by all processes."""
-    return int(pynvml.nvmlDeviceGetMemoryInfo(gpu).used)
+def _is_cut(gpu: Any) -> bool:
+    """Whether this is a whole card of which others may use slices (MIG).
+
+    CUDA may give the card's UUID for a slice of it; what the card takes is then not ours alone.
+    """
+    try:
+        is_slice = pynvml.nvmlDeviceIsMigDeviceHandle(gpu)
+    except pynvml.NVMLError_FunctionNotFound:
+        return False  # a driver from before there were slices
+    return not is_slice and _is_on(pynvml.nvmlDeviceGetMigMode, gpu, pynvml.NVML_DEVICE_MIG_ENABLE)
 
 
 @reading
-def energy_joules(gpu: Any) -> float:
-    """Energy drawn since the driver was loaded; counters begin with the Volta cards."""
+def used_bytes(gpu: Any) -> int | None:
+    """Memory in use on the whole device, by all processes; None for a card that is cut (MIG)."""
+    return None if _is_cut(gpu) else int(pynvml.nvmlDeviceGetMemoryInfo(gpu).used)
+
+
+@reading
+def energy_joules(gpu: Any) -> float | None:
+    """Energy drawn since the driver was loaded; counters begin with the Volta cards.
+
+    None for a slice of a card, and for a card that is cut (MIG).
+    """
+    if _is_cut(gpu):
+        return None
     return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
 
 

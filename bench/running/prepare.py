@@ -28,7 +28,6 @@ from bench.record import Cell, Data, UsedWeights
 from bench.running import plan as plans
 from bench.running.plan import Chosen, Hardware, Images, Plan, Request, Speed, Survey
 from bench.suite import Suite, labels_of
-from bench.training.evaluate import eval_batch_size
 from bench.training.network import num_bytes, start_of
 from bench.training.placement import placement, prepare_device
 
@@ -222,7 +221,7 @@ def _speed(cell: Cell, device: Device) -> Speed:
     network = start_of(cell, None)
     place.place(network)
     size, batch = cell.image_size, cell.recipe.batch_size
-    scored = eval_batch_size(torch_device, size)
+    scored = place.eval_batch
 
     def images(number: int) -> Tensor:
         return place.lay_out(torch.rand(number, 3, size, size, device=torch_device))

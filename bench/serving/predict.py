@@ -32,7 +32,13 @@ from bench.serving.messages import Prediction, Predictions, Published, Trained
 from bench.strategies import STRATEGIES
 from bench.training.evaluate import outputs
 from bench.training.network import State, seedless
-from bench.training.placement import Placement, execution, placement, prepare_device
+from bench.training.placement import (
+    Placement,
+    eval_batch_size,
+    execution,
+    placement,
+    prepare_device,
+)
 
 Crop = NDArray[np.uint8]  # [C, H, W]
 Scorer = Callable[[Tensor], Tensor]
@@ -95,12 +101,14 @@ def scorer_of(wanted: Trained | Published, device: Device) -> tuple[Scorer, Prep
     """The network on a device, and the pipeline of its images. Raises WeightsError."""
     here = torch.device(str(device))
     if isinstance(wanted, Published):  # in the arithmetic that it was published in
-        pipeline, place = pinned_pipeline(wanted.architecture), Placement(here, execution("fp32"))
+        pipeline = pinned_pipeline(wanted.architecture)
+        fast = eval_batch_size(here, pipeline.crop_size)
+        place = Placement(here, execution("fp32"), fast)
         return whole(place.place(published(wanted)), pipeline, place), pipeline
     network, pipeline = rebuilt(wanted), pipeline_of(wanted)
     record, cell = wanted.record, wanted.record.cell
     if device.type == record.machine.device:
-        place = Placement(here, record.execution)
+        place = Placement(here, record.execution, eval_batch_size(here, cell.image_size))
     else:  # what a run would choose there
         place = placement(cell.architecture, cell.recipe, cell.image_size, here)
     if STRATEGIES[cell.kind].live:

@@ -20,12 +20,6 @@ from bench.record import Preprocessing, Scores
 from bench.training.feeds import Batch, eval_batch
 from bench.training.placement import Placement
 
-EVAL_PIXELS = 32 * 96**2
-"""Of a batch on a CPU, which should stay in its cache; larger ones would set its peak memory."""
-
-STATISTICS_BATCH = 128
-"""Images of a forward pass that statistics are estimated from: the estimate depends on it."""
-
 ECE_BINS = 15
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -39,17 +33,6 @@ class Diverged(ArithmeticError):
 class Exam(NamedTuple):
     batch: Batch
     labels_N: NDArray[np.int64]
-
-
-def eval_batch_size(device: torch.device, image_size: int) -> int:
-    """Images of a forward pass, 32 to 128: few large ones on a CPU. Changes no result.
-
-    Small images leave most of a small batch's time to what each layer costs once: at 32 px on two
-    AVX2 cores, 128 at a time take 0.4 (mobilenet_v3_small) to 0.8 (vit_b_16) of the time of 32.
-    """
-    if device.type == "cuda":
-        return 128
-    return min(128, max(32, EVAL_PIXELS // image_size**2))
 
 
 def image_exam(images: Images, pipeline: Preprocessing) -> Exam:
@@ -71,18 +54,20 @@ def even_chunks(num_images: int, size: int, device: torch.device) -> Sequence[Te
 
 
 @torch.no_grad()
-def outputs(module: nn.Module, batch: Batch, num_images: int, placement: Placement) -> Tensor:
-    """The module's output for every image, float32, in eval mode."""
+def outputs(
+    module: nn.Module,
+    batch: Batch,
+    num_images: int,
+    placement: Placement,
+    home: torch.device | None = None,
+) -> Tensor:
+    """The module's output for every image, float32, in eval mode; on the device, or at `home`."""
     module.eval()
     parts = []
-    # Only a CPU's batch depends on the size of the images, which the first one tells.
-    on_cpu = placement.device.type == "cpu"
-    shape = batch(torch.zeros(1, dtype=torch.int64)).shape if on_cpu else ()
-    size = eval_batch_size(placement.device, shape[-1] if len(shape) == 4 else 1)
-    for indices_B in even_chunks(num_images, size, placement.device):
+    for indices_B in even_chunks(num_images, placement.eval_batch, placement.device):
         inputs = placement.lay_out(batch(indices_B))
         with placement.autocast():
-            parts.append(module(inputs).float())
+            parts.append(module(inputs).float().to(home or placement.device))
     return torch.cat(parts)
 
 
@@ -111,11 +96,13 @@ def estimate_statistics(
     norms: Sequence[BatchNorm],
     batch: Batch,
     num_images: int,
+    batch_size: int,
     placement: Placement,
 ) -> None:
     """Set the running statistics of `norms` to their average over the images, in one pass.
 
-    Everything else is in eval mode, so that dropout does not skew the statistics.
+    The estimate depends on the batch size. Everything else is in eval mode, so that dropout does
+    not skew it.
     Source: Wu & Johnson 2021, arXiv:2105.07576, section 3.2.
     """
     if not norms:
@@ -125,7 +112,8 @@ def estimate_statistics(
     for norm in norms:
         norm.reset_running_stats()
         norm.train()
-    chunks = even_chunks(num_images, STATISTICS_BATCH, placement.device)
+    # At least three, so that none is left with one image, which has no variance.
+    chunks = even_chunks(num_images, max(3, batch_size), placement.device)
     for number, indices_B in enumerate(chunks, start=1):
         for norm in norms:
             # The plain average so far; torch's own, momentum = None, waits for the device.

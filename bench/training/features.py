@@ -24,7 +24,7 @@ from bench.models import weights
 from bench.models.build import folded
 from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.evaluate import batch_norms, estimate_statistics, outputs
-from bench.training.feeds import AugmentedFeed, Batch, Parts, eval_batch
+from bench.training.feeds import AugmentedFeed, Batch, Parts, eval_batch, fits, free_bytes
 from bench.training.network import State, seedless
 from bench.training.placement import Placement
 
@@ -33,16 +33,27 @@ KIND = "features"
 FEATURES_VERSION = 1
 """Bumped when the code makes other features under the same key."""
 
+STATISTICS_BATCH = 32
+"""Images at a time that a drawn backbone's statistics come from: the same for all that share it."""
+
 PARTS = ("train", "val", "test")
 
 
 class Features(NamedTuple):
-    """The frozen backbone's output for each image, float32, on the device."""
+    """The frozen backbone's output for each image, float32, on the device or at `home_of` them."""
 
     train_VN: Tensor  # [views, images, ...]
     val_N: Tensor
     test_N: Tensor
     how: FeatureCache
+
+
+def home_of(num_bytes: int, device: torch.device) -> torch.device:
+    """Where features lie, and heads train on them: the host, where they do not fit the device.
+
+    The batches that they come in and the whole lie there together for a moment.
+    """
+    return device if fits(2 * num_bytes, free_bytes(device)) else torch.device("cpu")
 
 
 def given_backbone(
@@ -57,7 +68,8 @@ def given_backbone(
         if state is not None:
             return state
         network = place.place(seedless(cell, None))
-        estimate_statistics(network, batch_norms(network), crops, cell.data.num_train, place)
+        norms, num_images = batch_norms(network), cell.data.num_train
+        estimate_statistics(network, norms, crops, num_images, STATISTICS_BATCH, place)
         return {name: value.cpu() for name, value in network.backbone.state_dict().items()}
 
 
@@ -80,11 +92,14 @@ def computed(
             generator = torch.Generator().manual_seed(0)
             draws = [feed.draw(generator).to(place.device) for _ in range(cell.recipe.views)]
             batches = [partial(feed.batch, drawn=drawn) for drawn in draws]
-        views = [outputs(network, batch, len(train.labels_N), place) for batch in batches]
+        scored = len(parts.val.labels_N) + len(parts.test.labels_N)
+        number = len(batches) * len(train.labels_N) + scored
+        home = home_of(outputs(network, batches[0], 1, place).nbytes * number, place.device)
+        views = [outputs(network, batch, len(train.labels_N), place, home) for batch in batches]
         train_VN = torch.stack(views) if len(views) > 1 else views[0][None]  # without a copy
     with clock.part("eval"):
         val_N, test_N = (
-            outputs(network, eval_batch(images, pipeline), len(images.labels_N), place)
+            outputs(network, eval_batch(images, pipeline), len(images.labels_N), place, home)
             for images in (parts.val, parts.test)
         )
     return Features(train_VN, val_N, test_N, "computed")
@@ -122,7 +137,8 @@ def load(name: str, device: torch.device) -> Features | None:
         return None
     # Copied: the file may be cut short at any time.
     train_VN, val_N, test_N = (torch.from_numpy(np.array(arrays[part])) for part in PARTS)
-    return Features(train_VN.to(device), val_N.to(device), test_N.to(device), "reused")
+    home = home_of(train_VN.nbytes + val_N.nbytes + test_N.nbytes, device)
+    return Features(train_VN.to(home), val_N.to(home), test_N.to(home), "reused")
 
 
 def save(name: str, features: Features, tell: Tell) -> None:

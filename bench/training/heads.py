@@ -58,7 +58,13 @@ class TrainedHeads(NamedTuple):
 
 
 def trained_heads(
-    cell: Cell, seeds: Sequence[int], like: Network, parts: Parts, features: Features, clock: Clock
+    cell: Cell,
+    seeds: Sequence[int],
+    like: Network,
+    parts: Parts,
+    features: Features,
+    captures: bool,
+    clock: Clock,
 ) -> TrainedHeads:
     """The heads of all seeds of the cell's strategy; `like` gives their names and shapes."""
     device = features.val_N.device
@@ -71,8 +77,9 @@ def trained_heads(
             )
             for seed in seeds
         ]
-        heads = Heads(starts, features.train_VN, parts.train.labels_N, cell.recipe)
-    if device.type == "cuda":
+        labels_N = parts.train.labels_N.to(device)
+        heads = Heads(starts, features.train_VN, labels_N, cell.recipe)
+    if captures:
         with clock.part("warmup"):
             heads.capture()
     plan = phases(cell.kind, cell.recipe, ())[0]
@@ -180,6 +187,8 @@ class Heads:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(self._values[name])
+        if replay is None:
+            self._optimiser.state.clear()  # memory may have run out while it was made
         forget_moments(self._optimiser)
         for generator, seed in zip(dropout, before, strict=True):
             generator.manual_seed(seed)

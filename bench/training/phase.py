@@ -100,7 +100,9 @@ def score_val(step: Step, val: evaluate.Exam, crops: Batch | None) -> Logits:
     if crops is not None:
         num_images = min(PRECISE_BN_IMAGES, len(step.feed.labels_N))
         norms = evaluate.trained_norms(step.network)
-        evaluate.estimate_statistics(step.network, norms, crops, num_images, step.placement)
+        evaluate.estimate_statistics(
+            step.network, norms, crops, num_images, step.batch_size, step.placement
+        )
     return evaluate.logits(step.network, val, step.placement)
 
 

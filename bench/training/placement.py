@@ -6,6 +6,7 @@ Every choice that the suite leaves to the machine is made here, once, and record
 import gc
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple, TypeVar
@@ -43,9 +44,28 @@ efficientnet_b4 to 1.62 resnet50), and a cold compilation of resnet50 on an A100
 nothing on resnet18, and vit_b_16 gets six times slower there."""
 
 
+EVAL_PIXELS = 32 * 96**2
+"""Of a batch on a CPU, which should stay in its cache; larger ones would set its peak memory."""
+
+EVAL_MOST = 128
+"""Images of a forward pass."""
+
+
+def eval_batch_size(device: torch.device, image_size: int) -> int:
+    """Images of a forward pass that are run fast, 32 to 128: few large ones on a CPU.
+
+    Small images leave most of a small batch's time to what each layer costs once: at 32 px on two
+    AVX2 cores, 128 at a time take 0.4 (mobilenet_v3_small) to 0.8 (vit_b_16) of the time of 32.
+    """
+    if device.type == "cuda":
+        return EVAL_MOST
+    return min(EVAL_MOST, max(32, EVAL_PIXELS // image_size**2))
+
+
 class Placement(NamedTuple):
     device: torch.device
     execution: Execution
+    eval_batch: int = 32  # images of a forward pass without training; changes no result
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(
@@ -59,7 +79,9 @@ class Placement(NamedTuple):
         return inputs.contiguous(memory_format=torch.channels_last)
 
     def in_fp32(self) -> "Placement":
-        return Placement(self.device, self.execution.model_copy(update={"precision": "fp32"}))
+        """The same for heads, whose features take little memory."""
+        fp32 = self.execution.model_copy(update={"precision": "fp32"})
+        return Placement(self.device, fp32, EVAL_MOST)
 
     def place(self, network: M) -> M:
         network.to(self.device)
@@ -80,7 +102,11 @@ def placement(
         else:
             kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
             precision = precision_of_dense(Device(kind, device.index))
-    return Placement(device, execution(precision))
+    # So that a smaller batch lowers the peak of a cell: where every stage trains, a step keeps all
+    # maps that it makes, and a forward pass of twice the images keeps two at a time.
+    times = 2 if recipe.stages is None else 1
+    eval_batch = min(eval_batch_size(device, image_size), times * recipe.batch_size)
+    return Placement(device, execution(precision), eval_batch)
 
 
 def execution(precision: Literal["fp32", "bf16"]) -> Execution:
@@ -100,6 +126,7 @@ def execution(precision: Literal["fp32", "bf16"]) -> Execution:
         float32_matmul_precision=torch.get_float32_matmul_precision(),
         cublas_workspace=os.environ.get("CUBLAS_WORKSPACE_CONFIG") or "unset",
         hash_seed=os.environ.get("PYTHONHASHSEED") or "unset",
+        omp_num_threads=os.environ.get("OMP_NUM_THREADS") or "unset",
     )
 
 
@@ -109,20 +136,25 @@ def precision_of_dense(device: Device) -> Literal["fp32", "bf16"]:
     return "bf16" if has_bf16 else "fp32"
 
 
-def worth_compiling(device: torch.device, training_seconds: float) -> bool:
-    return device.type == "cuda" and (
-        training_seconds * (1 - 1 / COMPILED_SPEEDUP) > COMPILE_SECONDS
-    )
+def worth_compiling(training_seconds: float) -> bool:
+    """Whether a captured step, which would train for so long, saves more than compiling takes."""
+    return training_seconds * (1 - 1 / COMPILED_SPEEDUP) > COMPILE_SECONDS
+
+
+def wanted_threads() -> int:
+    """As many as OMP_NUM_THREADS asks for at the outermost level, else one for each usable core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if re.fullmatch("0*[1-9][0-9]{0,3}", asked) else usable_cores()
 
 
 def prepare_device(device: Device) -> None:
-    """Process-wide settings: all usable cores, a heap that is kept, and fp32 that is fp32.
+    """Process-wide settings: threads, a heap that is kept, and fp32 that is fp32.
 
     Convolutions are not autotuned: the choice would differ from one process to the next.
     """
     # Meters collect garbage before each cell: 0.3 s a time over all that torch has imported.
     gc.freeze()
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(wanted_threads())
     meters.set_heap_policy(meters.KEPT_HEAP)
     if device.type == "cuda":
         torch.cuda.set_device(device.index)

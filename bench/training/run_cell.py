@@ -30,12 +30,12 @@ from bench.record import (
 from bench.strategies import STRATEGIES, live_phase
 from bench.training import features as kept
 from bench.training import feeds
-from bench.training.evaluate import Exam, eval_batch_size, host, image_exam, logits, score
+from bench.training.evaluate import Exam, host, image_exam, logits, score
 from bench.training.features import Features, computed, given_backbone
 from bench.training.heads import TrainedHeads, trained_heads
 from bench.training.network import State, derived_seed, seedless, start_of
 from bench.training.phase import Course, Point, learn
-from bench.training.placement import Placement
+from bench.training.placement import Placement, eval_batch_size
 from bench.training.shared import (
     UNCOUNTED,
     Key,
@@ -187,7 +187,8 @@ def pieces_of(cell: Cell, shared: Shared) -> Pieces:
         compute = partial(computed, cell, backbone.value, parts, pipeline, place)
         features = features_of(cell, shared, keys.features, compute)
         seeds, outline = [one.seed for one in shared.users(keys.heads)], shared.outline(cell)
-        fit = partial(trained_heads, cell, seeds, outline, parts, features.value)
+        captures = shared.captures and features.value.val_N.device == place.device
+        fit = partial(trained_heads, cell, seeds, outline, parts, features.value, captures)
         heads = once(keys.heads, fit)
     return Pieces(images, feed, squares, backbone, warmup, step, features, heads)
 
@@ -238,17 +239,20 @@ def trained_head(
     """The head alone, which features are enough to score; fp32, as it was trained."""
     assert pieces.features is not None, "a head is trained on features"
     assert pieces.heads is not None, "a head was trained"
-    place, images, features = shared.placement(cell), pieces.images.value, pieces.features.value
+    images, features = pieces.images.value, pieces.features.value
+    of_backbone = shared.placement(cell)
+    place = of_backbone.in_fp32()._replace(device=features.val_N.device)
     with clock.part("build"):
         head = build.head(shared.outline(cell), derived_seed(cell.seed, "head"))
         head.load_state_dict(course.checkpoint.values)
         head.to(place.device)
-    execution = place.execution.model_copy(
-        update={"captured": pieces.heads.value.captured, "resident": images.resident}
+    resident = images.resident and place.device == of_backbone.device
+    execution = of_backbone.execution.model_copy(
+        update={"captured": pieces.heads.value.captured, "resident": resident}
     )
     return Trained(
         head,
-        place.in_fp32(),
+        place,
         Exam(features.val_N.__getitem__, host(images.val.labels_N)),
         Exam(features.test_N.__getitem__, host(images.test.labels_N)),
         execution,

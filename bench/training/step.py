@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -163,13 +164,18 @@ class Step:
 
     def capture(self) -> None:
         """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
+        # An earlier graph goes first, as both may not fit. If the new one finds no memory even so,
+        # `compile` records the step once more as it was, and without any graph it still runs.
+        self._run = self._step
         set_train_mode(self.network)
         replay = captured_if_possible(self._step, self.placement.device)
         self.captured = replay is not None
+        if replay is None:
+            self._optimiser.state.clear()  # memory may have run out while it was made
         self._run = replay or self._step
 
     def compile(self) -> None:
-        """Record it with the network's kernels fused by torch.compile, if possible."""
+        """Record it with the network's kernels fused by torch.compile, else as `capture` does."""
         self._forward = cast(nn.Module, torch.compile(self.network))
         self.capture()
         self.compiled = self.captured
@@ -215,9 +221,10 @@ def warm_up(
     """First steps on a network that is thrown away: kernels are loaded, libraries set up."""
     with clock.part("warmup"):
         network = place.place(seedless(cell, backbone))
-        outputs(network, crops, min(WARMUP_IMAGES, len(feed.labels_N)), place)
+        size = min(WARMUP_IMAGES, cell.recipe.batch_size)
+        outputs(network, crops, min(size, len(feed.labels_N)), place)
         if STRATEGIES[cell.kind].live:
-            recipe = cell.recipe.model_copy(update={"batch_size": WARMUP_IMAGES})
+            recipe = cell.recipe.model_copy(update={"batch_size": size})
             small = cell.model_copy(update={"recipe": recipe})
             step = step_of(small, network, feed, place)
             step.begin_epoch(torch.Generator())
@@ -237,7 +244,7 @@ def captured_step(
         step.capture()
         epochs = live_phase(cell.kind, cell.recipe, network.stages).epochs
         steps = epochs * steps_per_epoch(cell.data.num_train, step.batch_size)
-        if worth_compiling(place.device, step.seconds() * steps * num_cells):
+        if worth_compiling(step.seconds() * steps * num_cells):
             step.compile()
     return step
 
@@ -246,45 +253,80 @@ def captured_step(
 # microseconds each. A graph launches all of them at once. What it reads and writes lies at fixed
 # places, so whoever records it keeps its tensors and changes them in place only.
 
+STREAMS = 32
+"""How many streams torch has on a device; it hands them out in turn."""
+
+_recorded_on: WeakKeyDictionary[torch.cuda.CUDAGraph, torch.cuda.Stream] = WeakKeyDictionary()
+"""The streams of the graphs that live."""
+
+
+def free_stream(device: torch.device) -> torch.cuda.Stream:
+    """A stream that no living graph was recorded on. Raises RuntimeError where there is none.
+
+    Matrix products work in memory that torch keeps for each stream. Graphs of one stream share it,
+    and the first of them to end gives it back under the others (pytorch issue 193402).
+    """
+    taken = set(_recorded_on.values())
+    for _ in range(STREAMS):
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        if stream not in taken:
+            return stream
+    raise RuntimeError("every stream has a graph of its own already")
+
 
 def captured(work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()) -> Work:
     """A replay of `work` on a GPU: the same kernels in the same order.
 
     `work` runs WARMUPS times first: the caller undoes what that changed. `generators` are those
     that it draws from besides the default one. Raises RuntimeError where it cannot be recorded,
-    for example because it waits for the device.
+    for example because it waits for the device, or finds no memory.
     """
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
+    before, stream = torch.cuda.current_stream(device), free_stream(device)
+    stream.wait_stream(before)
     with torch.cuda.stream(stream):
         for _ in range(WARMUPS):
             work()
-    torch.cuda.current_stream(device).wait_stream(stream)
+    before.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
+    _recorded_on[graph] = stream
     for generator in generators:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        work()
+    try:
+        with torch.cuda.graph(graph, stream=stream):
+            work()
+    except RuntimeError:
+        torch.cuda.set_stream(before)  # a recording that fails at its end leaves its own behind
+        torch.cuda.synchronize(device)
+        end_recording(stream, generators)
+        raise
     return graph.replay
+
+
+def end_recording(stream: torch.cuda.Stream, generators: Sequence[torch.Generator]) -> None:
+    """Let generators draw again that a failed recording has left waiting for its end (torch 2.11).
+
+    A recording that succeeds ends the wait. Another state would too, but the graphs that live hold
+    the present one, and would go on with random numbers that nobody seeds.
+    """
+    graph, nothing = torch.cuda.CUDAGraph(), torch.zeros((), device=stream.device)
+    for generator in generators:
+        graph.register_generator_state(generator)
+    with torch.cuda.stream(stream):
+        graph.capture_begin()
+        nothing.zero_()
+        graph.capture_end()
 
 
 def captured_if_possible(
     work: Work, device: torch.device, generators: Sequence[torch.Generator] = ()
 ) -> Work | None:
-    """The same, or None where the work cannot be recorded; the cell's log then says why."""
-    stream = torch.cuda.current_stream(device)
+    """The same, or None where it cannot be recorded or finds no memory; the cell's log says why.
+
+    A recording takes memory of its own, which a device may lack while the work itself fits. Where
+    that does not fit either, whoever goes on with it meets the error.
+    """
     try:
         return captured(work, device, generators)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
-        torch.cuda.set_stream(stream)  # a recording that fails at its end leaves its own behind
-        torch.cuda.synchronize(device)
-        # It also leaves its generators waiting for replays: whatever draws from them would raise
-        # from then on, in every later cell. Only their whole state can be replaced.
-        for generator in (torch.cuda.default_generators[stream.device_index], *generators):
-            seed = generator.initial_seed()
-            generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
-            generator.manual_seed(seed)
         sys.stderr.write(f"not captured as a CUDA graph, runs step by step: {error}\n")
         return None

@@ -48,7 +48,7 @@ from bench.measure.meters import Clock
 from bench.models.build import Network, outline
 from bench.record import Cell, Preprocessing
 from bench.strategies import PRECISE_BN_IMAGES, live_phase, live_scored_epochs
-from bench.training.evaluate import batch_norms, eval_batch_size, image_exam
+from bench.training.evaluate import batch_norms, image_exam
 from bench.training.feeds import steps_per_epoch
 from bench.training.network import derived_seed
 from bench.training.phase import fit, learn
@@ -122,7 +122,7 @@ def raw_of(cell: Cell, worker: Worker, step: Step) -> Raw:
     """The bare work of the network that a step trains."""
     network, place = step.network, step.placement
     assert isinstance(network, Network), "a live phase trains a whole network"
-    eval_batch = min(eval_batch_size(place.device, cell.image_size), cell.data.num_val)
+    eval_batch = min(place.eval_batch, cell.data.num_val)
     train = synthetic.batches_of(cell, worker, ROTATION, step.batch_size)
     scored = synthetic.batches_of(cell, worker, ROTATION, eval_batch)
     rules = live_phase(cell.kind, cell.recipe, worker.outline(cell).stages).rules

@@ -153,3 +153,12 @@ def test_roofline_measures_the_ceilings_and_the_step(tmp_path: Path) -> None:
         f"{name}: copy",
     )
     assert all(figure["median"] > 0 for figure in found["figures"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_benchmark_says_so_in_a_line_and_exits_with_2() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.gpu"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+    assert "no GPU was found" in ended.stderr

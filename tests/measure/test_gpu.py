@@ -85,9 +85,47 @@ def test_a_reading_that_is_not_supported_is_none_and_never_zero(
 
 def test_units_are_watts_and_joules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(
+        pynvml, "nvmlDeviceIsMigDeviceHandle", failing(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+    )
     monkeypatch.setattr(pynvml, "nvmlDeviceGetEnforcedPowerLimit", lambda _: 700_000)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: 2_500)
     assert (gpu.CARD["power_limit_watts"]("card"), gpu.energy_joules("card")) == (700.0, 2.5)
+
+
+class Used:
+    """What NVML says of memory."""
+
+    used = 3_000
+
+
+@pytest.mark.parametrize(
+    ("is_slice", "mode", "joules", "used"),
+    [
+        (False, [0, 0], 2.5, 3_000),
+        (False, None, 2.5, 3_000),  # a card that cannot be cut
+        (False, [1, 1], None, None),  # the card that CUDA names for a slice of it
+        (True, [1, 1], 2.5, 3_000),  # the slice itself, where NVML can say it
+    ],
+)
+def test_what_a_card_takes_that_is_cut_is_counted_for_no_slice(
+    monkeypatch: pytest.MonkeyPatch,
+    is_slice: bool,
+    mode: list[int] | None,
+    joules: float | None,
+    used: int | None,
+) -> None:
+    unsupported = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    answers = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceIsMigDeviceHandle": lambda _: is_slice,
+        "nvmlDeviceGetMigMode": unsupported if mode is None else lambda _: mode,
+        "nvmlDeviceGetTotalEnergyConsumption": lambda _: 2_500,
+        "nvmlDeviceGetMemoryInfo": lambda _: Used,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    assert (gpu.energy_joules("gpu"), gpu.used_bytes("gpu")) == (joules, used)
 
 
 @pytest.mark.parametrize(("mode", "cut"), [([1, 0], True), ([0, 1], False), (None, False)])

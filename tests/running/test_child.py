@@ -86,6 +86,30 @@ def test_ctrl_c_does_not_reach_children() -> None:
     assert not interrupts_blocked()
 
 
+def waiting() -> str | None:
+    return os.environ.get("GOMP_SPINCOUNT")
+
+
+def test_threads_of_children_sleep_soon_and_this_process_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in child.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    assert child.call(f"{HERE}:waiting") == child.SPINS
+    assert waiting() is None
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_how_threads_wait_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for one in child.WAITING:
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "active" if name == "OMP_WAIT_POLICY" else "100")
+    before = dict(os.environ)
+    with child.short_spinning():
+        assert dict(os.environ) == before
+    assert dict(os.environ) == before
+
+
 def touched_cuda() -> bool:
     here: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return here or torch.cuda._is_in_bad_fork()  # the latter if the server did

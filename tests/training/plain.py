@@ -47,7 +47,10 @@ LOG_RATIOS = (math.log(3 / 4), math.log(4 / 3))
 """Of a crop's width and height."""
 
 CHUNK = 128
-"""Pictures in a batch without gradients, at most."""
+"""Pictures in a batch that is scored, at most."""
+
+DRAWN = 32
+"""In one that the statistics of a backbone of random values come from."""
 
 
 class Learned(NamedTuple):
@@ -79,7 +82,8 @@ def learn(cell: Cell, split: Split, dtype: torch.dtype = torch.float32) -> Learn
         for loss in epochs(network, cell, phase, train, order):
             losses.append(loss)
             if cell.recipe.precise_bn:
-                average_statistics(network, learning_norms(network, phase), train, 512)
+                size = cell.recipe.batch_size
+                average_statistics(network, learning_norms(network, phase), train, 512, size)
             correct_N = logits(network, val).argmax(dim=1) == val.labels_N
             val_scores.append(int(correct_N.sum()) / len(correct_N))
         head = network.get_submodule(HEAD[cell.architecture])
@@ -181,7 +185,8 @@ def start(cell: Cell, train: Pictures) -> nn.Module:
     network.to(train.dtype)
     if not scratch:
         # A backbone of random values has statistics of its own only once it has seen pictures.
-        average_statistics(network, norms_under(network, [EVERYTHING]), train, len(train))
+        norms = norms_under(network, [EVERYTHING])
+        average_statistics(network, norms, train, len(train), DRAWN)
     return network
 
 
@@ -198,9 +203,13 @@ def learning_norms(network: nn.Module, phase: Phase) -> list[nn.BatchNorm2d]:
 
 @torch.no_grad()
 def average_statistics(
-    network: nn.Module, norms: Sequence[nn.BatchNorm2d], train: Pictures, at_most: int
+    network: nn.Module,
+    norms: Sequence[nn.BatchNorm2d],
+    train: Pictures,
+    at_most: int,
+    batch_size: int,
 ) -> None:
-    """Set running statistics to the average of those of large batches of train."""
+    """Set running statistics to the average of those of batches of train."""
     if not norms:
         return
     seen: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {norm: [] for norm in norms}
@@ -214,7 +223,7 @@ def average_statistics(
     for norm in norms:
         norm.train()
     shuffled_N = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    for indices_B in chunked(min(at_most, len(train))):
+    for indices_B in chunked(min(at_most, len(train)), batch_size):
         network(train.batch(shuffled_N[indices_B]))
     for hook in hooks:
         hook.remove()
@@ -229,13 +238,13 @@ def average_statistics(
 def logits(network: nn.Module, pictures: Pictures) -> Tensor:
     """Logits of all pictures in eval mode, [N, K]."""
     network.eval()
-    chunks = chunked(len(pictures))
+    chunks = chunked(len(pictures), CHUNK)
     return torch.cat([network(pictures.batch(indices_B)) for indices_B in chunks])
 
 
-def chunked(num_images: int) -> Sequence[Tensor]:
+def chunked(num_images: int, at_most: int) -> Sequence[Tensor]:
     """All indices, in as few even chunks as there may be."""
-    return torch.arange(num_images).tensor_split(math.ceil(num_images / CHUNK))
+    return torch.arange(num_images).tensor_split(math.ceil(num_images / at_most))
 
 
 # ---- training -------------------------------------------------------------------------------

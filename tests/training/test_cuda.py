@@ -115,6 +115,28 @@ def test_dropout_in_a_replay_differs_from_step_to_step_and_repeats_with_the_seed
     assert found[1].equal(found[3])
 
 
+def test_each_graph_that_lives_was_recorded_on_a_stream_of_its_own() -> None:
+    device = torch.device("cuda", 0)
+    square, product = torch.eye(64, device=device), torch.zeros(64, 64, device=device)
+    used: list[torch.cuda.Stream] = []
+
+    def work() -> None:
+        used.append(torch.cuda.current_stream(device))
+        torch.mm(square, square, out=product)
+
+    alive = []
+    for _ in range(20):  # two streams each would be more than torch has
+        alive.append(steps.captured(work, device))
+        steps.captured(work, device)
+    recorded = used[:: 2 * (steps.WARMUPS + 1)]
+    assert len(set(recorded)) == len(alive) == 20
+    torch.cuda.empty_cache()
+    for replay in alive:
+        product.zero_()
+        replay()
+        assert product.equal(square)
+
+
 def test_heads_of_several_seeds_learn_on_a_gpu_what_they_learn_on_the_cpu() -> None:
     asked = [cells.cell("feature_extraction", seed=seed, epochs=4) for seed in (0, 1, 2)]
     for there, here in zip(
@@ -130,16 +152,57 @@ def test_work_that_waits_for_the_device_is_not_captured_and_the_log_says_why(
     value = torch.zeros((), device="cuda")
     own = torch.Generator("cuda").manual_seed(3)
     expected = torch.rand(4, generator=own, device="cuda")
-    own.manual_seed(3)
 
     def wait() -> None:
         value.fill_(torch.rand((), generator=own, device="cuda").item() + torch.rand_like(value))
+
+    def forget() -> None:
+        value.zero_()
 
     assert steps.captured_if_possible(wait, value.device, [own]) is None
     assert "not captured as a CUDA graph" in capsys.readouterr().err
     assert torch.ones((), device="cuda").item() == 1, "the device must go on"
     assert 0 <= torch.rand((), device="cuda").item() < 1, "and so must its random numbers"
-    assert torch.rand(4, generator=own, device="cuda").equal(expected), "from their start"
+    own.manual_seed(3)
+    assert torch.rand(4, generator=own, device="cuda").equal(expected)
+    torch.cuda.empty_cache()  # as before every cell
+    assert steps.captured_if_possible(forget, value.device) is not None
+
+
+def test_a_failed_recording_leaves_earlier_graphs_their_random_numbers() -> None:
+    device = torch.device("cuda", 0)
+    kept = torch.zeros(64, device=device)
+
+    def draw() -> None:
+        kept.copy_(torch.rand(64, device=device))
+
+    def wait() -> None:
+        draw()
+        kept[0].item()
+
+    def drawn() -> Tensor:
+        torch.manual_seed(3)
+        replay()
+        return kept.clone()
+
+    replay = steps.captured(draw, device)
+    before = drawn()
+    assert steps.captured_if_possible(wait, device) is None
+    assert drawn().equal(before)
+
+
+@pytest.mark.parametrize("kind", ["feature_extraction", "two_phase"])
+def test_features_that_do_not_fit_the_device_stay_on_the_host_and_heads_train_there(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    one = cells.cell(kind)
+    (expected,) = outcomes(GPU, one)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device=None: (1_000, 80_000_000_000))
+    shared = cells.Worker(cells.context("resnet18")._replace(device=GPU), [one])
+    found = cells.run(one, shared)
+    assert cells.features_of(one, shared).value.train_VN.device.type == "cpu"
+    assert not found.execution.resident
+    assert losses(found) == pytest.approx(losses(expected), rel=2e-2)
 
 
 def resident_pictures() -> Images:
@@ -162,8 +225,10 @@ def test_a_compiled_step_learns_what_the_plain_one_learns() -> None:
         )
         step = Step(network, feed, plan.rules, one.recipe, place)
         if compiled:
+            step.capture()  # as every step is before it is compiled
             step.compile()
             assert step.compiled
+            torch.cuda.empty_cache()  # unmaps what the first graph left, should the second use it
             step.start_from(start_of(one, None).state_dict(), plan.rules, one.recipe.lr)
         generator = torch.Generator().manual_seed(0)
         means.append([epoch.train_loss for epoch in fit(step, plan, 0.5, generator)])

@@ -50,7 +50,8 @@ def one_norm() -> nn.Sequential:
 def test_statistics_are_the_mean_and_variance_of_all_images() -> None:
     values_NCHW = torch.randn(100, 2, 4, 4, dtype=torch.float64).float() * 3 + 5
     network = one_norm()
-    estimate_statistics(network, batch_norms(network), images_of(values_NCHW), 100, cells.place())
+    norms, batch = batch_norms(network), images_of(values_NCHW)
+    estimate_statistics(network, norms, batch, 100, 100, cells.place())
     pixels = values_NCHW.double().transpose(0, 1).flatten(1)
     norm = network.get_submodule("norm")
     assert isinstance(norm, nn.BatchNorm2d)
@@ -66,12 +67,21 @@ def test_statistics_are_the_mean_and_variance_of_all_images() -> None:
 def test_statistics_of_several_chunks_are_the_plain_average_over_them() -> None:
     values_NCHW = torch.randn(300, 2, 4, 4)
     network = one_norm()
-    estimate_statistics(network, batch_norms(network), images_of(values_NCHW), 300, cells.place())
+    norms, batch = batch_norms(network), images_of(values_NCHW)
+    estimate_statistics(network, norms, batch, 300, 128, cells.place())
     means = [values_NCHW[i : i + 100].mean((0, 2, 3)) for i in (0, 100, 200)]
     variances = [values_NCHW[i : i + 100].transpose(0, 1).flatten(1).var(1) for i in (0, 100, 200)]
     state = network.state_dict()
     torch.testing.assert_close(state["norm.running_mean"], sum(means) / 3, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(state["norm.running_var"], sum(variances) / 3, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(3, 2), (5, 2), (7, 2), (4, 1), (101, 4)])
+def test_statistics_are_never_of_a_single_image(num_images: int, batch_size: int) -> None:
+    network, batch = nn.Sequential(nn.BatchNorm1d(2)), images_of(torch.randn(num_images, 2))
+    norms, place = batch_norms(network), cells.place()
+    estimate_statistics(network, norms, batch, num_images, batch_size, place)
+    assert network.state_dict()["0.running_var"].isfinite().all()
 
 
 def test_earlier_statistics_leave_no_trace() -> None:
@@ -81,14 +91,16 @@ def test_earlier_statistics_leave_no_trace() -> None:
         used(torch.randn(8, 2, 4, 4) + 100)
     for network in (fresh, used):
         norms = batch_norms(network)
-        estimate_statistics(network, norms, images_of(values_NCHW), 20, cells.place())
+        estimate_statistics(network, norms, images_of(values_NCHW), 20, 20, cells.place())
     assert all(value.equal(fresh.state_dict()[name]) for name, value in used.state_dict().items())
 
 
 def test_dropout_before_a_norm_does_not_skew_its_statistics() -> None:
     network = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm2d(2))
     values_NCHW = torch.randn(20, 2, 4, 4)
-    estimate_statistics(network, batch_norms(network), images_of(values_NCHW), 20, cells.place())
+    estimate_statistics(
+        network, batch_norms(network), images_of(values_NCHW), 20, 20, cells.place()
+    )
     mean = network.state_dict()["1.running_mean"]
     torch.testing.assert_close(mean, values_NCHW.mean((0, 2, 3)), rtol=1e-5, atol=1e-6)
 
@@ -96,7 +108,7 @@ def test_dropout_before_a_norm_does_not_skew_its_statistics() -> None:
 def test_only_the_norms_that_are_named_change() -> None:
     network = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2))
     last = batch_norms(network)[1:]
-    estimate_statistics(network, last, images_of(torch.randn(9, 2, 4, 4) + 7), 9, cells.place())
+    estimate_statistics(network, last, images_of(torch.randn(9, 2, 4, 4) + 7), 9, 9, cells.place())
     state = network.state_dict()
     assert state["0.running_mean"].tolist() == [0.0, 0.0]
     assert state["1.running_mean"].min() > 6

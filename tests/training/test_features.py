@@ -194,6 +194,14 @@ def test_what_comes_after_the_backbone_gives_no_other_name() -> None:
     assert name(place=elsewhere(captured=True, resident=False)) == name()
 
 
+@pytest.mark.parametrize(("num_bytes", "home"), [(250, "cuda"), (251, "cpu")])
+def test_features_lie_on_the_device_where_twice_their_size_fits_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, num_bytes: int, home: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (1_000, 80_000))
+    assert kept.home_of(num_bytes, torch.device("cuda", 0)).type == home
+
+
 # ---- through a run --------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from bench import predictions
 from bench.data.sources import scan_digits
@@ -12,6 +14,7 @@ from bench.data.split import Split
 from bench.record import Cell, EpochPoint, Scores
 from bench.strategies import STRATEGIES, PhasePlan, Rule
 from bench.suite import Kind
+from bench.training import features
 from bench.training.evaluate import Diverged, metric_of
 from bench.training.phase import Checkpoint, Course, Point
 from bench.training.run_cell import Outcome, run_cell, throughput
@@ -222,6 +225,28 @@ def test_wall_is_the_sum_of_the_parts_and_every_part_that_ran_took_time(
 
 def nll(scores: Scores) -> float:
     return scores.nll
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [("fine_tuning", 8), ("partial", 4), ("two_phase", 8), ("feature_extraction", 8)],
+)
+def test_no_forward_pass_takes_more_images_than_training_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind, most: int
+) -> None:
+    monkeypatch.setattr(features, "STATISTICS_BATCH", 4)  # the same for cells of any batch size
+    seen: set[int] = set()
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d):
+            seen.add(len(inputs[0]))
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        cells.run(cells.cell(kind, "mobilenet_v3_small", batch_size=4, epochs=2))
+    finally:
+        hook.remove()
+    assert max(seen) == most  # of 20, 20 and 30 images
 
 
 def test_estimated_statistics_decide_what_a_short_training_from_scratch_is_worth() -> None:

@@ -148,7 +148,7 @@ def test_statistics_of_a_drawn_backbone_do_not_depend_on_how_images_are_sorted(
     weight = state["conv1.weight"].contiguous()
     every_NCHW = functional.conv2d(crops(torch.arange(260)), weight, stride=2, padding=3)
     variance = every_NCHW.transpose(0, 1).flatten(1).var(dim=1)
-    # Three batches of a random mixture; of one class at a time the variance is a tenth.
+    # Batches of a random mixture; of one class at a time the variance is a tenth.
     torch.testing.assert_close(state["bn1.running_var"], variance, rtol=0.1, atol=1e-6)
 
 

@@ -128,7 +128,7 @@ def healthy(architecture: str, size: int) -> Network:
     network = build(exact(architecture), 10, size, state=None, backbone_seed=0, head_seed=0)
     cells.place().place(network)
     crops = eval_batch(cells.pictures(8, size), cells.UNIT)
-    estimate_statistics(network, batch_norms(network), crops, 8, cells.place())
+    estimate_statistics(network, batch_norms(network), crops, 8, 8, cells.place())
     return network
 
 
