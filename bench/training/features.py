@@ -26,7 +26,7 @@ from bench.record import Cell, FeatureCache, Preprocessing
 from bench.training.evaluate import batch_norms, estimate_statistics, outputs
 from bench.training.feeds import AugmentedFeed, Batch, Parts, eval_batch, fits, free_bytes
 from bench.training.network import State, seedless
-from bench.training.placement import Placement
+from bench.training.placement import Placement, untrained_batch
 
 KIND = "features"
 
@@ -69,7 +69,8 @@ def given_backbone(
             return state
         network = place.place(seedless(cell, None))
         norms, num_images = batch_norms(network), cell.data.num_train
-        estimate_statistics(network, norms, crops, num_images, STATISTICS_BATCH, place)
+        at_once = untrained_batch(STATISTICS_BATCH, cell.image_size)
+        estimate_statistics(network, norms, crops, num_images, at_once, place)
         return {name: value.cpu() for name, value in network.backbone.state_dict().items()}
 
 

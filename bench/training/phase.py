@@ -19,6 +19,7 @@ from bench.strategies import PRECISE_BN_IMAGES, PhasePlan, live_scored_epochs
 from bench.training import evaluate
 from bench.training.feeds import Batch, batches_of, steps_per_epoch
 from bench.training.network import derived_seed
+from bench.training.placement import untrained_batch
 from bench.training.step import Step
 
 Logits = NDArray[np.float32]
@@ -68,6 +69,7 @@ def learn(
     generator = torch.Generator().manual_seed(derived_seed(cell.seed, "batches"))
     torch.manual_seed(derived_seed(cell.seed, "dropout"))
     scored, since = live_scored_epochs(plan.epochs, cell.recipe, cell.data), clock.seconds["train"]
+    at_once = untrained_batch(cell.recipe.batch_size, cell.image_size)
     points: list[Point] = []
     held: Checkpoint | None = None
     epochs = fit(step, plan, cell.recipe.warmup_epochs, generator)
@@ -78,7 +80,7 @@ def learn(
         seconds = time.perf_counter() - before
         if number in scored:
             with clock.part("eval"):
-                val_logits_NK = score_val(step, val, crops)
+                val_logits_NK = score_val(step, val, crops, at_once)
                 value = evaluate.metric_of(val_logits_NK, val.labels_N, cell.metric)
                 if replaces(value, held, cell.recipe.checkpoint):
                     best = cell.recipe.checkpoint == "best"
@@ -95,13 +97,16 @@ def learn(
     return Course(plan, tuple(points), held, steps, step.trainable_parameters)
 
 
-def score_val(step: Step, val: evaluate.Exam, crops: Batch | None) -> Logits:
-    """Logits of val, after re-estimating the batch-norm statistics that trained."""
+def score_val(step: Step, val: evaluate.Exam, crops: Batch | None, at_once: int) -> Logits:
+    """Logits of val, after re-estimating the batch-norm statistics that trained.
+
+    These come from so many images at once, on every device, as they depend on that.
+    """
     if crops is not None:
         num_images = min(PRECISE_BN_IMAGES, len(step.feed.labels_N))
         norms = evaluate.trained_norms(step.network)
         evaluate.estimate_statistics(
-            step.network, norms, crops, num_images, step.batch_size, step.placement
+            step.network, norms, crops, num_images, at_once, step.placement
         )
     return evaluate.logits(step.network, val, step.placement)
 

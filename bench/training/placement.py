@@ -62,6 +62,18 @@ def eval_batch_size(device: torch.device, image_size: int) -> int:
     return min(EVAL_MOST, max(32, EVAL_PIXELS // image_size**2))
 
 
+SMALL_PIXELS = 128 * 32**2
+"""Of a batch whose maps take little memory beside the network."""
+
+
+def untrained_batch(batch_size: int, image_size: int) -> int:
+    """Images of a forward pass that takes no more memory than training `batch_size` of them.
+
+    Small images may be more: each layer costs the same for one of them as for dozens.
+    """
+    return min(EVAL_MOST, max(batch_size, SMALL_PIXELS // image_size**2))
+
+
 class Placement(NamedTuple):
     device: torch.device
     execution: Execution
@@ -105,8 +117,8 @@ def placement(
     # So that a smaller batch lowers the peak of a cell: where every stage trains, a step keeps all
     # maps that it makes, and a forward pass of twice the images keeps two at a time.
     times = 2 if recipe.stages is None else 1
-    eval_batch = min(eval_batch_size(device, image_size), times * recipe.batch_size)
-    return Placement(device, execution(precision), eval_batch)
+    room = untrained_batch(times * recipe.batch_size, image_size)
+    return Placement(device, execution(precision), min(eval_batch_size(device, image_size), room))
 
 
 def execution(precision: Literal["fp32", "bf16"]) -> Execution:

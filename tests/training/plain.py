@@ -53,6 +53,11 @@ DRAWN = 32
 """In one that the statistics of a backbone of random values come from."""
 
 
+def at_once(batch: int, image_size: int) -> int:
+    """Pictures in a batch that statistics come from: more where they are smaller than 64 px."""
+    return min(CHUNK, max(batch, 128 * 32 * 32 // image_size**2))
+
+
 class Learned(NamedTuple):
     """What came of a cell."""
 
@@ -82,7 +87,7 @@ def learn(cell: Cell, split: Split, dtype: torch.dtype = torch.float32) -> Learn
         for loss in epochs(network, cell, phase, train, order):
             losses.append(loss)
             if cell.recipe.precise_bn:
-                size = cell.recipe.batch_size
+                size = at_once(cell.recipe.batch_size, cell.image_size)
                 average_statistics(network, learning_norms(network, phase), train, 512, size)
             correct_N = logits(network, val).argmax(dim=1) == val.labels_N
             val_scores.append(int(correct_N.sum()) / len(correct_N))
@@ -186,7 +191,7 @@ def start(cell: Cell, train: Pictures) -> nn.Module:
     if not scratch:
         # A backbone of random values has statistics of its own only once it has seen pictures.
         norms = norms_under(network, [EVERYTHING])
-        average_statistics(network, norms, train, len(train), DRAWN)
+        average_statistics(network, norms, train, len(train), at_once(DRAWN, cell.image_size))
     return network
 
 

@@ -14,7 +14,7 @@ from bench.data.split import Split
 from bench.record import Cell, EpochPoint, Scores
 from bench.strategies import STRATEGIES, PhasePlan, Rule
 from bench.suite import Kind
-from bench.training import features
+from bench.training import features, placement
 from bench.training.evaluate import Diverged, metric_of
 from bench.training.phase import Checkpoint, Course, Point
 from bench.training.run_cell import Outcome, run_cell, throughput
@@ -235,6 +235,7 @@ def test_no_forward_pass_takes_more_images_than_training_has_room_for(
     monkeypatch: pytest.MonkeyPatch, kind: Kind, most: int
 ) -> None:
     monkeypatch.setattr(features, "STATISTICS_BATCH", 4)  # the same for cells of any batch size
+    monkeypatch.setattr(placement, "SMALL_PIXELS", 0)
     seen: set[int] = set()
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
