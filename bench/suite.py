@@ -232,7 +232,8 @@ class Suite(TomlTable):
     target: float = Field(0.9, gt=0, le=1)
     """the training time until val first reaches this score is recorded"""
     tie_break: list[TieBreak] = Field(["train_seconds", "peak_memory_bytes"], min_length=1)
-    """decides among cells shown to be as good as the best; also `total_parameters`, `latency_seconds`"""
+    """decides among cells shown to be as good as the best; also `total_parameters`,
+    `latency_seconds`"""
     margin: float = Field(0.005, ge=0, lt=1)
     """smaller differences of the val score (0.005 is half a percentage point) count as ties,
     however certain"""

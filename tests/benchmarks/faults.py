@@ -187,15 +187,26 @@ def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
 
 def planted(name: str, folder: Path) -> Path:
     """A copy of bench with the fault in it. Raises ValueError where its place is not there."""
-    fault = FAULTS[name]
+    copied(folder)
+    replace(folder, FAULTS[name].file, {FAULTS[name].before: FAULTS[name].after})
+    return folder
+
+
+def copied(folder: Path) -> None:
+    """Make it a copy of bench."""
     shutil.rmtree(folder, ignore_errors=True)
     checkouts.copy_package(ROOT, folder)
-    path = folder / "bench" / fault.file
+
+
+def replace(folder: Path, file: str, texts: Mapping[str, str]) -> None:
+    """Change texts in a file of a copy. Raises ValueError where one is not there once."""
+    path = folder / "bench" / file
     text = path.read_text(encoding="utf-8")
-    if text.count(fault.before) != 1:
-        raise ValueError(f"{fault.file}: the place to plant {name!r} in is not there once")
-    path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
-    return folder
+    for before, after in texts.items():
+        if text.count(before) != 1:
+            raise ValueError(f"{file}: the place to plant {after!r} in is not there once")
+        text = text.replace(before, after)
+    path.write_text(text, encoding="utf-8")
 
 
 def steady(
