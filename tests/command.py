@@ -53,12 +53,13 @@ class Place(NamedTuple):
         return path
 
 
-def place(folder: Path) -> Place:
-    """Twenty pictures of two classes that a look at the red channel tells apart."""
+def place(folder: Path, each: int = 10) -> Place:
+    """Pictures of two classes, so many of each, that a look at the red channel tells apart."""
     for label, red in (("cat", 30), ("dog", 220)):
         (folder / "pictures" / label).mkdir(parents=True)
-        for number in range(10):
-            picture = Image.new("RGB", (40, 40), (red, 11 * number, 250 - 20 * number))
+        for number in range(each):
+            colour = (red, 11 * number % 250, (250 - 20 * number) % 251)
+            picture = Image.new("RGB", (40, 40), colour)
             picture.save(folder / "pictures" / label / f"{number}.png")
     (folder / "home").mkdir()
     return Place(folder)

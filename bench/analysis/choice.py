@@ -16,7 +16,7 @@ import numpy as np
 from bench.analysis import paired, pareto
 from bench.analysis.pairs import Combination, combinations
 from bench.analysis.pareto import COSTS
-from bench.analysis.stats import ROUNDING, Interval, Spread, holm, spread, wilson
+from bench.analysis.stats import ROUNDING, Interval, Spread, spread, wilson
 from bench.analysis.table import RunTable
 from bench.metrics import METRICS, Ints
 from bench.record import Failure, Part
@@ -183,6 +183,7 @@ class Summary(NamedTuple):
     above_guessing: tuple[Row, ...]  # complete rows that are surely better than that on val
     recommended: Row | None  # of those near and above guessing, by the tie-break
     chosen: str | None  # cell_id of the recommended row's seed with the best val score
+    kept: str | None  # the same; of the leader, where nothing is recommended
     cheapest: Row | None  # by the tie-break, of rows whose mean val is within the margin
     comparisons: tuple[AgainstLeader, ...]  # complete rows but the leader, by val, best first
     front: tuple[Row, ...]  # noise-aware: val score, train time, memory, parameters, latency
@@ -227,8 +228,8 @@ def summarise(table: RunTable) -> Summary:
         guessing=_guessing(table),
         above_guessing=able,
         recommended=recommended,
-        # Of equal seeds the earlier one.
-        chosen=recommended and max(recommended.ok, key=_scores(table, "val").__getitem__),
+        chosen=recommended and best_seed(table, recommended),
+        kept=leader and best_seed(table, recommended or leader),
         cheapest=leader and preferred(within(rows, leader, margin), tie_break),
         comparisons=comparisons,
         front=standing.front,
@@ -239,6 +240,11 @@ def summarise(table: RunTable) -> Summary:
         missing=tuple(cell for cell, status in asked if status == "missing"),
         mixed_machines=len(machines) > 1,
     )
+
+
+def best_seed(table: RunTable, row: Row) -> str:
+    """The cell_id of the ok seed with the best val score; of equal ones the earlier."""
+    return max(row.ok, key=_scores(table, "val").__getitem__)
 
 
 def _guessing(table: RunTable) -> Guessing:
@@ -272,7 +278,7 @@ def _compared(table: RunTable, rows: Iterable[Row], leader: Row) -> Standing:
     on_front = pareto.front(costs, found, told.limit, margin)
     p_values = behind.p_values_R[1:]
     held = zip(told.rows_R[1:], near_R[1:], strict=True)
-    against = zip(complete[1:], p_values, holm(p_values), held, strict=True)
+    against = zip(complete[1:], p_values, told.p_R[1:], held, strict=True)
     comparisons = tuple(
         AgainstLeader(
             row=row,

@@ -164,20 +164,22 @@ class Tied(NamedTuple):
 
     rows_R: NDArray[np.bool_]
     limit: float  # for those left at the end: what a row close to the leader must exceed
+    p_R: Floats  # adjusted for all rows; below ALPHA only where a row is not tied, or within margin
 
 
 def simultaneous(found: Hits, behind: Contrasts, margin: float) -> Tied:
     """The tied set. Rows within `margin` are tied even where the difference is significant."""
     near_R = behind.means_R < margin - ROUNDING
     rows_R = np.ones(len(near_R), dtype=np.bool_)
-    last = limit(found, rows_R)
+    p_R = np.zeros(len(near_R))
     while True:
-        left_R = rows_R & (near_R | (behind.z_R <= last))
-        if (left_R == rows_R).all():
-            return Tied(rows_R, last)
+        apart = farthest(found, rows_R)
+        least = p_R[~rows_R].max(initial=0.0)  # nearer rows are no surer to be behind
+        p_R = np.where(rows_R, np.fmax(least, apart.p(behind.z_R)), p_R)
+        left_R = rows_R & (near_R | (behind.z_R <= apart.limit))
+        if (left_R == rows_R).all() or left_R.sum() == 1:
+            return Tied(left_R, apart.limit, p_R)
         rows_R = left_R
-        if rows_R.sum() > 1:
-            last = limit(found, rows_R)
 
 
 def shown_near(
@@ -218,17 +220,37 @@ def better_than_guessing(found: Hits, guess: float) -> NDArray[np.bool_]:
     return np.asarray(holm(np.fmax(by_images_R, by_seeds_R)) < ALPHA)
 
 
-def limit(found: Hits, rows_R: NDArray[np.bool_]) -> float:
+class Farthest(NamedTuple):
+    """How far apart those two of some rows come to lie by chance that lie farthest apart."""
+
+    num_pairs: int
+    draws_B: Floats | None  # normal deviates; None: bounded by the number of pairs
+
+    @property
+    def limit(self) -> float:
+        if self.draws_B is None:
+            return -float(special.ndtri(ALPHA / 2 / self.num_pairs))
+        return float(np.quantile(self.draws_B, 1 - ALPHA, method="higher"))
+
+    def p(self, z_R: Floats) -> Floats:
+        """How often chance alone goes so far; of draws at least once, the one that was seen."""
+        if self.draws_B is None:
+            return np.minimum(1.0, 2 * self.num_pairs * special.ndtr(-z_R))
+        num_draws = len(self.draws_B)
+        beyond_R = num_draws - np.searchsorted(np.sort(self.draws_B), z_R)
+        return np.asarray((1 + beyond_R) / (1 + num_draws))
+
+
+def farthest(found: Hits, rows_R: NDArray[np.bool_]) -> Farthest:
     count = int(rows_R.sum())
-    if count < 2:
-        return -float(special.ndtri(ALPHA / 2))
-    if count > SIMULATED:
-        return -float(special.ndtri(ALPHA / (count * (count - 1))))
+    num_pairs = max(1, count * (count - 1) // 2)
+    if not 2 <= count <= SIMULATED:
+        return Farthest(num_pairs, None)
     rows_K = np.flatnonzero(rows_R)
     deviations_KN = found.deviations(rows_K)
     covariance_KK = deviations_KN @ deviations_KN.T
     covariance_KK += np.diag(np.nan_to_num(found.seed_variances_R[rows_K]))
-    return float(np.quantile(largest_distances(covariance_KK), 1 - ALPHA, method="higher"))
+    return Farthest(num_pairs, largest_distances(covariance_KK))
 
 
 def largest_distances(covariance_KK: Floats, draws: int = DRAWS) -> Floats:

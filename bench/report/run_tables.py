@@ -204,8 +204,8 @@ def comparisons(summary: Summary) -> Table:
 
 
 OF_P = (
-    "Two-sided, with the leader taken as given and Holm's adjustment over this table; the stricter "
-    "comparison of all with the best decides who is tied."
+    "Two-sided, of all rows compared with each other at once: a row that is at least the margin "
+    "behind is tied from 0.05 up."
 )
 OF_SETTLED = (
     "More seeds for each row on the same images, or val images in all with the same seeds; a dash "

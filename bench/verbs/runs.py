@@ -114,11 +114,10 @@ def ok_record(folder: Path, run: Run, records: Sequence[Record], cell_id: str | 
     ok = {record.cell_id: record for record in records if isinstance(record, Result)}
     named = f"ok are: {first(list(ok), MOST_NAMED) or 'none'}"
     if cell_id is None and (cell_id := (summary := summarise(read(folder))).chosen) is None:
-        why = (
-            "no architecture under any strategy is surely better than guessing"
-            if summary.leader
-            else "no architecture under any strategy has an ok record for every seed"
-        )
+        why = "no architecture under any strategy has an ok record for every seed"
+        if summary.kept:
+            why = "no architecture under any strategy is surely better than guessing"
+            named = f"the best on val is {summary.kept}"
         raise InputError([f"{folder}: no cell was chosen: {why}", f"name one with --cell; {named}"])
     if cell_id in ok:
         return ok[cell_id]
@@ -306,7 +305,7 @@ def named(cell_ids: Collection[str]) -> str:
 
 
 def lasting(run: Run, records: Sequence[Record]) -> set[str]:
-    """The cells whose weights stay: all that are ok, the best of each architecture, or the chosen.
+    """The cells whose weights stay: all that are ok, the best of each architecture, or of all.
 
     While a cell is not ok, the same command tries it again, and another may be chosen then.
     """
@@ -314,8 +313,8 @@ def lasting(run: Run, records: Sequence[Record]) -> set[str]:
         case "none":
             return set()
         case "winner" if is_settled(run, records):
-            chosen = summarise(table(run, records)).chosen
-            return set() if chosen is None else {chosen}
+            kept = summarise(table(run, records)).kept
+            return set() if kept is None else {kept}
         case "best" if is_settled(run, records):
             return set(best_of_each(records).values())
         case _:

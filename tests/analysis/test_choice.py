@@ -343,8 +343,8 @@ def test_each_complete_row_is_compared_with_the_leader() -> None:
         assert one.behind.mean == pytest.approx(difference)
         assert one.behind.se_seeds is not None
         assert one.behind.num_seeds == (2, 2)
-        assert one.p_value <= one.p_adjusted <= 3 * one.p_value
-    assert told.comparisons[2].p_adjusted == pytest.approx(3 * told.comparisons[2].p_value)
+        assert one.p_value <= one.p_adjusted
+        assert one.tied == (one.p_adjusted >= 0.05)
     assert told.winner is None
     assert told.visible_difference is not None
     assert 0.02 < told.visible_difference < 0.2

@@ -17,8 +17,8 @@ from bench.analysis.paired import (
     better_than_guessing,
     chance_variance,
     contrasts,
+    farthest,
     largest_distances,
-    limit,
     settling,
     shown_near,
     simultaneous,
@@ -229,10 +229,10 @@ def test_the_luck_of_the_seeds_is_each_rows_own() -> None:
     hits_RN = np.repeat(np.random.default_rng(4).random((1, 500)) < 0.8, 12, axis=0)
     found = suites.hits(np.repeat(hits_RN[:, None], 3, axis=1))
     every = np.ones(12, dtype=bool)
-    assert limit(found, every) == 0, "all alike in every seed"
+    assert farthest(found, every).limit == 0, "all alike in every seed"
     lucky = found._replace(seed_variances_R=np.full(12, 1e-4))
     expected = stats.studentized_range.ppf(0.95, 12, np.inf) / np.sqrt(2)
-    assert limit(lucky, every) == pytest.approx(expected, rel=0.02)
+    assert farthest(lucky, every).limit == pytest.approx(expected, rel=0.02)
 
 
 def test_the_bound_for_many_rows_is_above_what_is_simulated_but_not_by_much(
@@ -240,9 +240,9 @@ def test_the_bound_for_many_rows_is_above_what_is_simulated_but_not_by_much(
 ) -> None:
     found, _ = suites.drawn(np.random.default_rng(6), [0.0] * 40, 500, 2)
     every = np.ones(40, dtype=bool)
-    simulated = limit(found, every)
+    simulated = farthest(found, every).limit
     monkeypatch.setattr(paired, "SIMULATED", 39)
-    assert simulated < limit(found, every) < 1.1 * simulated
+    assert simulated < farthest(found, every).limit < 1.1 * simulated
 
 
 def test_a_row_is_left_out_where_it_is_beyond_both_the_limit_and_the_margin() -> None:
@@ -253,6 +253,29 @@ def test_a_row_is_left_out_where_it_is_beyond_both_the_limit_and_the_margin() ->
     assert told.rows_R.tolist() == (behind.z_R <= told.limit).tolist()
     assert told.rows_R.tolist()[::2] == [True, False]
     assert simultaneous(found, behind, 0.2).rows_R.all(), "within the margin all are tied"
+
+
+def test_the_adjusted_p_is_that_of_the_test_that_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    skills = [0.0, -0.01, -0.02, -0.03, -0.05, -0.2]
+    found, _ = suites.drawn(np.random.default_rng(12), skills, 1000, 3)
+    behind = contrasts(found)
+    for simulated in (150, 0):
+        monkeypatch.setattr(paired, "SIMULATED", simulated)
+        told = simultaneous(found, behind, 0.0)
+        assert told.rows_R.tolist() == (told.p_R >= 0.05).tolist()
+        assert 1 < told.rows_R.sum() < len(skills)
+        in_order = np.argsort(behind.z_R)
+        assert (np.diff(told.p_R[in_order]) <= 0).all(), "further behind is surer"
+    bound = np.minimum(1, 2 * 15 * stats.norm.sf(behind.z_R))  # 15 pairs of 6 rows
+    assert told.p_R[-1] == pytest.approx(bound[-1])
+
+
+def test_the_adjusted_p_of_rows_that_vary_alike_is_tukeys() -> None:
+    found, _ = suites.drawn(np.random.default_rng(13), [0.0] * 4, 800, 3)
+    lucky = found._replace(seed_variances_R=np.full(4, 4e-3))  # beside which images are nothing
+    z_R = np.array([0.0, 1.0, 2.0, 3.0])
+    expected = stats.studentized_range.sf(z_R * np.sqrt(2), 4, np.inf)
+    assert farthest(lucky, np.ones(4, dtype=bool)).p(z_R) == pytest.approx(expected, abs=0.03)
 
 
 def certain(behind: Contrasts, distance: float) -> Contrasts:
@@ -274,13 +297,13 @@ def test_once_rows_have_fallen_behind_the_rest_are_held_to_a_lower_limit() -> No
     found, _ = suites.drawn(np.random.default_rng(9), [0.0] * 3 + [-0.2] * 30, 2000, 3)
     told = simultaneous(found, contrasts(found), 0.005)
     assert told.rows_R.sum() <= 3
-    assert told.limit < 2.6 < 3.4 < limit(found, np.ones(33, dtype=bool))
+    assert told.limit < 2.6 < 3.4 < farthest(found, np.ones(33, dtype=bool)).limit
 
 
 def test_the_same_suite_has_the_same_limit_again_and_a_lone_row_is_tied_with_itself() -> None:
     found, _ = suites.drawn(np.random.default_rng(10), [0.0] * 5, 300, 2)
     every = np.ones(5, dtype=bool)
-    assert limit(found, every) == limit(found, every)
+    assert farthest(found, every).limit == farthest(found, every).limit
     alone, _ = suites.drawn(np.random.default_rng(10), [0.0], 300, 2)
     assert simultaneous(alone, contrasts(alone), 0.005).rows_R.tolist() == [True]
 

@@ -30,7 +30,8 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
 
 @pytest.fixture(scope="session")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return command.place(tmp_path_factory.mktemp("serving"))
+    """With as many val images as it takes to show that a network does not guess."""
+    return command.place(tmp_path_factory.mktemp("serving"), each=30)
 
 
 @pytest.fixture(scope="session")

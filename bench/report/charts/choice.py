@@ -408,7 +408,7 @@ def _numbers(figure: Figure, numbered: Sequence[Point], summary: Summary, top: f
         y = top + 16 * i + 8
         canvas.write(figure, 6, y, str(i + 1), fontweight="bold")
         names = [row.architecture, row.strategy, *filter(None, [_roles(row, summary)])]
-        words = canvas.joined(names, JOINT, figure.bbox.width - 24, SMALL)
+        words = canvas.joined(names, JOINT, figure.bbox.width - 32, SMALL)
         canvas.write(figure, 22, y, words, full=named(row))
     return top + 16 * len(numbered) + (4 if numbered else 0)
 
