@@ -2,9 +2,12 @@
 
     python -m tests.benchmarks.arithmetic --out FOLDER
     python -m tests.benchmarks.arithmetic --out FOLDER --changes 5 --faults
+    python -m tests.benchmarks.arithmetic --out FOLDER --python OTHER_ENVIRONMENT/bin/python
+    python -m tests.benchmarks.arithmetic --out FOLDER --suite suites/regression.toml
 
 Runs of a small suite on the CPU: one as it is, then one for each change of threads, instructions,
-memory layout and kernels, which is compared with the first. None is to say that accuracy is worse.
+memory layout and kernels, or with another torch, which is compared with the first. None is to say
+that accuracy is worse.
 Then each fault is planted as it is and under --across of the changes: where it is found as it is,
 it should be found there too. What is in the folder already is not run again.
 """
@@ -49,16 +52,24 @@ SOUND_FAULTS = {
 }
 
 THREADS = {"": {}, "one thread": {"OMP_NUM_THREADS": "1"}}
+IN_FP32 = {"    precision = recipe.precision\n": '    precision = "fp32"\n'}
 INSTRUCTIONS: dict[str, dict[str, str]] = {
-    "": {},
-    **{
-        f"at most {name}": {"ONEDNN_MAX_CPU_ISA": onednn, "MKL_ENABLE_INSTRUCTIONS": mkl, **aten}
-        for name, onednn, mkl, aten in (
-            ("AVX2", "AVX2", "AVX2", {"ATEN_CPU_CAPABILITY": "avx2"}),
-            ("AVX", "AVX", "AVX", {"ATEN_CPU_CAPABILITY": "default"}),
-            ("SSE4", "SSE41", "SSE4_2", {"ATEN_CPU_CAPABILITY": "default"}),
-        )
-    },
+    f"at most {name}": {
+        "ONEDNN_MAX_CPU_ISA": onednn,
+        "MKL_ENABLE_INSTRUCTIONS": mkl,
+        "ATEN_CPU_CAPABILITY": aten,
+    }
+    for name, onednn, mkl, aten in (
+        ("AVX2", "AVX2", "AVX2", "avx2"),
+        ("AVX", "AVX", "AVX", "default"),
+        ("SSE4", "SSE41", "SSE4_2", "default"),
+    )
+}
+# A CPU of these has no bf16 either; where this one has none, fp32 is no change.
+MACHINES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "": ({}, {}),
+    "fp32": ({}, IN_FP32),
+    **{name: (variables, IN_FP32) for name, variables in INSTRUCTIONS.items()},
 }
 LAYOUTS = {"": {}, "plain layout": {"channels_last=True": "channels_last=False"}}
 KERNELS = {
@@ -71,24 +82,23 @@ PLACE = "training/placement.py"
 
 
 class Change(NamedTuple):
-    """Of arithmetic: by the environment, and by texts that are replaced in placement.py."""
+    """Of arithmetic: by the environment, by texts replaced in placement.py, or by another Python."""
 
     name: str
     environment: dict[str, str]
     texts: dict[str, str]
+    python: str = sys.executable
 
 
 def changes() -> list[Change]:
     """All that differ from how it is, the simple ones first."""
     found = [
         Change(
-            ", ".join(filter(None, (threads, instructions, layout, kernels))),
-            THREADS[threads] | INSTRUCTIONS[instructions],
-            LAYOUTS[layout] | KERNELS[kernels],
+            ", ".join(filter(None, (threads, machine, layout, kernels))),
+            THREADS[threads] | MACHINES[machine][0],
+            MACHINES[machine][1] | LAYOUTS[layout] | KERNELS[kernels],
         )
-        for threads, instructions, layout, kernels in product(
-            THREADS, INSTRUCTIONS, LAYOUTS, KERNELS
-        )
+        for threads, machine, layout, kernels in product(THREADS, MACHINES, LAYOUTS, KERNELS)
     ]
     return sorted(found[1:], key=lambda one: one.name.count(","))
 
@@ -116,7 +126,8 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parse(words)
     asked.out.mkdir(parents=True, exist_ok=True)
     suite = asked.out.resolve() / "suite.toml"
-    suite.write_text(toml(SUITE), encoding="utf-8")
+    text = asked.suite.read_text(encoding="utf-8") if asked.suite else toml(SUITE)
+    suite.write_text(text, encoding="utf-8")
     found = []
     for one in judgements(asked, suite):
         print(f"{one.fault or 'clean'}, {one.change or 'as it is'}: {one.words}", flush=True)
@@ -134,7 +145,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--changes", type=int, default=len(changes()), help="of arithmetic")
     parser.add_argument("--across", type=int, default=4, help="changes under which faults are")
     parser.add_argument("--faults", nargs="*", choices=SOUND_FAULTS, default=list(SOUND_FAULTS))
-    return parser.parse_args(words)
+    parser.add_argument("--python", nargs="*", default=[], help="others, with bench and a torch")
+    parser.add_argument("--suite", type=Path, help="another than the small one, without faults")
+    asked = parser.parse_args(words)
+    if asked.suite:
+        asked.faults = []
+    return asked
 
 
 def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
@@ -142,7 +158,8 @@ def judgements(asked: argparse.Namespace, suite: Path) -> Iterator[Judgement]:
     out = asked.out.resolve()
     same = Change("", {}, {})
     run(out, suite, "", same)
-    for change in changes()[: asked.changes]:
+    others = [Change(f"Python {n}", {}, {}, path) for n, path in enumerate(asked.python, 1)]
+    for change in [*others, *changes()[: asked.changes]]:
         yield judged(out, run(out, suite, "", change), "", change)
     for fault in asked.faults:
         for change in [same, *changes()[: asked.across]]:
@@ -159,7 +176,7 @@ def run(out: Path, suite: Path, fault: str, change: Change) -> Path:
             faults.replace(code, SOUND_FAULTS[fault].file, fault_texts(fault))
         faults.replace(code, PLACE, change.texts)
         with environment(change.environment):
-            faults.run(suite, folder, code)
+            faults.run(suite, folder, code, change.python)
     return folder
 
 

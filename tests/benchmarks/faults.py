@@ -225,10 +225,10 @@ def steady(
     raise ValueError("--tries must be 1 or more")
 
 
-def run(suite: Path, folder: Path, code: Path) -> None:
+def run(suite: Path, folder: Path, code: Path, python: str = sys.executable) -> None:
     """`bench run` by the code of a checkout. Raises RuntimeError where a cell is not ok."""
     words = ["run", str(suite), "--out", str(folder), "--device", "cpu", "--offline"]
-    done = bench(code, words, folder.parent)
+    done = bench(code, words, folder.parent, python)
     if done.returncode != 0:
         raise RuntimeError(f"bench run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
@@ -256,11 +256,13 @@ def judged(history: Path, folder: Path, expected: set[tuple[str, str, str]]) -> 
     )
 
 
-def bench(code: Path, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def bench(
+    code: Path, words: Sequence[str], folder: Path, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
     """The command line of a checkout, in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
-        checkouts.command("-m", "bench", *words),
+        [python, "-P", "-m", "bench", *words],
         env={**os.environ, "PYTHONPATH": str(code)},
         cwd=folder,
         capture_output=True,
