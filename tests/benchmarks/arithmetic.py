@@ -82,7 +82,7 @@ PLACE = "training/placement.py"
 
 
 class Change(NamedTuple):
-    """Of arithmetic: by the environment, by texts replaced in placement.py, or by another Python."""
+    """Of arithmetic: by the environment, by texts put into placement.py, or by another Python."""
 
     name: str
     environment: dict[str, str]
