@@ -99,7 +99,7 @@ def test_model_json_says_what_it_is_how_good_and_what_its_files_hold(
     assert about["classes"] == ["cat", "dog"]
     assert about["trained"]["cell_id"] == record.cell_id
     assert about["scores"]["test"]["top1"] == record.quality.test.top1
-    assert about["scores"]["test"]["num_images"] == 4
+    assert about["scores"]["test"]["num_images"] == 12
     assert set(about["files"]) == {"model.safetensors"}
     command_line = subprocess.run(["sha256sum", target / "model.safetensors"], capture_output=True)
     assert command_line.stdout.decode().startswith(about["files"]["model.safetensors"]["sha256"])
@@ -171,16 +171,16 @@ def test_images_of_the_run_are_told_from_others(
     assert "not checked: the images of pictures are not here" in done.out
     asked = ("--images", here.folder / "pictures")
     done = bench("export", run_folder, "--out", tmp_path / "val", *asked)
-    assert "checked on 4 images of the run's val part" in done.out
-    assert "4 of 4 classes as on record" in done.out
+    assert "checked on 12 images of the run's val part" in done.out
+    assert "12 of 12 classes as on record" in done.out
     about = json.loads((tmp_path / "val" / "model.json").read_text())
-    assert about["checked_on"]["as_recorded"] == 4
+    assert about["checked_on"]["as_recorded"] == 12
     check = about["files"]["model.safetensors"]["check"]
     assert 0 <= check["largest_difference"] <= check["tolerance"]
     others = tmp_path / "others"
     shutil.copytree(here.folder / "pictures" / "cat", others)
     done = bench("export", run_folder, "--out", tmp_path / "other", "--images", others)
-    assert f"checked on 10 images of {others}" in done.out
+    assert f"checked on 30 images of {others}" in done.out
     assert "on record" not in done.out
 
 
@@ -281,7 +281,7 @@ def test_an_older_file_is_completed_from_where_its_backbone_started(
     assert bench(*asked, *seen, tmp_path / "whole").code == 0
     made_older(copy)
     done = bench(*asked, *seen, tmp_path / "older")
-    assert (done.code, "4 of 4 classes as on record" in done.out) == (0, True), done.err
+    assert (done.code, "12 of 12 classes as on record" in done.out) == (0, True), done.err
     whole, older = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "older"))
     assert whole.keys() == older.keys()
     assert all(value.equal(older[name]) for name, value in whole.items())
@@ -315,15 +315,16 @@ def test_an_older_run_needs_its_own_backbone_file_again(
     suite = SUITE.replace('["random"]', f'["{own}/"]').replace(', "from_scratch"', "")
     done = command.quick(here, "run", here.suite(suite, "own"), "--out", run)
     assert done.returncode == 0, done.stderr
+    asked = ("export", run, "--cell", cell_of(run, "feature_extraction"))
     seen = ("--images", here.folder / "pictures", "--out")
-    assert "4 of 4 classes as on record" in bench("export", run, *seen, tmp_path / "new").out
+    assert "12 of 12 classes as on record" in bench(*asked, *seen, tmp_path / "new").out
     made_older(run)
-    refused = bench("export", run)
+    refused = bench(*asked)
     assert (refused.code, "--weights DIR" in refused.err) == (2, True)
-    asked = ("export", run, "--weights", own, *seen)
-    assert "4 of 4 classes as on record" in bench(*asked, tmp_path / "exported").out
+    given = (*asked, "--weights", own, *seen)
+    assert "12 of 12 classes as on record" in bench(*given, tmp_path / "exported").out
     flip(file)
-    refused = bench(*asked, tmp_path / "never")
+    refused = bench(*given, tmp_path / "never")
     assert (refused.code, str(own) in refused.err) == (2, True)
 
 

@@ -58,10 +58,10 @@ def test_batches_change_nothing(
 ) -> None:
     files = files_of(here, run_folder, "train")
     whole = predict(trained(run_folder, "two_phase"), files, 1, "cpu", ignore)
-    monkeypatch.setattr("bench.serving.predict.BLOCK", 4)
+    monkeypatch.setattr("bench.serving.predict.BLOCK", 12)
     heard: list[int] = []
     parts = predict(trained(run_folder, "two_phase"), files, 1, "cpu", heard.append)
-    assert heard == [4, 8, 12]
+    assert heard == [12, 24, 36]
     for one, other in zip(whole.images, parts.images, strict=True):
         assert one.top[0][0] == other.top[0][0]
         assert one.top[0][1] == pytest.approx(other.top[0][1], abs=1e-5)
