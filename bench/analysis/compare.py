@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bench import metrics
-from bench.analysis import costs, judge
+from bench.analysis import costs
+from bench.analysis.accuracy import judge_accuracy
 from bench.analysis.baseline import PastRun, past_of
 from bench.analysis.costs import OtherConditions, Roofline, Shift
 from bench.analysis.judge import ACCURACY, CELL, MEASURES, MEMORY, SECONDS, SIZE, Verdict, Word
@@ -138,7 +139,7 @@ def accuracy_verdicts(
     least = max(MEASURES[ACCURACY].floor, candidate.header.margin)
     floors = [settings.floor(ACCURACY, pair.names, least) for pair in pairs]
     fields = [condition_differences(pair, {"numerics"}) for pair in pairs]
-    found = judge.judge_accuracy(
+    found = judge_accuracy(
         [pair.before.scored for pair in pairs],
         [pair.after.scored for pair in pairs],
         np.array(floors),

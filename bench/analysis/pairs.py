@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.analysis.judge import MEASURES, SIZE, Scored, Verdict
+from bench.analysis.accuracy import Scored
+from bench.analysis.judge import MEASURES, SIZE, Verdict
 from bench.analysis.table import Facts, Snapshot
 from bench.identity import BUCKETS, Bucket, differences, digest
 

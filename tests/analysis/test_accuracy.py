@@ -7,14 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.judge import (
-    ALPHA,
-    Scored,
-    Verdict,
-    Word,
-    compared,
-    judge_accuracy,
-)
+from bench.analysis.accuracy import ALPHA, Scored, compared, judge_accuracy
+from bench.analysis.judge import Verdict, Word
 from bench.suite import CompareTable
 
 N = 2000
