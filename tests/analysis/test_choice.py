@@ -95,9 +95,32 @@ def test_what_may_be_guessing_is_never_recommended_though_it_leads() -> None:
     assert told.leader is not None
     assert told.leader.name == "rare · partial"
     assert (told.recommended, told.winner, told.chosen) == (None, None, None)
+    assert told.kept == found[0].cell_id, "for whoever asks for it by name"
     assert told.guessing.val == pytest.approx(40 / 42)
     balanced = run(["rare", "common"], ["partial"], metric="balanced_accuracy")
     assert summarised(balanced, found).guessing.val == pytest.approx(0.5)
+
+
+def test_on_one_image_of_each_class_nothing_is_recommended_however_right_it_is() -> None:
+    found = [
+        answered(cell("all", "partial", 0), [True, True], [0, 1]),
+        answered(cell("none", "partial", 0), [False, False], [0, 1]),
+    ]
+    told = summarised(run(["all", "none"], ["partial"]), found)
+    assert (told.recommended, told.winner, told.above_guessing) == (None, None, ())
+
+
+def test_rows_that_answer_the_same_for_every_image_are_equal_and_none_is_recommended() -> None:
+    labels = [0] * 30 + [1] * 30
+    found = [
+        answered(cell(name, "partial", seed), [label == 0 for label in labels], labels)
+        for name in ("a", "b")
+        for seed in (0, 1)
+    ]
+    told = summarised(run(["a", "b"], ["partial"], [0, 1]), found)
+    assert (told.recommended, told.winner, told.above_guessing) == (None, None, ())
+    assert len(told.tied) == 2
+    assert [(one.p_adjusted, one.behind.mean) for one in told.comparisons] == [(1, 0)]
 
 
 def test_the_interval_counts_each_val_image_once_however_many_seeds_scored_it() -> None:
