@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from torch.export import Dim
 
 import bench
 from bench import predictions
+from bench.data import pictures
 from bench.data.dataset import Item
 from bench.data.folder import list_tree
 from bench.data.images import normalise
@@ -68,6 +70,7 @@ def export(
             check = compared(path.name, wanted_NK, found_NK)
         written.append(Written(path.name, path.stat().st_size, download.sha256(path), check))
     as_before = as_recorded(trained.record, wanted_NK, images.positions)
+    shutil.copyfile(str(pictures.__file__), target / "pictures.py")
     done = Exported(tuple(written), images.shown, len(images.pictures), as_before)
     about = json.dumps(description(trained.record, pipeline, done), indent=1)
     (target / "model.json").write_text(f"{about}\n", encoding="utf-8")
@@ -130,8 +133,8 @@ def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
     if present := [n for n, (key, _) in enumerate(rows) if (place / key).is_file()]:
         positions = evenly(present)
         chosen = [rows[n] for n in positions]  # which must be those of the split
-        pictures = [partial(open_path, str(place / key), sha256) for key, sha256 in chosen]
-        return Images(pictures, positions, VAL)
+        opening = [partial(open_path, str(place / key), sha256) for key, sha256 in chosen]
+        return Images(opening, positions, VAL)
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
         return Images((), (), shown)
@@ -271,25 +274,28 @@ MODEL_JSON = 1
 """Version of model.json."""
 
 HOW_TO_LOAD = """\
-import json, sys, {library}
-from PIL import Image, ImageOps
+import json, sys, torch, {library}
 from safetensors.torch import load_file
-from torchvision import transforms as t
+sys.path.insert(0, ".")
+from pictures import Resize, read, square_of
 
 about = json.load(open("model.json", encoding="utf-8"))
 model = {created}
 steps, values = about["preprocessing"], model.state_dict()
 values.update(load_file("model.safetensors"))
 model.load_state_dict(values)
-size = [steps["resize_size"]] * (2 if steps["squash"] else 1)
-resize = t.Resize(size, t.InterpolationMode(steps["interpolation"]))
-normalise = t.Normalize(steps["mean"], steps["std"])
-crop = t.Compose([resize, t.CenterCrop(steps["crop_size"]), t.ToTensor(), normalise])
-image = crop(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
+rule = Resize(*(steps[name] for name in ("resize_size", "interpolation", "antialias", "squash")))
+with open(sys.argv[1], "rb") as file:
+    square = square_of(read(file.read()), rule)
+mean, std = (torch.tensor(steps[name]).view(3, 1, 1) for name in ("mean", "std"))
+image = (torch.tensor(square.centre(steps["crop_size"])) / 255 - mean) / std
 shares = model.eval()(image[None]).softmax(1)[0].tolist()
 print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
 """
-"""A script to run in the folder of an export with the path of an image."""
+"""A script to run in the folder of an export with the path of an image.
+
+The module beside it makes of any file what the run made of it.
+"""
 
 
 def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from bench.data.decoded import resize_of, square_of
+from bench.data.decoded import resize_of
 from bench.data.images import normalise
-from bench.data.sources import large_pictures_allowed, open_path
+from bench.data.pictures import square_of
+from bench.data.sources import ROOM, large_pictures_allowed, open_path
 from bench.errors import DataError, WeightsError
 from bench.measure import device as devices
 from bench.measure.cpu import usable_cores
@@ -145,7 +146,8 @@ def blocks(
 
     def one(open_picture: Open) -> Crop | str:
         try:
-            square = square_of(open_picture(), resize_of(pipeline))
+            with ROOM.visit():
+                square = square_of(open_picture(), resize_of(pipeline))
         except DataError as error:
             return "; ".join(error.problems)
         return square.centre(pipeline.crop_size)

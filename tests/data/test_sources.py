@@ -16,13 +16,13 @@ from PIL import Image, ImageFile
 from sklearn.datasets import load_digits
 
 from bench.data.dataset import Dataset, shortened
+from bench.data.pictures import Described, upright_rgb
 from bench.data.sources import (
     SOURCES,
     check_images,
     open_image,
     scan,
     source_of,
-    upright_rgb,
 )
 from bench.errors import DataError
 
@@ -184,7 +184,7 @@ def saved(picture: Image.Image, file_format: str, **options: object) -> Image.Im
 
 
 def pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    converted = upright_rgb(picture)
+    converted = upright_rgb(picture, Described(b""))
     assert converted.mode == "RGB"
     return np.asarray(converted)
 
@@ -207,7 +207,7 @@ def test_16_bit_grey_reads_alike_from_other_formats(file_format: str) -> None:
 def test_32_bit_grey_without_a_known_scale_is_refused(values: list[int]) -> None:
     picture = Image.fromarray(np.array([values], dtype=np.int32))
     with pytest.raises(ValueError, match="no known scale"):
-        upright_rgb(picture)
+        upright_rgb(picture, Described(b""))
 
 
 def test_decimal_grey_in_0_to_1_is_scaled() -> None:
@@ -218,7 +218,7 @@ def test_decimal_grey_in_0_to_1_is_scaled() -> None:
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_decimal_grey_outside_0_to_1_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="no known scale"):
-        upright_rgb(Image.fromarray(np.array([[0.5, value]], dtype=np.float32)))
+        upright_rgb(Image.fromarray(np.array([[0.5, value]], np.float32)), Described(b""))
 
 
 @pytest.mark.parametrize(
