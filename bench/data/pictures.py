@@ -48,8 +48,8 @@ XMP_BYTES = 1 << 20
 BAND_PIXELS = 1 << 20
 """Converted in one go, so that a large picture needs no second whole copy on the way."""
 
-LONGEST = 32
-"""Of a resized picture, longer sides by shorter ones, that is resized whole."""
+WHOLE_PIXELS = 1 << 24
+"""Of a resized picture, of which more than the centre is made: 64 MiB."""
 
 Claim = Callable[[int], None]
 """Hears of the pixels that are about to be decoded, and may wait until there is room."""
@@ -113,11 +113,12 @@ def resized(
 def square_of(picture: Image.Image, resize: Resize) -> Square:
     """The centre of the resized picture.
 
-    Of a thin one no more than that is made: whole, a line of pixels would fill the memory.
+    Of a very thin one no more than that is made: whole, a line of pixels would fill the memory.
+    Pillow then rounds at other places, so that a value may be off by one.
     """
     (width, height), size = resized_shape(picture, resize), resize.size
     left, top = margin(width, size), margin(height, size)
-    if max(width, height) <= LONGEST * size:
+    if width * height <= WHOLE_PIXELS:
         centre = resized(picture, resize).crop((left, top, left + size, top + size))
     else:
         across, down = picture.width / width, picture.height / height
