@@ -34,7 +34,7 @@ KIND = "images"
 SQUARES = "squares"  # uint8 [N, 3, size, size]
 SIZES = "sizes"  # int64 [N, 2], height and width of each resized picture around its square
 
-PIXELS_VERSION = 1
+PIXELS_VERSION = 2
 """Raise it when the code makes other pixels of the same file and rule."""
 
 TELL_SECONDS = 0.5
@@ -129,7 +129,8 @@ class Making(NamedTuple):
 def key(dataset: Dataset, resize: Resize) -> str:
     """The key of an entry: everything its bytes depend on."""
     images = digest_lines(item.sha256 for item in dataset.items)
-    facts = {"images": images, "resize": resize, "pixels": PIXELS_VERSION}
+    whites = sorted({item.white for item in dataset.items})
+    facts = {"images": images, "white": whites, "resize": resize, "pixels": PIXELS_VERSION}
     return cache.key_of({**facts, "pillow": PIL.__version__})
 
 

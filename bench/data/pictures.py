@@ -16,6 +16,7 @@ from PIL import Image
 
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
+LAST_BYTES = 4
 END_OF_JPEG = b"\xff\xd9"
 
 FORMATS = (
@@ -50,6 +51,9 @@ BAND_PIXELS = 1 << 20
 
 WHOLE_PIXELS = 1 << 24
 """Of a resized picture, of which more than the centre is made: 64 MiB."""
+
+WHITE = 65535
+"""Of 16-bit grey, where nothing else is known."""
 
 Claim = Callable[[int], None]
 """Hears of the pixels that are about to be decoded, and may wait until there is room."""
@@ -128,65 +132,90 @@ def square_of(picture: Image.Image, resize: Resize) -> Square:
     return Square(np.asarray(centre).transpose(2, 0, 1), height, width)
 
 
-def read(content: bytes, claim: Claim = lambda num_pixels: None) -> Image.Image:
+def unclaimed(num_pixels: int) -> None:
+    """There is room for any picture."""
+
+
+def read(content: bytes, white: int = WHITE, claim: Claim = unclaimed) -> Image.Image:
     """The picture in a file's bytes: mode RGB, upright. Raises nearly anything, as Pillow does.
 
-    The first frame, turned as EXIF or XMP say, 16-bit grey scaled (Pillow would clip it to white),
-    and transparency laid over white (most transparent pictures are dark on nothing and would
-    vanish over black). No colour profiles. A JPEG may lack the marker at its end.
+    The first frame, turned as EXIF or XMP say, 16-bit grey scaled to 0..white (Pillow would clip
+    it to 255), and transparency laid over white (most transparent pictures are dark on nothing and
+    would vanish over black). No colour profiles. A JPEG may lack the marker at its end.
     """
     try:
-        return decoded(content, claim)
+        return decoded(content, white, claim)
     except OSError:
         ended = with_its_end(content, claim) if content.startswith(JPEG) else None
         if ended is None:
             raise
-    return decoded(ended, claim)
+    return decoded(ended, white, claim)
 
 
-def decoded(content: bytes, claim: Claim) -> Image.Image:
-    sieve = next((row for mark, row in SIEVES.items() if content.startswith(mark)), Described)
-    file = sieve(content)
+def grey_range(content: bytes, claim: Claim = unclaimed) -> tuple[int, int] | None:
+    """The least and the largest value of 16-bit grey; None for a picture of another kind."""
+    with Image.open(BytesIO(sieved(content).content), formats=FORMATS) as picture:
+        if not picture.mode.startswith("I"):
+            return None
+        claim(picture.width * picture.height)
+        values_HW = np.asarray(picture)
+    return int(values_HW.min()), int(values_HW.max())
+
+
+def may_be_deep(head: bytes) -> bool:
+    """Whether a file that begins so may hold 16-bit grey; 32 bytes tell of most that it does not.
+
+    The header of a PNG has the depth in byte 24, and the kind of colour in byte 25.
+    """
+    if head.startswith(PNG):
+        return head[24:26] == b"\x10\0"
+    return not head.startswith((JPEG, b"GIF8", b"RIFF", b"BM"))
+
+
+def decoded(content: bytes, white: int, claim: Claim) -> Image.Image:
+    file = sieved(content)
     with Image.open(BytesIO(file.content), formats=FORMATS) as picture:
         claim(picture.width * picture.height)
-        return upright_rgb(picture, file)
+        return upright_rgb(picture, file, white)
 
 
-def upright_rgb(picture: Image.Image, file: Described) -> Image.Image:
+def upright_rgb(picture: Image.Image, file: Described, white: int = WHITE) -> Image.Image:
     picture.load()
     exif = file.exif or picture.info.get("exif", b"")
     turn = TURNS.get(orientation(exif, file.xmp or picture.info.get("xmp", b"")))
-    return in_bands(picture if turn is None else picture.transpose(turn), file.inverted)
+    turned = picture if turn is None else picture.transpose(turn)
+    return in_bands(turned, lambda band: to_rgb(band, white, file.inverted))
 
 
-def in_bands(picture: Image.Image, inverted: bool) -> Image.Image:
+def in_bands(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     if picture.width * picture.height <= BAND_PIXELS:
-        return to_rgb(picture, inverted)
+        return convert(picture)
     rgb = Image.new("RGB", picture.size)
     rows = max(1, BAND_PIXELS // picture.width)
     for top in range(0, picture.height, rows):
         band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
-        rgb.paste(to_rgb(band, inverted), (0, top))
+        rgb.paste(convert(band), (0, top))
     return rgb
 
 
-def to_rgb(picture: Image.Image, inverted: bool) -> Image.Image:
+def to_rgb(picture: Image.Image, white: int, inverted: bool) -> Image.Image:
     """Mode RGB; ValueError if its values have no scale. Pillow converts CMYK, palettes, grey."""
     if picture.mode.startswith("I"):
-        return from_grey(np.asarray(picture), 65535, inverted)
+        return from_grey(np.asarray(picture), WHITE, white, inverted)
     if picture.mode == "F":
-        return from_grey(np.asarray(picture), 1, inverted)
+        return from_grey(np.asarray(picture), 1, 1, inverted)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return picture.convert("RGB")
 
 
-def from_grey(values_HW: NDArray[Any], white: int, inverted: bool) -> Image.Image:
-    """RGB of grey values 0..white; ValueError outside, where the scale is unknown."""
-    if not (values_HW.min() >= 0 and values_HW.max() <= white):  # so that NaN is refused too
-        raise ValueError(f"values outside 0..{white} have no known scale: convert it to 8 bits")
-    bright_HW = white - values_HW if inverted else values_HW
+def from_grey(values_HW: NDArray[Any], most: int, white: int, inverted: bool) -> Image.Image:
+    """RGB of grey values, of which `white` and more are white; ValueError outside 0..most."""
+    if not (values_HW.min() >= 0 and values_HW.max() <= most):  # so that NaN is refused too
+        raise ValueError(f"values outside 0..{most} have no known scale: convert it to 8 bits")
+    seen_HW = np.minimum(values_HW, values_HW.dtype.type(white))
+    bright_HW = white - seen_HW if inverted else seen_HW
     bytes_HW = np.rint(bright_HW * np.float32(255) / white).astype(np.uint8)
     return Image.fromarray(bytes_HW).convert("RGB")
 
@@ -216,11 +245,11 @@ def without_segments(content: bytes) -> Described:
 def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of a JPEG's segments, as far as they are whole.
 
-    Marker FF may be repeated, 00 and D0 to D7 belong to the pixels (ITU-T T.81, B.1.1).
+    Before a marker FF may be repeated; 00 and D0 to D7 belong to the pixels (ITU-T T.81, B.1.1).
     """
-    at = 2
-    while found := re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])").search(content, at):
-        marker, start = found[1][0], found.end() - 2
+    at, mark = 2, re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+    while found := mark.search(content, at):
+        marker, start = found[1][0], found.start()
         if marker == 0xD9 or found.end() + 2 > len(content):
             return
         at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
@@ -268,7 +297,7 @@ def from_hex(text: bytes) -> bytes:
 class Entry(NamedTuple):
     tag: int
     kind: int
-    count: int
+    length: int  # how many values
     value: bytes  # four, or where they are
 
 
@@ -284,7 +313,7 @@ class Directory(NamedTuple):
         for entry in self.entries:
             if entry.tag == tag:
                 form = self.order + {3: "H", 4: "L", 8: "h", 9: "l"}.get(entry.kind, "")
-                inside = 0 < entry.count * struct.calcsize(form) <= len(entry.value)
+                inside = 0 < entry.length * struct.calcsize(form) <= len(entry.value)
                 return int(struct.unpack_from(form, entry.value)[0]) if inside else None
         return None
 
@@ -309,7 +338,7 @@ def without_tags(content: bytes) -> Described:
     directory = directory_of(content)
     if directory is None:
         return Described(content)
-    order, start, entries = directory
+    order, _, entries = directory
     one = struct.pack(f"{order}HH", 1, 0)
     # Pillow turns 8 bits over itself, and takes no notice in deeper pictures or refuses them.
     inverted = (directory.number(BITS) or 0) > 8 and directory.number(WHITENESS) in (0, None)
@@ -318,17 +347,43 @@ def without_tags(content: bytes) -> Described:
         for entry in entries
         if entry.tag in PIXEL_TAGS
     ]
-    table = [struct.pack(f"{order}HHL4s", *entry) for entry in kept]
-    after = start + 2 + 12 * len(entries)
-    new = b"".join([struct.pack(f"{order}H", len(kept)), *table, content[after : after + 4]])
     xmp = b"".join(
-        content[place : place + entry.count]
+        content[place : place + entry.length]
         for entry in entries
         if entry.tag == XMP
         for (place,) in [struct.unpack(f"{order}L", entry.value)]
     )
-    turned = content[:start] + new + content[start + len(new) :]
-    return Described(turned, content, xmp, inverted)
+    return Described(holding(content, directory, kept), content, xmp, inverted)
+
+
+def holding(tiff: bytes, directory: Directory, kept: list[Entry]) -> bytes:
+    """The same bytes with fewer entries in the directory, and everything else where it was."""
+    order, start, entries = directory
+    table = [struct.pack(f"{order}HHL4s", *entry) for entry in kept]
+    after = start + 2 + 12 * len(entries)
+    new = b"".join([struct.pack(f"{order}H", len(kept)), *table, tiff[after : after + 4]])
+    return tiff[:start] + new + tiff[start + len(new) :]
+
+
+def without_other_tags(content: bytes) -> Described:
+    """An AVIF with nothing but the orientation in its EXIF block, which Pillow reads as it opens.
+
+    AVIF says itself how it is turned, and Pillow puts that in the place of what EXIF says.
+    """
+    found = re.search(rb"Exif\0\0(?=II\*\0|MM\0\*)", content)
+    if content[4:8] != b"ftyp" or found is None:
+        return Described(content)
+    tiff = content[found.end() :]
+    directory = directory_of(tiff)
+    if directory is None:
+        return Described(content)
+    kept = [entry for entry in directory.entries if entry.tag == ORIENTATION]
+    return Described(content[: found.end()] + holding(tiff, directory, kept))
+
+
+def sieved(content: bytes) -> Described:
+    sieve = next((row for mark, row in SIEVES.items() if content.startswith(mark)), Described)
+    return sieve(content)
 
 
 SIEVES: Mapping[bytes, Callable[[bytes], Described]] = {
@@ -336,6 +391,7 @@ SIEVES: Mapping[bytes, Callable[[bytes], Described]] = {
     PNG: without_chunks,
     b"II*\0": without_tags,
     b"MM\0*": without_tags,
+    b"\0\0\0": without_other_tags,  # and the length of its first box
 }
 
 
@@ -355,31 +411,39 @@ def with_its_end(content: bytes, claim: Claim) -> bytes | None:
     """The JPEG with the marker at its end; None if more than that is missing.
 
     Decoders fill what is missing from whatever follows. So nothing is missing where two
-    continuations, one of them the end at once, give the same picture.
+    continuations, one of them the end at once, give the same picture; and nothing is in the place
+    of what is missing, as zeros are in a file that was never written whole, where the last bytes
+    matter.
     """
-    bare = content.removesuffix(b"\xff")
-    if not has_all_scans(bare):
+    bare = content.rstrip(b"\xff")
+    last_scan = last_scan_of(bare)
+    if last_scan is None:
         return None
     restarts = re.findall(rb"\xff([\xd0-\xd7])", bare)
     following = 0xD0 + (restarts[-1][0] + 1) % 8 if restarts else 0xD0
-    noise = 64 * b"\x55"
-    ended = bare + END_OF_JPEG
-    other = bare + noise + bytes([0xFF, following]) + noise + END_OF_JPEG
-    same = decoded(ended, claim).tobytes() == decoded(other, claim).tobytes()
-    return ended if same else None
+    noise = bytes(k * 89 % 251 for k in range(1, 251))  # without FF, which would be a marker
+    going_on = noise + bytes([0xFF, following]) + noise
+    shorter = bare[: max(last_scan, len(bare) - LAST_BYTES)]
+    tails = (bare, bare + going_on, shorter + going_on)
+    seen, same, other = (decoded(tail + END_OF_JPEG, WHITE, claim).tobytes() for tail in tails)
+    return bare + END_OF_JPEG if seen == same != other else None
 
 
-def has_all_scans(content: bytes) -> bool:
-    """Whether the scans of a JPEG bring every coefficient of every component to the last bit."""
-    components: bytes = b""
+def last_scan_of(content: bytes) -> int | None:
+    """Where the pixels of the last scan begin; None if a scan is missing.
+
+    All together bring every coefficient of every component to the last bit.
+    """
+    components, pixels = b"", 0
     done: set[tuple[int, int]] = set()
     for marker, start, end in segments(content):
         data = content[start + 4 : end]
         if marker in (0xC0, 0xC1, 0xC2):
             components = data[6::3]
         elif marker == 0xDA and data and len(data) == 4 + 2 * data[0]:
-            first, last, bits = data[-3:]
+            (first, last, bits), pixels = data[-3:], end
             if bits % 16 == 0:
                 names = data[1 : 1 + 2 * data[0] : 2]
                 done |= {(name, k) for name in names for k in range(first, last + 1)}
-    return bool(components) and done >= {(name, k) for name in components for k in range(64)}
+    wanted = {(name, k) for name in components for k in range(64)}
+    return pixels if wanted and done >= wanted else None

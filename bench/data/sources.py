@@ -7,9 +7,10 @@ reached as "./digits".
 import hashlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from bench.data import pictures
 from bench.data.dataset import Dataset, Item, shortened
 from bench.data.folder import scan_folder
 from bench.errors import DataError
+from bench.measure.cpu import usable_cores
 
 
 class Room:
@@ -172,13 +174,52 @@ def scan_digits(source: str) -> Dataset:
     return Dataset("digits", source, tuple("0123456789"), items, photographs=False, notes=())
 
 
-def open_path(path: str, sha256: str | None = None) -> Image.Image:
+def scaled(dataset: Dataset, train: Sequence[int]) -> Dataset:
+    """The data set with the scale of its 16-bit grey: 0 to 2^n - 1, the least that holds train.
+
+    Files of 12 bits or of a few labels would be nearly black otherwise. Raises DataError where the
+    values of train are nearly all alike. Files that cannot be decoded are left to `check_images`.
+    """
+    if source_of(dataset.source) is not SOURCES["folder"]:
+        return dataset
+
+    def range_of(item: int) -> tuple[int, int] | None:
+        try:
+            with Path(dataset.source, dataset.items[item].key).open("rb") as file, ROOM.visit():
+                head = file.read(32)
+                if not pictures.may_be_deep(head):
+                    return None
+                return pictures.grey_range(head + file.read(), ROOM.take)
+        except Exception:  # as in open_path
+            return None
+
+    with large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
+        found = [pair for pair in pool.map(range_of, train) if pair]
+    if not found or min(found)[0] < 0 or max(high for _, high in found) > pictures.WHITE:
+        return dataset
+    low, high = min(found)[0], max(high for _, high in found)
+    white = (1 << max(1, high.bit_length())) - 1
+    if (high - low) * 255 < LEAST_LEVELS * white:
+        raise DataError(
+            f"{dataset.source}: no contrast: the 16-bit grey images of train hold only values "
+            f"{low} to {high}: spread them over 0 to {pictures.WHITE}, or convert them to 8 bits"
+        )
+    note = f"16-bit grey images are scaled by what train holds, so that white is: {white}"
+    items = tuple(item._replace(white=white) for item in dataset.items)
+    return replace(dataset, items=items, notes=(*dataset.notes, note))
+
+
+LEAST_LEVELS = 8
+"""Of 255, between the darkest and the brightest pixel of a data set that shows anything."""
+
+
+def open_path(path: str, sha256: str | None = None, white: int = pictures.WHITE) -> Image.Image:
     """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
     content = b""
     try:
         content = Path(path).read_bytes()
         if sha256 in (None, hashlib.sha256(content).hexdigest()):
-            return pictures.read(content, ROOM.take)
+            return pictures.read(content, white, ROOM.take)
     except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
         raise DataError([f"{path}: {damage(content, error)}"]) from error
     raise DataError([f"{path}: changed while bench was running: start again"])
@@ -215,7 +256,7 @@ SOURCES: Mapping[str, Source] = {
     "folder": Source(
         "your own images: a folder for each class, or train, val and test with such folders",
         scan_folder,
-        lambda source, item: open_path(f"{source}/{item.key}", item.sha256),
+        lambda source, item: open_path(f"{source}/{item.key}", item.sha256, item.white),
         Image.init,
         train_per_class=None,
         val_per_class=None,

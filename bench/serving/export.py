@@ -31,7 +31,7 @@ from bench.errors import WeightsError, first_line
 from bench.measure.device import Device
 from bench.models import download, libraries
 from bench.models.build import Network
-from bench.record import Cell, Preprocessing, Result, Scores
+from bench.record import Cell, Data, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
 from bench.serving.predict import Open, blocks, pipeline_of, rebuilt, stacked
 from bench.training.network import num_bytes
@@ -57,7 +57,7 @@ def export(
     logging.disable(logging.WARNING)
     cell, pipeline = trained.record.cell, pipeline_of(trained)
     network = rebuilt(trained)
-    images = images_of(run_folder, cell.data.name, asked)
+    images = images_of(run_folder, cell.data, asked)
     inputs_N = inputs_of(images, pipeline)
     wanted_NK = None if inputs_N is None else answers(network, inputs_N)
     model = plain_model(cell, plain_state(network, cell.architecture))
@@ -117,13 +117,13 @@ class Images(NamedTuple):
     shown: str  # what they are, in words
 
 
-def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
+def images_of(run_folder: Path, data: Data, asked: Path | None) -> Images:
     """Some images of the val part, below the folder asked for or one of the data set's name.
 
     Where a folder asked for holds other images, some of these. A record holds no path, so without
     either there are none.
     """
-    rows = val_rows(run_folder)
+    rows, name, opening = val_rows(run_folder), data.name, partial(open_path, white=data.white)
     # A folder may be called digits as well; its images lie in folders of their classes.
     if name == "digits" and asked is None and rows and "/" not in rows[0][0]:
         positions, opened = evenly(range(len(rows))), source_of("digits").open
@@ -133,13 +133,13 @@ def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
     if present := [n for n, (key, _) in enumerate(rows) if (place / key).is_file()]:
         positions = evenly(present)
         chosen = [rows[n] for n in positions]  # which must be those of the split
-        opening = [partial(open_path, str(place / key), sha256) for key, sha256 in chosen]
-        return Images(opening, positions, VAL)
+        found = [partial(opening, str(place / key), sha256) for key, sha256 in chosen]
+        return Images(found, positions, VAL)
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
         return Images((), (), shown)
     keys = evenly(list_tree(asked, "")["image"])
-    return Images([partial(open_path, str(asked / key)) for key in keys], (), f"images of {asked}")
+    return Images([partial(opening, str(asked / key)) for key in keys], (), f"images of {asked}")
 
 
 def evenly(everything: Sequence[T]) -> list[T]:
@@ -286,7 +286,7 @@ values.update(load_file("model.safetensors"))
 model.load_state_dict(values)
 rule = Resize(*(steps[name] for name in ("resize_size", "interpolation", "antialias", "squash")))
 with open(sys.argv[1], "rb") as file:
-    square = square_of(read(file.read()), rule)
+    square = square_of(read(file.read(), about["white"]), rule)
 mean, std = (torch.tensor(steps[name]).view(3, 1, 1) for name in ("mean", "std"))
 image = (torch.tensor(square.centre(steps["crop_size"])) / 255 - mean) / std
 shares = model.eval()(image[None]).softmax(1)[0].tolist()
@@ -310,6 +310,7 @@ def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict
         "classes": list(cell.data.classes),
         "image_size": cell.image_size,
         "preprocessing": pipeline.model_dump(mode="json"),
+        "white": cell.data.white,  # in 16-bit grey
         "input": "normalised images, float32 [batch, 3, height, width]",
         "output": "logits [batch, classes]; their softmax are probabilities",
         "trained": {

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.data.decoded import resize_of
 from bench.data.images import normalise
-from bench.data.pictures import square_of
+from bench.data.pictures import WHITE, square_of
 from bench.data.sources import ROOM, large_pictures_allowed, open_path
 from bench.errors import DataError, WeightsError
 from bench.measure import device as devices
@@ -69,7 +69,8 @@ def predict(
         wanted = wanted._replace(architecture=libraries.exact(wanted.architecture))
     classes = classes_of(wanted)
     scorer, pipeline = scorer_of(wanted, device)
-    pictures = [partial(open_path, path) for path in paths]
+    white = wanted.record.cell.data.white if isinstance(wanted, Trained) else WHITE
+    pictures = [partial(open_path, path, white=white) for path in paths]
     found: list[Prediction] = []
     for block in blocks(pictures, pipeline, BLOCK):
         crops = [crop for crop in block if not isinstance(crop, str)]

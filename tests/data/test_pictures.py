@@ -9,6 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from PIL import Image, PngImagePlugin
 from torchvision.transforms import functional as transforms
 
 from bench.data import pictures
+from bench.data.dataset import Dataset
+from bench.data.decoded import key
 from bench.data.folder import IMAGE_ENDINGS
 from bench.data.pictures import FORMATS, PIXEL_TAGS, Resize, read, square_of
-from bench.data.sources import PIXEL_BYTES, Room, open_path
+from bench.data.sources import PIXEL_BYTES, Room, open_image, open_path, scaled, scan
 from bench.errors import DataError
 
 UPRIGHT = (8, 16)  # of a picture that is stored 16 wide and 8 high, and says to be turned
@@ -127,6 +130,16 @@ def test_only_the_orientation_is_read_of_a_block(
     assert read(WITH_EXIF[file_format](block)).size == size
 
 
+@pytest.mark.parametrize("kind", [RATIONAL, 10, 12])
+def test_odd_tags_of_an_avif_are_no_matter(kind: int) -> None:
+    make = (0x10F, 2, 8, b"camera\0\0")
+    whole = saved(grey_ramp(), "AVIF", exif=exif(make, turned()))
+    content = whole.replace(struct.pack("<HHL", *make[:3]), struct.pack("<HHL", 0x10F, kind, 1))
+    assert content != whole
+    assert read(content).tobytes() == read(whole).tobytes()
+    assert read(content).size == UPRIGHT
+
+
 def test_odd_tags_of_a_tiff_are_no_matter() -> None:
     def number(entry: bytes) -> int:
         return int.from_bytes(entry[:2], "little")
@@ -144,7 +157,8 @@ def test_odd_tags_of_a_tiff_are_no_matter() -> None:
         struct.pack("<HHLL", 0x8769, 12, 1, 9),
         struct.pack("<HHLHH", 0x112, SHORT, 1, 6, 0),
     ]
-    table = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=number)) + bytes(4)
+    entries.sort(key=number)
+    table = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
     content = plain[:4] + struct.pack("<L", len(plain)) + plain[8:] + table
     expected = np.rot90(np.asarray(grey_ramp()), -1)
     assert np.array_equal(np.asarray(read(content))[:, :, 1], expected)
@@ -398,16 +412,39 @@ def test_a_jpeg_that_lacks_pixels_is_refused_wherever_it_is_cut(kind: str) -> No
         assert found.tobytes() == expected
 
 
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("filling", [b"\0", b"\xff", b"\xff\0", b"\xf6"])
+def test_a_jpeg_whose_rest_was_never_written_is_refused(kind: str, filling: bytes) -> None:
+    whole = JPEGS[kind]()
+    start = whole.index(b"\xff\xda") + 20
+    for share in (0.1, 0.5, 0.9):
+        cut = start + int(share * (len(whole) - start))
+        for size in (100, len(whole), 50_000):
+            content = whole[:cut] + filling * size
+            try:  # enough zeros are a whole picture, and nobody can tell
+                Image.open(io.BytesIO(content)).load()
+            except OSError:
+                with pytest.raises(OSError, match="truncated"):
+                    read(content)
+
+
+def test_a_jpeg_of_nothing_but_one_byte_takes_no_time() -> None:
+    with pytest.raises(OSError, match="cannot identify"):
+        read(b"\xff\xd8" + 20_000_000 * b"\xff")
+
+
 # ---- grey in which nothing is white ---------------------------------------------------------
 
 
-def white_is_zero(values_HW: NDArray[np.uint16] | NDArray[np.uint8], order: str) -> bytes:
+def white_is_zero(
+    values_HW: NDArray[np.uint16] | NDArray[np.uint8], order: Literal["<", ">"]
+) -> bytes:
     """A TIFF in which 0 is white: TIFF 6.0, PhotometricInterpretation 0."""
     bits = 8 * values_HW.dtype.itemsize
     data = values_HW.astype(values_HW.dtype.newbyteorder(order)).tobytes()
     height, width = values_HW.shape
-    tags = ((256, width), (257, height), (258, bits), (259, 1), (262, 0), (273, 8), (277, 1))
-    tags = (*tags, (278, height), (279, len(data)))
+    layout = {256: width, 257: height, 258: bits, 259: 1, 262: 0, 273: 8, 277: 1, 278: height}
+    tags = {**layout, 279: len(data)}.items()
     mark = b"II*\0" if order == "<" else b"MM\0*"
     table = b"".join(struct.pack(f"{order}HHLHH", tag, SHORT, 1, n, 0) for tag, n in tags)
     start = struct.pack(f"{order}L", 8 + len(data))
@@ -415,7 +452,7 @@ def white_is_zero(values_HW: NDArray[np.uint16] | NDArray[np.uint8], order: str)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_where_0_is_white_16_bits_are_read_as_8_bits_are(order: str) -> None:
+def test_where_0_is_white_16_bits_are_read_as_8_bits_are(order: Literal["<", ">"]) -> None:
     grey = np.array([[0, 1, 77, 128, 254, 255]], np.uint8)
     for values in (grey, grey.astype(np.uint16) * 257):
         found = np.asarray(read(white_is_zero(values, order)))[:, :, 0]
@@ -431,3 +468,76 @@ def test_large_pictures_are_converted_as_small_ones_are(monkeypatch: pytest.Monk
     whole = [read(file).tobytes() for file in files]
     monkeypatch.setattr(pictures, "BAND_PIXELS", 333)
     assert [read(file).tobytes() for file in files] == whole
+
+
+# ---- 16-bit grey that does not fill its scale -----------------------------------------------
+
+
+def deep_set(root: Path, highest: int) -> Dataset:
+    """Two classes of two pictures, of 16 bits that hold 0 to `highest`, and one of 8 bits each."""
+    ramp = np.linspace(0, highest, 64).round().astype(np.uint16).reshape(8, 8)
+    for name in "ab":
+        (root / name).mkdir(parents=True)
+        for number, ending in enumerate(("png", "tif")):
+            Image.fromarray(ramp // (number + 1)).save(root / name / f"{number}.{ending}")
+        Image.new("L", (8, 8), 100).save(root / name / "8 bits.png")
+    return scan(str(root))
+
+
+@pytest.mark.parametrize(
+    ("highest", "white"), [(1, 1), (115, 127), (128, 255), (4095, 4095), (40_000, 65535)]
+)
+def test_the_scale_of_16_bit_grey_is_the_least_that_holds_train(
+    tmp_path: Path, highest: int, white: int
+) -> None:
+    dataset = scaled(deep_set(tmp_path, highest), range(6))
+    assert {item.white for item in dataset.items} == {white}
+    assert dataset.notes[-1].endswith(f"so that white is: {white}")
+    by_key = {item.key: np.asarray(open_image(dataset, item)) for item in dataset.items}
+    assert by_key["a/0.png"].max() == round(highest * 255 / white)
+    assert by_key["b/1.tif"].max() == round((highest // 2) * 255 / white)
+    assert set(by_key["a/8 bits.png"].ravel()) == {100}
+
+
+def test_the_scale_comes_from_train_and_what_exceeds_it_is_white(tmp_path: Path) -> None:
+    deep_set(tmp_path, 4000)
+    Image.fromarray(np.full((8, 8), 9000, np.uint16)).save(tmp_path / "a" / "0.png")
+    dataset = scan(str(tmp_path))
+    place = {item.key: number for number, item in enumerate(dataset.items)}
+    found = scaled(dataset, [place["a/1.tif"], place["b/0.png"], place["b/8 bits.png"]])
+    assert found.items[0].white == 4095
+    assert set(np.asarray(open_image(found, found.items[place["a/0.png"]])).ravel()) == {255}
+
+
+def test_where_0_is_white_the_scale_ends_in_black(tmp_path: Path) -> None:
+    deep_set(tmp_path, 115)
+    stored = np.array([[0, 60, 127, 500]], np.uint16)
+    (tmp_path / "a" / "0.png").write_bytes(white_is_zero(stored, ">"))
+    dataset = scaled(scan(str(tmp_path)), range(1, 6))
+    found = np.asarray(open_image(dataset, dataset.items[0]))[0, :, 0]
+    assert found.tolist() == [255, round(67 * 255 / 127), 0, 0]
+
+
+def test_a_data_set_of_8_bits_has_no_scale_to_find(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), (3, 3, 3)).save(tmp_path / name / "1.png")
+        (tmp_path / name / "damaged.tif").write_bytes(b"II*\0")
+    dataset = scan(str(tmp_path))
+    assert scaled(dataset, range(4)) == dataset
+    digits = scan("digits")
+    assert scaled(digits, range(4)) is digits
+
+
+@pytest.mark.parametrize("values", [(0, 0), (30_000, 30_115), (65_535, 65_535)])
+def test_16_bit_grey_without_contrast_is_refused(tmp_path: Path, values: tuple[int, int]) -> None:
+    for name, value in zip("ab", values, strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match=f"no contrast.* only values {values[0]} to {values[1]}"):
+        scaled(scan(str(tmp_path)), range(2))
+
+
+def test_another_scale_has_another_place_in_the_cache(tmp_path: Path) -> None:
+    dataset, resize = deep_set(tmp_path, 115), Resize(8, "bilinear", antialias=True)
+    assert key(dataset, resize) != key(scaled(dataset, range(6)), resize)
