@@ -118,7 +118,7 @@ def square_of(picture: Image.Image, resize: Resize) -> Square:
     """The centre of the resized picture.
 
     Of a very thin one no more than that is made: whole, a line of pixels would fill the memory.
-    Pillow then rounds at other places, so that a value may be off by one.
+    Pillow may then smooth down before across, and round at other places.
     """
     (width, height), size = resized_shape(picture, resize), resize.size
     left, top = margin(width, size), margin(height, size)
@@ -341,7 +341,7 @@ def without_tags(content: bytes) -> Described:
     order, _, entries = directory
     one = struct.pack(f"{order}HH", 1, 0)
     # Pillow turns 8 bits over itself, and takes no notice in deeper pictures or refuses them.
-    inverted = (directory.number(BITS) or 0) > 8 and directory.number(WHITENESS) in (0, None)
+    inverted = (directory.number(BITS) or 0) > 8 and directory.number(WHITENESS) == 0
     kept = [
         entry._replace(value=one) if inverted and entry.tag == WHITENESS else entry
         for entry in entries

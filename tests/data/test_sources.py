@@ -20,6 +20,7 @@ from bench.data.pictures import Described, upright_rgb
 from bench.data.sources import (
     SOURCES,
     check_images,
+    open_all,
     open_image,
     scan,
     source_of,
@@ -129,6 +130,17 @@ def test_damaged_files_are_all_named_with_their_damage(tmp_path: Path) -> None:
     assert len(found) == len(expected)
     for problem, start in zip(found, expected, strict=True):
         assert problem.startswith(start)
+
+
+def test_a_picture_that_needs_more_memory_than_there_is_is_named(tmp_path: Path) -> None:
+    def use(number: int, picture: Image.Image) -> None:
+        if number == 1:
+            bytearray(1 << 60)
+
+    dataset = scan(str(pair(tmp_path)))
+    with pytest.raises(DataError) as caught:
+        open_all(dataset, 2, use)
+    assert caught.value.problems[0].startswith(f"{tmp_path}/b/good.jpg: needs more memory")
 
 
 def test_only_the_first_twenty_damaged_files_are_named(tmp_path: Path) -> None:

@@ -143,28 +143,28 @@ def test_what_a_run_found_of_16_bit_grey_is_used_ever_after(
             values = generator.integers(most // 2, most, (40, 40), np.uint16, endpoint=True)
             Image.fromarray(values).save(tmp_path / "deep" / name / f"{number}.png")
     suite = KEPT.replace(str(list(KINDS)), '["partial"]')
-    asked = ("run", here.suite(suite, "deep"), "--dataset", tmp_path / "deep")
-    ran = command.quick(here, *asked, "--out", tmp_path / "run")
+    of = ("--dataset", tmp_path / "deep", "--out", tmp_path / "run")
+    ran = command.quick(here, "run", here.suite(suite, "deep"), *of)
     assert ran.returncode == 0, ran.stderr
     assert "white is: 4095" in " ".join((ran.stdout + ran.stderr).split())
     record = record_of(tmp_path / "run", "partial")
     assert record.cell.data.white == 4095
 
     target = tmp_path / "exported"
-    seen = ("--images", tmp_path / "deep", "--out", target)
-    done = bench("export", tmp_path / "run", *seen)
+    asked = (tmp_path / "run", "--cell", record.cell_id)
+    done = bench("export", *asked, "--images", tmp_path / "deep", "--out", target)
     assert (done.code, "4 of 4 classes as on record" in done.out) == (0, True), done.err
     picture = next((tmp_path / "deep" / "full").iterdir())
-    done = bench("predict", tmp_path / "run", picture, "--json")
+    done = bench("predict", asked[0], picture, *asked[1:], "--json")
     (image,) = json.loads(done.out)["images"]
     expected = {one["class"]: one["probability"] for one in image["classes"]}
     about = json.loads((target / "model.json").read_text())
     script = "\n".join(about["how_to_load"])
-    ran = subprocess.run(
+    lines = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys\n{script}", picture],
         cwd=target, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    pairs = re.findall(r"\((\S+), '(\w+)'\)", ran.stdout)
+    pairs = re.findall(r"\((\S+), '(\w+)'\)", lines.stdout)
     assert {name: float(share) for share, name in pairs} == pytest.approx(expected, abs=1e-4)
 
 
