@@ -46,6 +46,7 @@ BUCKETS: dict[str, Bucket] = {
     **{f"cell.weights.{name}": "task" for name in Weights.model_fields},
     **{f"cell.recipe.{name}": "task" for name in Recipe.model_fields},
     **{f"cell.data.{name}": "task" for name in ("classes", "content_sha256", "split_sha256")},
+    "cell.data.white": "task",
     **{f"cell.data.{name}": "information" for name in ("name", "num_train", "num_val", "num_test")},
     **{f"execution.{name}": "numerics" for name in Execution.model_fields},
     "execution.captured": "performance",  # the same kernels on the same values

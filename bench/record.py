@@ -71,6 +71,7 @@ class Data(Value):
     num_train: int
     num_val: int
     num_test: int
+    white: int = 65535  # the value that is white in 16-bit grey
 
 
 class Cell(Value):

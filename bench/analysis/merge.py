@@ -132,6 +132,7 @@ def _run_task(run: Run) -> dict[str, object]:
         "protocol_version": run.protocol_version,
         "data.content_sha256": run.data.content_sha256,
         "data.split_sha256": run.data.split_sha256,
+        "data.white": run.data.white,
         **flat("data.classes", run.data.classes),
         "source.used": run.source.used,
         **flat("suite", run.suite.model_dump(exclude=beside_the_task)),

@@ -15,6 +15,7 @@ class Item(NamedTuple):
     label: int  # index into the classes of the data set
     sha256: str  # of the file's bytes; of the pixels for digits
     part: Part | None
+    white: int = 65535  # the value that is white in 16-bit grey, of all items alike
 
 
 @dataclass(frozen=True)

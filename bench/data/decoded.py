@@ -23,6 +23,7 @@ from bench import cache
 from bench.cache import Damaged, Tell, silent
 from bench.data import sources
 from bench.data.dataset import Dataset, digest_lines
+from bench.data.pictures import Resize, Square, square_of
 from bench.errors import DataError
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
@@ -31,9 +32,9 @@ from bench.record import ImageCache, Preprocessing
 
 KIND = "images"
 SQUARES = "squares"  # uint8 [N, 3, size, size]
-SIZES = "sizes"  # int32 [N, 2], height and width of each resized picture around its square
+SIZES = "sizes"  # int64 [N, 2], height and width of each resized picture around its square
 
-PIXELS_VERSION = 1
+PIXELS_VERSION = 2
 """Raise it when the code makes other pixels of the same file and rule."""
 
 TELL_SECONDS = 0.5
@@ -44,32 +45,6 @@ SIDE = 64
 """Of a thumbnail, in pixels."""
 
 
-class Resize(NamedTuple):
-    """How a picture becomes a square: shorter side resized to `size`, then the centre cut out.
-
-    Squashed, both sides are resized to `size`, whatever their ratio.
-    """
-
-    size: int
-    interpolation: str
-    antialias: bool
-    squash: bool = False
-
-
-class Square(NamedTuple):
-    """The centre of a resized picture, and the size of that picture."""
-
-    pixels: NDArray[np.uint8]  # [3, size, size]
-    height: int
-    width: int
-
-    def centre(self, size: int) -> NDArray[np.uint8]:
-        own = self.pixels.shape[-1]
-        top = margin(self.height, size) - margin(self.height, own)
-        left = margin(self.width, size) - margin(self.width, own)
-        return self.pixels[:, top : top + size, left : left + size]
-
-
 def resize_of(preprocessing: Preprocessing) -> Resize:
     return Resize(
         preprocessing.resize_size,
@@ -77,26 +52,6 @@ def resize_of(preprocessing: Preprocessing) -> Resize:
         preprocessing.antialias,
         preprocessing.squash,
     )
-
-
-def margin(length: int, size: int) -> int:
-    """Pixels before a centre crop, rounded as torchvision's `center_crop` does."""
-    return round((length - size) / 2)
-
-
-def resized(picture: Image.Image, resize: Resize) -> Image.Image:
-    """What torchvision's `resize` makes of it. Pillow always smooths, as all presets ask."""
-    (width, height), size = picture.size, resize.size
-    longer = size if resize.squash else int(size * max(width, height) / min(width, height))
-    shape = (size, longer) if width <= height else (longer, size)
-    return picture.resize(shape, Image.Resampling[resize.interpolation.upper()])
-
-
-def square_of(picture: Image.Image, resize: Resize) -> Square:
-    picture = resized(picture, resize)
-    top, left = margin(picture.height, resize.size), margin(picture.width, resize.size)
-    rows = np.asarray(picture.crop((left, top, left + resize.size, top + resize.size)))
-    return Square(rows.transpose(2, 0, 1), picture.height, picture.width)
 
 
 class Squares:
@@ -141,7 +96,9 @@ class Squares:
     def _square(self, item: int) -> Square:
         if self.cached:
             return Square(self._squares_NCHW[item], *self._sizes_N2[item])
-        return square_of(sources.open_image(self._dataset, self._dataset.items[item]), self.resize)
+        with sources.ROOM.visit():
+            picture = sources.open_image(self._dataset, self._dataset.items[item])
+            return square_of(picture, self.resize)
 
 
 class Share(NamedTuple):
@@ -172,7 +129,8 @@ class Making(NamedTuple):
 def key(dataset: Dataset, resize: Resize) -> str:
     """The key of an entry: everything its bytes depend on."""
     images = digest_lines(item.sha256 for item in dataset.items)
-    facts = {"images": images, "resize": resize, "pixels": PIXELS_VERSION}
+    whites = sorted({item.white for item in dataset.items})
+    facts = {"images": images, "white": whites, "resize": resize, "pixels": PIXELS_VERSION}
     return cache.key_of({**facts, "pillow": PIL.__version__})
 
 
@@ -253,7 +211,7 @@ class Writer:
         self.resize = resize
         self.seconds = 0.0  # of all threads together
         self._folder, self._lock = folder, threading.Lock()
-        self._sizes_N2 = np.zeros((num_images, 2), np.int32)
+        self._sizes_N2 = np.zeros((num_images, 2), np.int64)
         self._file = (folder / f"{SQUARES}.npy").open("wb")
         shape = (num_images, 3, resize.size, resize.size)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -303,10 +261,11 @@ def thumbnails(
     def add(item: int) -> None:
         try:
             if squares_NCHW is None:
-                picture = sources.open_image(dataset, dataset.items[item])
+                with sources.ROOM.visit():
+                    jpegs[item] = jpeg(sources.open_image(dataset, dataset.items[item]))
             else:
                 picture = Image.fromarray(squares_NCHW[item].transpose(1, 2, 0).copy())
-            jpegs[item] = jpeg(picture)
+                jpegs[item] = jpeg(picture)
         except DataError as error:
             problems.extend(error.problems)
 

@@ -5,22 +5,74 @@ reached as "./digits".
 """
 
 import hashlib
-import io
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from bench.data import pictures
 from bench.data.dataset import Dataset, Item, shortened
 from bench.data.folder import scan_folder
 from bench.errors import DataError
+from bench.measure.cpu import usable_cores
+
+
+class Room:
+    """Memory for pictures that are open at once. Threads take of it, and wait until there is some.
+
+    Without it as many pictures are open as there are cores, and four of 177 megapixels, which are
+    small files, took 5.9 GB.
+    """
+
+    def __init__(self, num_bytes: int) -> None:
+        self._all = self._free = num_bytes
+        self._changed = threading.Condition()
+        self._mine = threading.local()
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """What this thread takes inside is free again afterwards."""
+        self._mine.taken = 0
+        try:
+            yield
+        finally:
+            self._give(self._mine.taken)
+            del self._mine.taken
+
+    def take(self, num_pixels: int) -> None:
+        """Wait for room for a picture, or for all there is; outside a visit there is no limit.
+
+        A visit opens one picture. It may be decoded again in the room that it has.
+        """
+        taken = getattr(self._mine, "taken", None)
+        if taken is None:
+            return
+        wanted = max(0, min(num_pixels * PIXEL_BYTES, self._all) - taken)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= wanted)
+            self._free -= wanted
+        self._mine.taken += wanted
+
+    def _give(self, num_bytes: int) -> None:
+        with self._changed:
+            self._free += num_bytes
+            self._changed.notify_all()
+
+
+PIXEL_BYTES = 12
+"""At most, while a picture is decoded, turned and converted: three copies of four bytes each."""
+
+ROOM = Room(2 << 30)
+"""For 14 photographs of 12 megapixels, or one of 178, the largest that Pillow opens."""
 
 
 class Source(NamedTuple):
@@ -67,11 +119,14 @@ def open_all(
     """
 
     def problems_of(number: int) -> list[str]:
+        item = dataset.items[number]
         try:
-            picture = open_image(dataset, dataset.items[number])
+            with ROOM.visit():
+                use(number, open_image(dataset, item))
         except DataError as error:
             return error.problems
-        use(number, picture)
+        except MemoryError as error:  # from `use`
+            return [f"{dataset.source}/{item.key}: {damage(b'', error)}"]
         return []
 
     problems: list[str] = []
@@ -119,54 +174,74 @@ def scan_digits(source: str) -> Dataset:
     return Dataset("digits", source, tuple("0123456789"), items, photographs=False, notes=())
 
 
-def open_path(path: str, sha256: str | None = None) -> Image.Image:
+def scaled(dataset: Dataset, train: Sequence[int]) -> Dataset:
+    """The data set with the scale of its 16-bit grey: 0 to 2^n - 1, the least that holds train.
+
+    Files of 12 bits or of a few labels would be nearly black otherwise. Raises DataError where the
+    values of train are nearly all alike. Files that cannot be decoded are left to `check_images`.
+    """
+    if source_of(dataset.source) is not SOURCES["folder"]:
+        return dataset
+
+    def range_of(item: int) -> tuple[int, int] | None:
+        try:
+            with Path(dataset.source, dataset.items[item].key).open("rb") as file, ROOM.visit():
+                head = file.read(32)
+                if not pictures.may_be_deep(head):
+                    return None
+                return pictures.grey_range(head + file.read(), ROOM.take)
+        except Exception:  # as in open_path
+            return None
+
+    with large_pictures_allowed(), ThreadPoolExecutor(usable_cores()) as pool:
+        found = [pair for pair in pool.map(range_of, train) if pair]
+    if not found or min(found)[0] < 0 or max(high for _, high in found) > pictures.WHITE:
+        return dataset
+    low, high = min(found)[0], max(high for _, high in found)
+    white = (1 << max(1, high.bit_length())) - 1
+    if (high - low) * 255 < LEAST_LEVELS * white:
+        raise DataError(
+            f"{dataset.source}: no contrast: the 16-bit grey images of train hold only values "
+            f"{low} to {high}: spread them over 0 to {pictures.WHITE}, or convert them to 8 bits"
+        )
+    note = f"16-bit grey images are scaled by what train holds, so that white is: {white}"
+    items = tuple(item._replace(white=white) for item in dataset.items)
+    return replace(dataset, items=items, notes=(*dataset.notes, note))
+
+
+LEAST_LEVELS = 8
+"""Of 255, between the darkest and the brightest pixel of a data set that shows anything."""
+
+
+def open_path(path: str, sha256: str | None = None, white: int = pictures.WHITE) -> Image.Image:
     """One picture file, upright RGB; with a hash, only if its bytes have it. Raises DataError."""
     content = b""
     try:
         content = Path(path).read_bytes()
         if sha256 in (None, hashlib.sha256(content).hexdigest()):
-            with Image.open(io.BytesIO(content)) as picture:
-                return upright_rgb(picture)
+            return pictures.read(content, white, ROOM.take)
     except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
         raise DataError([f"{path}: {damage(content, error)}"]) from error
     raise DataError([f"{path}: changed while bench was running: start again"])
 
 
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""Of ISO/IEC 23008-12; the last two may also begin an AVIF, which Pillow knows."""
+
+
 def damage(content: bytes, error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is: make it smaller, or take it out"
     if not content:
         return "is empty (0 bytes)"
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+        return "is a HEIC image, which cannot be read: convert it to JPEG"
     if isinstance(error, UnidentifiedImageError):
         text = content[:256].lstrip().startswith(b"<")
         return "is a web page or other text, not an image" if text else "is no image Pillow knows"
     return f"cannot be decoded ({error})"
-
-
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """The picture as it is meant to be seen, mode RGB; ValueError if its values have no scale.
-
-    The first frame, with the EXIF orientation applied, 16-bit grey scaled (Pillow would clip it to
-    white) and transparency laid over white (most transparent pictures are dark on nothing and
-    would vanish over black). Pillow converts CMYK, palettes and grey. No colour profiles.
-    """
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        return from_grey(np.asarray(picture), 65535)
-    if picture.mode == "F":
-        return from_grey(np.asarray(picture), 1)
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("RGB")
-
-
-def from_grey(values_HW: NDArray[Any], white: int) -> Image.Image:
-    """RGB of grey values 0..white; ValueError outside, where the scale is unknown."""
-    if not (values_HW.min() >= 0 and values_HW.max() <= white):  # so that NaN is refused too
-        raise ValueError(f"values outside 0..{white} have no known scale: convert it to 8 bits")
-    bytes_HW = np.rint(values_HW * np.float32(255) / white).astype(np.uint8)
-    return Image.fromarray(bytes_HW).convert("RGB")
 
 
 SOURCES: Mapping[str, Source] = {
@@ -181,7 +256,7 @@ SOURCES: Mapping[str, Source] = {
     "folder": Source(
         "your own images: a folder for each class, or train, val and test with such folders",
         scan_folder,
-        lambda source, item: open_path(f"{source}/{item.key}", item.sha256),
+        lambda source, item: open_path(f"{source}/{item.key}", item.sha256, item.white),
         Image.init,
         train_per_class=None,
         val_per_class=None,

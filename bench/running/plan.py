@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from bench.architectures import TIMM
 from bench.data.dataset import Dataset
-from bench.data.decoded import Resize, missing_bytes, resize_of
+from bench.data.decoded import missing_bytes, resize_of
+from bench.data.pictures import Resize
 from bench.data.split import Split
 from bench.measure.device import Device
 from bench.predictions import MISTAKES

@@ -146,7 +146,10 @@ def timm_problems(asked: Sequence[Cell]) -> list[Problem]:
 
 
 def open_images(suite: Suite) -> Images:
-    """Scan and split the images. Raises DataError with every problem that needs no decoding."""
+    """Scan and split the images, and find the scale of 16-bit grey.
+
+    Raises DataError with every problem that needs no decoding.
+    """
     table = suite.dataset
     dataset = sources.scan(table.source)
     default = sources.source_of(table.source)
@@ -156,6 +159,7 @@ def open_images(suite: Suite) -> Images:
         default.val_per_class if table.val_per_class is None else table.val_per_class,
         table.split_seed,
     )
+    dataset = sources.scaled(dataset, split.train)
     data = Data(
         name=dataset.name,
         classes=dataset.classes,
@@ -164,6 +168,7 @@ def open_images(suite: Suite) -> Images:
         num_train=len(split.train),
         num_val=len(split.val),
         num_test=len(split.test),
+        white=dataset.items[0].white,
     )
     return Images(dataset, split, data)
 

@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from torch.export import Dim
 
 import bench
 from bench import predictions
+from bench.data import pictures
 from bench.data.dataset import Item
 from bench.data.folder import list_tree
 from bench.data.images import normalise
@@ -29,7 +31,7 @@ from bench.errors import WeightsError, first_line
 from bench.measure.device import Device
 from bench.models import download, libraries
 from bench.models.build import Network
-from bench.record import Cell, Preprocessing, Result, Scores
+from bench.record import Cell, Data, Preprocessing, Result, Scores
 from bench.serving.messages import Check, Exported, Trained, Written
 from bench.serving.predict import Open, blocks, pipeline_of, rebuilt, stacked
 from bench.training.network import num_bytes
@@ -55,7 +57,7 @@ def export(
     logging.disable(logging.WARNING)
     cell, pipeline = trained.record.cell, pipeline_of(trained)
     network = rebuilt(trained)
-    images = images_of(run_folder, cell.data.name, asked)
+    images = images_of(run_folder, cell.data, asked)
     inputs_N = inputs_of(images, pipeline)
     wanted_NK = None if inputs_N is None else answers(network, inputs_N)
     model = plain_model(cell, plain_state(network, cell.architecture))
@@ -68,6 +70,7 @@ def export(
             check = compared(path.name, wanted_NK, found_NK)
         written.append(Written(path.name, path.stat().st_size, download.sha256(path), check))
     as_before = as_recorded(trained.record, wanted_NK, images.positions)
+    shutil.copyfile(str(pictures.__file__), target / "pictures.py")
     done = Exported(tuple(written), images.shown, len(images.pictures), as_before)
     about = json.dumps(description(trained.record, pipeline, done), indent=1)
     (target / "model.json").write_text(f"{about}\n", encoding="utf-8")
@@ -114,13 +117,13 @@ class Images(NamedTuple):
     shown: str  # what they are, in words
 
 
-def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
+def images_of(run_folder: Path, data: Data, asked: Path | None) -> Images:
     """Some images of the val part, below the folder asked for or one of the data set's name.
 
     Where a folder asked for holds other images, some of these. A record holds no path, so without
     either there are none.
     """
-    rows = val_rows(run_folder)
+    rows, name, opening = val_rows(run_folder), data.name, partial(open_path, white=data.white)
     # A folder may be called digits as well; its images lie in folders of their classes.
     if name == "digits" and asked is None and rows and "/" not in rows[0][0]:
         positions, opened = evenly(range(len(rows))), source_of("digits").open
@@ -130,13 +133,13 @@ def images_of(run_folder: Path, name: str, asked: Path | None) -> Images:
     if present := [n for n, (key, _) in enumerate(rows) if (place / key).is_file()]:
         positions = evenly(present)
         chosen = [rows[n] for n in positions]  # which must be those of the split
-        pictures = [partial(open_path, str(place / key), sha256) for key, sha256 in chosen]
-        return Images(pictures, positions, VAL)
+        found = [partial(opening, str(place / key), sha256) for key, sha256 in chosen]
+        return Images(found, positions, VAL)
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
         return Images((), (), shown)
     keys = evenly(list_tree(asked, "")["image"])
-    return Images([partial(open_path, str(asked / key)) for key in keys], (), f"images of {asked}")
+    return Images([partial(opening, str(asked / key)) for key in keys], (), f"images of {asked}")
 
 
 def evenly(everything: Sequence[T]) -> list[T]:
@@ -271,25 +274,28 @@ MODEL_JSON = 1
 """Version of model.json."""
 
 HOW_TO_LOAD = """\
-import json, sys, {library}
-from PIL import Image, ImageOps
+import json, sys, torch, {library}
 from safetensors.torch import load_file
-from torchvision import transforms as t
+sys.path.insert(0, ".")
+from pictures import Resize, read, square_of
 
 about = json.load(open("model.json", encoding="utf-8"))
 model = {created}
 steps, values = about["preprocessing"], model.state_dict()
 values.update(load_file("model.safetensors"))
 model.load_state_dict(values)
-size = [steps["resize_size"]] * (2 if steps["squash"] else 1)
-resize = t.Resize(size, t.InterpolationMode(steps["interpolation"]))
-normalise = t.Normalize(steps["mean"], steps["std"])
-crop = t.Compose([resize, t.CenterCrop(steps["crop_size"]), t.ToTensor(), normalise])
-image = crop(ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB"))
+rule = Resize(*(steps[name] for name in ("resize_size", "interpolation", "antialias", "squash")))
+with open(sys.argv[1], "rb") as file:
+    square = square_of(read(file.read(), about["white"]), rule)
+mean, std = (torch.tensor(steps[name]).view(3, 1, 1) for name in ("mean", "std"))
+image = (torch.tensor(square.centre(steps["crop_size"])) / 255 - mean) / std
 shares = model.eval()(image[None]).softmax(1)[0].tolist()
 print(*sorted(zip(shares, about["classes"]), reverse=True)[:5], sep="\\n")
 """
-"""A script to run in the folder of an export with the path of an image."""
+"""A script to run in the folder of an export with the path of an image.
+
+The module beside it makes of any file what the run made of it.
+"""
 
 
 def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict[str, Any]:
@@ -304,6 +310,7 @@ def description(record: Result, pipeline: Preprocessing, done: Exported) -> dict
         "classes": list(cell.data.classes),
         "image_size": cell.image_size,
         "preprocessing": pipeline.model_dump(mode="json"),
+        "white": cell.data.white,  # in 16-bit grey
         "input": "normalised images, float32 [batch, 3, height, width]",
         "output": "logits [batch, classes]; their softmax are probabilities",
         "trained": {

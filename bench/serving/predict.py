@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from bench.data.decoded import resize_of, square_of
+from bench.data.decoded import resize_of
 from bench.data.images import normalise
-from bench.data.sources import large_pictures_allowed, open_path
+from bench.data.pictures import WHITE, square_of
+from bench.data.sources import ROOM, large_pictures_allowed, open_path
 from bench.errors import DataError, WeightsError
 from bench.measure import device as devices
 from bench.measure.cpu import usable_cores
@@ -68,7 +69,8 @@ def predict(
         wanted = wanted._replace(architecture=libraries.exact(wanted.architecture))
     classes = classes_of(wanted)
     scorer, pipeline = scorer_of(wanted, device)
-    pictures = [partial(open_path, path) for path in paths]
+    white = wanted.record.cell.data.white if isinstance(wanted, Trained) else WHITE
+    pictures = [partial(open_path, path, white=white) for path in paths]
     found: list[Prediction] = []
     for block in blocks(pictures, pipeline, BLOCK):
         crops = [crop for crop in block if not isinstance(crop, str)]
@@ -145,7 +147,8 @@ def blocks(
 
     def one(open_picture: Open) -> Crop | str:
         try:
-            square = square_of(open_picture(), resize_of(pipeline))
+            with ROOM.visit():
+                square = square_of(open_picture(), resize_of(pipeline))
         except DataError as error:
             return "; ".join(error.problems)
         return square.centre(pipeline.crop_size)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.dataset import Dataset
-from bench.data.decoded import Resize, Stored
+from bench.data.decoded import Stored
+from bench.data.pictures import Resize
 from bench.data.split import Split
 from bench.measure.device import Device
 

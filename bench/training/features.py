@@ -123,6 +123,7 @@ def key(cell: Cell, preprocessing: Preprocessing, place: Placement) -> str:
             "flip": recipe.flip if recipe.views > 1 else None,  # one view is the eval crop
             "content": cell.data.content_sha256,
             "split": cell.data.split_sha256,  # which images, in which order
+            "white": cell.data.white,
             # Unknown never equals unknown: such features are never found again.
             "numerics": identity.keys(cell, place.execution, machine).numerics or token_hex(),
         }

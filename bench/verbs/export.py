@@ -119,3 +119,4 @@ def page(trained: "Trained", done: "Exported") -> Iterator[str]:
             largest, tolerance = file.check
             yield f"{size}, logits off by at most {largest:.1g} (allowed {tolerance:.1g})"
     yield "  model.json: classes, preprocessing, scores, and how to load it without bench"
+    yield "  pictures.py: opens image files as the run did; the lines in model.json use it"

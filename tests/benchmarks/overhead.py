@@ -41,7 +41,8 @@ from PIL import Image
 
 from bench import cli
 from bench.architectures import ARCHITECTURES
-from bench.data.decoded import resize_of, resized
+from bench.data.decoded import resize_of
+from bench.data.pictures import resized
 from bench.measure.cpu import usable_cores
 from bench.measure.device import Device
 from bench.measure.meters import Clock

@@ -13,7 +13,6 @@ from bench import cache as caches
 from bench.data.dataset import Dataset
 from bench.data.decoded import (
     Making,
-    Resize,
     Share,
     key,
     make,
@@ -21,6 +20,7 @@ from bench.data.decoded import (
     now_and_then,
     stored,
 )
+from bench.data.pictures import Resize
 from bench.data.sources import scan
 from bench.errors import DataError
 from bench.measure.device import Device
@@ -107,7 +107,7 @@ def test_an_entry_holds_each_image_once(pictures: Path) -> None:
     arrays = caches.load(made(scan(str(pictures)), C).folders[C])
     assert {name: (str(array.dtype), array.shape) for name, array in arrays.items()} == {
         "squares": ("uint8", (8, 3, 11, 11)),
-        "sizes": ("int32", (8, 2)),
+        "sizes": ("int64", (8, 2)),
     }
 
 

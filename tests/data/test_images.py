@@ -4,8 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.data.decoded import Resize, resized
 from bench.data.images import normalise, standardise, to_unit
+from bench.data.pictures import Resize, resized
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 

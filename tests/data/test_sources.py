@@ -16,13 +16,14 @@ from PIL import Image, ImageFile
 from sklearn.datasets import load_digits
 
 from bench.data.dataset import Dataset, shortened
+from bench.data.pictures import Described, upright_rgb
 from bench.data.sources import (
     SOURCES,
     check_images,
+    open_all,
     open_image,
     scan,
     source_of,
-    upright_rgb,
 )
 from bench.errors import DataError
 
@@ -131,6 +132,17 @@ def test_damaged_files_are_all_named_with_their_damage(tmp_path: Path) -> None:
         assert problem.startswith(start)
 
 
+def test_a_picture_that_needs_more_memory_than_there_is_is_named(tmp_path: Path) -> None:
+    def use(number: int, picture: Image.Image) -> None:
+        if number == 1:
+            bytearray(1 << 60)
+
+    dataset = scan(str(pair(tmp_path)))
+    with pytest.raises(DataError) as caught:
+        open_all(dataset, 2, use)
+    assert caught.value.problems[0].startswith(f"{tmp_path}/b/good.jpg: needs more memory")
+
+
 def test_only_the_first_twenty_damaged_files_are_named(tmp_path: Path) -> None:
     pair(tmp_path)
     for number in range(23):
@@ -184,7 +196,7 @@ def saved(picture: Image.Image, file_format: str, **options: object) -> Image.Im
 
 
 def pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    converted = upright_rgb(picture)
+    converted = upright_rgb(picture, Described(b""))
     assert converted.mode == "RGB"
     return np.asarray(converted)
 
@@ -207,7 +219,7 @@ def test_16_bit_grey_reads_alike_from_other_formats(file_format: str) -> None:
 def test_32_bit_grey_without_a_known_scale_is_refused(values: list[int]) -> None:
     picture = Image.fromarray(np.array([values], dtype=np.int32))
     with pytest.raises(ValueError, match="no known scale"):
-        upright_rgb(picture)
+        upright_rgb(picture, Described(b""))
 
 
 def test_decimal_grey_in_0_to_1_is_scaled() -> None:
@@ -218,7 +230,7 @@ def test_decimal_grey_in_0_to_1_is_scaled() -> None:
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_decimal_grey_outside_0_to_1_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="no known scale"):
-        upright_rgb(Image.fromarray(np.array([[0.5, value]], dtype=np.float32)))
+        upright_rgb(Image.fromarray(np.array([[0.5, value]], np.float32)), Described(b""))
 
 
 @pytest.mark.parametrize(

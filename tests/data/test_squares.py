@@ -20,8 +20,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from bench.data.dataset import Dataset
-from bench.data.decoded import Resize, Squares, make, margin, resized, square_of
+from bench.data.decoded import Squares, make
 from bench.data.images import Streamed, normalise, resident
+from bench.data.pictures import Resize, margin, resized, square_of
 from bench.data.sources import open_image, scan
 from bench.errors import DataError
 from bench.measure.device import Device

@@ -10,7 +10,8 @@ from PIL import Image
 
 from bench.data import decoded, sources
 from bench.data.dataset import Dataset
-from bench.data.decoded import Making, Resize, thumbnails
+from bench.data.decoded import Making, thumbnails
+from bench.data.pictures import Resize
 from bench.measure.device import Device
 
 SIZE = (90, 60)

@@ -20,8 +20,9 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from bench.architectures import ARCHITECTURES
-from bench.data.decoded import resize_of, square_of
+from bench.data.decoded import resize_of
 from bench.data.images import normalise
+from bench.data.pictures import square_of
 from bench.errors import WeightsError
 from bench.models import build, from_timm, libraries, weights
 from bench.models.download import Absent, Located

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -86,6 +87,87 @@ def check_lines(here: Place, bench: Bench, run_folder: Path, target: Path, kind:
     assert float(found[0][0]) == pytest.approx(recorded.confidences_N[0], abs=1e-4)
 
 
+def test_the_lines_see_every_kind_of_picture_as_predict_does(
+    bench: Bench, run_folder: Path, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    noise = Image.fromarray(generator.integers(0, 256, (45, 70, 4), dtype=np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    folder = tmp_path / "kinds"
+    folder.mkdir()
+    noise.save(folder / "clear.png")
+    noise.quantize(9).save(folder / "palette.png", transparency=3)
+    noise.convert("RGB").save(folder / "turned.jpg", exif=turned, quality=95)
+    noise.convert("CMYK").save(folder / "cmyk.tif")
+    wide = generator.integers(0, 65536, (50, 50), dtype=np.uint16)
+    Image.fromarray(wide).save(folder / "16 bits.png")
+    noise.convert("RGB").resize((3, 900)).save(folder / "thin.png")
+    whole = (folder / "turned.jpg").read_bytes()
+    (folder / "without end.jpg").write_bytes(whole[:-2])
+    cell = cell_of(run_folder)
+    assert bench("export", run_folder, "--cell", cell, "--out", tmp_path / "exported").code == 0
+    done = bench("predict", run_folder, folder, "--cell", cell, "--json")
+    assert done.code == 0, done.err
+    shares = {
+        image["image"]: {one["class"]: one["probability"] for one in image["classes"]}
+        for image in json.loads(done.out)["images"]
+    }
+    assert len(shares) == 7
+    about = json.loads((tmp_path / "exported" / "model.json").read_text())
+    each = "import sys\nfor sys.argv[1] in sys.argv[1:]:\n    print(sys.argv[1])\n    exec({!r})"
+    script = each.format("\n".join(about["how_to_load"]))
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", script, *shares],
+        cwd=tmp_path / "exported",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    for path, expected in shares.items():
+        at = lines.index(path)
+        pairs = re.findall(r"\((\S+), '(\w+)'\)", "".join(lines[at + 1 : at + 3]))
+        found = {name: float(share) for share, name in pairs}
+        assert found == pytest.approx(expected, abs=1e-4), path
+
+
+def test_what_a_run_found_of_16_bit_grey_is_used_ever_after(
+    here: Place, bench: Bench, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    for name, most in (("dim", 1500), ("full", 4095)):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for number in range(10):
+            values = generator.integers(most // 2, most, (40, 40), np.uint16, endpoint=True)
+            Image.fromarray(values).save(tmp_path / "deep" / name / f"{number}.png")
+    suite = KEPT.replace(str(list(KINDS)), '["partial"]')
+    of = ("--dataset", tmp_path / "deep", "--out", tmp_path / "run")
+    ran = command.quick(here, "run", here.suite(suite, "deep"), *of)
+    assert ran.returncode == 0, ran.stderr
+    assert "white is: 4095" in " ".join((ran.stdout + ran.stderr).split())
+    record = record_of(tmp_path / "run", "partial")
+    assert record.cell.data.white == 4095
+
+    target = tmp_path / "exported"
+    asked = (tmp_path / "run", "--cell", record.cell_id)
+    done = bench("export", *asked, "--images", tmp_path / "deep", "--out", target)
+    assert (done.code, "4 of 4 classes as on record" in done.out) == (0, True), done.err
+    picture = next((tmp_path / "deep" / "full").iterdir())
+    done = bench("predict", asked[0], picture, *asked[1:], "--json")
+    (image,) = json.loads(done.out)["images"]
+    expected = {one["class"]: one["probability"] for one in image["classes"]}
+    about = json.loads((target / "model.json").read_text())
+    script = "\n".join(about["how_to_load"])
+    lines = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys\n{script}", picture],
+        cwd=target, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    pairs = re.findall(r"\((\S+), '(\w+)'\)", lines.stdout)
+    assert {name: float(share) for share, name in pairs} == pytest.approx(expected, abs=1e-4)
+
+
 def test_model_json_says_what_it_is_how_good_and_what_its_files_hold(
     bench: Bench, run_folder: Path, tmp_path: Path
 ) -> None:
@@ -113,7 +195,7 @@ def test_the_chosen_cell_is_exported_into_the_run_with_a_graph_that_takes_any_ba
     assert done.code == 0, done.err
     (target,) = (copy / "export").iterdir()
     assert {path.name for path in target.iterdir()} == {
-        *("model.json", "model.safetensors", "model.pt2")
+        *("model.json", "pictures.py", "model.safetensors", "model.pt2")
     }
     graph = torch.export.load(target / "model.pt2").module()
     state = load_file(target / "model.safetensors")

@@ -151,6 +151,7 @@ def elsewhere(**changed: Any) -> Placement:
         lambda: name(with_weights(sha256="a" * 64)),
         lambda: name(with_data(content_sha256="d" * 64)),
         lambda: name(with_data(split_sha256="d" * 64)),
+        lambda: name(with_data(white=4095)),
         lambda: name(with_recipe(views=2)),
         lambda: name(steps=UNIT.model_copy(update={"std": (1.0, 1.0, 0.5)})),
         lambda: name(steps=UNIT.model_copy(update={"resize_size": 9})),
