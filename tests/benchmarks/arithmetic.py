@@ -74,7 +74,8 @@ MACHINES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 LAYOUTS = {"": {}, "plain layout": {"channels_last=True": "channels_last=False"}}
 KERNELS = {
     "": {},
-    "without oneDNN": {
+    "without oneDNN": {  # whose place nothing quick takes in bf16
+        **IN_FP32,
         "    gc.freeze()\n": "    gc.freeze()\n    torch.backends.mkldnn.enabled = False\n"
     },
 }
