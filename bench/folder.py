@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bench import identity
+from bench.damage import damage_in
 from bench.errors import FolderError, first_line, lower
 from bench.identity import slug
 from bench.metrics import METRICS
@@ -157,9 +158,28 @@ def write_run(folder: Path, run: Run) -> None:
 
 
 def write_record(folder: Path, record: Result | Failure) -> None:
-    """Write the record of one cell."""
+    """Write the record of one cell; beside the folder where that is gone. Raises FolderError."""
+    try:
+        check_there(folder)
+    except FolderError as error:
+        beside = folder.with_name(f"{folder.name}-rest")
+        _write_record(beside, record)
+        raise FolderError(f"{error}; the record of {record.cell_id} is in {beside}") from None
+    _write_record(folder, record)
+
+
+def _write_record(folder: Path, record: Result | Failure) -> None:
     path = cell_folder(folder, record.cell_id) / "record.json"
     write_text(path, record.model_dump_json(indent=1) + "\n")
+
+
+def check_there(folder: Path) -> None:
+    """Raise FolderError where a folder that was locked is gone, so that nothing makes it anew."""
+    if not folder.is_dir():
+        raise FolderError(
+            f"{folder}: was deleted or renamed while its cells ran; if it was renamed, go on with "
+            "the same command and its new name in --out"
+        )
 
 
 def write_thumbnails(folder: Path, jpegs: Mapping[int, bytes]) -> None:
@@ -235,7 +255,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_records(folder: Path) -> list[Result | Failure]:
-    """Every readable record, in the order of the run's cells; damaged ones are left out."""
+    """Every sound record, in the order of the run's cells; damaged ones are left out."""
     order = {cell_id: place for place, cell_id in enumerate(read_run(folder).cells)}
     found = (path.parent.name for path in (folder / "cells").glob("*/record.json"))
     names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
@@ -247,17 +267,27 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
 
     Raises FolderError where a newer bench wrote it.
     """
+    found = _read(folder, cell_id)
+    return None if isinstance(found, str) else found
+
+
+def _read(folder: Path, cell_id: str) -> Result | Failure | str | None:
+    """The record; what is damaged in it; or None where there is none. Raises FolderError."""
     path = cell_folder(folder, cell_id) / "record.json"
     try:
         written = json.loads(path.read_text("utf-8"))
         record = RECORD.validate_python(upgraded(written, path))
     except FolderError:
         raise
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError):
+        return "it cannot be read"
     protocol = identity.protocol_of(record.cell, cell_id)
     if record.cell_id != cell_id or protocol is None:
-        return None
+        return "it is of another cell"
+    if problem := damage_in(record):
+        return problem
     if written["schema_version"] < SCHEMA_VERSION and isinstance(record, Result):
         # Fields that came later are part of the keys.
         found = identity.keys(record.cell, record.execution, record.machine, protocol)
@@ -265,18 +295,14 @@ def read_record(folder: Path, cell_id: str) -> Result | Failure | None:
     return record
 
 
-def damaged_records(folder: Path, cell_ids: Iterable[str]) -> list[str]:
-    """Which of these cells have a record that cannot be read."""
-    return [
-        cell_id
-        for cell_id in cell_ids
-        if (cell_folder(folder, cell_id) / "record.json").exists()
-        and read_record(folder, cell_id) is None
-    ]
+def damaged_records(folder: Path, cell_ids: Iterable[str]) -> dict[str, str]:
+    """What is damaged in the records of these cells, by cell. Raises FolderError."""
+    found = {cell_id: _read(folder, cell_id) for cell_id in cell_ids}
+    return {cell_id: problem for cell_id, problem in found.items() if isinstance(problem, str)}
 
 
 def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> dict[str, str]:
-    """Rename each record that cannot be read, so that its cell runs again; new names by cell."""
+    """Rename each damaged record, so that its cell runs again; new names by cell."""
     renamed = {}
     for cell_id in damaged_records(folder, cell_ids):
         path = cell_folder(folder, cell_id) / "record.json"

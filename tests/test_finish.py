@@ -90,7 +90,7 @@ def test_a_damaged_record_has_a_line_and_counts_as_not_ok(tmp_path: Path, part: 
     pictures = command.place(tmp_path).folder / "pictures"
     dataset = sources.scan(str(pictures))
     images = Images(dataset, make_split(dataset, None, None, 0), records.data())
-    scores = {"test": records.scores(correct=1, num_images=4, num_classes=2)}
+    scores = {"test": records.scores(correct=1, num_images=4)}
     ok = BEST.model_copy(update={"quality": BEST.quality.model_copy(update=scores)})
     packed = getattr(WORSE.quality, part).predictions
     cut = {"predictions": packed.model_copy(update={"classes": packed.classes[:8]})}
@@ -102,5 +102,6 @@ def test_a_damaged_record_has_a_line_and_counts_as_not_ok(tmp_path: Path, part: 
     for record in (ok, bad):
         write_record(folder, record)
     (line,) = runs.finish(folder, asked, images, NO_CACHE)
-    assert line.startswith(f"the record of {bad.cell_id} is damaged: quality.{part}.predictions.")
+    assert line.startswith(f"the record of {bad.cell_id} is damaged and does not count: ")
+    assert f"quality.{part}.predictions." in line
     assert read_thumbnails(folder).keys() == {1, 2, 3}

@@ -30,6 +30,7 @@ FLOORS: tuple[set[str], ...] = (
     {"strategies", "architectures", "metrics"},
     {"suite_file"},
     {"expand"},
+    {"damage"},
     {"folder"},
     {"measure"},
     {"cache"},

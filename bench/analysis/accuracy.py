@@ -62,9 +62,8 @@ def judge_accuracy(
     margin = settings.equivalence / (2 if len(weights_N) >= MANY_IMAGES else 1)
     floors_P = np.fmax(floors_P, np.where(crosses_P, margin, 0.0))
     findings = judge(found, floors_P, ALPHA)
-    untold_P = crosses_P & ~have_spread(before, after)
-    needed_P = seeds_needed(found, floors_P, ALPHA / len(before))
-    visible_P = found.visible(floors_P, ALPHA / len(before))
+    untold_P, alpha = crosses_P & ~have_spread(before, after), ALPHA / len(before)
+    needed_P, visible_P = seeds_needed(found, floors_P, alpha), found.visible(floors_P, alpha)
     is_equivalent_P = found.beyond_p(margin) < ALPHA
     fallen = fallen_seeds(before, after, len(weights_N), settings.visible_drop, crosses_P)
 
@@ -73,16 +72,15 @@ def judge_accuracy(
         if untold_P[place]:
             seeds = f"about {needed_P[place]:,.0f} seeds in each run would tell"
             return "inconclusive", [f"one seed under other arithmetic: {seeds}"]
-        assumed = [] if has_spread else [f"one seed: a spread of {_points(LUCK)} is assumed"]
         word = findings.words[place]
+        assumed = [] if has_spread else [f"one seed: a spread of {_points(LUCK)} is assumed"]
         if word in ("regressed", "improved"):
             look = "other arithmetic: look at precision and TF32 first"
             return word, [look, *assumed] if crosses_P[place] and word == "regressed" else assumed
         if crosses_P[place]:
-            within = f"equivalent within {_points(margin)}"
-            if is_equivalent_P[place]:
-                return "pass", [within, *assumed]
-            return "inconclusive", [f"not shown to be {within}", *assumed]
+            within, is_shown = f"equivalent within {_points(margin)}", is_equivalent_P[place]
+            shown: Word = "pass" if is_shown else "inconclusive"
+            return shown, [within if is_shown else f"not shown to be {within}", *assumed]
         if visible_P[place] > settings.visible_drop:
             return "inconclusive", ["too few images or seeds", *assumed]
         return "pass", assumed

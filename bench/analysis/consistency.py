@@ -1,21 +1,19 @@
-"""Whether the records of a run fit it, each other, and themselves."""
+"""Whether the records of a run fit it and each other."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from math import fsum, isclose
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import identity
-from bench.metrics import METRICS
-from bench.predictions import Unpacked, unpack
-from bench.record import Cell, Part, Record, Result, Run, Scores, Seconds
+from bench.predictions import unpack
+from bench.record import Cell, Part, Record, Result, Run, Scores
 
 
 class Contradiction(ValueError):
-    """A record that does not fit its run, the other records, or itself."""
+    """A record that does not fit its run or the other records."""
 
     def __init__(self, cell_id: str, problem: str) -> None:
         self.cell_id, self.problem = cell_id, problem
@@ -66,11 +64,11 @@ class Images(NamedTuple):
 
 
 def images(ok: Sequence[Result], part: Part) -> Images:
-    """Raise Contradiction where predictions are damaged, or cells saw different images."""
+    """Raise Contradiction where cells saw different images."""
     labels_N: NDArray[np.int64] = np.zeros(0, np.int64)
     right: dict[str, NDArray[np.bool_]] = {}
     for one in ok:
-        found = _whole(one, part)
+        found = unpack(getattr(one.quality, part).predictions)
         labels_N = labels_N if right else found.labels_N
         if not np.array_equal(found.labels_N, labels_N):
             counts = f"{len(labels_N):,} and {len(found.labels_N):,}"
@@ -79,48 +77,3 @@ def images(ok: Sequence[Result], part: Part) -> Images:
             raise Contradiction(one.cell_id, text)
         right[one.cell_id] = found.correct_N
     return Images(labels_N, right)
-
-
-def _whole(one: Result, part: Part) -> Unpacked:
-    """The predictions of one part, with every column readable and every class known."""
-    scores: Scores = getattr(one.quality, part)
-    num_classes = len(one.cell.data.classes)
-    try:
-        found = unpack(scores.predictions)
-    except ValueError as error:
-        raise Contradiction(one.cell_id, f"quality.{part}.{error}") from error
-    for column, ids_N in {"labels": found.labels_N, "classes": found.predicted_N}.items():
-        if (largest := ids_N.max(initial=0)) >= num_classes:
-            text = f"predictions.{column}: damaged (class {largest} of {num_classes})"
-            raise Contradiction(one.cell_id, f"quality.{part}.{text}")
-    return found
-
-
-def damaged(records: Iterable[Record]) -> dict[str, str]:
-    """What is damaged in the predictions of ok records, by cell id."""
-    found = {}
-    for one in records:
-        if isinstance(one, Result):
-            try:
-                _whole(one, "val"), _whole(one, "test")
-            except Contradiction as error:
-                found[one.cell_id] = error.problem
-    return found
-
-
-def check_score(one: Result, test: Images, metric: str) -> None:
-    """Raise Contradiction where a test score is not that of its predictions."""
-    score = score_of(one.quality.test, metric)
-    found = float(np.mean(test.right[one.cell_id] * METRICS[metric].weights(test.labels_N)))
-    if abs(found - score) > 1e-6:
-        text = f"its {metric} is {score:.4f}, but its predictions give {found:.4f}"
-        raise Contradiction(one.cell_id, f"{text}; was the file edited?")
-
-
-def check_seconds(one: Result) -> None:
-    """Raise Contradiction where the wall time is not the sum of its parts."""
-    spent = one.cost.attributed
-    found = fsum(getattr(spent, part) for part in Seconds.model_fields if part != "wall")
-    if not isclose(found, spent.wall, rel_tol=1e-6):
-        text = f"its wall time is {spent.wall:.4f} s, but its parts give {found:.4f} s"
-        raise Contradiction(one.cell_id, f"{text}; was the file edited?")

@@ -16,6 +16,7 @@ from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
 from bench.errors import FolderError, Stopped, first
 from bench.folder import (
+    check_there,
     check_usable,
     read_record,
     read_run,
@@ -119,6 +120,7 @@ def train(
         listen(Noted(text))
 
     def write(status: str, seconds: float, finished_at: str | None = None) -> Run:
+        check_there(folder)
         update = {"status": status, "finished_at": finished_at, "sittings": sittings}
         known = run.model_copy(update={**update, "wall_seconds": run.wall_seconds + seconds})
         write_run(folder, known)

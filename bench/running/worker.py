@@ -16,6 +16,7 @@ from bench.cache import SPARE_BYTES, Tell, reason
 from bench.errors import DataError, WeightsError, first_line
 from bench.folder import (
     cell_folder,
+    check_there,
     disk_errors,
     read_record,
     remove_weights,
@@ -102,6 +103,7 @@ def log_to(job: pool.Job, cell: Cell) -> None:
     path = cell_folder(job.folder, cell_id(cell)) / "log.txt"
     sys.stdout.flush()
     sys.stderr.flush()
+    check_there(job.folder)
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as log:

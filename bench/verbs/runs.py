@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis.baseline import Baseline, PastRun, parsed, past_run
 from bench.analysis.choice import summarise
-from bench.analysis.consistency import damaged
 from bench.analysis.merge import NamedRun, merge
 from bench.analysis.snapshot import past
 from bench.analysis.table import Snapshot, read, table
@@ -69,10 +69,13 @@ def gather(folders: Sequence[Path]) -> Report:
     except ValueError as error:  # records that fit their own run, but not another's
         raise FolderError(f"{' and '.join(map(str, folders))}: {error}") from error
     thumbnails = [read_thumbnails(one) for one in folders]
+    damages = (
+        damage_notes(folder, missing(one.table)) for folder, one in zip(folders, parts, strict=True)
+    )
     return Report(
         table=merged.table,
         summary=summarise(merged.table),
-        notes=sources(parts, merged),
+        notes=(*sources(parts, merged), *chain.from_iterable(damages)),
         repeated=merged.repeated,
         thumbnails={index: jpeg for found in thumbnails[::-1] for index, jpeg in found.items()},
     )
@@ -148,9 +151,7 @@ def read_side(path: Path) -> Side:
         raise FolderError(f"{path}: cannot be read: {error.strerror}") from error
     if is_run:
         run = read_folder(path)
-        cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
-        missing = [name for name, status in cells if status == "missing"]
-        named = first(damaged_records(path, missing), 3)
+        named = first([*damaged_records(path, missing(run))], 3)
         note = f"{path.name}: damaged records, which count as missing: {named}"
         return Side(run, notes=(note,) if named else ())
     if path.is_file():
@@ -268,13 +269,25 @@ def finish(folder: Path, run: Run, images: Images, made: Making) -> list[str]:
     A cell whose record is damaged counts as one that is not ok.
     """
     records = read_records(folder)
-    bad = damaged(records)
-    intact = [record for record in records if record.cell_id not in bad]
     return [
-        *(f"the record of {cell_id} is damaged: {problem}" for cell_id, problem in bad.items()),
-        *picture(folder, intact, images, made),
-        *settle_weights(folder, run, intact),
+        *damage_notes(folder, set(run.cells) - {record.cell_id for record in records}),
+        *picture(folder, records, images, made),
+        *settle_weights(folder, run, records),
     ]
+
+
+def damage_notes(folder: Path, cell_ids: Iterable[str]) -> list[str]:
+    """A line for each damaged record of cells that count as missing. Raises FolderError."""
+    return [
+        f"the record of {cell_id} is damaged and does not count: {problem}"
+        for cell_id, problem in damaged_records(folder, sorted(cell_ids)).items()
+    ]
+
+
+def missing(run: Snapshot) -> list[str]:
+    """The cells without a record that counts."""
+    cells = zip(run.columns["cell_id"], run.columns["status"], strict=True)
+    return [name for name, status in cells if status == "missing"]
 
 
 def picture(folder: Path, records: Iterable[Record], images: Images, made: Making) -> list[str]:

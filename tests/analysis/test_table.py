@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 
 from bench import folder, predictions
-from bench.analysis.consistency import Contradiction, check_one_task, damaged
+from bench.analysis.consistency import Contradiction, check_one_task
 from bench.analysis.table import COLUMNS, SCALARS, RunTable, concat, read, table
-from bench.errors import FolderError
 from bench.identity import BUCKETS, cell_identity
-from bench.record import Result, Run, Seconds
+from bench.record import Result, Run
 from tests import records
 from tests.analysis import sides
 from tests.analysis.sides import Change
@@ -128,28 +127,6 @@ def test_runs_stand_in_one_frame_under_their_names() -> None:
 # ---- what is refused ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.9, 0.99])
-def test_a_score_that_was_edited_is_refused(share: float) -> None:
-    def change(one: Result) -> Result:
-        test = one.quality.test.model_copy(update={"top1": share})
-        return one.model_copy(update={"quality": one.quality.model_copy(update={"test": test})})
-
-    with pytest.raises(Contradiction, match="its predictions give"):
-        tabled(change)
-
-
-@pytest.mark.parametrize("part", list(Seconds.model_fields))
-def test_a_time_that_was_edited_is_refused(part: str) -> None:
-    def change(one: Result) -> Result:
-        edited = {part: getattr(one.cost.attributed, part) * 0.99}
-        spent = one.cost.attributed.model_copy(update=edited)
-        cost = one.cost.model_copy(update={"attributed": spent})
-        return one.model_copy(update={"cost": cost})
-
-    with pytest.raises(Contradiction, match="its wall time is"):
-        tabled(change)
-
-
 @pytest.mark.parametrize("name", ["schema1", "schema2", "schema3"])
 def test_folders_of_older_benches_are_read(name: str) -> None:
     found = read(Path(__file__).parents[1] / name)
@@ -164,30 +141,6 @@ def with_predictions(part: str, **fields: object) -> Change:
         return one.model_copy(update={"quality": one.quality.model_copy(update=changed)})
 
     return change
-
-
-@pytest.mark.parametrize("part", ["val", "test"])
-@pytest.mark.parametrize("column", ["labels", "classes", "confidences"])
-def test_damaged_predictions_are_refused_by_their_column(part: str, column: str) -> None:
-    with pytest.raises(Contradiction, match=rf"quality\.{part}\.predictions\.{column}: damaged"):
-        tabled(with_predictions(part, **{column: "AAAA"}))
-
-
-@pytest.mark.parametrize("part", ["val", "test"])
-def test_a_class_that_the_data_does_not_have_is_refused(part: str) -> None:
-    packed = predictions.pack([0, 9], [10, 9], [0.5, 0.5]).model_dump()
-    with pytest.raises(Contradiction, match=rf"{part}\.predictions\.classes: .*class 10 of 10"):
-        tabled(with_predictions(part, **packed))
-
-
-def test_damage_is_told_by_cell_and_of_nothing_else() -> None:
-    ok, bad = (records.result(records.cell(name, "partial", 0)) for name in "ab")
-    changed = with_predictions("val", classes="AAAA")(bad)
-    assert changed is not None
-    failed = records.failure(records.cell("c", "partial", 0))
-    found = damaged([ok, changed, failed])
-    assert [*found] == [bad.cell_id]
-    assert found[bad.cell_id].startswith("quality.val.predictions.classes: ")
 
 
 @pytest.mark.parametrize(("part", "count"), [("val", 400), ("test", 1000)])
@@ -217,7 +170,7 @@ def test_records_of_another_run_and_two_of_one_cell_are_refused() -> None:
         table(sides.asked(), [*sides.measured(), sides.measured()[0]])
 
 
-def test_a_folder_that_contradicts_itself_is_refused_by_the_file(tmp_path: Path) -> None:
+def test_a_record_that_contradicts_itself_is_none(tmp_path: Path) -> None:
     asked = sides.asked()
     folder.write_run(tmp_path, asked)
     for record in sides.measured():
@@ -226,8 +179,7 @@ def test_a_folder_that_contradicts_itself_is_refused_by_the_file(tmp_path: Path)
     path = folder.cell_folder(tmp_path, asked.cells[5]) / "record.json"
     text = path.read_text()
     path.write_text(text.replace('"top1": 0.936', '"top1": 0.937'))
-    with pytest.raises(FolderError, match=r"record\.json: its top1 is 0\.937"):
-        read(tmp_path)
+    assert [*read(tmp_path).cells["status"]].index("missing") == 5
 
 
 def test_a_run_without_results_has_a_table() -> None:

@@ -22,7 +22,7 @@ def test_there_are_more_than_twenty_changes_each_another() -> None:
     assert len({(*one.environment.items(), *one.texts.items()) for one in found}) == len(found)
     assert len(found) > 20
     assert all(one.environment or one.texts for one in found)
-    assert parse(["--out", "x"]).changes == len(found)
+    assert 20 < parse(["--out", "x"]).changes < len(found)
 
 
 @pytest.mark.parametrize("name", SOUND_FAULTS)

@@ -1,0 +1,163 @@
+"""Records that contradict themselves, and what becomes of the runs that hold one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import folder as store
+from bench.damage import damage_in
+from bench.folder import cell_folder, damaged_records, read_record, write_record
+from bench.predictions import pack
+from bench.record import Result, Seconds
+from tests import command, records
+from tests.command import SUITE, Place, quick
+from tests.spoken import Bench, spoken_by
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def put(*path: str, value: object) -> Edit:
+    """Set the value at a path of record.json."""
+
+    def edit(content: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            content = content[name]
+        content[path[-1]] = value
+
+    return edit
+
+
+def less_time(part: str) -> Edit:
+    def edit(content: dict[str, Any]) -> None:
+        content["cost"]["attributed"][part] *= 0.99
+
+    return edit
+
+
+OTHER = pack([0, 9], [10, 9], [0.5, 0.5]).model_dump()
+EDITS = {
+    **{
+        f"{part} {name}": (
+            put("quality", part, name, value=0.999),
+            f"{part}.{name}: is 0.9990, but",
+        )
+        for part in ("val", "test")
+        for name in ("top1", "balanced_accuracy")
+    },
+    **{
+        f"{part} {name}": (
+            put("quality", part, "predictions", name, value="AAAA"),
+            f"quality.{part}.predictions.{name}: damaged",
+        )
+        for part in ("val", "test")
+        for name in ("labels", "classes", "confidences")
+    },
+    "a class too many": (put("quality", "val", "predictions", value=OTHER), "class 10 of 10"),
+    "confusion": (put("quality", "test", "confusion", value=[[1000]]), "confusion: is not that"),
+    **{f"time {part}": (less_time(part), "its wall time is") for part in Seconds.model_fields},
+    "endless time": (put("cost", "attributed", "wall", value=1e308), "its wall time is"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_contradicts_itself_is_told_and_read_as_no_record(tmp_path: Path, name: str) -> None:
+    edit, text = EDITS[name]
+    record = records.result(records.cell("resnet18", "partial", 0))
+    assert damage_in(record) is None
+    write_record(tmp_path, record)
+    edited(tmp_path, record.cell_id, edit)
+    (told,) = damaged_records(tmp_path, [record.cell_id, "none"]).values()
+    assert text in told
+    assert read_record(tmp_path, record.cell_id) is None
+
+
+def edited(folder: Path, cell_id: str, edit: Edit) -> None:
+    path = cell_folder(folder, cell_id) / "record.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_failure_has_nothing_to_contradict() -> None:
+    assert damage_in(records.failure(records.cell("resnet18", "partial", 0))) is None
+
+
+def test_a_record_that_no_folder_takes_is_written_beside_it(tmp_path: Path) -> None:
+    record, folder = records.result(records.cell("resnet18", "partial", 0)), tmp_path / "run"
+    with pytest.raises(store.FolderError, match="was deleted or renamed while") as told:
+        write_record(folder, record)
+    assert not folder.exists()
+    assert str(tmp_path / "run-rest") in str(told.value)
+    assert read_record(tmp_path / "run-rest", record.cell_id) == record
+
+
+# ---- through the command line ---------------------------------------------------------------
+
+MANY = SUITE.replace("weights =", "seeds = [0, 1, 2, 3, 4, 5]\nweights =")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Place:
+    return command.place(tmp_path)
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
+    return spoken_by(capsys)
+
+
+@pytest.mark.slow
+def test_an_edited_record_blocks_no_report_and_its_cell_runs_again(
+    here: Place, bench: Bench
+) -> None:
+    suite, folder = here.suite(SUITE), here.folder / "out"
+    assert quick(here, "run", suite, "--out", folder).returncode == 0
+    good, edited_one = command.records(folder)
+    assert isinstance(edited_one, Result)
+    before = edited_one.quality.val.top1
+    edited(folder, edited_one.cell_id, put("quality", "val", "top1", value=before / 2 + 0.1234))
+    done = bench("report", folder)
+    assert done.code == 0, done.err
+    told = f"the record of {edited_one.cell_id} is damaged and does not count: quality.val.top1"
+    assert told in (folder / "report.md").read_text()
+    again = quick(here, "run", suite, "--out", folder)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"the record of {edited_one.cell_id} was damaged: kept as" in again.stdout
+    first, second = command.records(folder)
+    assert first == good
+    assert isinstance(second, Result)
+    assert second.quality.val.top1 == before
+    assert "damaged" not in (folder / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_record_that_went_missing_while_others_ran_is_no_success(here: Place) -> None:
+    folder = here.folder / "out"
+    with command.running(here, "run", here.suite(MANY), "--out", folder) as process:
+        command.wait_for(lambda: any((folder / "cells").glob("*/record.json")))
+        next((folder / "cells").glob("*/record.json")).unlink()
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (3, ""), out
+    assert "11 ok, 1 missing" in out
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_renamed_while_cells_run_ends_the_run_and_is_not_made_anew(
+    here: Place,
+) -> None:
+    suite, folder, moved = here.suite(MANY), here.folder / "out", here.folder / "moved"
+    with command.running(here, "run", suite, "--out", folder) as process:
+        command.wait_for(lambda: any((folder / "cells").glob("*/record.json")))
+        folder.rename(moved)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 6, out
+    assert "was deleted or renamed while its cells ran" in err
+    assert not folder.exists()
+    done = {path.parent.name for path in moved.glob("cells/*/record.json")}
+    assert done
+    again = quick(here, "run", suite, "--out", moved)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert len(command.records(moved)) == 12
