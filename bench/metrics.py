@@ -3,7 +3,7 @@
 A metric is a weighted share of the images that are right: what is paired and tested image by image.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,3 +54,10 @@ def recall(confusion_KK: Ints) -> Floats:
     """Share of each class that was found; NaN for a class without images."""
     found_K, there_K = np.diag(confusion_KK), confusion_KK.sum(axis=1)
     return np.asarray(found_K / np.where(there_K > 0, there_K, np.nan))
+
+
+def only_answer(confusion: Sequence[Sequence[int]]) -> int | None:
+    """The one class that images of several are given; None where that is not so."""
+    counts_KK = np.asarray(confusion)
+    answers = np.flatnonzero(counts_KK.any(axis=0))
+    return int(answers[0]) if len(answers) == 1 < counts_KK.any(axis=1).sum() else None

@@ -236,6 +236,7 @@ def chosen(made: RunTable, summary: Summary) -> list[str]:
     said = (
         sentences.headline(made, summary),
         sentences.unequal_classes(made, summary),
+        sentences.one_answer(made),
         sentences.one_seed(made.run, summary),
     )
     return [sentence for sentence in said if sentence]

@@ -12,7 +12,8 @@ from bench.analysis.merge import Merged, NamedRun
 from bench.analysis.pareto import COSTS
 from bench.analysis.stability import unstable
 from bench.analysis.table import RunTable
-from bench.metrics import METRICS
+from bench.errors import first
+from bench.metrics import METRICS, only_answer
 from bench.record import Run
 from bench.report import units
 from bench.report.text import name
@@ -121,6 +122,7 @@ def cautions(table: RunTable, summary: Summary) -> list[str]:
         unfinished,
         _fallback(run),
         unequal_classes(table, summary),
+        one_answer(table),
         one_seed(run, summary),
         _mixed_machines(table, summary),
         unstable_times(run),
@@ -172,6 +174,18 @@ def unequal_classes(table: RunTable, summary: Summary) -> str:
         f"so always answering that scores {units.percent(summary.guessing.test)} %. "
         'metric = "balanced_accuracy" in the suite would count every class alike.'
     )
+
+
+def one_answer(table: RunTable) -> str:
+    """Which networks learned to answer alike whatever they see; empty where none did."""
+    found = []
+    for one in table.results:
+        only, cell = only_answer(one.quality.val.confusion), one.cell
+        if only is not None:
+            row = f"{name(cell.architecture_label)} · {name(cell.strategy)}"
+            found.append(f"{row}, seed {cell.seed} (always {name(cell.data.classes[only])})")
+    count = "1 network gives" if len(found) == 1 else f"{len(found):,} networks give"
+    return f"{count} every val image the same class: {first(found, 3, ';')}." if found else ""
 
 
 UNEQUAL = 2

@@ -16,6 +16,7 @@ import bench
 from bench.errors import Stopped
 from bench.folder import read_record, write_record
 from bench.identity import cell_id
+from bench.metrics import only_answer
 from bench.record import Cell, EpochPoint, Failure, Machine, Provenance, Result, UsedWeights
 from bench.running import child
 from bench.running.child import ChildCrashed
@@ -251,5 +252,6 @@ def summary(record: Result | Failure) -> str:
         return f"{record.status} ({record.kind}): {record.reason}"
     metric = record.cell.metric
     val, test = getattr(record.quality.val, metric), getattr(record.quality.test, metric)
-    seconds = record.cost.marginal.wall
-    return f"{metric} val {val:.3f}  test {test:.3f}  {seconds:.1f} s"
+    seconds, only = record.cost.marginal.wall, only_answer(record.quality.val.confusion)
+    always = "" if only is None else f"  always {record.cell.data.classes[only]}"
+    return f"{metric} val {val:.3f}  test {test:.3f}  {seconds:.1f} s{always}"

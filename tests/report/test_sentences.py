@@ -9,6 +9,7 @@ from bench.analysis.merge import NamedRun, merge
 from bench.analysis.table import table
 from bench.record import Calibration, Failure, MissingWeights, Result, Run, Sitting, UsedWeights
 from bench.report import sentences, text
+from bench.running import pool
 from tests import records
 from tests.records import cell, failure, result, run
 from tests.report.reading import chosen
@@ -118,6 +119,26 @@ def test_unequal_classes_are_named_with_the_metric_that_shows_them() -> None:
     balanced = run(["a", "b"], ["partial"], source="imagenet", metric="balanced_accuracy")
     told = chosen(balanced, list(unequal))
     assert sentences.unequal_classes(table(balanced, list(unequal)), told) == ""
+
+
+def test_networks_that_answer_alike_are_named_with_their_answer_and_are_no_result() -> None:
+    asked, found = far()
+    assert sentences.one_answer(table(asked, found)) == ""
+    labels = [0] * 30 + [9] * 10  # what is not right is answered with the next class: 0
+    asked = run(["a", "b"], ["partial"], [0, 1], source="imagenet")
+    cells = [cell(name, "partial", seed, "imagenet") for name in "ab" for seed in (0, 1)]
+    alike = [records.answered(one, [label == 0 for label in labels], labels) for one in cells]
+    name = asked.data.classes[0]
+    (said,) = [one for one in cautions(asked, list(alike)) if "same class" in one]
+    assert said == (
+        f"4 networks give every val image the same class: a · partial, seed 0 (always {name}); "
+        f"a · partial, seed 1 (always {name}); b · partial, seed 0 (always {name}); and 1 more."
+    )
+    assert pool.summary(alike[0]).endswith(f" s  always {name}")
+    assert "always" not in pool.summary(next(one for one in found if isinstance(one, Result)))
+    assert chosen(asked, list(alike)).recommended is None
+    right = records.answered(cells[0], [True] * 40, [0] * 40)
+    assert sentences.one_answer(table(asked, [right])) == "", "there was one class to answer"
 
 
 def test_the_highest_is_not_named_again_where_it_is_the_recommendation() -> None:
