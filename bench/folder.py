@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -59,6 +60,7 @@ REPORT_NAMES = (".lock", "results.csv", "report.", "tables", "plots", ".results.
 def check_usable(folder: Path) -> None:
     """Raise FolderError where a run could not be written. Creates nothing."""
     _check_folder(folder, None if (folder / "run.json").exists() else OWN_NAMES)
+    check_no_links(folder)
 
 
 def check_report_folder(folder: Path) -> None:
@@ -114,6 +116,23 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 # ---- writing --------------------------------------------------------------------------------
 
+UMASK = os.umask(0o077)
+"""Of the user; it can only be read by setting it, which is done before there are threads."""
+os.umask(UMASK)
+
+
+def check_no_links(folder: Path) -> None:
+    """Raise FolderError where what is written into a run folder would land elsewhere."""
+    for name in ("cells", "plots", "tables", "thumbnails"):
+        if (folder / name).is_symlink():
+            raise FolderError(f"{folder / name}: is a link to another folder; remove it")
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run the text of a CSV file as a formula (OWASP)."""
+    may_be = bool(text) and not text[0].isalnum()
+    return may_be and re.match(r"[\t\r]|\s*[=+\-@＝＋－＠]", text) is not None
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file completely or not at all. Raises FolderError."""
@@ -134,7 +153,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync(temporary)
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~UMASK)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)  # a signal may come after the rename
@@ -224,13 +243,33 @@ def remove_weights_but(folder: Path, cell_ids: Collection[str]) -> None:
 
 
 # ---- reading --------------------------------------------------------------------------------
+# A run folder may be somebody else's. So nothing outside it is read, and nothing without an end.
+
+MOST_BYTES = 1 << 30
+"""Of one file of a run folder."""
+
+
+def read_inside(folder: Path, name: str) -> bytes:
+    """A regular file below the folder that is reached without links. Raises OSError."""
+    path = folder.resolve() / name
+    if path.resolve() != path:
+        raise OSError(errno.ELOOP, "is or lies behind a link", str(path))
+    # A pipe that nobody writes to would keep the reader for ever.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if found.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"holds more than {MOST_BYTES >> 20:,} MiB", str(path))
+        return file.read(MOST_BYTES)
 
 
 def read_run(folder: Path) -> Run:
     """The run of a folder. Raises FolderError where there is none that this bench can read."""
     path = folder / "run.json"
     try:
-        run = Run.model_validate(upgraded(json.loads(path.read_text("utf-8")), path))
+        run = Run.model_validate(upgraded(json.loads(read_inside(folder, path.name)), path))
     except FileNotFoundError:
         raise FolderError(f"{folder}: holds no run (there is no run.json)") from None
     except FolderError:
@@ -240,7 +279,8 @@ def read_run(folder: Path) -> Run:
         text = f"{'.'.join(map(str, wrong['loc']))}: {lower(wrong['msg'])}; was it edited?"
         raise FolderError(f"{path}: cannot be read: {text}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise FolderError(f"{path}: cannot be read: {first_line(error)}") from error
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise FolderError(f"{path}: cannot be read: {why}") from error
     kinds = {entry.kind for entry in run.suite.strategies}
     if run.suite.metric not in METRICS:
         raise FolderError(f"{path}: suite.metric: {run.suite.metric} is unknown; was it edited?")
@@ -275,7 +315,7 @@ def _read(folder: Path, cell_id: str) -> Result | Failure | str | None:
     """The record; what is damaged in it; or None where there is none. Raises FolderError."""
     path = cell_folder(folder, cell_id) / "record.json"
     try:
-        written = json.loads(path.read_text("utf-8"))
+        written = json.loads(read_inside(folder, f"cells/{cell_id}/record.json"))
         record = RECORD.validate_python(upgraded(written, path))
     except FolderError:
         raise
@@ -319,7 +359,7 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
     for path in sorted((folder / "thumbnails").glob("test-*.jpg")):
         if name := re.fullmatch(r"test-(\d{6,})\.jpg", path.name, re.ASCII):
             with suppress(OSError):
-                found[int(name[1])] = path.read_bytes()
+                found[int(name[1])] = read_inside(folder, f"thumbnails/{path.name}")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.analysis.table import COLUMNS, CONDITIONS, TASK, Header, Snapshot, read, scalar_fields
 from bench.errors import FolderError
-from bench.folder import write_text
+from bench.folder import read_inside, write_text
 from bench.identity import BUCKETS, digest, slug
 from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Cell
 
@@ -73,7 +73,7 @@ def past(folder: Path) -> Snapshot:
     """
     stamp = stamp_of(folder)
     with suppress(OSError, ValueError, RecursionError):
-        return _kept(folder / NAME, stamp)
+        return _kept(read_inside(folder, NAME).decode(), stamp)
     found = read(folder)
     with suppress(FolderError):
         keep(folder, found, stamp)
@@ -96,7 +96,7 @@ def stamp_of(folder: Path) -> str:
     """
     found = hashlib.sha256(MEANING.encode())
     with suppress(OSError):
-        found.update((folder / "run.json").read_bytes())
+        found.update(read_inside(folder, "run.json"))
         with os.scandir(folder / "cells") as cells:
             for cell in sorted(cells, key=lambda entry: entry.name):
                 with suppress(OSError):
@@ -109,9 +109,8 @@ def _first_line(body: str) -> str:
     return f'{{"sum": "{hashlib.sha256(body.encode()).hexdigest()}",\n'
 
 
-def _kept(path: Path, stamp: str) -> Snapshot:
-    """Raises OSError or ValueError where there is none of this state of the folder."""
-    text = path.read_text("utf-8")
+def _kept(text: str, stamp: str) -> Snapshot:
+    """Raises ValueError where it is none of this state of the folder."""
     first, _, body = text.partition("\n")
     content = json.loads(text)
     if f"{first}\n" != _first_line(body) or content.get("stamp") != stamp:

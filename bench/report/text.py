@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
+from bench.folder import is_formula
+
 OPEN, CLOSE = "\u2068", "\u2069"
 
 
@@ -104,7 +106,5 @@ PUNCTUATION = "–—…·±×†"  # beyond Latin letters, what pdflatex sets b
 
 
 def csv(text: str) -> str:
-    """Text as it is; with an apostrophe where a spreadsheet would run it as a formula (OWASP)."""
-    if text and not text[0].isalnum() and re.match(r"[\t\r]|\s*[=+\-@＝＋－＠]", text):
-        return f"'{text}"
-    return text
+    """Text as it is; with an apostrophe where a spreadsheet would run it as a formula."""
+    return f"'{text}" if is_formula(text) else text

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from bench.analysis.history import History, news
-from bench.folder import disk_errors, write_text
+from bench.folder import check_no_links, disk_errors, write_text
 from bench.report import history as texts
 from bench.report import run_tables, tables, text
 from bench.report.charts import figure
@@ -38,6 +38,7 @@ def write(folder: Path, report: Report) -> list[Path]:
     A plot or table of an earlier state that can no longer be made is removed. Raises FolderError
     where the disk refuses.
     """
+    check_no_links(folder)
     made, figures = all_tables(report), all_figures(report)
     contents = {
         "results.csv": run_tables.results_csv(report.table),

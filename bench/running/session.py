@@ -18,6 +18,7 @@ from bench.errors import FolderError, Stopped, first
 from bench.folder import (
     check_there,
     check_usable,
+    is_formula,
     read_record,
     read_run,
     remove_records,
@@ -30,7 +31,7 @@ from bench.measure.device import Device
 from bench.record import Cell, Result, Run, Sitting
 from bench.running import child
 from bench.running.child import ChildCrashed
-from bench.running.plan import End, Plan
+from bench.running.plan import End, Images, Plan
 from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
 from bench.suite import without_paths
 from bench.training.context import Context
@@ -131,10 +132,7 @@ def train(
             write("running", time.monotonic() - started)
         listen(event)
 
-    split = pd.DataFrame(
-        rows(plan.images.dataset, plan.images.split), columns=["image", "class", "part", "sha256"]
-    )
-    write_text(folder / "split.csv", split.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "split.csv", split_csv(plan.images))
     write("running", 0.0)
     if not left:
         return write("finished", 0.0, now())
@@ -150,6 +148,16 @@ def train(
         write("interrupted", time.monotonic() - started, now())
         raise
     return write("finished", seconds, now())
+
+
+def split_csv(images: Images) -> str:
+    """The parts as a file that a spreadsheet runs nothing of; `./` leaves a path as it is."""
+    safe = [
+        (f"./{key}" if is_formula(key) else key, f"'{name}" if is_formula(name) else name, *others)
+        for key, name, *others in rows(images.dataset, images.split)
+    ]
+    frame = pd.DataFrame(safe, columns=["image", "class", "part", "sha256"])
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:

@@ -4,6 +4,7 @@ Dimensions: N images, B batch, K classes, H, W pixels.
 """
 
 import csv
+import io
 import json
 import logging
 import re
@@ -28,6 +29,7 @@ from bench.data.folder import list_tree
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
 from bench.errors import WeightsError, first_line
+from bench.folder import read_inside
 from bench.measure.device import Device
 from bench.models import download, libraries
 from bench.models.build import Network
@@ -151,8 +153,8 @@ def evenly(everything: Sequence[T]) -> list[T]:
 def val_rows(run_folder: Path) -> list[tuple[str, str]]:
     """Key and SHA-256 of the val images in split.csv; none where it is missing or damaged."""
     try:
-        with (run_folder / "split.csv").open(encoding="utf-8", newline="") as file:
-            return [(row[0], row[3]) for row in csv.reader(file) if row[2] == "val"]
+        lines = io.StringIO(read_inside(run_folder, "split.csv").decode(), newline="")
+        return [(row[0], row[3]) for row in csv.reader(lines) if row[2] == "val"]
     except (OSError, ValueError, IndexError, csv.Error):
         return []
 

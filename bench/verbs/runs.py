@@ -20,6 +20,7 @@ from bench.data.decoded import Making, thumbnails
 from bench.errors import FolderError, InputError, NotOneTask, first, first_line, meant
 from bench.folder import (
     damaged_records,
+    read_inside,
     read_records,
     read_run,
     read_thumbnails,
@@ -252,7 +253,7 @@ def run_head(folder: Path) -> tuple[str, str, str]:
 
     Raises OSError or ValueError.
     """
-    content = (folder / "run.json").read_bytes()
+    content = read_inside(folder, "run.json")
     try:
         found: Any = json.loads(content)
     except (ValueError, RecursionError) as error:
