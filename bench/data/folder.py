@@ -6,6 +6,7 @@ Keys are paths below the root with forward slashes. Links are followed inside th
 import difflib
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
 from bench.data.dataset import Dataset, Item, shortened
-from bench.errors import DataError
+from bench.errors import DataError, first
 from bench.record import Part
 
 IMAGE_ENDINGS = {
@@ -44,6 +45,14 @@ PART_NAMES: Mapping[str, Part] = {
     "validation": "val",
     "test": "test",
 }
+PART_WORDS: Mapping[str, Part] = {
+    **PART_NAMES,
+    **dict.fromkeys(("training", "trainset"), "train"),
+    **dict.fromkeys(("validate", "validating", "valset", "dev", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("testing", "tests", "testset"), "test"),
+}
+"""Words in the names of parts: `Training`, `images_test`. A class may have such a name as well, so
+they count only for folders that hold the same folders."""
 LAYOUT = (
     "expected {source}/<class>/<images>, or {source}/train/<class>/<images> with test/ or val/ "
     "beside train/"
@@ -80,9 +89,11 @@ def scan_folder(source: str) -> Dataset:
     ]
     if problems:
         raise DataError(shortened(problems))
-    classes = tuple(sorted({folder.name for folder in folders}))
+    classes = tuple(sorted({folder.name for folder in folders}, key=by_number))
     items = hashed_items(source, classes, folders)
-    left_out = notes(everything, sum(len(listing["image"]) for listing in (top, *parts)))
+    loose = sum(len(listing["image"]) for listing in (top, *parts))
+    deep = sum(bool(folder.listing["folder"]) for folder in folders)
+    left_out = notes(everything, loose, deep)
     return Dataset(root.resolve().name, source, classes, items, True, left_out)
 
 
@@ -101,18 +112,67 @@ def existing_folder(source: str) -> Path:
     raise DataError([f'{source}: no such folder{meant} (or "digits", which needs no folder)'])
 
 
+def by_number(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key to sort by in which class 2 comes before class 10."""
+    pieces = re.split(r"(\d+)", name)
+    return *((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p), (-1, 0, name)
+
+
 def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]]:
     """The folders that hold class folders, and what lies below the folders beside them.
 
     Folders called train, val or test are parts if one of them holds folders or nothing else is
     there. Names alone do not decide: "train" may be a class, between "bus" and "tram".
+
+    Raises DataError where folders hold the same folders, and their names do not tell why.
     """
-    inner = {key: list_folder(root, key) for key in top["folder"] if key.lower() in PART_NAMES}
-    beside = [key for key in top["folder"] if key not in inner]
-    if not inner or (beside and not any(listing["folder"] for listing in inner.values())):
+    listings = {key: list_folder(root, key) for key in top["folder"]}
+    inner = {key: PART_NAMES[key.lower()] for key in listings if key.lower() in PART_NAMES}
+    if len(inner) < len(listings) and not any(listings[key]["folder"] for key in inner):
+        inner = {}
+    alike = holding_the_same(listings)
+    if alike:
+        named = {key: part for key in alike if (part := part_of(key))}
+        inner |= named if {"train"} <= set(named.values()) and len(named) > 1 else {}
+    if not inner:
+        if len(alike) == len(listings) > 1 and set.intersection(*alike.values()):
+            raise DataError([unclear_layout(root, alike)])
         return [Place(None, "", top)], {}
-    branches = [Place(PART_NAMES[key.lower()], key, listing) for key, listing in inner.items()]
-    return branches, {key: list_tree(root, key) for key in beside}
+    branches = [Place(part, key, listings[key]) for key, part in sorted(inner.items())]
+    return branches, {key: list_tree(root, key) for key in listings.keys() - inner}
+
+
+def holding_the_same(listings: Mapping[str, Listing]) -> dict[str, set[str]]:
+    """Folders that share at least half of the names of their folders with another of them."""
+    names = {
+        key: {PurePosixPath(folder).name for folder in listing["folder"]}
+        for key, listing in listings.items()
+    }
+
+    def share(one: set[str], other: set[str]) -> bool:
+        return len(one & other) > 1 and 2 * len(one & other) >= min(len(one), len(other))
+
+    return {
+        key: own
+        for key, own in names.items()
+        if any(share(own, other) for beside, other in names.items() if beside != key)
+    }
+
+
+def part_of(name: str) -> Part | None:
+    """The part that the words of a folder's name tell, if they tell one."""
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    found = {PART_WORDS[word] for word in words & PART_WORDS.keys()}
+    return found.pop() if len(found) == 1 else None
+
+
+def unclear_layout(root: Path, alike: Mapping[str, set[str]]) -> str:
+    folders = first([f"{key}/" for key in sorted(alike)], 3)
+    inside = first(sorted(set.intersection(*alike.values())), 3)
+    return (
+        f"{root}: {folders} hold the same folders ({inside}): if they are parts, call them train, "
+        "val and test; if they are classes, move the images up into them"
+    )
 
 
 def part_problems(
@@ -150,6 +210,9 @@ def class_problems(source: str, branches: Sequence[Place], folders: Sequence[Pla
             problems.append(f"{where}: {too_few}; {LAYOUT.format(source=source)}")
         if branch.part in ("val", "test"):
             known = {folder.name for folder in folders if folder.part == "train"}
+            if known and branch.listing["image"] and not names:
+                problems.append(f"{where}: {images(branch.listing)} and no class folders")
+                continue
             problems += [
                 f"{where}: no folder for class {n!r}" for n in sorted(known - names.keys())
             ]
@@ -186,13 +249,16 @@ def endings(keys: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
 
 
-def notes(listing: Listing, outside: int) -> tuple[str, ...]:
+def notes(listing: Listing, outside: int, deep: int) -> tuple[str, ...]:
     kinds = ", ".join(f"{ending} {number}" for ending, number in endings(listing["other"]))
     counted = {
         "files or folders that file managers leave were ignored": len(listing["junk"]),
         f"files that are not images were ignored ({kinds})": len(listing["other"]),
         "images outside the class folders were ignored": outside,
-        "links that lead back to a folder above them were ignored": len(listing["loop"]),
+        "links that lead to a folder above them, or that was seen, were ignored": len(
+            listing["loop"]
+        ),
+        "class folders that hold folders, all of whose images are of the class": deep,
     }
     return tuple(f"{text}: {number}" for text, number in counted.items() if number)
 
@@ -271,11 +337,18 @@ def as_unicode(name: str) -> str:
 
 
 def list_tree(root: Path, key: str) -> Listing:
-    """What lies below one folder at any depth."""
-    listings = [list_folder(root, key)]
+    """What lies below one folder at any depth, each folder once, however many links lead there."""
+    listings, seen = [list_folder(root, key)], {os.path.realpath(root / key)}
+    again: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
     for listing in listings:  # grows while it is walked, so that every folder is reached
-        listings += [list_folder(root, folder) for folder in listing["folder"]]
-    return merged(listings)
+        for folder in listing["folder"]:
+            place = os.path.realpath(root / folder)
+            if place in seen:
+                again["loop"].append(folder)
+            else:
+                seen.add(place)
+                listings.append(list_folder(root, folder))
+    return merged([*listings, again])
 
 
 def merged(listings: Iterable[Listing]) -> Listing:

@@ -48,7 +48,9 @@ def test_class_folders_become_sorted_classes_and_items(tmp_path: Path) -> None:
     ]
     assert dataset.name == tmp_path.name
     assert dataset.photographs
-    assert dataset.notes == ()
+    assert dataset.notes == (
+        "class folders that hold folders, all of whose images are of the class: 1",
+    )
 
 
 def test_the_folder_may_be_named_relative_to_where_one_stands(
@@ -140,6 +142,62 @@ def test_a_class_name_is_one_class_however_its_accent_is_stored(tmp_path: Path) 
     assert scan(str(tmp_path)).classes == ("b", composed)
 
 
+# ---- parts under other names ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"Training": "train", "Testing": "test"},
+        {"train_images": "train", "test_images": "test", "dev_images": "val"},
+        {"TRAIN-SET": "train", "Eval": "val"},
+        {"1 training": "train", "2 validation": "val", "3 testing": "test"},
+        {"seg_train": "train", "seg_test": "test"},
+        {"train": "train", "Testing": "test"},
+    ],
+)
+def test_parts_are_known_by_the_words_in_their_names(tmp_path: Path, names: dict[str, str]) -> None:
+    keys = [f"{name}/{animal}/{n}.png" for name in names for animal in ("cat", "dog") for n in "12"]
+    dataset = scan(str(fill(tmp_path, *keys, "docs/read.txt")))
+    assert dataset.classes == ("cat", "dog")
+    assert {item.key: item.part for item in dataset.items} == {
+        key: names[key.partition("/")[0]] for key in keys
+    }
+
+
+def test_classes_with_the_names_of_parts_stay_classes(tmp_path: Path) -> None:
+    fill(tmp_path, "test tube/1.png", "train station/1.png", "flask/old/1.png")
+    dataset = scan(str(tmp_path))
+    assert dataset.classes == ("flask", "test tube", "train station")
+    assert dataset.notes == (
+        "class folders that hold folders, all of whose images are of the class: 1",
+    )
+
+
+@pytest.mark.parametrize("names", [("2019", "2020"), ("cat", "dog"), ("test_a", "test_b")])
+def test_folders_of_the_same_folders_are_refused_where_names_do_not_tell_why(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    fill(tmp_path, *(f"{name}/{view}/1.png" for name in names for view in ("back", "front")))
+    assert problems_of(tmp_path) == [
+        f"ROOT: {names[0]}/, {names[1]}/ hold the same folders (back, front): if they are parts, "
+        "call them train, val and test; if they are classes, move the images up into them"
+    ]
+
+
+def test_images_that_lie_directly_in_a_part_are_said_once(tmp_path: Path) -> None:
+    fill(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "test/2.png")
+    assert problems_of(tmp_path) == ["ROOT/test: 2 images and no class folders"]
+
+
+def test_classes_with_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:
+    names = ["1", "2", "10", "11", "week 2", "week 10", "week 10b"]
+    fill(tmp_path, *(f"{name}/1.png" for name in sorted(names)))
+    dataset = scan(str(tmp_path))
+    assert [*dataset.classes] == names
+    assert all(dataset.classes[item.label] == item.key.split("/")[0] for item in dataset.items)
+
+
 # ---- links ----------------------------------------------------------------------------------
 
 
@@ -165,7 +223,22 @@ def test_links_that_lead_in_a_circle_are_cut(tmp_path: Path) -> None:
         "b/back/1.png",
         "b/back/2.png",
     ]
-    assert dataset.notes == ("links that lead back to a folder above them were ignored: 4",)
+    assert dataset.notes == (
+        "links that lead to a folder above them, or that was seen, were ignored: 4",
+        "class folders that hold folders, all of whose images are of the class: 2",
+    )
+
+
+def test_folders_that_all_lead_to_each_other_are_walked_once(tmp_path: Path) -> None:
+    names = "abcdefghij"
+    fill(tmp_path, *(f"{name}/{name}.png" for name in names))
+    for one in names:
+        for other in names.replace(one, ""):
+            (tmp_path / one / other).symlink_to(tmp_path / other)
+    dataset = scan(str(tmp_path))
+    for name in names:
+        of_class = [item.key for item in dataset.items if item.key.startswith(f"{name}/")]
+        assert sorted(key[-5] for key in of_class) == [*names]
 
 
 def test_links_out_of_the_folder_or_to_nothing_are_refused(tmp_path: Path) -> None:
