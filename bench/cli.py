@@ -4,7 +4,6 @@ Nothing here imports torch; what only torch can tell is asked of a child process
 inside the verbs, so that --help answers at once.
 """
 
-import io
 import signal
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from types import FrameType
 import typer
 
 from bench.errors import BenchError, Exit, FolderError, Stopped, SuiteError
-from bench.terminal import complain
+from bench.terminal import complain, open_outputs
 from bench.verbs.ab import ab
 from bench.verbs.baseline import baseline
 from bench.verbs.compare import compare
@@ -41,15 +40,25 @@ for verb in (run, list_, inspect, report, export, predict, compare, ab, history,
 app.add_typer(baseline, name="baseline")
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether it was decided before that this is no reason to stop, as `nohup` does."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the work in good order: they raise Stopped."""
+    """Let the signals of `STOPS` end the work in good order: they raise Stopped."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        # A second one ends it at once; but a terminal that closes is told by shell and kernel.
+        once = signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL
+        signal.signal(number, once)
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in STOPS if not is_ignored(number)}
     try:
         yield
     finally:
@@ -57,12 +66,15 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+UNHEARD = (["run"], ["ab"])
+"""What goes on where nobody reads what it says: it takes hours, and writes files."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # ? for what the locale's encoding lacks
-            stream.reconfigure(errors="replace")
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        open_outputs(must_be_heard=given[:1] not in UNHEARD)
     try:
         with stoppable():
             app(given)

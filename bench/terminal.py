@@ -3,12 +3,14 @@
 Tables of reports are as wide as the terminal, and nothing is cut off.
 """
 
+import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from rich import box
 from rich.cells import cell_len
@@ -18,7 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.errors import Stopped
+from bench.errors import FolderError, Stopped
 
 if TYPE_CHECKING:
     from bench.report.tables import Table as ReportTable
@@ -33,25 +35,62 @@ def plain(text: str) -> str:
     return text.translate(UNSEEN)
 
 
-class Screen(Console):
-    """A console; when its reader has left (`| head`), the command stops as by a signal."""
+class Output(io.FileIO):
+    """Standard output that may end: its reader leaves, its disk is full, its terminal closes."""
 
-    def on_broken_pipe(self) -> None:
-        """Let what is still buffered go nowhere. Raises Stopped."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        raise Stopped(signal.SIGPIPE)
+    def __init__(self, number: int, *, must_be_heard: bool) -> None:
+        super().__init__(number, "w", closefd=False)
+        self.must_be_heard = must_be_heard
+
+    def write(self, data: Any) -> int:
+        """What cannot be written goes nowhere, and so does all that follows.
+
+        Where it must be heard, raises Stopped if nobody reads it (`| head`), else FolderError.
+        """
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if not self.must_be_heard:
+                return len(data)
+            if error.errno == errno.EPIPE:
+                raise Stopped(signal.SIGPIPE) from None
+            raise FolderError(f"the output cannot be written: {error.strerror}") from None
 
 
-def screen() -> Screen:
-    if sys.stdout.isatty():
-        return Screen(highlight=False)
+def open_outputs(*, must_be_heard: bool) -> None:
+    """Let standard output and error be such, also where the command began without them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened would be in its place
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = _stream(sys.stdout, Output(1, must_be_heard=must_be_heard))
+    sys.stderr = _stream(sys.stderr, Output(2, must_be_heard=False))
+
+
+def _stream(before: TextIO | None, output: Output) -> TextIO:
+    encoding = before.encoding if before else "utf-8"
+    buffered = io.BufferedWriter(output)
+    # `?` for what the encoding of the locale lacks.
+    return io.TextIOWrapper(buffered, encoding, "replace", line_buffering=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def screen() -> Console:
+    if is_terminal(sys.stdout):
+        return Console(highlight=False)
     width = None if "COLUMNS" in os.environ else 160  # of tables in a pipe or a file
-    return Screen(highlight=False, soft_wrap=True, width=width)
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 out = screen()
-err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+err = Console(stderr=True, highlight=False, soft_wrap=not is_terminal(sys.stderr))
 
 
 def say(text: str, style: str = "", console: Console = out) -> None:

@@ -100,18 +100,19 @@ def context() -> BaseContext:
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(WARM)
     resource_tracker.ensure_running()  # the server would start it, and it unblocks SIGINT
-    with no_interrupt(), short_spinning():
+    with unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), short_spinning():
         forkserver.ensure_running()
     return chosen
 
 
 @contextmanager
-def no_interrupt() -> Iterator[None]:
-    """Let no process that starts inside see Ctrl-C, which is the main process's to handle.
+def unheard(*numbers: signal.Signals) -> Iterator[None]:
+    """Let no process that starts inside see signals that are the main process's to handle.
 
-    A blocked signal stays blocked in children and their children; ours is delivered afterwards.
+    Terminals and batch systems send them to all processes. A blocked signal stays blocked in
+    children and their children; ours is delivered afterwards.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -144,7 +145,7 @@ def exit_text(exitcode: int | None) -> str:
 
 
 def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where children are not forked, see no_interrupt
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where children are not forked, see unheard
     _end_with_parent()
     if tells:
         arguments = (*arguments, lambda told: sender.send(("told", told)))

@@ -6,6 +6,7 @@ Up to `begin` nothing is written; `train` fills the folder.
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pandas as pd
 from bench.cache import Tell
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
-from bench.errors import FolderError, Stopped, first
+from bench.errors import FolderError, first
 from bench.folder import (
     check_there,
     check_usable,
@@ -132,20 +133,21 @@ def train(
             write("running", time.monotonic() - started)
         listen(event)
 
-    write_text(folder / "split.csv", split_csv(plan.images))
-    write("running", 0.0)
-    if not left:
-        return write("finished", 0.0, now())
     started = time.monotonic()
     try:
+        write_text(folder / "split.csv", split_csv(plan.images))
+        write("running", 0.0)
+        if not left:
+            return write("finished", 0.0, now())
         sittings = (*sittings, begun(device, tell))
         write("running", 0.0)
         started = time.monotonic()
         run_cells(left, job_of(folder, run, plan, made, left), note)
         seconds = time.monotonic() - started
         sittings = (*sittings[:-1], ended(sittings[-1], device, tell))
-    except Stopped:
-        write("interrupted", time.monotonic() - started, now())
+    except BaseException:
+        with suppress(FolderError):  # the one that is raised tells more
+            write("interrupted", time.monotonic() - started, now())
         raise
     return write("finished", seconds, now())
 

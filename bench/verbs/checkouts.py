@@ -13,6 +13,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from bench.analysis.table import Snapshot
 from bench.errors import Exit, FolderError, InputError, SideFailed
 from bench.folder import check_usable, disk_errors, locked, write_text
 from bench.identity import differences
-from bench.running.child import exit_text, no_interrupt
+from bench.running.child import exit_text, unheard
 from bench.verbs.runs import ALTERNATION, read_folder
 
 ENTRY = Path("bench", "__main__.py")
@@ -240,7 +241,7 @@ def run(plan: Plan, turn: Turn) -> None:
 def finished(plan: Plan, side: str, arguments: Sequence[str], file: int) -> int:
     """The exit code of bench. What stops this process stops it too, by one signal."""
     bench, variables = command("-m", "bench", *arguments), environment(plan, side)
-    with no_interrupt():
+    with unheard(signal.SIGINT):
         process = subprocess.Popen(
             bench, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )

@@ -119,14 +119,18 @@ def test_a_seed_that_dies_alone_as_well_has_failed_and_costs_no_other(here: Plac
     assert [record.status for record in by_name.values()] == ["ok"] * 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number: int) -> None:
+@pytest.mark.parametrize("to_all", [False, True], ids=["to it", "to all its processes"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(
+    here: Place, number: int, to_all: bool
+) -> None:
     folder = here.folder / "out"
     with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
         command.wait_for_cell(folder, 2)
         time.sleep(0.5)  # the signal is not to cut the message in two that says so
         below = command.descendants(process)
-        process.send_signal(number)
+        for one in [*below, process] if to_all else [process]:
+            one.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert err == f"stopped; run the same command with --out {folder} to continue\n"
@@ -137,15 +141,3 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(here: Place, number
     run = command.run_of(folder)
     assert run.status == "interrupted"
     assert run.wall_seconds > 0
-
-
-def test_a_reader_that_leaves_ends_the_run_in_order(here: Place) -> None:
-    folder = here.folder / "out"
-    with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith("bench tiny")
-        process.stdout.close()
-        assert "Traceback" not in process.stderr.read()
-        process.wait(timeout=120)
-    assert process.returncode == 128 + signal.SIGPIPE
