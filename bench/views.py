@@ -191,7 +191,8 @@ def source_lines(source: UsedWeights) -> list[str]:
     return lines
 
 
-def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
+def end(folder: Path, made: RunTable, summary: Summary, again: str) -> RenderableType:
+    """`again` is the command that tries again what is not ok."""
     numbers = ("val", "test", "train", "memory")
     ranking = table("", "architecture", "strategy", *numbers, numbers=numbers)
     ranked = summary.ranked[:10]
@@ -202,10 +203,10 @@ def end(folder: Path, made: RunTable, summary: Summary) -> RenderableType:
         add(ranking, "", "guessing", "the commonest class", *guessing, "", "")
     left_out = len(summary.rows) - len(ranked)
     more = [Text(f"and {left_out} more in report.md", style="dim")] if left_out else []
-    return Group(Text(), ranking, *more, Text(), *prose(closing(folder, made, summary)))
+    return Group(Text(), ranking, *more, Text(), *prose(closing(folder, made, summary, again)))
 
 
-def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
+def closing(folder: Path, made: RunTable, summary: Summary, again: str) -> list[str]:
     run = made.run
     lines = list(map(text.plain, chosen(made, summary)))
     if len(summary.tied) > 1:
@@ -226,8 +227,8 @@ def closing(folder: Path, made: RunTable, summary: Summary) -> list[str]:
         name = f"{failed.cell.architecture_label} · {failed.cell.strategy} · s{failed.cell.seed}"
         lines.append(f"{name}: {failed.status} ({failed.kind}): {failed.reason}")
         lines.append(f"  log: {folder}/cells/{failed.cell_id}/log.txt")
-    if summary.failures:
-        lines.append(f"run the same command with --out {folder} to try these again")
+    if summary.failures or summary.missing:
+        lines.append(f"to try these again: {again}")
     return [*lines, *report_files(folder)]
 
 

@@ -83,7 +83,10 @@ def test_what_is_said_in_a_pipe_is_plain_lines(
 ) -> None:
     lines = finished.stdout.splitlines()
     assert re.fullmatch(r"bench tiny · CPU profile · .*, 1 core", lines[0])
-    assert lines[1] == "images: pictures, 2 classes, 12 train, 4 val, 4 test"
+    assert lines[1:3] == [
+        "run folder: done",
+        "images: pictures, 2 classes, 12 train, 4 val, 4 test",
+    ]
     assert [line[:5] for line in lines if line.startswith("[")] == ["[1/2]", "[2/2]"]
     assert lines[-3].startswith("done: 2 ok")
     assert lines[-2:] == ["report: done/report.html", "  done/report.md"]
@@ -248,3 +251,28 @@ def test_a_bug_is_saved_with_its_traceback_and_the_file_is_named(
     assert said.startswith("error[E-BUG] KeyError: ")
     assert str(saved) in said
     assert "\x1b[2J" not in said
+
+
+@pytest.mark.slow
+def test_a_stopped_run_says_how_to_go_on_and_resume_finds_it(here: Place, tmp_path: Path) -> None:
+    suite = here.suite(command.LONG, "resumed")
+    place = Place(tmp_path)
+    (tmp_path / "home").mkdir()
+    none = quick(place, "run", suite, "--resume")
+    assert (none.returncode, "no run of tiny below results was stopped" in none.stderr) == (2, True)
+    with command.running(place, "run", suite, "--offline") as process:
+        command.wait_for(lambda: len([*tmp_path.glob("results/tiny/*/cells/*/record.json")]) == 1)
+        process.terminate()
+        said, err = process.communicate(timeout=60)
+    (folder,) = tmp_path.glob("results/tiny/*")
+    name = folder.relative_to(tmp_path)
+    assert f"run folder: {name}" in said
+    go_on = f"python -m bench run {suite} --out {name} --offline"
+    assert err == f"stopped; go on with: {go_on}\n"
+    both = quick(place, "run", suite, "--resume", "--out", name)
+    assert (both.returncode, "name one of them" in both.stderr) == (2, True)
+    short = here.suite(command.LONG.replace("epochs = 5000", "epochs = 1"), "resumed")
+    other = quick(place, "run", short, "--resume")  # which is another task
+    assert other.returncode == 6, other.stderr
+    assert str(name) in other.stderr or "another task" in other.stderr
+    assert list(tmp_path.glob("results/tiny/*")) == [folder]

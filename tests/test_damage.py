@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench import folder as store
 from bench.damage import damage_in
+from bench.errors import FolderError
 from bench.folder import cell_folder, damaged_records, read_record, write_record
 from bench.predictions import pack
 from bench.record import Result, Seconds
@@ -87,7 +87,7 @@ def test_a_failure_has_nothing_to_contradict() -> None:
 
 def test_a_record_that_no_folder_takes_is_written_beside_it(tmp_path: Path) -> None:
     record, folder = records.result(records.cell("resnet18", "partial", 0)), tmp_path / "run"
-    with pytest.raises(store.FolderError, match="was deleted or renamed while") as told:
+    with pytest.raises(FolderError, match="was deleted or renamed while") as told:
         write_record(folder, record)
     assert not folder.exists()
     assert str(tmp_path / "run-rest") in str(told.value)

@@ -25,7 +25,7 @@ def shown(page: RenderableType, width: int = 80) -> list[str]:
 
 def end(folder: Path, run: Run, found: Sequence[Result | Failure]) -> RenderableType:
     made = table(run, found)
-    return views.end(folder, made, summarise(made))
+    return views.end(folder, made, summarise(made), "AGAIN")
 
 
 def drawn(*strategies: str) -> tuple[Run, list[Result]]:
@@ -162,7 +162,7 @@ def test_failures_are_listed_with_their_log_and_the_way_on() -> None:
     assert "done: 1 diverged · 8 min 32 s" in lines
     assert "resnet18 · partial · s0: diverged (training): [red]x[/red][2J" in lines
     assert f"  log: out/cells/{failed.cell_id}/log.txt" in lines
-    assert "run the same command with --out out to try these again" in lines
+    assert "to try these again: AGAIN" in lines
 
 
 def test_a_cell_without_a_record_is_counted() -> None:

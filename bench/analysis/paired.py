@@ -235,7 +235,7 @@ class Farthest(NamedTuple):
     def p(self, z_R: Floats) -> Floats:
         """How often chance alone goes so far; of draws at least once, the one that was seen."""
         if self.draws_B is None:
-            return np.minimum(1.0, 2 * self.num_pairs * special.ndtr(-z_R))
+            return np.asarray(np.minimum(1.0, 2 * self.num_pairs * special.ndtr(-z_R)))
         num_draws = len(self.draws_B)
         beyond_R = num_draws - np.searchsorted(np.sort(self.draws_B), z_R)
         return np.asarray((1 + beyond_R) / (1 + num_draws))

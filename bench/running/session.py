@@ -15,7 +15,7 @@ import pandas as pd
 from bench.cache import Tell
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
-from bench.errors import FolderError, first
+from bench.errors import FolderError, InputError, first
 from bench.folder import (
     check_there,
     check_usable,
@@ -27,7 +27,7 @@ from bench.folder import (
     write_run,
     write_text,
 )
-from bench.identity import cell_id, differences, flat
+from bench.identity import cell_id, differences, flat, slug
 from bench.measure.device import Device
 from bench.record import Cell, Result, Run, Sitting
 from bench.running import child
@@ -42,6 +42,21 @@ def earlier_run(folder: Path) -> Run | None:
     """The run that the folder holds already, or None. Raises FolderError."""
     check_usable(folder)
     return read_run(folder) if (folder / "run.json").exists() else None
+
+
+def newest_stopped(results: Path, suite_name: str, folder: Path | None) -> Path:
+    """The newest run of a suite below the results that did not end. Raises InputError.
+
+    A folder that was named as well is one too many.
+    """
+    if folder is not None:
+        raise InputError([f"--resume and --out {folder}: name one of them"])
+    found = sorted((results / slug(suite_name)).glob("*/run.json"), reverse=True)
+    for path in found:
+        with suppress(FolderError):
+            if read_run(path.parent).status != "finished":
+                return path.parent
+    raise InputError([f"--resume: no run of {suite_name} below {results} was stopped"])
 
 
 def begin(plan: Plan, earlier: Run | None) -> Run:

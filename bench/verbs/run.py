@@ -1,5 +1,8 @@
 """`bench run`: train and compare every combination of a suite."""
 
+import shlex
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +25,9 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Run folder; an unfinished run in it is continued.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest stopped run of this suite.")
+    ] = False,
     offline: Offline = False,
     reuse_features: Annotated[
         bool,
@@ -43,6 +49,8 @@ def run(
     from bench.suite_file import read_suite
 
     file = read_suite(suite, dataset)
+    if resume:
+        folder = session.newest_stopped(Path(RESULTS), file.profiles["cpu"].name, folder)
     earlier = None if folder is None else session.earlier_run(folder)
     pinned = earlier.source.used if earlier else None
     request = Request(file, device, offline, pinned, reuse_features)
@@ -52,7 +60,18 @@ def run(
     if folder is None:
         check_usable(new_folder(Path(RESULTS), "any"))  # before what takes long
     plan: Plan = found_out("prepare", request)
-    train(plan, folder or new_folder(Path(RESULTS), plan.suite.name), earlier)
+    folder = folder or new_folder(Path(RESULTS), plan.suite.name)
+    options = {"--out": folder, "--dataset": dataset, "--device": device}
+    switches = {"--offline": offline, "--reuse-features": reuse_features}
+    train(plan, folder, earlier, again(suite, options, switches))
+
+
+def again(suite: Path, options: Mapping[str, object], switches: Mapping[str, bool]) -> str:
+    """The command that goes on with a run."""
+    given = ((name, str(value)) for name, value in options.items() if value not in (None, "auto"))
+    said = (name for name, is_on in switches.items() if is_on)
+    start = ["python", "-m", "bench", "run", str(suite)]
+    return shlex.join([*start, *chain.from_iterable(given), *said])
 
 
 def found_out(function: str, request: "Request") -> Any:
@@ -73,8 +92,11 @@ def found_out(function: str, request: "Request") -> Any:
         return child.call(f"bench.running.prepare:{function}", request, listen=hear)
 
 
-def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
-    """Run what has no good record yet and write the report. Exits."""
+def train(plan: "Plan", folder: Path, earlier: "Run | None", command: str) -> None:
+    """Run what has no good record yet and write the report. Exits.
+
+    `command` is the one that goes on with this run.
+    """
     from bench import progress, views
     from bench.folder import locked
     from bench.report import writer
@@ -83,6 +105,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
     from bench.verbs.runs import finish, gather
 
     begun = session.begin(plan, earlier)  # refuses another task before the folder is touched
+    say(f"run folder: {folder}")
     decoded = decode(plan)
     with locked(folder):
         if session.earlier_run(folder) != earlier:
@@ -95,8 +118,8 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
             tally = progress.Tally(todo.done, todo.left, work(todo.left, plan.networks))
             with progress.display(out, tally) as display:
                 trained = session.train(folder, begun, plan, decoded, todo.left, display)
-        except Stopped:
-            say(f"stopped; run the same command with --out {folder} to continue", console=err)
+        except (Stopped, FolderError):
+            say(f"stopped; go on with: {command}", console=err)
             raise
         with status(out, "gathering thumbnails"):
             notes = finish(folder, trained, plan.images, decoded)
@@ -105,7 +128,7 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None") -> None:
         with status(out, "writing the report"):
             made = gather([folder])
             writer.write(folder, made)
-    out.print(views.end(folder, made.table, made.summary))
+    out.print(views.end(folder, made.table, made.summary, command))
     is_whole = set(made.table.columns["status"]) <= {"ok"}
     raise typer.Exit(Exit.OK if is_whole else Exit.NOT_ALL_OK)
 

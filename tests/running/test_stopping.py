@@ -1,5 +1,6 @@
 """Killed at any moment, the same command goes on, and the scores are those of a quiet run."""
 
+import os
 import signal
 import subprocess
 import time
@@ -129,11 +130,12 @@ def test_a_signal_leaves_a_record_of_the_cell_it_interrupted(
         command.wait_for_cell(folder, 2)
         time.sleep(0.5)  # the signal is not to cut the message in two that says so
         below = command.descendants(process)
-        for one in [*below, process] if to_all else [process]:
-            one.send_signal(number)
+        for number_of in [*(one.pid for one in below if to_all), process.pid]:
+            os.kill(number_of, number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert err == f"stopped; run the same command with --out {folder} to continue\n"
+    again = f"python -m bench run {here.folder / 'tiny.toml'} --out {folder}"
+    assert err == f"stopped; go on with: {again}\n"
     _, alive = psutil.wait_procs(below, timeout=5)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     ok, stopped = command.records(folder)
