@@ -123,10 +123,11 @@ def test_a_damaged_copy_hides_no_intact_run(bench: Bench, here: Path) -> None:
     said = bench("history", "capstone")
     assert "8 runs" in said.out.splitlines()[0]
     assert "1 folder left out, the same run as another" in said.out
+    assert "damaged" not in said.out
     shutil.rmtree(runs / "r6")
     said = bench("history", "capstone")
-    assert "7 runs" in said.out.splitlines()[0]
-    assert "was the file edited?" in said.out
+    assert "8 runs" in said.out.splitlines()[0]
+    assert f"the record of {path.parent.name} is damaged and does not count" in said.out
 
 
 def test_a_run_whose_run_json_has_changed_is_read_again(bench: Bench, here: Path) -> None:
@@ -146,7 +147,8 @@ def test_a_record_that_was_edited_is_seen(bench: Bench, here: Path) -> None:
     bench("history", "capstone")
     edited = next((here / "results/capstone/r2/cells").glob("*/record.json"))
     edited.write_text(edited.read_text().replace('"top1": 0.93', '"top1": 0.99'))
-    assert "was the file edited?" in bench("history", "capstone").out
+    said = bench("history", "capstone").out
+    assert f"the record of {edited.parent.name} is damaged and does not count" in said
 
 
 def test_a_copy_of_a_run_counts_once_and_is_said(bench: Bench, here: Path) -> None:
@@ -192,9 +194,9 @@ def test_runs_that_cannot_be_read_are_named_with_the_reason(bench: Bench, here: 
     edited.write_text(json.dumps(content))
     said = bench("history", "capstone")
     assert said.code == 0
-    assert said.out.startswith("capstone: 5 runs")
-    assert "3 runs left out, could not be read: " in said.out
-    for reason in ("r0/run.json: is not JSON", "newer bench", "was the file edited?"):
+    assert said.out.startswith("capstone: 6 runs")
+    assert "2 runs left out, could not be read: " in said.out
+    for reason in ("r0/run.json: is not JSON", "newer bench", "its predictions give"):
         assert reason in said.out
     assert bench("history", "capstone", "--history", here / "results").code == 0
     assert str(here) not in (here / "results/capstone/history.html").read_text()

@@ -18,6 +18,7 @@ class Reading(NamedTuple):
     unfinished: int = 0
     unreadable: Sequence[str] = ()  # why, one for each
     copies: int = 0
+    damaged: Sequence[str] = ()  # records that do not count, and why
 
 
 NAMED = 3  # cells or reasons that are named one by one
@@ -154,6 +155,9 @@ def _of_reading(reading: Reading) -> Iterator[str]:
         yield f"{count} left out, could not be read: {why}"
     if reading.unfinished:
         yield f"{units.plural(reading.unfinished, 'run')} left out, did not finish"
+    yield from reading.damaged[:NAMED]
+    if (more := len(reading.damaged) - NAMED) > 0:
+        yield f"and {more:,} more damaged records"
     if reading.copies:
         yield f"{units.plural(reading.copies, 'folder')} left out, the same run as another"
 

@@ -46,7 +46,7 @@ def history(
         past = past_of(folder, name)
         called = names([folder / run for run in past.runs])
         found = history_of(dict(zip(called, past.runs.values(), strict=True)))
-        reading = texts.Reading(past.unfinished, past.unreadable, past.copies)
+        reading = texts.Reading(past.unfinished, past.unreadable, past.copies, past.damaged)
         if as_json:
             print_as_it_is(texts.as_json(found, reading))
         else:

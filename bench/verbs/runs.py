@@ -189,6 +189,7 @@ class Past(NamedTuple):
     unfinished: int
     unreadable: list[str]  # why, one for each; also of those that do not tell their suite
     copies: int  # of runs that are there
+    damaged: list[str]  # records that do not count, and why
     suites: list[str]  # names of all suites that have a run
 
     @property
@@ -224,26 +225,31 @@ def past_below(
         elif name == suite_name:
             unfinished += 1
     runs: dict[str, Snapshot] = {}
+    damage: list[str] = []
     for number, copies in enumerate(finished.values(), start=1):
         tell(f"reading the runs: {number:,} of {len(finished):,}")
-        problems = []
+        problems, whole = [], dict[Path, Snapshot]()
         for folder in copies:
             try:
                 run = read_folder(folder)
                 if run.header.finished_at is None:
                     raise FolderError(f"{folder}: finished at an unknown time")
-                runs[folder.relative_to(results).as_posix()] = run
-                break
+                whole[folder] = run
             except FolderError as error:
                 problems.append(first_line(error))
-        else:
+        if not whole:
             unreadable += problems
+            continue
+        folder = min(whole, key=lambda one: len(missing(whole[one])))
+        runs[folder.relative_to(results).as_posix()] = whole[folder]
+        damage += damage_notes(folder, missing(whole[folder]))
     return Past(
         runs=dict(sorted(runs.items(), key=lambda item: (item[1].header.started_at, item[0]))),
         unfinished=unfinished,
         # The page may be passed on: it holds no path of this machine.
         unreadable=[why.replace(f"{results}/", "") for why in unreadable],
         copies=sum(map(len, finished.values())) - len(finished),
+        damaged=damage,
         suites=sorted(suites),
     )
 

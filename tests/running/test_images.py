@@ -110,8 +110,8 @@ def test_waiting_for_another_run_is_said(here: Place, entry: Path) -> None:
         arguments = ("run", suite, "--out", "waited")
         with command.running(here, *arguments, BENCH_CACHE="waiting") as process:
             assert process.stdout is not None
-            said = [process.stdout.readline() for _ in range(2)]
-            assert said[1] == "waiting for another run that makes the same images\n"
+            said = [process.stdout.readline() for _ in range(3)]
+            assert said[2] == "waiting for another run that makes the same images\n"
             lock.release()
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
