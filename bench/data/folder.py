@@ -139,7 +139,7 @@ def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]
             raise DataError([unclear_layout(root, alike)])
         return [Place(None, "", top)], {}
     branches = [Place(part, key, listings[key]) for key, part in sorted(inner.items())]
-    return branches, {key: list_tree(root, key) for key in listings.keys() - inner}
+    return branches, {key: list_tree(root, key) for key in listings if key not in inner}
 
 
 def holding_the_same(listings: Mapping[str, Listing]) -> dict[str, set[str]]:
