@@ -5,6 +5,7 @@ and the main process raises it again.
 """
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, NamedTuple
@@ -58,6 +59,17 @@ class FolderError(BenchError):
     code = "E-FOLDER"
 
 
+class Damaged(FolderError):
+    """What bench wrote into a folder cannot be read back."""
+
+
+class OutOfMemory(BenchError):
+    """Main memory ran out, of the machine or of what it allows this process."""
+
+    exit_code = Exit.FOLDER
+    code = "E-MEMORY"
+
+
 class NotOneTask(BenchError):
     """Runs do not belong together: every field that differs."""
 
@@ -103,6 +115,25 @@ class Stopped(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.signal_number = signal_number
+
+
+NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+    "can't start new thread",
+)
+"""What libraries say where main memory runs out; a thread needs room for its stack."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether main memory ran out."""
+    match error:
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            return True
+        case RuntimeError() | ImportError():
+            return any(mark in str(error) for mark in NO_MEMORY)
+    return False
 
 
 def unknown(name: object, accepted: Sequence[str]) -> str:

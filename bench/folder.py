@@ -22,10 +22,10 @@ from pydantic import ValidationError
 
 from bench import identity
 from bench.damage import damage_in
-from bench.errors import FolderError, first_line, lower
+from bench.errors import Damaged, FolderError, first_line, lower
 from bench.identity import slug
 from bench.metrics import METRICS
-from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
+from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run, Value
 from bench.strategies import STRATEGIES
 from bench.suite import labels_of
 
@@ -171,9 +171,16 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def sealed(value: Value) -> str:
+    """A value as JSON, with a checksum of its content."""
+    content = value.model_dump(mode="json")
+    whole = {**content, CHECKSUM: identity.digest(content, 64)}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
 def write_run(folder: Path, run: Run) -> None:
     """Write run.json."""
-    write_text(folder / "run.json", run.model_dump_json(indent=2) + "\n")
+    write_text(folder / "run.json", sealed(run))
 
 
 def write_record(folder: Path, record: Result | Failure) -> None:
@@ -189,7 +196,7 @@ def write_record(folder: Path, record: Result | Failure) -> None:
 
 def _write_record(folder: Path, record: Result | Failure) -> None:
     path = cell_folder(folder, record.cell_id) / "record.json"
-    write_text(path, record.model_dump_json(indent=1) + "\n")
+    write_text(path, sealed(record))
 
 
 def check_there(folder: Path) -> None:
@@ -265,8 +272,14 @@ def read_inside(folder: Path, name: str) -> bytes:
         return file.read(MOST_BYTES)
 
 
+REBUILT = "bench run with the same suite and --out builds it anew from the records"
+
+
 def read_run(folder: Path) -> Run:
-    """The run of a folder. Raises FolderError where there is none that this bench can read."""
+    """The run of a folder.
+
+    Raises FolderError where there is none that this bench knows, Damaged where it was edited.
+    """
     path = folder / "run.json"
     try:
         run = Run.model_validate(upgraded(json.loads(read_inside(folder, path.name)), path))
@@ -277,20 +290,20 @@ def read_run(folder: Path) -> Run:
     except ValidationError as error:
         wrong = error.errors()[0]
         text = f"{'.'.join(map(str, wrong['loc']))}: {lower(wrong['msg'])}; was it edited?"
-        raise FolderError(f"{path}: cannot be read: {text}") from error
+        raise Damaged(f"{path}: cannot be read: {text}; {REBUILT}") from error
     except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or first_line(error)
-        raise FolderError(f"{path}: cannot be read: {why}") from error
+        raise Damaged(f"{path}: cannot be read: {why}; {REBUILT}") from error
     kinds = {entry.kind for entry in run.suite.strategies}
     if run.suite.metric not in METRICS:
-        raise FolderError(f"{path}: suite.metric: {run.suite.metric} is unknown; was it edited?")
+        raise Damaged(f"{path}: suite.metric: {run.suite.metric} is unknown; was it edited?")
     if kinds - STRATEGIES.keys():
-        raise FolderError(f"{path}: suite.strategies: one is unknown; was it edited?")
+        raise Damaged(f"{path}: suite.strategies: one is unknown; was it edited?")
     asked = [slug(f"{label}-{strategy}-s{seed}") for label, strategy, seed in run.suite.asked]
     if asked != [cell_id.rpartition("-")[0] for cell_id in run.cells]:
-        raise FolderError(f"{path}: its cells are not those of its suite; was it edited?")
+        raise Damaged(f"{path}: its cells are not those of its suite; was it edited?")
     if run.preprocessing.keys() != labels_of(run.suite).keys():
-        raise FolderError(f"{path}: its preprocessing is not of its architectures; was it edited?")
+        raise Damaged(f"{path}: its preprocessing is not of its architectures; was it edited?")
     return run
 
 
@@ -321,8 +334,8 @@ def _read(folder: Path, cell_id: str) -> Result | Failure | str | None:
         raise
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError):
-        return "it cannot be read"
+    except (OSError, ValueError, RecursionError) as error:
+        return "it was edited" if "checksum" in str(error) else "it cannot be read"
     protocol = identity.protocol_of(record.cell, cell_id)
     if record.cell_id != cell_id or protocol is None:
         return "it is of another cell"
@@ -345,12 +358,16 @@ def set_aside_damaged(folder: Path, cell_ids: Iterable[str]) -> dict[str, str]:
     """Rename each damaged record, so that its cell runs again; new names by cell."""
     renamed = {}
     for cell_id in damaged_records(folder, cell_ids):
-        path = cell_folder(folder, cell_id) / "record.json"
-        aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
-        with disk_errors(folder):
-            path.rename(aside)
-        renamed[cell_id] = aside.name
+        renamed[cell_id] = set_aside(cell_folder(folder, cell_id) / "record.json")
     return renamed
+
+
+def set_aside(path: Path) -> str:
+    """Rename a damaged file, and say how it is called now. Raises FolderError."""
+    aside = path.with_suffix(f".corrupt-{secrets.token_hex(2)}")
+    with disk_errors(path.parent):
+        path.rename(aside)
+    return aside.name
 
 
 def read_thumbnails(folder: Path) -> dict[int, bytes]:
@@ -368,6 +385,9 @@ def read_thumbnails(folder: Path) -> dict[int, bytes]:
 # more: what that bench did not look at is null.
 
 Content = dict[str, Any]
+
+CHECKSUM, FIRST_SEALED = "sha256", 6
+"""The key of a file's checksum, and the schema that brought it."""
 
 
 def upgrade_1_to_2(content: Content) -> Content:
@@ -407,6 +427,7 @@ UPGRADES: Mapping[int, Callable[[Content], Content]] = {
     2: upgrade_2_to_3,
     3: lambda content: content,  # a processor was known by its name only
     4: upgrade_4_to_5,
+    5: lambda content: content,  # there were no checksums, and cells ran without limits
 }
 """From each older schema version to the next one."""
 
@@ -426,6 +447,10 @@ def upgraded(data: Any, path: Path) -> Content:
             f"{path}: was written by a newer bench (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); update bench to read it"
         )
+    if version >= FIRST_SEALED:
+        content = dict(content)
+        if content.pop(CHECKSUM, None) != identity.digest(content, 64):
+            raise ValueError("its checksum is not that of its content; was it edited?")
     try:
         for older in range(version, SCHEMA_VERSION):
             content = {**UPGRADES[older](content), "schema_version": older + 1}

@@ -115,15 +115,18 @@ def protocol_of(cell: Cell, named: str) -> int | None:
 def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
     """The facts that a key depends on, by dotted path; for the task, see `cell_identity`.
 
-    Null is unknown; what a CPU does not have is left out. Whatever changes the numerics may change
-    the speed too, so "performance" includes the facts of "numerics".
+    Null is unknown; what a CPU does not have is left out, and so is a known default. Whatever
+    changes the numerics may change the speed too, so "performance" includes the facts of
+    "numerics".
     """
     wanted, beside = {"numerics", bucket}, OF_GPU if machine.device == "cpu" else frozenset()
     found = (*leaves(execution, "execution."), *leaves(machine, "machine."))
     return {
         path: value
-        for path, value, _ in found
-        if BUCKETS[path] in wanted and not (value is None and path in beside)
+        for path, value, is_default in found
+        if BUCKETS[path] in wanted
+        if not (is_default and value is not None)
+        if not (value is None and path in beside)
     }
 
 

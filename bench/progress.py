@@ -52,7 +52,7 @@ class Tally:
             case pool.CellEnded():
                 self.over.add(event.cell_id)
                 self.current, self.epoch = None, None
-            case pool.GroupRetried():
+            case pool.GroupRetried() | pool.BatchHalved():
                 self.current, self.epoch = None, None
 
     @property
@@ -102,6 +102,9 @@ def display(console: Console, tally: Tally) -> Iterator[pool.Listener]:
         elif isinstance(event, pool.GroupRetried):
             again = f"its {event.num_seeds} seeds run once more, one at a time"
             say(plain(f"{event.strategy}: {event.death}; {again}"), "yellow")
+        elif isinstance(event, pool.BatchHalved):
+            again = f"runs again, each batch of {event.batch_size} in {event.passes} passes"
+            say(plain(f"{event.cell}: {event.death}; {again}"), "yellow")
         elif isinstance(event, pool.Noted):
             say(plain(event.text), "yellow")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bench.suite import Kind, Suite
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Shape of the files in a run folder; newer files are refused."""
 
 PROTOCOL_VERSION = 2
@@ -167,6 +167,7 @@ class Execution(Value):
     cublas_workspace: str | None = None  # CUBLAS_WORKSPACE_CONFIG, or "unset"
     hash_seed: str | None = None  # PYTHONHASHSEED, or "unset"
     omp_num_threads: str | None = None  # OMP_NUM_THREADS, or "unset"
+    passes: int = 1  # of which a training step adds up the gradients, for want of memory
 
 
 class Calibration(Value):
@@ -374,13 +375,27 @@ class Result(Value):
     provenance: Provenance
 
 
+FailureKind = Literal[
+    "data",
+    "weights",
+    "oom_gpu",
+    "oom_host",
+    "crash",
+    "cuda",
+    "training",
+    "stopped",
+    "stalled",
+    "time_limit",
+]
+
+
 class Failure(Value):
     """The record of a cell that did not finish: what happened, and in which epoch."""
 
     schema_version: int = SCHEMA_VERSION
     cell_id: str
     status: Literal["failed", "diverged", "timeout", "interrupted"]
-    kind: Literal["data", "weights", "oom_gpu", "oom_host", "crash", "cuda", "training", "stopped"]
+    kind: FailureKind
     reason: str
     cell: Cell
     seconds: float
@@ -449,6 +464,7 @@ class Run(Value):
     preprocessing: dict[str, Preprocessing]  # by architecture label
     pretrained_on: dict[str, str] = {}  # by label: the images behind its weights, where known
     cells: tuple[str, ...]  # id of every cell of the suite, in order
+    added: tuple[str, ...] = ()  # those that a longer suite brought when the run was continued
     status: Literal["running", "finished", "interrupted"]
     started_at: str
     finished_at: str | None = None

@@ -4,6 +4,7 @@
 below each field is its row in suites/README.md.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import product
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -178,6 +180,39 @@ class Threshold(TomlTable):
         return fnmatchcase("/".join(names), self.cells)
 
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a time such as "90s", "30m", "1.5h" or "2d". Raises ValueError."""
+    number, unit = text[:-1], text[-1:]
+    if re.fullmatch(r"\d+(\.\d+)?", number) is None or unit not in UNITS or not float(number):
+        raise ValueError(f'"{text}" is no time – write it like "90s", "30m" or "1.5h"')
+    return float(number) * UNITS[unit]
+
+
+def _time(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
+
+
+class RunTable(TomlTable):
+    """How long a cell may take, and what follows where memory runs out. No part of its identity."""
+
+    timeout: Time | None = None
+    """`"30m"`: a cell that takes longer is ended, and has status `timeout`"""
+    stall: Time | None = None
+    """a cell that says nothing for so long is ended as well; by default ten minutes, or ten times
+    the longest stretch of work that is predicted, whichever is longer"""
+    oom: Literal["fail", "halve"] = "fail"
+    """where memory runs out, a cell has failed; or `"halve"`: it runs again in a fresh process,
+    with each batch in twice as many passes, until it fits. Batch norm then sees smaller batches,
+    and the cell's costs are not compared"""
+
+
 class CompareTable(TomlTable):
     """What `bench compare` calls a regression. No part of a cell's identity."""
 
@@ -243,6 +278,7 @@ class Suite(TomlTable):
     those of the best val seed of each architecture and strategy"""
     dataset: DatasetTable = DatasetTable()
     recipe: RecipeTable = RecipeTable()
+    run: RunTable = RunTable()
     compare: CompareTable = CompareTable()
 
     def said_for(self, strategy: StrategyEntry) -> dict[str, Any]:
@@ -274,6 +310,7 @@ TABLES: Mapping[str, type[TomlTable]] = {
     "strategies[]": StrategyEntry,
     "dataset": DatasetTable,
     "recipe": RecipeTable,
+    "run": RunTable,
     "compare": CompareTable,
     "compare.thresholds[]": Threshold,
 }

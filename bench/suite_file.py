@@ -185,7 +185,7 @@ def _problem(details: ErrorDetails) -> Problem:
             return Problem(key, f"{got} {unknown(details['input'], accepted)}")
         case "value_error":
             return Problem(key, str(context["error"]))
-        case "model_type" if key.endswith(("recipe", "dataset", "compare")):
+        case "model_type" if key.endswith(("recipe", "dataset", "run", "compare")):
             return Problem(key, f"must be a table (got {_shown(details['input'])})")
         case kind:
             text = WORDING.get(kind, lower(details["msg"])).format(**context)

@@ -17,8 +17,10 @@ from bench.analysis.table import RunTable
 from bench.architectures import ARCHITECTURES, FEATURED
 from bench.data.sources import SOURCES
 from bench.errors import first
-from bench.record import MissingWeights, Run, UsedWeights
+from bench.identity import cell_id
+from bench.record import MissingWeights, UsedWeights
 from bench.report import protocol, sentences, text, units
+from bench.running.earlier import other_machine
 from bench.running.plan import Plan, Survey, disk_bytes, work
 from bench.running.session import Todo
 from bench.strategies import STRATEGIES, Rates
@@ -150,11 +152,20 @@ def disk_text(plan: Plan, weights_bytes: int) -> str:
     return f"about {total:.0f} MB, {weights_bytes / 1e6:.0f} MB of it trained weights{after}"
 
 
-def start(plan: Plan, run: Run, todo: Todo) -> RenderableType:
+def start(plan: Plan, todo: Todo) -> RenderableType:
+    run = todo.run
     lines = [images_line(plan), *source_lines(run.source)]
+    if todo.lost:
+        lines.append(f"run.json was damaged: kept as {todo.lost}, and made anew from the records")
     if todo.done:
         rest = "" if todo.left else "; nothing is left to train"
         lines.append(f"continuing: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
+        if changed := other_machine(run, plan.hardware.machine):
+            facts = first([str(one).removeprefix("machine.") for one in changed], 3, ";")
+            lines.append(f"warning: this run began on another machine or with others: {facts}")
+    if new := set(run.added) - set(map(cell_id, todo.done)):
+        cells = units.plural(len(new), "cell")
+        lines.append(f"the suite has become longer since this run began: {cells} more")
     lines += [
         f"the record of {name} was damaged: kept as {moved_to}; the cell runs again"
         for name, moved_to in todo.damaged.items()
@@ -211,8 +222,7 @@ def closing(folder: Path, made: RunTable, summary: Summary, again: str) -> list[
     lines = list(map(text.plain, chosen(made, summary)))
     if len(summary.tied) > 1:
         lines.append("* highest mean val, = tied with it, + recommended")
-    if any(row.features_reused for row in summary.rows):
-        lines.append(units.REUSED_NOTE)
+    lines += units.odd_notes({row.odd_costs for row in summary.rows})
     if unstable := sentences.unstable_times(run):
         lines.append(f"note: {unstable}")
     if made.results:
@@ -251,7 +261,7 @@ def _mark(row: Row, summary: Summary) -> str:
     tied = "=" if row in summary.tied else ""
     leader = "*" if row is summary.leader else tied
     chosen = "+" if len(summary.tied) > 1 and row is summary.recommended else ""
-    return leader + chosen + (units.REUSED if row.features_reused else "")
+    return leader + chosen + units.odd_mark(row.odd_costs)
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:

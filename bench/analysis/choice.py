@@ -34,6 +34,10 @@ class Score(NamedTuple):
     num_images: int
 
 
+OddCosts = Literal["reused", "passes"]
+"""Why costs compare with nothing: features of an earlier run, or batches in several passes."""
+
+
 class Row(NamedTuple):
     """One architecture under one strategy: means over its ok cells, None where there is none.
 
@@ -53,7 +57,7 @@ class Row(NamedTuple):
     trainable_share: float | None
     forward_macs: int | None
     latency_seconds: float | None  # median at batch 1
-    features_reused: bool  # of an earlier run, in at least one seed: see `comparable_cost`
+    odd_costs: OddCosts | None  # of at least one seed: see `comparable_cost`
     ok: tuple[str, ...] = ()  # ids of its ok cells
 
     @property
@@ -86,9 +90,15 @@ def _row(one: Combination) -> Row:
         trainable_share=_first(one.ok_column("trainable_share")),
         forward_macs=_first(one.ok_column("forward_macs")[:1]),
         latency_seconds=_first(here.column("latency_seconds")),
-        features_reused="reused" in here.column("features"),
+        odd_costs=_odd_costs(here),
         ok=tuple(one.ok_column("cell_id")),
     )
+
+
+def _odd_costs(here: Combination) -> OddCosts | None:
+    if "reused" in here.column("features"):
+        return "reused"
+    return "passes" if any(n is not None and n > 1 for n in here.column("passes")) else None
 
 
 def _first(values: Iterable[Any]) -> Any:
@@ -115,8 +125,8 @@ def val_mean(row: Row) -> float:
 
 
 def comparable_cost(row: Row, name: str) -> float | None:
-    """A cost in COSTS; None where it is unknown or leaves out work."""
-    if row.features_reused and COSTS[name].lowered_by_reuse:
+    """A cost in COSTS; None where it is unknown or that of other work."""
+    if row.odd_costs and COSTS[name].of_work:
         return None
     cost: Spread | float | None = getattr(row, name)
     return cost.mean if isinstance(cost, Spread) else cost

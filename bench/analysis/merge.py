@@ -105,6 +105,7 @@ def _as_one(runs: Sequence[Run], suite: Suite, cells: tuple[str, ...]) -> Run:
             "cells": cells,
             "status": next((run.status for run in runs if run.status != "finished"), "finished"),
             "data_notes": tuple(dict.fromkeys(chain(*(run.data_notes for run in runs)))),
+            "added": tuple(dict.fromkeys(chain(*(run.added for run in runs)))),
             # The most that any run found: of equal keys the last one stays, the largest.
             "duplicates": dict(sorted(chain(*(run.duplicates.items() for run in runs)))),
             "source": _source([run.source for run in runs]),
@@ -125,7 +126,7 @@ def _source(sources: Sequence[UsedWeights]) -> UsedWeights:
 
 def _run_task(run: Run) -> dict[str, object]:
     beside_the_task: Any = {
-        **dict.fromkeys(("seeds", "weights", "keep_weights", "compare"), True),
+        **dict.fromkeys(("seeds", "weights", "keep_weights", "run", "compare"), True),
         "strategies": {"__all__": {"seeds"}},
     }
     return {

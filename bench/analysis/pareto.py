@@ -24,7 +24,7 @@ class CostColumn(NamedTuple):
     scale: float  # what one of the unit is
     noise: float  # relative, between two measurements of one cell
     least: float  # any smaller difference is noise
-    lowered_by_reuse: bool  # leaves out work where the features of an earlier run were used
+    of_work: bool  # of the work that cells with odd costs did in another way
 
 
 COSTS: Mapping[str, CostColumn] = {

@@ -74,6 +74,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "trainable_share": Meaning("share", "cost.trainable_share", "of all, in the last phase"),
     "forward_macs": Meaning("count", "cost.forward_macs", "multiply-accumulates for one image"),
     "features": Meaning("", "cost.features", "of the frozen backbone: computed, reused, or none"),
+    "passes": Meaning("count", "execution.passes", "of each batch, 1 unless memory ran out"),
     "shared_by": Meaning("count", "cost.shared_by", "cells that divided the largest shared work"),
     "trains_all": Meaning("bool", "cost.phases", "every phase trains every parameter"),
     "whole_costs": Meaning("bool", "", "a new run would cost the same: no seed skipped work"),
@@ -309,13 +310,14 @@ def _task_key(run: Run, cell: Cell) -> str:
 
 
 def _are_whole(row: Sequence[Record]) -> bool:
-    """Whether a new run would cost the same: no features of an earlier run served, and the
-    heads of all seeds trained together; in a run that was resumed fewer of them did.
+    """Whether a new run would cost the same: no features of an earlier run served, batches were
+    whole, and the heads of all seeds trained together; in a run that was resumed fewer of them did.
     """
+    halved = any(one.execution.passes > 1 for one in row if isinstance(one, Result))
     costs = [one.cost for one in row if isinstance(one, Result)]
     shared_by = {cost.shared_by for cost in costs if cost.features is not None}
     is_reused = any(cost.features == "reused" for cost in costs)
-    return bool(costs) and not is_reused and len(shared_by) <= 1
+    return bool(costs) and not is_reused and not halved and len(shared_by) <= 1
 
 
 def concat(tables: Mapping[str, Snapshot]) -> pd.DataFrame:

@@ -123,6 +123,20 @@ def cgroup_free_bytes(root: Path) -> list[int]:
     return free
 
 
+def oom_kills(root: Path = ROOT) -> int:
+    """How often the kernel ended a process of our control group for want of memory; 0 if unknown.
+
+    The count is only ever compared with an earlier one.
+    """
+    for controllers, folder in _cgroup_folders(root):
+        if "memory" in controllers:
+            for name in ("memory.events", "memory.oom_control"):  # of version 2, and 1
+                counts = re.findall(r"^oom_kill (\d+)$", _text(folder / name) or "", re.MULTILINE)
+                if counts:
+                    return int(counts[0])
+    return 0
+
+
 def _cgroup_folders(root: Path) -> Iterator[tuple[set[str], Path]]:
     """(controllers, folder) for each control group of this process, and each of its parents."""
     mount = root / "sys/fs/cgroup"

@@ -30,7 +30,7 @@ def of_recommended(run: Run, summary: Summary) -> list[Fact]:
     if row is None:
         return []
     seconds, alone = row.train_seconds, []
-    if seconds is not None and not row.features_reused:
+    if seconds is not None and not row.odd_costs:
         alone.append("as if it ran alone")
         if seconds.n > 1:
             alone.append(f"mean of {units.plural(seconds.n, 'seed')}")
@@ -157,7 +157,9 @@ def _known(rows: Sequence[Row], cost: str) -> dict[Row, float]:
 
 def _energy(table: RunTable) -> list[Fact]:
     """Mean and range over the whole cells on the reference machine whose energy is known."""
-    whole = [one for one in table.measured if one.cost.features != "reused"]
+    whole = [
+        one for one in table.measured if one.cost.features != "reused" and one.execution.passes == 1
+    ]
     known = [j for one in whole if (j := one.energy.attributed_joules) is not None]
     if not known:
         return []

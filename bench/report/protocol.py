@@ -29,6 +29,7 @@ def protocol(table: RunTable) -> list[Fact]:
         ),
         ("Identical images on both sides", twice or "none"),
         *(("Note", note) for note in run.data_notes),
+        *([("Added later", added_text(run))] if run.added else []),
         ("Seeds", f"{'; '.join(_seeds(run.suite))}; every cell sees the same split"),
         *_recipes(cells),
         ("Weights asked for, by preference", f"{asked}; used: {run.source.used}"),
@@ -37,6 +38,11 @@ def protocol(table: RunTable) -> list[Fact]:
         *_of_architectures("Preprocessing", _preprocessing(run, cells), "run.json"),
         *executed(table.results),
     ]
+
+
+def added_text(run: Run) -> str:
+    count = units.plural(len(run.added), "cell")
+    return f"{count} of {len(run.cells):,}: the suite became longer after the run began"
 
 
 def _seeds(suite: Suite) -> Iterator[str]:
@@ -125,7 +131,10 @@ IMAGES = {
     "warm": "decoded by an earlier run",
     "bypassed": "decoded in each worker, without the cache",
 }
-FEATURES = {"computed": "computed in this run", "reused": f"kept by an earlier run {units.REUSED}"}
+FEATURES = {
+    "computed": "computed in this run",
+    "reused": f"kept by an earlier run {units.odd_mark('reused')}",
+}
 
 
 def _precision(one: Result) -> str:
@@ -144,7 +153,9 @@ def _features(one: Result) -> str | None:
 
 def _steps(one: Result) -> str:
     how = "as CUDA graphs" if one.execution.captured else "one by one"
-    return how + (", compiled" if one.execution.compiled else "")
+    passes = one.execution.passes
+    divided = f", in {passes} passes {units.odd_mark('passes')}" if passes > 1 else ""
+    return how + (", compiled" if one.execution.compiled else "") + divided
 
 
 def settings(one: Result) -> str:

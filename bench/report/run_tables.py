@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.choice import Row, Score, Summary, comparable_cost, status_counts
+from bench.analysis.choice import OddCosts, Row, Score, Summary, comparable_cost, status_counts
 from bench.analysis.consistency import score_of
 from bench.analysis.merge import Repeated
 from bench.analysis.pareto import COSTS
@@ -21,7 +21,7 @@ from bench.report.text import name
 
 ARCHITECTURE = Column("architecture", "Architecture", format=name)
 STRATEGY = Column("strategy", "Strategy", format=name)
-REUSED = Column("features_reused")
+ODD = Column("odd_costs")
 VERDICT = Column("verdict", "Against the leader, points")
 
 
@@ -39,12 +39,12 @@ def number(
 def _cost(cost: str, title: str) -> Column:
     """A cost, marked where part of it was not spent: `20.0 †`."""
 
-    def shown(value: float | None, reused: bool = False) -> str:
-        if reused and value is None:
-            return units.REUSED
-        return units.scaled(value, cost) + (f" {units.REUSED}" if reused else "")
+    def shown(value: float | None, odd: OddCosts | None = None) -> str:
+        if odd and value is None:
+            return units.odd_mark(odd)
+        return f"{units.scaled(value, cost)} {units.odd_mark(odd)}".rstrip()
 
-    also = ("features_reused",) if COSTS[cost].lowered_by_reuse else ()
+    also = ("odd_costs",) if COSTS[cost].of_work else ()
     return number(cost, title, units.unit_of(cost), shown, *also)
 
 
@@ -108,7 +108,7 @@ def main(summary: Summary, memory: str) -> Table:
         *_score("test"),
         TRAIN._replace(name="train_seconds_mean", note="As if the cell ran alone."),
         MEMORY._replace(note=f"Peak, {memory}, largest over seeds."),
-        REUSED,
+        ODD,
         PARAMETERS._replace(note="Trained or not."),
         TRAINED,
         LATENCY._replace(note="One image, median."),
@@ -274,7 +274,7 @@ def front(summary: Summary) -> Table:
         *(_score("val")[0], _score("test")[0]),
         *(TRAIN, MEMORY, PARAMETERS, LATENCY),
         VERDICT,
-        *(Column("val_sd"), Column("test_sd"), REUSED),
+        *(Column("val_sd"), Column("test_sd"), ODD),
     )
     rows = (
         {

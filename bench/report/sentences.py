@@ -126,7 +126,7 @@ def cautions(table: RunTable, summary: Summary) -> list[str]:
         one_seed(run, summary),
         _mixed_machines(table, summary),
         unstable_times(run),
-        units.REUSED_NOTE if any(row.features_reused for row in summary.rows) else "",
+        *units.odd_notes({row.odd_costs for row in summary.rows}),
     )
     return [sentence for sentence in found if sentence]
 

@@ -1,20 +1,32 @@
 """Numbers as people read them: percent, seconds, MiB. Unknown is a dash, never a zero."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from bench.analysis.choice import Score
+from bench.analysis.choice import OddCosts, Score
 from bench.analysis.pareto import COSTS
 from bench.record import Machine, Run
 from bench.suite import Suite
 
 UNKNOWN = "-"
 
-REUSED = "†"
-REUSED_NOTE = (
-    f"{REUSED} Features kept by an earlier run were used: time, energy and memory leave out that "
-    "work and are compared with nothing."
-)
+ODD_MARKS: Mapping[OddCosts, str] = {"reused": "†", "passes": "‡"}
+ODD_NOTES: Mapping[OddCosts, str] = {
+    "reused": "Features kept by an earlier run were used: time, energy and memory leave out that "
+    "work and are compared with nothing.",
+    "passes": "Memory ran out, so each batch went in several passes: time, energy and memory are "
+    "of other work and are compared with nothing, and batch norm saw smaller batches.",
+}
+
+
+def odd_mark(odd: OddCosts | None) -> str:
+    """The mark of costs that compare with nothing; empty for others."""
+    return "" if odd is None else ODD_MARKS[odd]
+
+
+def odd_notes(found: Collection[OddCosts | None]) -> list[str]:
+    """What the marks mean that there are."""
+    return [f"{ODD_MARKS[odd]} {note}" for odd, note in ODD_NOTES.items() if odd in found]
 
 
 def percent(share: float | None) -> str:

@@ -10,15 +10,20 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
-from typing import Any, Literal
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal, NamedTuple
 
-from bench.errors import BenchError, first_line
+import psutil
+
+from bench.errors import BenchError, OutOfMemory, first_line, is_out_of_memory
+from bench.measure.cpu import oom_kills
 
 WARM = ["bench.running.worker"]
 """Modules that the server imports before it forks."""
@@ -34,7 +39,19 @@ resnet18, 48 px, batch 16, two threads on two cores of an AMD EPYC, training ima
 one busy, where one thread reaches 24. OMP_WAIT_POLICY=passive does about the same."""
 
 Listener = Callable[[Any], None]
-Answer = tuple[Literal["told", "value", "mistake", "bug", "died"], Any]
+Watch = Callable[[], str | None]
+"""Asked about every second; an answer, such as "took too long", ends the child."""
+
+Answer = tuple[Literal["told", "value", "mistake", "bug", "memory", "died", "ended"], Any]
+
+LOOK_SECONDS = 1.0
+"""From one look at a child to the next."""
+
+SERVER_PAUSES = (0.0, 0.2, 2.0)
+"""Before each try to start a child; a server that was killed is missed a moment later."""
+
+GRACE_SECONDS = 5.0
+"""For a child to write down where it hangs, or to leave once it has answered."""
 
 
 class ChildCrashed(RuntimeError):
@@ -45,52 +62,131 @@ class ChildCrashed(RuntimeError):
         self.how, self.exitcode = how, exitcode
 
 
-def call(function: str, *arguments: object, listen: Listener | None = None) -> Any:
+def call(
+    function: str,
+    *arguments: object,
+    listen: Listener | None = None,
+    watch: Watch = lambda: None,
+) -> Any:
     """The value of "module:function" in a child.
 
     With `listen`, the function gets one more argument to tell with: what it tells is heard here.
-    Raises the BenchError that the function raised, and ChildCrashed where it raised anything else
-    or its process died. Where nobody waits any longer, as when a signal stops the command, the
-    child is killed.
+    Raises the BenchError that the function raised, OutOfMemory where it had too little, and
+    ChildCrashed where it raised anything else, or its process died or was ended by `watch`. Where
+    nobody waits any longer, as when a signal stops the command, the child is killed.
     """
-    chosen = context()
-    receiver, sender = chosen.Pipe(duplex=False)
-    process = chosen.Process(  # type: ignore[attr-defined]
-        target=_run, args=(sender, function, arguments, listen is not None), daemon=True
-    )
-    process.start()
-    sender.close()  # so that the pipe ends when the child does
+    kills_before = oom_kills()
+    child = _started(function, arguments, tells=listen is not None)
+    process, receiver = child.process, child.receiver
     try:
-        outcome, value = _answer(receiver, listen)
+        outcome, value = _answer(child, listen, watch)
+        if outcome == "ended":
+            _abort(child)
     except BaseException:
-        process.kill()
+        _kill(child)
         with suppress(Exception):  # what it had told before that
-            _answer(receiver, listen)
+            while receiver.poll():
+                _take(receiver, listen)
         raise
     finally:
-        process.join()
+        process.join(GRACE_SECONDS)
+        _kill(child)  # it may hang on its way out, or have lost its server
+        process.join(GRACE_SECONDS)
         receiver.close()
     match outcome:
         case "value":
             return value
         case "mistake":
             raise value
+        case "memory":
+            raise OutOfMemory([f"out of memory: {value}", MORE_MEMORY])
         case "bug":
             error, log = value
             raise ChildCrashed(function, f"raised {error}", process.exitcode, log)
-        case _:
-            raise ChildCrashed(function, exit_text(process.exitcode), process.exitcode)
+        case "ended":
+            raise ChildCrashed(function, value, process.exitcode)
+    how = exit_text(process.exitcode)
+    if oom_kills() > kills_before:
+        raise OutOfMemory([f"out of memory: a process {how}", MORE_MEMORY])
+    raise ChildCrashed(function, how, process.exitcode)
 
 
-def _answer(receiver: Connection, listen: Listener | None) -> Answer:
-    while True:
+MORE_MEMORY = "free some memory, raise the limit of it, or ask for smaller images or batches"
+
+
+class _Child(NamedTuple):
+    process: BaseProcess
+    known: psutil.Process | None  # the same, told apart from others that get its number later
+    receiver: Connection  # of what it tells
+
+
+def _started(function: str, arguments: tuple[object, ...], *, tells: bool) -> _Child:
+    """A child that runs the function; of a new server where the old one is gone."""
+    for pause in SERVER_PAUSES:
+        time.sleep(pause)
+        chosen = context()
+        receiver, sender = chosen.Pipe(duplex=False)
+        process = chosen.Process(  # type: ignore[attr-defined]
+            target=_run, args=(sender, function, arguments, tells), daemon=True
+        )
         try:
-            outcome, value = receiver.recv()
-        except (EOFError, OSError):  # OSError: it ended in the middle of a message
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            receiver.close()
+            why = type(error).__name__
+        else:
+            with suppress(psutil.NoSuchProcess):
+                return _Child(process, psutil.Process(process.pid), receiver)
+            return _Child(process, None, receiver)
+        finally:
+            sender.close()  # so that the pipe ends when the child does
+    raise ChildCrashed(function, f"could not be started ({why})", None)
+
+
+def _answer(child: _Child, listen: Listener | None, watch: Watch) -> Answer:
+    receiver, looked = child.receiver, time.monotonic()
+    while True:
+        # Not the end of the pipe alone: what the child started may hold it open.
+        ready = wait([receiver, child.process.sentinel], LOOK_SECONDS)
+        if receiver in ready:
+            if answer := _take(receiver, listen):
+                return answer
+        elif ready:
             return "died", None
-        if outcome != "told" or listen is None:
-            return outcome, value
-        listen(value)
+        if time.monotonic() - looked >= LOOK_SECONDS:
+            looked = time.monotonic()
+            if reason := watch():
+                return "ended", reason
+
+
+def _take(receiver: Connection, listen: Listener | None) -> Answer | None:
+    """The answer, if it is the next message; else it is heard."""
+    try:
+        outcome, value = receiver.recv()
+    except (EOFError, OSError):  # OSError: it ended in the middle of a message
+        return "died", None
+    if outcome != "told" or listen is None:
+        return outcome, value
+    listen(value)
+    return None
+
+
+def _abort(child: _Child) -> None:
+    """Let a child write down where each of its threads is, and end."""
+    if child.known is not None:
+        with suppress(psutil.NoSuchProcess):
+            child.known.send_signal(signal.SIGABRT)
+    child.process.join(GRACE_SECONDS)
+    _kill(child)
+
+
+def _kill(child: _Child) -> None:
+    """End a child that still runs, and all that it started."""
+    with suppress(psutil.NoSuchProcess):
+        if child.known is not None and child.known.is_running():
+            for one in (child.known, *child.known.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def context() -> BaseContext:
@@ -157,7 +253,8 @@ def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells
         answer = "mistake", error
     except Exception as error:  # told to the main process, which ends with it
         text = f"{type(error).__name__}: {first_line(error)}"
-        answer = "bug", (text, traceback.format_exc())
+        is_memory = is_out_of_memory(error)
+        answer = ("memory", text) if is_memory else ("bug", (text, traceback.format_exc()))
     sender.send(answer)
 
 

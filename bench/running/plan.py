@@ -223,6 +223,36 @@ def work(cells: Sequence[Cell], networks: Mapping[Sizes, NetworkSize]) -> list[f
     ]
 
 
+HEAD_WIDTH = 4096
+"""Features of an image, at the most: what a head takes in."""
+
+
+def longest_stretch(cells: Sequence[Cell], networks: Mapping[Sizes, NetworkSize]) -> float:
+    """Work that a cell does at most before it tells something: an epoch, or a pass over all images.
+
+    The heads of all seeds train for all epochs before the first of them is told.
+    """
+    stretches = []
+    for cell in cells:
+        recipe, data = cell.recipe, cell.data
+        passed = data.num_train * (recipe.views + 1) + data.num_val + data.num_test
+        epoch = Visits(data.num_train, passed)
+        heads = 3 * (recipe.head_epochs or recipe.epochs) * HEAD_WIDTH * len(data.classes)
+        trained = heads * data.num_train * len(group(cells, cell))
+        frozen = trained if STRATEGIES[cell.kind].starts_frozen else 0.0
+        stretches.append(_work(cell, epoch, networks[sizes_of(cell)]) + frozen)
+    return max(stretches)
+
+
+WORK_TIMES = 2.0
+"""Seconds of a multiply-add of training over those of a multiply-add of a matrix product."""
+
+
+def work_seconds(matmul_flops: float) -> float:
+    """Seconds of a unit of work, which is a multiply-add, where products run at so many FLOP/s."""
+    return WORK_TIMES * 2 / matmul_flops
+
+
 def _work(cell: Cell, seen: Visits, network: NetworkSize) -> float:
     name = cell.architecture.removeprefix(TIMM)
     pace = next((one for start, one in PACES.items() if name.startswith(start)), DENSE)

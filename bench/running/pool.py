@@ -13,24 +13,30 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import bench
-from bench.errors import Stopped
+from bench.errors import OutOfMemory, Stopped
 from bench.folder import read_record, write_record
 from bench.identity import cell_id
 from bench.metrics import only_answer
-from bench.record import Cell, EpochPoint, Failure, Machine, Provenance, Result, UsedWeights
+from bench.record import (
+    Cell,
+    EpochPoint,
+    Failure,
+    FailureKind,
+    Machine,
+    Provenance,
+    Result,
+    UsedWeights,
+)
 from bench.running import child
 from bench.running.child import ChildCrashed
 from bench.running.plan import group, workers
+from bench.running.watch import Limits, Watch
 from bench.suite import KeepWeights
 from bench.training.context import Context
 
-POISONED_EXIT = 70
-"""Exit code of a worker whose CUDA context is lost: a fresh one takes over the rest."""
-
-MEMORY_EXIT = 71
-"""Exit code of a worker that had no memory for several seeds: each is run once more, alone."""
-
-EXIT_TEXTS = {POISONED_EXIT: "lost its GPU", MEMORY_EXIT: "ran out of memory"}
+EXITS: Mapping[FailureKind, int] = {"cuda": 70, "oom_gpu": 71, "oom_host": 72}
+"""Exit codes of a worker that leaves its cell to a fresh one, without a record: its CUDA context is
+lost, or it had no memory for several seeds at once, or for whole batches."""
 
 
 class Job(NamedTuple):
@@ -41,6 +47,16 @@ class Job(NamedTuple):
     weights: UsedWeights
     keep_weights: KeepWeights = "none"
     seeds: Mapping[str, Sequence[int]] = {}  # by strategy, in the order of the suite
+    limits: Limits = Limits()
+    oom: Literal["fail", "halve"] = "fail"
+    passes: int = 1  # of each batch of the cells that a worker is given
+
+
+class Batch(NamedTuple):
+    """The cells of one worker, and in how many passes each of their batches goes."""
+
+    cells: tuple[Cell, ...]
+    passes: int = 1
 
 
 class CellStarted(NamedTuple):
@@ -65,40 +81,48 @@ class GroupRetried(NamedTuple):
     death: str  # how the worker ended
 
 
+class BatchHalved(NamedTuple):
+    cell: str
+    batch_size: int
+    passes: int  # from now on
+    death: str
+
+
 class Noted(NamedTuple):
     text: str
 
 
-Event = CellStarted | EpochEnded | CellEnded | GroupRetried | Noted
+Event = CellStarted | EpochEnded | CellEnded | GroupRetried | BatchHalved | Noted
 Listener = Callable[[Event], None]
 
 
 class Death(NamedTuple):
-    how: str  # "was killed by SIGKILL"
-    out_of_memory: bool
+    how: str  # "its process was killed by SIGKILL"
+    kind: FailureKind
 
-    def __str__(self) -> str:
-        return f"its process {self.how}" + (", out of memory" if self.out_of_memory else "")
+    @property
+    def is_memory(self) -> bool:
+        return self.kind in ("oom_gpu", "oom_host")
 
 
 class Flight:
     """The cells of one worker: which have a record, and which one runs."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self._left = {cell_id(cell): cell for cell in cells}
-        self._num_cells = len(cells)
+    def __init__(self, batch: Batch) -> None:
+        self._left = {cell_id(cell): cell for cell in batch.cells}
+        self._num_cells, self._passes = len(batch.cells), batch.passes
         self._current: Cell | None = None
         self.since = time.monotonic()
 
     @property
-    def left(self) -> list[Cell]:
-        return list(self._left.values())
+    def left(self) -> Batch:
+        return Batch(tuple(self._left.values()), self._passes)
 
     @property
     def current(self) -> Cell | None:
         """The cell in flight, or the first while the worker starts; None between two cells."""
         if self._current is None and len(self._left) == self._num_cells:
-            return self.left[0]
+            return self.left.cells[0]
         return self._current
 
     def take(self, event: Event) -> None:
@@ -116,8 +140,8 @@ def run_cells(cells: Sequence[Cell], job: Job, listen: Listener) -> None:
     not take a record.
     """
     listen = once(listen)
-    waiting = deque[Sequence[Cell]](workers(cells))
-    while waiting:  # each worker takes away one cell at least, or divides a group
+    waiting = deque[Batch](Batch(tuple(own)) for own in workers(cells))
+    while waiting:  # each worker takes away one cell at least, divides a group, or halves a batch
         left = run_worker(waiting.popleft(), job, listen)
         waiting.extendleft(reversed(left))
 
@@ -136,75 +160,98 @@ def once(listen: Listener) -> Listener:
     return hear
 
 
-def run_worker(cells: Sequence[Cell], job: Job, listen: Listener) -> list[Sequence[Cell]]:
+def run_worker(batch: Batch, job: Job, listen: Listener) -> list[Batch]:
     """Run cells until the worker ends, well or not.
 
     Returns those that have no record after it, as they are to be divided among fresh workers.
     """
-    flight = Flight(cells)
-    kills_before = oom_kills()
+    flight, watch = Flight(batch), Watch(job.folder, job.limits)
 
     def hear(event: Event) -> None:
+        watch.heard()
+        if isinstance(event, CellStarted):
+            watch.begins(event.cell_id)
         flight.take(event)
         listen(event)
 
+    told = job._replace(passes=batch.passes)
     try:
-        child.call("bench.running.worker:main", job, tuple(cells), listen=hear)
+        child.call("bench.running.worker:main", told, batch.cells, listen=hear, watch=watch.look)
     except Stopped as stop:
         cause = Cause("interrupted", "stopped", f"stopped by signal {stop.signal_number}")
         if flight.current is not None:
             record_once(flight.current, cause, job, flight.since)
         raise
-    except ChildCrashed as crash:
+    except (ChildCrashed, OutOfMemory) as crash:
         if flight.current is not None:
-            how = EXIT_TEXTS.get(crash.exitcode or 0, crash.how)
-            death = Death(how, oom_kills() > kills_before)
-            return after_death(death, flight, flight.current, job, listen)
-    return [flight.left] if flight.left else []
+            return after_death(death_of(crash, watch), flight, flight.current, job, listen)
+    return [flight.left] if flight.left.cells else []
+
+
+def death_of(crash: ChildCrashed | OutOfMemory, watch: Watch) -> Death:
+    if watch.overdue is not None:
+        return Death(watch.overdue.reason, watch.overdue.kind)
+    if isinstance(crash, OutOfMemory):
+        return Death(crash.problems[0], "oom_host")
+    kinds = {code: kind for kind, code in EXITS.items()}
+    match kinds.get(crash.exitcode or 0):
+        case "oom_gpu":
+            return Death("out of GPU memory", "oom_gpu")
+        case "oom_host":
+            return Death("out of memory", "oom_host")
+        case "cuda":
+            return Death("its process lost its GPU", "crash")
+    return Death(f"its process {crash.how}", "crash")
 
 
 def after_death(
     death: Death, flight: Flight, lost: Cell, job: Job, listen: Listener
-) -> list[Sequence[Cell]]:
-    """Record the cell that its worker took down, or divide its group; what is left to run."""
-    seeds = group(flight.left, lost)
-    if len(seeds) > 1 and read_record(job.folder, cell_id(lost)) is None:
+) -> list[Batch]:
+    """Record the cell that its worker took down, or try its group or itself in another way."""
+    left, passes = flight.left, flight.left.passes
+    if read_record(job.folder, cell_id(lost)) is None:
         name = f"{lost.architecture_label} · {lost.strategy}"
-        listen(GroupRetried(name, len(seeds), str(death)))
-        others = [cell for cell in flight.left if cell not in seeds]
-        return [*([cell] for cell in seeds), *filter(None, [others])]
-    ended = record_once(lost, crash_cause(death), job, flight.since)
+        seeds = group(left.cells, lost)
+        others = Batch(tuple(cell for cell in left.cells if cell not in seeds), passes)
+        rest = [others] if others.cells else []
+        if len(seeds) > 1:
+            listen(GroupRetried(name, len(seeds), death.how))
+            return [*(Batch((cell,), passes) for cell in seeds), *rest]
+        if death.is_memory and job.oom == "halve" and (more := halved(lost, passes)):
+            listen(BatchHalved(f"{name} s{lost.seed}", lost.recipe.batch_size, more, death.how))
+            # Others that need as much will tell so themselves.
+            return [Batch((lost,), more), *([others._replace(passes=1)] if rest else [])]
+    ended = record_once(lost, crash_cause(death, passes), job, flight.since)
     flight.take(ended)
     listen(ended)
-    return [flight.left] if flight.left else []
+    return [flight.left] if flight.left.cells else []
 
 
-def oom_kills() -> int:
-    """How often the kernel ended a process of our control group for want of memory; 0 if unknown.
+MOST_PASSES = 64
 
-    The count is only ever compared with an earlier one.
+
+def halved(cell: Cell, passes: int) -> int | None:
+    """Twice as many passes for each batch; None where they would leave too few images to each.
+
+    Batch norm needs two, and so few that more of them would hardly save memory are no help.
     """
-    root, own = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-    lines = own.read_text().splitlines() if own.exists() else []
-    groups = [line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")]
-    for group_path in (*groups[:1], ""):
-        path = root / group_path / "memory.events"
-        if path.exists():
-            counts = dict(line.split() for line in path.read_text().splitlines())
-            return int(counts.get("oom_kill", 0))
-    return 0
+    more, batch_size = 2 * passes, min(cell.recipe.batch_size, cell.data.num_train)
+    return more if more <= MOST_PASSES and batch_size >= 2 * more else None
 
 
 class Cause(NamedTuple):
-    status: Literal["failed", "diverged", "interrupted"]
-    kind: Literal["data", "weights", "oom_gpu", "oom_host", "crash", "cuda", "training", "stopped"]
+    status: Literal["failed", "diverged", "timeout", "interrupted"]
+    kind: FailureKind
     reason: str
 
 
-def crash_cause(death: Death) -> Cause:
-    if death.out_of_memory:
-        return Cause("failed", "oom_host", f"out of memory: its process {death.how}")
-    return Cause("failed", "crash", f"its process {death.how}; see log.txt beside the record")
+def crash_cause(death: Death, passes: int) -> Cause:
+    if death.kind in ("stalled", "time_limit"):
+        return Cause("timeout", death.kind, death.how)
+    if death.is_memory:
+        tried = f", also with each batch in {passes} passes" if passes > 1 else ""
+        return Cause("failed", death.kind, death.how + tried)
+    return Cause("failed", "crash", f"{death.how}; see log.txt beside the record")
 
 
 def record_once(cell: Cell, cause: Cause, job: Job, since: float) -> CellEnded:

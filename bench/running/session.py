@@ -15,51 +15,31 @@ import pandas as pd
 from bench.cache import Tell
 from bench.data.decoded import Making, stored
 from bench.data.split import duplicates, rows
-from bench.errors import FolderError, InputError, first
+from bench.errors import FolderError, OutOfMemory, first
 from bench.folder import (
     check_there,
-    check_usable,
     is_formula,
     read_record,
-    read_run,
     remove_records,
+    set_aside,
     set_aside_damaged,
     write_run,
     write_text,
 )
-from bench.identity import cell_id, differences, flat, slug
+from bench.identity import cell_id
 from bench.measure.device import Device
-from bench.record import Cell, Result, Run, Sitting
+from bench.record import Calibration, Cell, Result, Run, Sitting
 from bench.running import child
 from bench.running.child import ChildCrashed
-from bench.running.plan import End, Images, Plan
+from bench.running.earlier import Row, earlier_rows, earlier_run, go_on, image_changes
+from bench.running.plan import End, Images, Plan, longest_stretch, work_seconds
 from bench.running.pool import CellEnded, Event, Job, Listener, Noted, now, run_cells
-from bench.suite import without_paths
+from bench.running.watch import Limits, time_text
+from bench.suite import seconds_of, without_paths
 from bench.training.context import Context
 
 
-def earlier_run(folder: Path) -> Run | None:
-    """The run that the folder holds already, or None. Raises FolderError."""
-    check_usable(folder)
-    return read_run(folder) if (folder / "run.json").exists() else None
-
-
-def newest_stopped(results: Path, suite_name: str, folder: Path | None) -> Path:
-    """The newest run of a suite below the results that did not end. Raises InputError.
-
-    A folder that was named as well is one too many.
-    """
-    if folder is not None:
-        raise InputError([f"--resume and --out {folder}: name one of them"])
-    found = sorted((results / slug(suite_name)).glob("*/run.json"), reverse=True)
-    for path in found:
-        with suppress(FolderError):
-            if read_run(path.parent).status != "finished":
-                return path.parent
-    raise InputError([f"--resume: no run of {suite_name} below {results} was stopped"])
-
-
-def begin(plan: Plan, earlier: Run | None) -> Run:
+def begin(plan: Plan, folder: Path, earlier: Run | None) -> Run:
     """The run to train: a new one, or the earlier one that is continued. Raises FolderError."""
     suite, images, source = plan.suite, plan.images, plan.chosen.source
     fresh = Run(
@@ -77,54 +57,56 @@ def begin(plan: Plan, earlier: Run | None) -> Run:
         status="running",
         started_at=now(),
     )
-    return fresh if earlier is None else go_on(earlier, fresh)
+    if earlier is None:
+        return fresh
+    now_there = map(Row._make, rows(images.dataset, images.split))
+    return go_on(earlier, fresh, image_changes(earlier_rows(folder), now_there))
 
 
-TASK = {
-    "profile": "the device profile",
-    "suite": "the suite",
-    "data": "the images or their split",
-    "protocol_version": "bench's protocol",
-    "cells": "the weights or a default",
-}
-"""Fields of run.json that both sittings must agree on."""
-
-
-def go_on(earlier: Run, fresh: Run) -> Run:
-    """The earlier run, to be continued. Raises FolderError where it was another task."""
-    # Of the list of weights, a run keeps what it found first.
-    fresh_suite = fresh.suite.model_copy(update={"weights": earlier.suite.weights})
-    # Keys that change no cell: the later sitting's count.
-    wanted_now = {"keep_weights": fresh_suite.keep_weights, "compare": fresh_suite.compare}
-    suite = earlier.suite.model_copy(update=wanted_now)
-    continued = earlier.model_copy(update={"suite": suite})
-    then, asked = (
-        run.model_dump(include=set(TASK))
-        for run in (continued, fresh.model_copy(update={"suite": fresh_suite}))
-    )
-    for field, name in TASK.items():
-        if changes := differences(flat(field, then[field]), flat(field, asked[field])):
-            texts = first([str(change) for change in changes], 3, ";")
-            raise FolderError(
-                f"--out: the run in this folder was another task: {name} changed since "
-                f"({texts}); name a new folder"
-            )
-    return continued
+STALL_SECONDS, STALL_TIMES = 600.0, 10
+"""A cell is stuck if it is silent for longer than both: these seconds, and so many times the
+longest stretch of its work that is predicted."""
 
 
 class Todo(NamedTuple):
+    run: Run
     done: Sequence[Cell]
     left: Sequence[Cell]
     damaged: Mapping[str, str]  # new name of each damaged record, by cell
+    lost: str | None = None  # new name of a damaged run.json
 
 
-def todo(folder: Path, cells: Sequence[Cell]) -> Todo:
-    """Cells without an ok record run again; their stale records are removed."""
+def todo(folder: Path, run: Run, cells: Sequence[Cell]) -> Todo:
+    """Cells without an ok record run again; their stale records are removed.
+
+    Where run.json was lost, what records tell of the time before stands in the new one.
+    Raises FolderError, also where records of other cells show that it was another run.
+    """
+    is_lost = earlier_run(folder) is None
+    lost = None
+    if is_lost and (folder / "run.json").exists():
+        check_no_others(folder, cells)
+        lost = set_aside(folder / "run.json")
     damaged = set_aside_damaged(folder, map(cell_id, cells))
-    is_ok = {cell: isinstance(read_record(folder, cell_id(cell)), Result) for cell in cells}
-    left = [cell for cell in cells if not is_ok[cell]]
+    records = {cell: read_record(folder, cell_id(cell)) for cell in cells}
+    ok = {cell: record for cell, record in records.items() if isinstance(record, Result)}
+    left = [cell for cell in cells if cell not in ok]
     remove_records(folder, map(cell_id, left))
-    return Todo([cell for cell in cells if is_ok[cell]], left, damaged)
+    if is_lost and ok:
+        seconds = sum(record.cost.marginal.wall for record in ok.values())
+        before = {"wall_seconds": seconds, "sittings": (Sitting(start=None),)}
+        run = run.model_copy(update=before)
+    return Todo(run, [*ok], left, damaged, lost)
+
+
+def check_no_others(folder: Path, cells: Sequence[Cell]) -> None:
+    known = set(map(cell_id, cells))
+    found = {path.parent.name for path in (folder / "cells").glob("*/record.json")}
+    if others := sorted(found - known):
+        raise FolderError(
+            f"{folder}: its run.json is damaged, and its records are of other cells than this "
+            f"suite's ({first(others, 3)}); name the suite that it ran, or a new folder"
+        )
 
 
 def train(
@@ -156,8 +138,10 @@ def train(
             return write("finished", 0.0, now())
         sittings = (*sittings, begun(device, tell))
         write("running", 0.0)
+        limits = limits_of(plan, left, sittings[-1].start)
+        tell(limits_text(limits))
         started = time.monotonic()
-        run_cells(left, job_of(folder, run, plan, made, left), note)
+        run_cells(left, job_of(folder, run, plan, made, left, limits), note)
         seconds = time.monotonic() - started
         sittings = (*sittings[:-1], ended(sittings[-1], device, tell))
     except BaseException:
@@ -177,7 +161,29 @@ def split_csv(images: Images) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell]) -> Job:
+def limits_of(plan: Plan, left: Sequence[Cell], start: Calibration | None) -> Limits:
+    """How long a cell may be silent and may take, as the suite says or else as it is predicted."""
+    table = plan.suite.run
+    timeout = None if table.timeout is None else seconds_of(table.timeout)
+    if table.stall is not None:
+        return Limits(seconds_of(table.stall), timeout)
+    if start is None or start.matmul_fp32_flops is None:
+        return Limits(None, timeout)
+    stretch = longest_stretch(left, plan.networks) * work_seconds(start.matmul_fp32_flops)
+    return Limits(max(STALL_SECONDS, STALL_TIMES * stretch), timeout)
+
+
+def limits_text(limits: Limits) -> str:
+    stall = "a cell may be silent for as long as it likes: the machine was not calibrated"
+    if limits.stall is not None:
+        stall = f"a cell is ended after {time_text(limits.stall)} without a sign of life"
+    most = f", or {time_text(limits.timeout)} in all" if limits.timeout else ""
+    return stall + most
+
+
+def job_of(
+    folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell], limits: Limits
+) -> Job:
     suite, hardware = plan.suite, plan.hardware
     seeds = {strategy.name: suite.seeds_for(strategy) for strategy in suite.strategies}
     context = Context(
@@ -190,7 +196,15 @@ def job_of(folder: Path, run: Run, plan: Plan, made: Making, left: Sequence[Cell
         images=stored(made, Counter(map(plan.resize, left))),
     )
     return Job(
-        folder, context, hardware.machine, hardware.commit, run.source, suite.keep_weights, seeds
+        folder,
+        context,
+        hardware.machine,
+        hardware.commit,
+        run.source,
+        suite.keep_weights,
+        seeds,
+        limits,
+        suite.run.oom,
     )
 
 
@@ -227,6 +241,9 @@ def _measured(device: Device, sizes: Mapping[str, int] | None, tell: Tell) -> En
         end: End = child.call("bench.running.examine:measure", device, sizes)
     except ChildCrashed as error:
         tell(f"calibration failed: its process {error.how}")
+        return None
+    except OutOfMemory as error:
+        tell(f"calibration failed: {error.problems[0]}")
         return None
     for problem in end.problems:
         tell(f"calibration without {problem}")

@@ -6,14 +6,14 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import nn
 
 from bench.cache import SPARE_BYTES, Tell, reason
-from bench.errors import DataError, WeightsError, first_line
+from bench.errors import DataError, WeightsError, first_line, is_out_of_memory
 from bench.folder import (
     cell_folder,
     check_there,
@@ -34,9 +34,6 @@ from bench.training.placement import prepare_device
 from bench.training.run_cell import run_cell
 from bench.training.shared import Shared, backbone_key, keys_of
 
-EXITS = {"cuda": pool.POISONED_EXIT, "oom_gpu": pool.MEMORY_EXIT, "oom_host": pool.MEMORY_EXIT}
-"""Exit codes by the kinds of failure that several seeds together may have, and each alone not."""
-
 Listen = Callable[[pool.Event], None]
 
 
@@ -52,27 +49,36 @@ def main(job: pool.Job, cells: tuple[Cell, ...], listen: Listen) -> None:
 
 
 def run_all(job: pool.Job, cells: tuple[Cell, ...], listen: Listen) -> None:
-    """Run the cells in order, or leave by an exit code of `EXITS`."""
+    """Run the cells in order, or leave by an exit code of `pool.EXITS`."""
     prepare_device(job.context.device)
     label = cells[0].architecture_label
-    shared = Shared(job.context, cells, lambda text: listen(pool.Noted(text)))
+    shared = Shared(job.context, cells, lambda text: listen(pool.Noted(text)), job.passes)
     keeper = Keeper(job, shared, lambda text: listen(pool.Noted(f"{label}: {text}")))
     for index, cell in enumerate(cells):
         listen(pool.CellStarted(cell_id(cell)))
         log_to(job, cell)
         record = attempt(cell, shared, job, listen, keeper)
-        # Seeds that ran together may have failed for that alone.
-        is_own = shared.made(keys_of(cell).heads) is not None and record.kind != "cuda"
-        code = None if is_own else EXITS.get(record.kind or "")
-        if code and len(group(cells[index:], cell)) > 1:
-            os._exit(code)  # without a record: its seeds are run once more
+        code = pool.EXITS.get(record.kind) if record.kind else None
+        if code and may_run_again(cell, cells[index:], record, shared, job):
+            os._exit(code)  # without a record
         shared.release(cell)
         write_record(job.folder, record)
         if isinstance(record, Result):
             keeper.drop_beaten_by(record)
         listen(pool.CellEnded(record.cell_id, record.status, pool.summary(record)))
         if record.kind == "cuda":
-            os._exit(pool.POISONED_EXIT)
+            os._exit(pool.EXITS["cuda"])
+
+
+def may_run_again(
+    cell: Cell, left: Sequence[Cell], record: Result | Failure, shared: Shared, job: pool.Job
+) -> bool:
+    """Whether the cell is tried alone, after its seeds failed together, or in smaller passes."""
+    together = shared.made(keys_of(cell).heads) is None or record.kind == "cuda"
+    if together and len(group(left, cell)) > 1:
+        return True
+    is_memory = record.kind in ("oom_gpu", "oom_host")
+    return is_memory and job.oom == "halve" and pool.halved(cell, job.passes) is not None
 
 
 def attempt(
@@ -111,7 +117,6 @@ def log_to(job: pool.Job, cell: Cell) -> None:
             os.dup2(log.fileno(), 2)
 
 
-HOST_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "Cannot allocate memory")
 POISONED = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS")
 """After any of these the CUDA context of the process may be unusable."""
 
@@ -129,9 +134,7 @@ def cause_of(error: Exception) -> pool.Cause:
             return pool.Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
         case RuntimeError() if "ALLOC_FAILED" in str(error):  # of cuBLAS or cuDNN
             return pool.Cause("failed", "oom_gpu", f"out of GPU memory: {reason}")
-        case MemoryError():
-            return pool.Cause("failed", "oom_host", "out of memory")
-        case RuntimeError() if any(mark in str(error) for mark in HOST_MEMORY):
+        case _ if is_out_of_memory(error):
             return pool.Cause("failed", "oom_host", f"out of memory: {reason}")
         case RuntimeError() if any(mark in str(error) for mark in POISONED):
             return pool.Cause("failed", "cuda", reason)

@@ -69,7 +69,8 @@ def given_backbone(
             return state
         network = place.place(seedless(cell, None))
         norms, num_images = batch_norms(network), cell.data.num_train
-        at_once = untrained_batch(STATISTICS_BATCH, cell.image_size)
+        passes = place.execution.passes
+        at_once = untrained_batch(STATISTICS_BATCH, cell.image_size) // passes
         estimate_statistics(network, norms, crops, num_images, at_once, place)
         return {name: value.cpu() for name, value in network.backbone.state_dict().items()}
 

@@ -69,7 +69,8 @@ def learn(
     generator = torch.Generator().manual_seed(derived_seed(cell.seed, "batches"))
     torch.manual_seed(derived_seed(cell.seed, "dropout"))
     scored, since = live_scored_epochs(plan.epochs, cell.recipe, cell.data), clock.seconds["train"]
-    at_once = untrained_batch(cell.recipe.batch_size, cell.image_size)
+    passes = step.placement.execution.passes
+    at_once = untrained_batch(cell.recipe.batch_size, cell.image_size) // passes
     points: list[Point] = []
     held: Checkpoint | None = None
     epochs = fit(step, plan, cell.recipe.warmup_epochs, generator)

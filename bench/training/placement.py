@@ -95,6 +95,13 @@ class Placement(NamedTuple):
         fp32 = self.execution.model_copy(update={"precision": "fp32"})
         return Placement(self.device, fp32, EVAL_MOST)
 
+    def in_passes(self, passes: int) -> "Placement":
+        """The same with each batch in so many passes, and forward passes as much smaller."""
+        return self._replace(
+            execution=self.execution.model_copy(update={"passes": passes}),
+            eval_batch=max(1, self.eval_batch // passes),
+        )
+
     def place(self, network: M) -> M:
         network.to(self.device)
         if self.execution.channels_last:

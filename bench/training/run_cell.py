@@ -219,7 +219,8 @@ def latency_of(cell: Cell, shared: Shared, val: Images) -> Latency:
 
     def measure() -> Latency:
         network = place.place(seedless(cell, shared.made(backbone_key(cell)))).eval()
-        size = min(eval_batch_size(place.device, cell.image_size), len(val.labels_N))
+        most = eval_batch_size(place.device, cell.image_size) // place.execution.passes
+        size = min(max(1, most), len(val.labels_N))
         indices_B = torch.arange(size, device=place.device)
         batch_BCHW = place.lay_out(feeds.eval_batch(val, shared.pipeline(cell))(indices_B))
 

@@ -60,11 +60,14 @@ class Shared:
     """The memory of one worker. `cells` are all cells that it will run.
 
     `tell` receives what the user should know, such as a cache that could not be used: in the same
-    words from every worker where it concerns the images, else with the architecture's name.
+    words from every worker where it concerns the images, else with the architecture's name. Each
+    batch goes in so many passes.
     """
 
-    def __init__(self, context: Context, cells: Sequence[Cell], tell: Tell = silent) -> None:
-        self.context, self.cells, self.tell = context, cells, tell
+    def __init__(
+        self, context: Context, cells: Sequence[Cell], tell: Tell = silent, passes: int = 1
+    ) -> None:
+        self.context, self.cells, self.tell, self._passes = context, cells, tell, passes
         self._sharers = Counter(key for cell in cells for key in keys_of(cell) if key)
         self._waiting = self._sharers.copy()
         self._pieces: dict[Key, Piece[Any]] = {}
@@ -104,7 +107,8 @@ class Shared:
 
     def placement(self, cell: Cell) -> Placement:
         device = torch.device(str(self.context.device))
-        return placement(cell.architecture, cell.recipe, cell.image_size, device)
+        place = placement(cell.architecture, cell.recipe, cell.image_size, device)
+        return place if self._passes == 1 else place.in_passes(self._passes)
 
     def pipeline(self, cell: Cell) -> Preprocessing:
         member = self.context.pipelines[cell.architecture_label]

@@ -150,17 +150,19 @@ class Step:
 
     def _step(self) -> None:
         self._optimiser.zero_grad(set_to_none=True)
-        inputs_B = self.placement.lay_out(self.feed.batch(self._indices_B, self._drawn))
-        with self.placement.autocast():
-            logits_BK = self._forward(inputs_B)
-        loss = functional.cross_entropy(
-            logits_BK.float(),
-            self.feed.labels_N[self._indices_B],
-            label_smoothing=self._label_smoothing,
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
+        for indices_B in self._indices_B.tensor_split(self.placement.execution.passes):
+            inputs_B = self.placement.lay_out(self.feed.batch(indices_B, self._drawn))
+            with self.placement.autocast():
+                logits_BK = self._forward(inputs_B)
+            mean_loss = functional.cross_entropy(
+                logits_BK.float(),
+                self.feed.labels_N[indices_B],
+                label_smoothing=self._label_smoothing,
+            )
+            loss = mean_loss * (len(indices_B) / self.batch_size)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._loss_sum.add_(loss.detach())
         self._optimiser.step()
-        self._loss_sum.add_(loss.detach())
 
     def capture(self) -> None:
         """Record the step as a CUDA graph if possible. Call `start_from` afterwards."""
@@ -221,7 +223,7 @@ def warm_up(
     """First steps on a network that is thrown away: kernels are loaded, libraries set up."""
     with clock.part("warmup"):
         network = place.place(seedless(cell, backbone))
-        size = min(WARMUP_IMAGES, cell.recipe.batch_size)
+        size = min(max(WARMUP_IMAGES, 2 * place.execution.passes), cell.recipe.batch_size)
         outputs(network, crops, min(size, len(feed.labels_N)), place)
         if STRATEGIES[cell.kind].live:
             recipe = cell.recipe.model_copy(update={"batch_size": size})

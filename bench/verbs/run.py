@@ -44,15 +44,15 @@ def run(
     """Train every combination of a suite and write the report."""
     from bench import views
     from bench.folder import check_usable, new_folder
-    from bench.running import session
+    from bench.running import earlier
     from bench.running.plan import Request
     from bench.suite_file import read_suite
 
     file = read_suite(suite, dataset)
     if resume:
-        folder = session.newest_stopped(Path(RESULTS), file.profiles["cpu"].name, folder)
-    earlier = None if folder is None else session.earlier_run(folder)
-    pinned = earlier.source.used if earlier else None
+        folder = earlier.newest_stopped(Path(RESULTS), file.profiles["cpu"].name, folder)
+    before = None if folder is None else earlier.earlier_run(folder)
+    pinned = before.source.used if before else None
     request = Request(file, device, offline, pinned, reuse_features)
     if dry_run:
         out.print(views.dry_run(found_out("survey", request)))
@@ -63,7 +63,7 @@ def run(
     folder = folder or new_folder(Path(RESULTS), plan.suite.name)
     options = {"--out": folder, "--dataset": dataset, "--device": device}
     switches = {"--offline": offline, "--reuse-features": reuse_features}
-    train(plan, folder, earlier, again(suite, options, switches))
+    train(plan, folder, before, again(suite, options, switches))
 
 
 def again(suite: Path, options: Mapping[str, object], switches: Mapping[str, bool]) -> str:
@@ -101,23 +101,24 @@ def train(plan: "Plan", folder: Path, earlier: "Run | None", command: str) -> No
     from bench.folder import locked
     from bench.report import writer
     from bench.running import session
+    from bench.running.earlier import earlier_run
     from bench.running.plan import work
     from bench.verbs.runs import finish, gather
 
-    begun = session.begin(plan, earlier)  # refuses another task before the folder is touched
+    begun = session.begin(plan, folder, earlier)  # refuses another task, and touches nothing
     say(f"run folder: {folder}")
     decoded = decode(plan)
     with locked(folder):
-        if session.earlier_run(folder) != earlier:
+        if earlier_run(folder) != earlier:
             raise FolderError(
                 f"{folder}: another run used this folder meanwhile; run the command again"
             )
         try:
-            todo = session.todo(folder, plan.cells)
-            out.print(views.start(plan, begun, todo))
+            todo = session.todo(folder, begun, plan.cells)
+            out.print(views.start(plan, todo))
             tally = progress.Tally(todo.done, todo.left, work(todo.left, plan.networks))
             with progress.display(out, tally) as display:
-                trained = session.train(folder, begun, plan, decoded, todo.left, display)
+                trained = session.train(folder, todo.run, plan, decoded, todo.left, display)
         except (Stopped, FolderError):
             say(f"stopped; go on with: {command}", console=err)
             raise

@@ -98,10 +98,10 @@ def not_drawn(rows: Sequence[Row], why: str) -> str:
 
 def without_costs(rows: Sequence[Row]) -> str:
     complete = [row for row in rows if row.complete]
-    reused = [row for row in complete if row.features_reused]
-    unknown = [row for row in complete if not row.features_reused]
+    odd = [row for row in complete if row.odd_costs]
+    unknown = [row for row in complete if not row.odd_costs]
     return sentences(
         not_drawn([row for row in rows if not row.complete], "not every seed is ok"),
-        not_drawn(reused, "features of an earlier run made them cheaper (†)"),
+        not_drawn(odd, "their costs are of other work († ‡)"),
         not_drawn(unknown, "the cost is unknown or zero"),
     )

@@ -258,7 +258,7 @@ def _bars(table: RunTable, rows: Sequence[Row]) -> list[Bar]:
     bars = []
     for row in rows:
         mine = [measured[cell_id] for cell_id in row.ok if cell_id in measured]
-        if mine and row.complete and not row.features_reused:
+        if mine and row.complete and not row.odd_costs:
             means = {part: fmean(getattr(each, part) for each in mine) for part in PARTS}
             walls = [each.wall for each in mine]
             bars.append(Bar(row, means, (min(walls), max(walls))))
