@@ -122,6 +122,7 @@ NO_MEMORY = (
     "Cannot allocate memory",
     "std::bad_alloc",
     "can't start new thread",
+    "failed to map segment",
 )
 """What libraries say where main memory runs out; a thread needs room for its stack."""
 

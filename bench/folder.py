@@ -25,7 +25,7 @@ from bench.damage import damage_in
 from bench.errors import Damaged, FolderError, first_line, lower
 from bench.identity import slug
 from bench.metrics import METRICS
-from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run, Value
+from bench.record import RECORD, SCHEMA_VERSION, Failure, Result, Run
 from bench.strategies import STRATEGIES
 from bench.suite import labels_of
 
@@ -171,16 +171,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sealed(value: Value) -> str:
-    """A value as JSON, with a checksum of its content."""
-    content = value.model_dump(mode="json")
+def sealed(content: Mapping[str, Any]) -> str:
+    """Content as JSON, with a checksum of it."""
     whole = {**content, CHECKSUM: identity.digest(content, 64)}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_run(folder: Path, run: Run) -> None:
     """Write run.json."""
-    write_text(folder / "run.json", sealed(run))
+    write_text(folder / "run.json", sealed(run.model_dump(mode="json")))
 
 
 def write_record(folder: Path, record: Result | Failure) -> None:
@@ -196,7 +195,7 @@ def write_record(folder: Path, record: Result | Failure) -> None:
 
 def _write_record(folder: Path, record: Result | Failure) -> None:
     path = cell_folder(folder, record.cell_id) / "record.json"
-    write_text(path, sealed(record))
+    write_text(path, sealed(record.model_dump(mode="json")))
 
 
 def check_there(folder: Path) -> None:
@@ -450,7 +449,7 @@ def upgraded(data: Any, path: Path) -> Content:
     if version >= FIRST_SEALED:
         content = dict(content)
         if content.pop(CHECKSUM, None) != identity.digest(content, 64):
-            raise ValueError("its checksum is not that of its content; was it edited?")
+            raise ValueError("its checksum is not that of its content")
     try:
         for older in range(version, SCHEMA_VERSION):
             content = {**UPGRADES[older](content), "schema_version": older + 1}

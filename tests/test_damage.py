@@ -75,10 +75,7 @@ def test_what_contradicts_itself_is_told_and_read_as_no_record(tmp_path: Path, n
 
 
 def edited(folder: Path, cell_id: str, edit: Edit) -> None:
-    path = cell_folder(folder, cell_id) / "record.json"
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
+    records.edit(cell_folder(folder, cell_id) / "record.json", edit)
 
 
 def test_a_failure_has_nothing_to_contradict() -> None:

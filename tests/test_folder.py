@@ -287,10 +287,6 @@ def test_runs_from_before_weights_were_kept_say_that_none_were() -> None:
     assert store.read_run(OLD).suite.margin == 0.005
 
 
-def edited(content: dict[str, Any], **changes: object) -> dict[str, Any]:
-    return {**content, "suite": {**content["suite"], **changes}}
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -308,8 +304,7 @@ def test_an_edited_suite_is_refused_where_it_is_read(
     tmp_path: Path, changes: dict[str, object], text: str
 ) -> None:
     store.write_run(tmp_path, store.read_run(FOURTH))
-    path = tmp_path / "run.json"
-    path.write_text(json.dumps(edited(json.loads(path.read_text()), **changes)))
+    records.edit(tmp_path / "run.json", lambda content: content["suite"].update(changes))
     with pytest.raises(FolderError, match=text):
         store.read_run(tmp_path)
 

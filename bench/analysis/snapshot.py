@@ -27,6 +27,10 @@ MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, S
 """Of a kept snapshot: another bench may read the same records in another way."""
 
 
+LATER = {"execution.passes": 1}
+"""Facts of a cell that older files do not tell, as they were then."""
+
+
 def snapshot(table: Snapshot) -> dict[str, Any]:
     """The table as JSON: columns that are the same in every row stand once."""
     columns = {name: list(table.columns[name]) for name in STORED if name in table.columns}
@@ -49,7 +53,8 @@ def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
     try:
         count: int = content["num_cells"]
         constants = {name: [value] * count for name, value in content["constants"].items()}
-        columns = {**constants, **content["columns"]}
+        later = {name: [value] * count for name, value in LATER.items()}
+        columns = {**later, **constants, **content["columns"]}
         if not columns.keys() >= {"cell_id", *COLUMNS}:
             raise ValueError(f"lacks columns: {sorted({'cell_id', *COLUMNS} - columns.keys())}")
         if any(len(values) != count for values in columns.values()):
@@ -160,7 +165,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[s
         yield {
             "images_per_second": None,  # before schema 2
             **asked,
-            **(conditions | row["counts"] if is_ok else {}),
+            **(LATER | conditions | row["counts"] if is_ok else {}),
             **seed,
             "cell_id": f"{name}-{digest({**own, 'cell.seed': seed['seed']})}",
             "architecture": row["architecture"],

@@ -74,7 +74,6 @@ COLUMNS: Mapping[str, Meaning] = {
     "trainable_share": Meaning("share", "cost.trainable_share", "of all, in the last phase"),
     "forward_macs": Meaning("count", "cost.forward_macs", "multiply-accumulates for one image"),
     "features": Meaning("", "cost.features", "of the frozen backbone: computed, reused, or none"),
-    "passes": Meaning("count", "execution.passes", "of each batch, 1 unless memory ran out"),
     "shared_by": Meaning("count", "cost.shared_by", "cells that divided the largest shared work"),
     "trains_all": Meaning("bool", "cost.phases", "every phase trains every parameter"),
     "whole_costs": Meaning("bool", "", "a new run would cost the same: no seed skipped work"),

@@ -252,9 +252,11 @@ def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells
     except BenchError as error:
         answer = "mistake", error
     except Exception as error:  # told to the main process, which ends with it
-        text = f"{type(error).__name__}: {first_line(error)}"
-        is_memory = is_out_of_memory(error)
-        answer = ("memory", text) if is_memory else ("bug", (text, traceback.format_exc()))
+        if is_out_of_memory(error):
+            answer = "memory", first_line(error)
+        else:
+            text = f"{type(error).__name__}: {first_line(error)}"
+            answer = "bug", (text, traceback.format_exc())
     sender.send(answer)
 
 

@@ -229,7 +229,7 @@ def test_what_reused_features_made_cheap_never_beats_or_equals_a_known_cost(
     found[1] = records.reused(found[1])
     told = summarised(asked, found)
     assert chosen(told)[0::2] == ("b · two_phase", "b · two_phase")
-    assert {row.architecture: row.features_reused for row in told.rows} == {"a": True, "b": False}
+    assert {row.architecture: row.odd_costs for row in told.rows} == {"a": "reused", "b": None}
 
 
 def test_a_suite_may_prefer_every_cost_of_the_table() -> None:

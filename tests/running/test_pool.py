@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from bench.data.dataset import Dataset
 from bench.folder import read_record, write_record
 from bench.identity import cell_id
@@ -10,6 +12,7 @@ from bench.measure.device import Device
 from bench.record import Cell, Failure, UsedWeights
 from bench.running import pool
 from bench.running.pool import (
+    Batch,
     Cause,
     CellEnded,
     CellStarted,
@@ -41,7 +44,7 @@ Told = CellStarted | CellEnded
 
 
 def flight(*events: Told) -> Flight:
-    found = Flight(CELLS)
+    found = Flight(Batch(tuple(CELLS)))
     for event in events:
         found.take(event)
     return found
@@ -57,12 +60,12 @@ def test_a_worker_that_dies_in_a_cell_costs_that_cell() -> None:
 
 def test_a_worker_that_dies_between_two_cells_costs_none() -> None:
     between = flight(started(0), ended(0))
-    assert (between.current, between.left) == (None, [SECOND])
+    assert (between.current, between.left.cells) == (None, (SECOND,))
 
 
 def test_a_worker_that_ran_all_leaves_nothing() -> None:
     over = flight(started(0), ended(0), started(1), ended(1))
-    assert (over.current, over.left) == (None, [])
+    assert (over.current, over.left.cells) == (None, ())
 
 
 def job(folder: Path) -> Job:
@@ -88,20 +91,20 @@ def test_a_record_says_which_weights_were_wanted_only_after_a_fallback(tmp_path:
 
 
 HEADS = [records.cell("resnet18", "two_phase", seed) for seed in (0, 1, 2)]
-KILLED = Death("was killed by SIGKILL", out_of_memory=False)
+KILLED = Death("its process was killed by SIGKILL", "crash")
 
 
 def after_death(
     cells: Sequence[Cell], told: Sequence[Told], folder: Path
 ) -> tuple[list[list[Cell]], list[Event]]:
     """What is left to run, and what was said, after a worker died that had told so much."""
-    found = Flight(cells)
+    found = Flight(Batch(tuple(cells)))
     for event in told:
         found.take(event)
     assert found.current is not None
     heard: list[Event] = []
     left = pool.after_death(KILLED, found, found.current, job(folder), heard.append)
-    return [list(batch) for batch in left], heard
+    return [list(batch.cells) for batch in left], heard
 
 
 def test_seeds_whose_worker_died_while_they_trained_together_run_alone(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_note_is_heard_once_and_whatever_else_happens_each_time() -> None:
 
 
 def test_a_crash_is_recorded_with_its_cause_and_its_time(tmp_path: Path) -> None:
-    cause = pool.crash_cause(Death("was killed by SIGSEGV", out_of_memory=False))
+    cause = pool.crash_cause(Death("its process was killed by SIGSEGV", "crash"), 1)
     told = pool.record_once(FIRST, cause, job(tmp_path), since=0.0)
     record = read_record(tmp_path, cell_id(FIRST))
     assert isinstance(record, Failure)
@@ -164,9 +167,28 @@ def test_a_record_that_the_worker_wrote_before_it_died_is_kept(tmp_path: Path) -
     assert read_record(tmp_path, result.cell_id) == result
 
 
-def test_the_kernels_count_names_want_of_memory() -> None:
-    cause = pool.crash_cause(Death("was killed by SIGKILL", out_of_memory=True))
-    assert (cause.kind, cause.reason) == (
-        "oom_host",
-        "out of memory: its process was killed by SIGKILL",
-    )
+@pytest.mark.parametrize(
+    ("passes", "tried"), [(1, ""), (8, ", also with each batch in 8 passes")]
+)
+def test_want_of_memory_says_what_was_tried(passes: int, tried: str) -> None:
+    cause = pool.crash_cause(Death("out of memory", "oom_host"), passes)
+    assert cause == Cause("failed", "oom_host", f"out of memory{tried}")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "passes", "more"),
+    [(16, 1, 2), (16, 4, 8), (16, 8, None), (3, 1, None), (4, 1, 2), (10_000, 64, None)],
+)
+def test_a_batch_is_halved_while_each_pass_has_two_images(
+    batch_size: int, passes: int, more: int | None
+) -> None:
+    recipe = FIRST.recipe.model_copy(update={"batch_size": batch_size})
+    data = FIRST.data.model_copy(update={"num_train": 100_000})
+    one = FIRST.model_copy(update={"recipe": recipe, "data": data})
+    assert pool.halved(one, passes) == more
+
+
+def test_a_part_smaller_than_a_batch_is_the_batch() -> None:
+    data = FIRST.data.model_copy(update={"num_train": 7})
+    one = FIRST.model_copy(update={"data": data})
+    assert (pool.halved(one, 1), pool.halved(one, 2)) == (2, None)

@@ -9,7 +9,7 @@ import torch
 from bench.errors import FolderError
 from bench.measure.device import Device
 from bench.record import Calibration, Readings, Run, Sitting
-from bench.running import session
+from bench.running import earlier, session
 from bench.running.plan import End
 from bench.suite import Suite
 from tests import command, records
@@ -110,17 +110,17 @@ def changed(**update: Any) -> Run:
 
 def test_a_run_that_goes_on_keeps_its_start_its_time_and_its_source() -> None:
     fresh = changed(started_at="later", wall_seconds=0.0)
-    assert session.go_on(EARLIER, fresh) == EARLIER
+    assert earlier.go_on(EARLIER, fresh) == EARLIER
 
 
 def test_another_list_of_weights_alone_is_no_other_task() -> None:
     fresh = changed(suite=records.suite_of(EARLIER, weights=["random"]))
-    assert session.go_on(EARLIER, fresh) == EARLIER
+    assert earlier.go_on(EARLIER, fresh) == EARLIER
 
 
 def test_what_is_kept_may_change_and_is_then_what_the_run_says() -> None:
     fresh = changed(suite=records.suite_of(EARLIER, keep_weights="all"))
-    gone_on = session.go_on(EARLIER, fresh)
+    gone_on = earlier.go_on(EARLIER, fresh)
     assert gone_on.suite.keep_weights == "all"
     assert gone_on.model_copy(update={"suite": EARLIER.suite}) == EARLIER
 
@@ -129,9 +129,9 @@ def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -
     older = {key: value for key, value in EARLIER.suite.model_dump().items() if key != "target"}
     assert EARLIER.suite.target == 0.9
     earlier = changed(suite=Suite.model_validate(older))
-    assert session.go_on(earlier, EARLIER).started_at == EARLIER.started_at
+    assert earlier.go_on(earlier, EARLIER).started_at == EARLIER.started_at
     with pytest.raises(FolderError, match=r"the suite changed since \(suite.target: 0.9 and 0.5\)"):
-        session.go_on(earlier, changed(suite=records.suite_of(EARLIER, target=0.5)))
+        earlier.go_on(earlier, changed(suite=records.suite_of(EARLIER, target=0.5)))
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -
 )
 def test_each_change_of_the_task_is_refused_by_name(fresh: Run, name: str) -> None:
     with pytest.raises(FolderError, match=f"{name} changed since .*; name a new folder"):
-        session.go_on(EARLIER, fresh)
+        earlier.go_on(EARLIER, fresh)
