@@ -40,7 +40,6 @@ from bench.record import (
 from bench.suite import ArchitectureEntry, Kind, Suite
 
 
-
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change run.json or a record as one who knows how its checksum is made."""
     content = json.loads(path.read_text("utf-8"))

@@ -1,6 +1,5 @@
 """Records that contradict themselves, and what becomes of the runs that hold one."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

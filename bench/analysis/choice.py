@@ -98,7 +98,9 @@ def _row(one: Combination) -> Row:
 def _odd_costs(here: Combination) -> OddCosts | None:
     if "reused" in here.column("features"):
         return "reused"
-    return "passes" if any(n is not None and n > 1 for n in here.column("execution.passes")) else None
+    return (
+        "passes" if any(n is not None and n > 1 for n in here.column("execution.passes")) else None
+    )
 
 
 def _first(values: Iterable[Any]) -> Any:

@@ -167,9 +167,7 @@ def test_a_record_that_the_worker_wrote_before_it_died_is_kept(tmp_path: Path) -
     assert read_record(tmp_path, result.cell_id) == result
 
 
-@pytest.mark.parametrize(
-    ("passes", "tried"), [(1, ""), (8, ", also with each batch in 8 passes")]
-)
+@pytest.mark.parametrize(("passes", "tried"), [(1, ""), (8, ", also with each batch in 8 passes")])
 def test_want_of_memory_says_what_was_tried(passes: int, tried: str) -> None:
     cause = pool.crash_cause(Death("out of memory", "oom_host"), passes)
     assert cause == Cause("failed", "oom_host", f"out of memory{tried}")

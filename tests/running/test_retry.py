@@ -134,7 +134,7 @@ def limit_passes(most: int) -> str:
             raise HOST_FULL
         return forward(module, maps_BCHW)
 
-    nn.Conv2d.forward = limited  # type: ignore[method-assign]
+    nn.Conv2d.forward = limited  # type: ignore[method-assign,assignment]
     return "planted"
 
 

@@ -128,10 +128,10 @@ def test_what_is_kept_may_change_and_is_then_what_the_run_says() -> None:
 def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -> None:
     older = {key: value for key, value in EARLIER.suite.model_dump().items() if key != "target"}
     assert EARLIER.suite.target == 0.9
-    earlier = changed(suite=Suite.model_validate(older))
-    assert earlier.go_on(earlier, EARLIER).started_at == EARLIER.started_at
+    older_run = changed(suite=Suite.model_validate(older))
+    assert earlier.go_on(older_run, EARLIER).started_at == EARLIER.started_at
     with pytest.raises(FolderError, match=r"the suite changed since \(suite.target: 0.9 and 0.5\)"):
-        earlier.go_on(earlier, changed(suite=records.suite_of(EARLIER, target=0.5)))
+        earlier.go_on(older_run, changed(suite=records.suite_of(EARLIER, target=0.5)))
 
 
 @pytest.mark.parametrize(
