@@ -112,10 +112,14 @@ def protocol_of(cell: Cell, named: str) -> int | None:
     return next((version for version in versions if cell_id(cell, version) == named), None)
 
 
+ONCE = {"execution.passes": 1}
+"""Facts that older records do not tell, as they were then. No key has them, so that keys last."""
+
+
 def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[str, Any]:
     """The facts that a key depends on, by dotted path; for the task, see `cell_identity`.
 
-    Null is unknown; what a CPU does not have is left out, and so is a known default. Whatever
+    Null is unknown; what a CPU does not have is left out, and so is what stands in ONCE. Whatever
     changes the numerics may change the speed too, so "performance" includes the facts of
     "numerics".
     """
@@ -123,9 +127,8 @@ def key_facts(execution: Execution, machine: Machine, bucket: Bucket) -> dict[st
     found = (*leaves(execution, "execution."), *leaves(machine, "machine."))
     return {
         path: value
-        for path, value, is_default in found
-        if BUCKETS[path] in wanted
-        if not (is_default and value is not None)
+        for path, value, _ in found
+        if BUCKETS[path] in wanted and (path, value) not in ONCE.items()
         if not (value is None and path in beside)
     }
 

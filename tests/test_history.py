@@ -189,9 +189,7 @@ def test_runs_that_cannot_be_read_are_named_with_the_reason(bench: Bench, here: 
     newer = here / "results/capstone/r1/run.json"
     newer.write_text(json.dumps({**json.loads(newer.read_text()), "schema_version": 99}))
     edited = next((here / "results/capstone/r2/cells").glob("*/record.json"))
-    content = json.loads(edited.read_text())
-    content["quality"]["test"]["top1"] = 0.99
-    edited.write_text(json.dumps(content))
+    records.edit(edited, lambda record: record["quality"]["test"].update(top1=0.99))
     said = bench("history", "capstone")
     assert said.code == 0
     assert said.out.startswith("capstone: 6 runs")

@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import json
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,11 +236,12 @@ def test_damaged_predictions_are_told_by_cell_part_and_column_and_do_not_count(
 ) -> None:
     folder = finished(tmp_path / "run")
     cell_id = read_run(folder).cells[1]
-    path = folder / "cells" / cell_id / "record.json"
-    record = json.loads(path.read_text("utf-8"))
-    packed = record["quality"][part]["predictions"]
-    packed[column] = packed[column][:-12] + "AAAAAAAAAAA="
-    path.write_text(json.dumps(record), "utf-8")
+
+    def damage(record: dict[str, Any]) -> None:
+        packed = record["quality"][part]["predictions"]
+        packed[column] = packed[column][:-12] + "AAAAAAAAAAA="
+
+    records.edit(folder / "cells" / cell_id / "record.json", damage)
     said = bench("report", folder)
     assert said.code == 0, said.err
     told = f"{cell_id} is damaged and does not count: quality.{part}.predictions.{column}"

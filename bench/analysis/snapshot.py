@@ -14,7 +14,7 @@ from typing import Any
 from bench.analysis.table import COLUMNS, CONDITIONS, TASK, Header, Snapshot, read, scalar_fields
 from bench.errors import FolderError
 from bench.folder import read_inside, write_text
-from bench.identity import BUCKETS, digest, slug
+from bench.identity import BUCKETS, ONCE, digest, slug
 from bench.record import PROTOCOL_VERSION, SCHEMA_VERSION, Cell
 
 NAME = "table.json"
@@ -25,10 +25,6 @@ STORED = tuple(dict.fromkeys(["cell_id", *COLUMNS, *TASK, *CONDITIONS]))
 
 MEANING = digest([SNAPSHOT_VERSION, SCHEMA_VERSION, PROTOCOL_VERSION, BUCKETS, STORED])
 """Of a kept snapshot: another bench may read the same records in another way."""
-
-
-LATER = {"execution.passes": 1}
-"""Facts of a cell that older files do not tell, as they were then."""
 
 
 def snapshot(table: Snapshot) -> dict[str, Any]:
@@ -53,7 +49,7 @@ def from_snapshot(content: Mapping[str, Any]) -> Snapshot:
     try:
         count: int = content["num_cells"]
         constants = {name: [value] * count for name, value in content["constants"].items()}
-        later = {name: [value] * count for name, value in LATER.items()}
+        later = {name: [value] * count for name, value in ONCE.items()}
         columns = {**later, **constants, **content["columns"]}
         if not columns.keys() >= {"cell_id", *COLUMNS}:
             raise ValueError(f"lacks columns: {sorted({'cell_id', *COLUMNS} - columns.keys())}")
@@ -165,7 +161,7 @@ def _digested(run: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[s
         yield {
             "images_per_second": None,  # before schema 2
             **asked,
-            **(LATER | conditions | row["counts"] if is_ok else {}),
+            **(ONCE | conditions | row["counts"] if is_ok else {}),
             **seed,
             "cell_id": f"{name}-{digest({**own, 'cell.seed': seed['seed']})}",
             "architecture": row["architecture"],

@@ -24,7 +24,7 @@ from bench.analysis.consistency import Contradiction, images, score_of
 from bench.analysis.stability import unstable
 from bench.errors import FolderError
 from bench.folder import cell_folder, read_records, read_run
-from bench.identity import BUCKETS, OF_GPU, leaves
+from bench.identity import BUCKETS, OF_GPU, ONCE, leaves
 from bench.predictions import Unpacked, pack_bits, pack_column, unpack, unpack_bits, unpack_column
 from bench.record import (
     Calibration,
@@ -150,10 +150,11 @@ class Snapshot:
         return {"protocol": self.header.protocol, **found}
 
     def conditions(self, place: int) -> Facts:
-        """Numerics and performance of an ok cell; what a CPU does not have is left out."""
+        """Numerics and performance of an ok cell, as `identity.key_facts` has them."""
         beside = OF_GPU if self.columns["machine.device"][place] == "cpu" else frozenset()
         found = {path: self.columns[path][place] for path in CONDITIONS if path in self.columns}
-        return {path: v for path, v in found.items() if not (v is None and path in beside)}
+        told = {path: v for path, v in found.items() if (path, v) not in ONCE.items()}
+        return {path: v for path, v in told.items() if not (v is None and path in beside)}
 
 
 @dataclass(frozen=True)

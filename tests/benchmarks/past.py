@@ -15,15 +15,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.record import Result, Run
+from bench.folder import sealed
+from bench.record import Run
 from tests import records
 from tests.benchmarks.comparison import ROOT, STRATEGIES, at
 
 SEEDS = (0, 1, 2)
-TEN_SECONDS = records.seconds(10.0).model_dump_json()
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -69,23 +70,25 @@ def write(folder: Path, cells: int, count: int) -> None:
         for s in STRATEGIES
         for seed in SEEDS
     ]
-    texts = [(record, record.model_dump_json()) for record in found]
+    contents = [record.model_dump(mode="json") for record in found]
     for number in range(count):
-        write_run(folder / "results" / run.suite_name / f"{number:05}", at(run, number), texts)
+        write_run(folder / "results" / run.suite_name / f"{number:05}", at(run, number), contents)
 
 
-def write_run(place: Path, run: Run, texts: Sequence[tuple[Result, str]]) -> None:
+def write_run(place: Path, run: Run, contents: Sequence[dict[str, Any]]) -> None:
     """One run; its place in the order is its name."""
     number = int(place.name)
     draw = np.random.default_rng(number)
     level = 10 * 1.1 ** (number // 500)
     place.mkdir(parents=True)
-    (place / "run.json").write_text(run.model_dump_json())
-    for record, text in texts:
-        spent = records.seconds(round(level * float(np.exp(draw.normal(0, 0.01))), 4))
-        cell = place / "cells" / record.cell_id
+    (place / "run.json").write_text(sealed(run.model_dump(mode="json")))
+    for content in contents:
+        seconds = round(level * float(np.exp(draw.normal(0, 0.01))), 4)
+        spent = records.seconds(seconds).model_dump()
+        cost = {**content["cost"], "attributed": spent, "marginal": spent}
+        cell = place / "cells" / content["cell_id"]
         cell.mkdir(parents=True)
-        (cell / "record.json").write_text(text.replace(TEN_SECONDS, spent.model_dump_json()))
+        (cell / "record.json").write_text(sealed({**content, "cost": cost}))
 
 
 if __name__ == "__main__":
