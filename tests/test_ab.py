@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench.folder import write_record, write_run
-from tests import command
+from tests import command, records
 from tests.analysis import sides
 from tests.analysis.test_stability import SLOWER
 from tests.analysis.test_stability import calibration as calibrated
@@ -63,10 +63,10 @@ def runs(place: Path, first: int, change: sides.Change | None = None) -> None:
     """Three runs that lie ready; the change is laid on one cell."""
     for number in range(3):
         folder = place / str(number + 1)
-        records = sides.measured(first + number, change, cells=[4])
-        ids = tuple(record.cell_id for record in records)
+        results = sides.measured(first + number, change, cells=[4])
+        ids = tuple(record.cell_id for record in results)
         write_run(folder, sides.asked(first + number, cells=ids))
-        for record in records:
+        for record in results:
             write_record(folder, record)
 
 

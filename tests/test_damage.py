@@ -1,5 +1,6 @@
 """Records that contradict themselves, and what becomes of the runs that hold one."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,16 @@ from typing import Any
 import pytest
 
 from bench.damage import damage_in
-from bench.errors import FolderError
-from bench.folder import cell_folder, damaged_records, read_record, write_record
+from bench.errors import Damaged, FolderError
+from bench.folder import (
+    CHECKSUM,
+    cell_folder,
+    damaged_records,
+    read_record,
+    read_run,
+    write_record,
+    write_run,
+)
 from bench.predictions import pack
 from bench.record import Result, Seconds
 from tests import command, records
@@ -127,6 +136,62 @@ def test_an_edited_record_blocks_no_report_and_its_cell_runs_again(
     assert isinstance(second, Result)
     assert second.quality.val.top1 == before
     assert "damaged" not in (folder / "report.md").read_text()
+
+
+def unsealed(path: Path, before: str, after: str) -> None:
+    """Change a file as one who does not know that it has a checksum."""
+    text = path.read_text("utf-8")
+    assert text.count(before) >= 1
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+def test_what_no_score_contradicts_is_found_by_the_checksum(tmp_path: Path) -> None:
+    record = records.result(records.cell("resnet18", "partial", 0))
+    write_record(tmp_path, record)
+    path = cell_folder(tmp_path, record.cell_id) / "record.json"
+    unsealed(path, '"num_train": ', '"num_train": 1')
+    told = damaged_records(tmp_path, [record.cell_id])
+    assert told == {record.cell_id: "it was edited"}
+    assert read_record(tmp_path, record.cell_id) is None
+
+
+@pytest.mark.parametrize("how", ["edited", "cut", "without a checksum"])
+def test_a_damaged_run_json_is_refused_with_the_way_forward(tmp_path: Path, how: str) -> None:
+    write_run(tmp_path, records.run(["resnet18"], ["partial"]))
+    path = tmp_path / "run.json"
+    assert read_run(tmp_path).wall_seconds >= 0
+    if how == "cut":
+        path.write_text(path.read_text("utf-8")[:-200], "utf-8")
+    elif how == "edited":
+        unsealed(path, '"wall_seconds": ', '"wall_seconds": 1')
+    else:
+        content = json.loads(path.read_text("utf-8"))
+        del content[CHECKSUM]
+        path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(Damaged, match="bench run with the same suite and --out builds it anew"):
+        read_run(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_damaged_run_json_is_built_anew_and_no_cell_runs_again(here: Place, bench: Bench) -> None:
+    suite, folder = here.suite(SUITE), here.folder / "out"
+    assert quick(here, "run", suite, "--out", folder).returncode == 0
+    before = {path: path.read_bytes() for path in folder.glob("cells/*/record.json")}
+    unsealed(folder / "run.json", '"wall_seconds": ', '"wall_seconds": 1')
+    refused = bench("report", folder)
+    assert refused.code == 6
+    assert "builds it anew from the records" in refused.err
+
+    other = here.suite(SUITE.replace("epochs = 1", "epochs = 2"), "other")
+    refused_run = quick(here, "run", other, "--out", folder)
+    assert refused_run.returncode == 6
+    assert "its records are of other cells" in refused_run.stderr
+
+    again = quick(here, "run", suite, "--out", folder)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert {path: path.read_bytes() for path in before} == before
+    assert bench("report", folder).code == 0
+    assert len(list(folder.glob("run.corrupt-*"))) == 1
 
 
 @pytest.mark.slow

@@ -175,7 +175,8 @@ def _abort(child: _Child) -> None:
     """Let a child write down where each of its threads is, and end."""
     if child.known is not None:
         with suppress(psutil.NoSuchProcess):
-            child.known.send_signal(signal.SIGABRT)
+            for number in (signal.SIGABRT, signal.SIGCONT):  # it may have been stopped
+                child.known.send_signal(number)
     child.process.join(GRACE_SECONDS)
     _kill(child)
 

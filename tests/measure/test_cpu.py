@@ -171,3 +171,32 @@ def test_a_folder_lies_on_the_innermost_and_latest_mount(
 @pytest.mark.skipif(not os.path.ismount("/proc"), reason="there is no /proc")
 def test_proc_is_a_proc_even_where_the_folder_is_yet_to_be_made() -> None:
     assert file_system(Path("/proc/bench/not-there")) == "proc"
+
+
+KILLED = {
+    "version 2": {
+        "proc/self/cgroup": "0::/user.slice/job\n",
+        "sys/fs/cgroup/user.slice/job/memory.events": "low 0\nhigh 9\noom 4\noom_kill 3\n",
+    },
+    "version 1": {
+        "proc/self/cgroup": "5:cpu,cpuacct:/\n4:memory:/job\n",
+        "sys/fs/cgroup/memory/job/memory.oom_control": (
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"
+        ),
+    },
+    "version 1 in a container": {
+        "proc/self/cgroup": "4:memory:/docker/0123\n",
+        "sys/fs/cgroup/memory/memory.oom_control": "under_oom 0\noom_kill 3\n",
+    },
+}
+
+
+@pytest.mark.parametrize("files", KILLED.values(), ids=KILLED)
+def test_processes_that_were_ended_for_want_of_memory_are_counted(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert cpu.oom_kills(lay_out(tmp_path, files)) == 3
+
+
+def test_where_no_file_tells_none_were_ended(tmp_path: Path) -> None:
+    assert cpu.oom_kills(tmp_path) == 0

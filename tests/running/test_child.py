@@ -1,14 +1,19 @@
 """Asking a child process: its answer, its refusal, its end."""
 
 import os
+import resource
 import signal
+import time
 from collections.abc import Callable
-from typing import NoReturn
+from multiprocessing import forkserver
+from typing import Any, NoReturn
 
+import numpy as np
+import psutil
 import pytest
 import torch
 
-from bench.errors import DeviceError
+from bench.errors import DeviceError, OutOfMemory
 from bench.running import child
 from bench.running.child import ChildCrashed
 
@@ -79,6 +84,75 @@ def test_a_child_ends_where_nobody_waits_for_it_any_longer() -> None:
         child.call(f"{HERE}:stay", listen=stop)
     with pytest.raises(ProcessLookupError):
         os.kill(heard[0], 0)
+
+
+def leave_one_behind(tell: Callable[[int], None]) -> None:
+    """Die, while a child of this child keeps the pipe open."""
+    if grandchild := os.fork():
+        tell(grandchild)
+        os._exit(7)
+    time.sleep(60)
+    os._exit(0)
+
+
+def test_a_child_has_ended_though_a_child_of_its_own_keeps_its_pipe_open() -> None:
+    heard: list[int] = []
+    began = time.monotonic()
+    with pytest.raises(ChildCrashed, match="leave_one_behind ended with exit code 7"):
+        child.call(f"{HERE}:leave_one_behind", listen=heard.append)
+    assert time.monotonic() - began < 20
+    os.kill(heard[0], signal.SIGKILL)
+
+
+def stop_for_good(tell: Callable[[tuple[int, int]], None]) -> None:
+    """Stand still and do not mind SIGABRT, and a child of this child with it."""
+    signal.signal(signal.SIGABRT, signal.SIG_IGN)
+    if grandchild := os.fork():
+        tell((os.getpid(), grandchild))
+        while True:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+
+
+@pytest.mark.slow
+def test_a_child_that_stands_still_is_ended_with_its_children_when_the_watch_says_so() -> None:
+    heard: list[tuple[int, int]] = []
+
+    def watch() -> str | None:
+        return "took too long" if heard else None
+
+    with pytest.raises(ChildCrashed, match="stop_for_good took too long") as caught:
+        child.call(f"{HERE}:stop_for_good", listen=heard.append, watch=watch)
+    assert caught.value.how == "took too long"
+    known = [psutil.Process(one) for one in heard[0] if psutil.pid_exists(one)]
+    _, alive = psutil.wait_procs(known, timeout=10)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.slow
+def test_where_the_server_was_killed_another_takes_its_place() -> None:
+    assert child.call(f"{HERE}:double", 1) == 2
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    assert child.call(f"{HERE}:double", 2) == 4
+
+
+def ask_for_too_much() -> float:
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, resource.RLIM_INFINITY))
+    return float(np.ones(1 << 30).sum())
+
+
+def ask_torch_for_too_much() -> float:
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, resource.RLIM_INFINITY))
+    return float(torch.ones(1 << 40).sum())
+
+
+@pytest.mark.parametrize("function", [ask_for_too_much, ask_torch_for_too_much])
+def test_too_little_memory_is_no_bug(function: Callable[[], float]) -> None:
+    with pytest.raises(OutOfMemory) as caught:
+        child.call(f"{HERE}:{function.__name__}")
+    assert caught.value.problems[0].startswith("out of memory: ")
+    assert caught.value.problems[1] == child.MORE_MEMORY
 
 
 def test_ctrl_c_does_not_reach_children() -> None:
