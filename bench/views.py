@@ -160,12 +160,12 @@ def start(plan: Plan, todo: Todo) -> RenderableType:
     if todo.done:
         rest = "" if todo.left else "; nothing is left to train"
         lines.append(f"continuing: {len(todo.done)} of {len(run.cells)} cells are done{rest}")
-        if changed := other_machine(run, plan.hardware.machine):
-            facts = first([str(one).removeprefix("machine.") for one in changed], 3, ";")
-            lines.append(f"warning: this run began on another machine or with others: {facts}")
+    if todo.done and todo.left and (changed := other_machine(run, plan.hardware.machine)):
+        facts = first([str(one).removeprefix("machine.") for one in changed], 3, ";")
+        lines.append(f"warning: this run began on another machine or other versions: {facts}")
     if new := set(run.added) - set(map(cell_id, todo.done)):
         cells = units.plural(len(new), "cell")
-        lines.append(f"the suite has become longer since this run began: {cells} more")
+        lines.append(f"the suite has grown by {cells} since this run began")
     lines += [
         f"the record of {name} was damaged: kept as {moved_to}; the cell runs again"
         for name, moved_to in todo.damaged.items()

@@ -1,18 +1,15 @@
 """A sitting: what it continues, and real calibrations at both of its ends."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from bench.errors import FolderError
 from bench.measure.device import Device
-from bench.record import Calibration, Readings, Run, Sitting
-from bench.running import earlier, session
+from bench.record import Calibration, Readings, Sitting
+from bench.running import session
 from bench.running.plan import End
-from bench.suite import Suite
-from tests import command, records
+from tests import command
 from tests.command import SUITE, quick
 
 
@@ -95,59 +92,3 @@ def test_a_sitting_that_is_killed_has_a_start_and_no_end(tmp_path: Path) -> None
     (sitting,) = command.run_of(folder).sittings
     assert sitting.start is not None
     assert sitting.end is None
-
-
-# ---- going on ---------------------------------------------------------------------------------
-
-EARLIER = records.run(["resnet18"], ["fine_tuning", "partial"]).model_copy(
-    update={"status": "interrupted", "wall_seconds": 12.0}
-)
-
-
-def changed(**update: Any) -> Run:
-    return EARLIER.model_copy(update=update)
-
-
-def test_a_run_that_goes_on_keeps_its_start_its_time_and_its_source() -> None:
-    fresh = changed(started_at="later", wall_seconds=0.0)
-    assert earlier.go_on(EARLIER, fresh) == EARLIER
-
-
-def test_another_list_of_weights_alone_is_no_other_task() -> None:
-    fresh = changed(suite=records.suite_of(EARLIER, weights=["random"]))
-    assert earlier.go_on(EARLIER, fresh) == EARLIER
-
-
-def test_what_is_kept_may_change_and_is_then_what_the_run_says() -> None:
-    fresh = changed(suite=records.suite_of(EARLIER, keep_weights="all"))
-    gone_on = earlier.go_on(EARLIER, fresh)
-    assert gone_on.suite.keep_weights == "all"
-    assert gone_on.model_copy(update={"suite": EARLIER.suite}) == EARLIER
-
-
-def test_a_run_of_an_older_bench_goes_on_where_new_keys_are_at_their_default() -> None:
-    older = {key: value for key, value in EARLIER.suite.model_dump().items() if key != "target"}
-    assert EARLIER.suite.target == 0.9
-    older_run = changed(suite=Suite.model_validate(older))
-    assert earlier.go_on(older_run, EARLIER).started_at == EARLIER.started_at
-    with pytest.raises(FolderError, match=r"the suite changed since \(suite.target: 0.9 and 0.5\)"):
-        earlier.go_on(older_run, changed(suite=records.suite_of(EARLIER, target=0.5)))
-
-
-@pytest.mark.parametrize(
-    ("fresh", "name"),
-    [
-        (changed(profile="gpu"), "the device profile"),
-        (changed(suite=records.suite_of(EARLIER, target=0.5)), "the suite"),
-        (
-            changed(data=EARLIER.data.model_copy(update={"split_sha256": "e" * 64})),
-            "the images or their split",
-        ),
-        (changed(protocol_version=EARLIER.protocol_version + 1), "bench's protocol"),
-        (changed(cells=EARLIER.cells[:1]), "the weights or a default"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_each_change_of_the_task_is_refused_by_name(fresh: Run, name: str) -> None:
-    with pytest.raises(FolderError, match=f"{name} changed since .*; name a new folder"):
-        earlier.go_on(EARLIER, fresh)
