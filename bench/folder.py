@@ -109,6 +109,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_dir():
+            raise gone(folder) from error
         hint = "free some space" if error.errno == errno.ENOSPC else "check the disk and its rights"
         text = error.strerror or type(error).__name__
         raise FolderError(f"{folder}: {text}; {hint}, then run the same command again") from error
@@ -201,10 +203,14 @@ def _write_record(folder: Path, record: Result | Failure) -> None:
 def check_there(folder: Path) -> None:
     """Raise FolderError where a folder that was locked is gone, so that nothing makes it anew."""
     if not folder.is_dir():
-        raise FolderError(
-            f"{folder}: was deleted or renamed while its cells ran; if it was renamed, go on with "
-            "the same command and its new name in --out"
-        )
+        raise gone(folder)
+
+
+def gone(folder: Path) -> FolderError:
+    return FolderError(
+        f"{folder}: was deleted or renamed meanwhile; run the same command again, with its new "
+        "name in --out if it was renamed"
+    )
 
 
 def write_thumbnails(folder: Path, jpegs: Mapping[int, bytes]) -> None:

@@ -92,7 +92,7 @@ def test_a_failure_has_nothing_to_contradict() -> None:
 
 def test_a_record_that_no_folder_takes_is_written_beside_it(tmp_path: Path) -> None:
     record, folder = records.result(records.cell("resnet18", "partial", 0)), tmp_path / "run"
-    with pytest.raises(FolderError, match="was deleted or renamed while") as told:
+    with pytest.raises(FolderError, match="was deleted or renamed") as told:
         write_record(folder, record)
     assert not folder.exists()
     assert str(tmp_path / "run-rest") in str(told.value)
@@ -215,7 +215,7 @@ def test_a_folder_that_is_renamed_while_cells_run_ends_the_run_and_is_not_made_a
         folder.rename(moved)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 6, out
-    assert "was deleted or renamed while its cells ran" in err
+    assert "was deleted or renamed" in err
     assert not folder.exists()
     done = {path.parent.name for path in moved.glob("cells/*/record.json")}
     assert done

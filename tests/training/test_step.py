@@ -93,6 +93,40 @@ def test_what_a_step_reads_and_writes_stays_where_it_is() -> None:
     assert where() == before
 
 
+class Plain(nn.Module):
+    """Without norms and dropout, so that an image is trained alike whatever stands beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2), nn.GELU(), nn.Flatten())
+        self.head = nn.Linear(8 * 14 * 14, 10)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        head: Tensor = self.head(self.backbone(images_BCHW))
+        return head
+
+
+def plain_in_passes(passes: int) -> tuple[dict[str, Tensor], list[float]]:
+    """The values after a few steps on batches of 7, and the loss of each epoch."""
+    torch.manual_seed(0)
+    network = Plain()
+    feed = AugmentedFeed(images(), PIPELINE, flip=True)
+    recipe = cells.recipe(batch_size=7, lr=1e-2)
+    step = Step(network, feed, (Rule("", 1.0),), recipe, cells.place().in_passes(passes))
+    plan = PhasePlan("all", 3, (Rule("", 1.0),))
+    epochs = list(fit(step, plan, 0.5, torch.Generator().manual_seed(4)))
+    return dict(network.state_dict()), [epoch.train_loss for epoch in epochs]
+
+
+@pytest.mark.parametrize("passes", [2, 3, 7])
+def test_a_batch_in_passes_is_one_step_of_the_whole_batch(passes: int) -> None:
+    whole, losses = plain_in_passes(1)
+    divided, divided_losses = plain_in_passes(passes)
+    assert divided_losses == pytest.approx(losses, rel=1e-5)
+    for name, value in whole.items():
+        torch.testing.assert_close(divided[name], value, rtol=1e-3, atol=2e-5)
+
+
 # ---- what learns ----------------------------------------------------------------------------
 
 ODD = ("squeezenet1_1", "googlenet", "densenet121")
