@@ -14,7 +14,16 @@ from types import FrameType
 
 import typer
 
-from bench.errors import BenchError, Exit, FolderError, Stopped, SuiteError
+from bench.errors import (
+    BenchError,
+    Exit,
+    FolderError,
+    OutOfMemory,
+    Stopped,
+    SuiteError,
+    first_line,
+    is_out_of_memory,
+)
 from bench.terminal import complain, open_outputs
 from bench.verbs.ab import ab
 from bench.verbs.baseline import baseline
@@ -79,13 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with stoppable():
             app(given)
     except BenchError as error:
-        rest = [] if isinstance(error, FolderError) else error.problems
-        complain(error.code, heading(error, given[0]), rest)
-        sys.exit(error.exit_code)
+        sys.exit(refuse(error, given[0]))
     except Stopped as stop:
         sys.exit(128 + stop.signal_number)
-    except Exception as error:  # a bug: its traceback is saved, never shown
-        sys.exit(crash(error))
+    except Exception as error:
+        if is_out_of_memory(error):
+            sys.exit(refuse(OutOfMemory(first_line(error)), given[0]))
+        sys.exit(crash(error))  # a bug: its traceback is saved, never shown
+
+
+def refuse(error: BenchError, verb: str) -> Exit:
+    rest = [] if isinstance(error, FolderError) else error.problems
+    complain(error.code, heading(error, verb), rest)
+    return error.exit_code
 
 
 UNDONE: Mapping[str, str] = {

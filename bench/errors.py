@@ -69,6 +69,11 @@ class OutOfMemory(BenchError):
     exit_code = Exit.FOLDER
     code = "E-MEMORY"
 
+    def __init__(self, what: str) -> None:
+        more = "free some, raise the limit of it, or ask for smaller images or batches"
+        super().__init__([f"out of memory: {what}", more])
+        self.args = (what,)
+
 
 class NotOneTask(BenchError):
     """Runs do not belong together: every field that differs."""

@@ -207,6 +207,7 @@ def check_there(folder: Path) -> None:
 
 
 def gone(folder: Path) -> FolderError:
+    """The error where a run folder, or one below it, is no longer there."""
     return FolderError(
         f"{folder}: was deleted or renamed meanwhile; run the same command again, with its new "
         "name in --out if it was renamed"

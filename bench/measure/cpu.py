@@ -137,6 +137,14 @@ def oom_kills(root: Path = ROOT) -> int:
     return 0
 
 
+def address_space_limit() -> int | None:
+    """Bytes that this process may map at most, as `ulimit -v` sets it; None without a limit."""
+    if not hasattr(psutil, "RLIMIT_AS"):  # of Linux alone
+        return None
+    most, _hard = psutil.Process().rlimit(psutil.RLIMIT_AS)
+    return None if most == psutil.RLIM_INFINITY else most
+
+
 def _cgroup_folders(root: Path) -> Iterator[tuple[set[str], Path]]:
     """(controllers, folder) for each control group of this process, and each of its parents."""
     mount = root / "sys/fs/cgroup"

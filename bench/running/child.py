@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import psutil
 
 from bench.errors import BenchError, OutOfMemory, first_line, is_out_of_memory
-from bench.measure.cpu import oom_kills
+from bench.measure.cpu import address_space_limit, oom_kills
 
 WARM = ["bench.running.worker"]
 """Modules that the server imports before it forks."""
@@ -49,6 +49,9 @@ LOOK_SECONDS = 1.0
 
 SERVER_PAUSES = (0.0, 0.2, 2.0)
 """Before each try to start a child; a server that was killed is missed a moment later."""
+
+NO_ROOM = (1, -signal.SIGABRT)
+"""How processes end in which a library, such as OpenBLAS or C++'s, gets no memory."""
 
 GRACE_SECONDS = 5.0
 """For a child to write down where it hangs, or to leave once it has answered."""
@@ -99,7 +102,7 @@ def call(
         case "mistake":
             raise value
         case "memory":
-            raise OutOfMemory([f"out of memory: {value}", MORE_MEMORY])
+            raise OutOfMemory(value)
         case "bug":
             error, log = value
             raise ChildCrashed(function, f"raised {error}", process.exitcode, log)
@@ -107,11 +110,11 @@ def call(
             raise ChildCrashed(function, value, process.exitcode)
     how = exit_text(process.exitcode)
     if oom_kills() > kills_before:
-        raise OutOfMemory([f"out of memory: a process {how}", MORE_MEMORY])
+        raise OutOfMemory(f"a process {how}")
+    if process.exitcode in NO_ROOM and (most := address_space_limit()):
+        gib = f"{most / (1 << 30):.3g} GiB"
+        raise OutOfMemory(f"a process {how}, and may have {gib} of address space (ulimit -v)")
     raise ChildCrashed(function, how, process.exitcode)
-
-
-MORE_MEMORY = "free some memory, raise the limit of it, or ask for smaller images or batches"
 
 
 class _Child(NamedTuple):
@@ -243,12 +246,12 @@ def exit_text(exitcode: int | None) -> str:
 
 def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where children are not forked, see unheard
-    _end_with_parent()
     if tells:
         arguments = (*arguments, lambda told: sender.send(("told", told)))
     module, name = function.split(":")
     answer: Answer
     try:
+        _end_with_parent()
         answer = "value", getattr(importlib.import_module(module), name)(*arguments)
     except BenchError as error:
         answer = "mistake", error

@@ -132,7 +132,7 @@ def test_a_child_that_stands_still_is_ended_with_its_children_when_the_watch_say
 @pytest.mark.slow
 def test_where_the_server_was_killed_another_takes_its_place() -> None:
     assert child.call(f"{HERE}:double", 1) == 2
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     os.kill(server._forkserver_pid, signal.SIGKILL)
     assert child.call(f"{HERE}:double", 2) == 4
 
@@ -147,12 +147,28 @@ def ask_torch_for_too_much() -> float:
     return float(torch.ones(1 << 40).sum())
 
 
+def end_as_a_library_without_memory() -> None:
+    os.abort()
+
+
 @pytest.mark.parametrize("function", [ask_for_too_much, ask_torch_for_too_much])
 def test_too_little_memory_is_no_bug(function: Callable[[], float]) -> None:
     with pytest.raises(OutOfMemory) as caught:
         child.call(f"{HERE}:{function.__name__}")
     assert caught.value.problems[0].startswith("out of memory: ")
-    assert caught.value.problems[1] == child.MORE_MEMORY
+
+
+def test_under_a_limit_an_abort_is_for_want_of_memory() -> None:
+    name = f"{HERE}:end_as_a_library_without_memory"
+    with pytest.raises(ChildCrashed, match="was killed by SIGABRT"):
+        child.call(name)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 46, before[1]))
+    try:
+        with pytest.raises(OutOfMemory, match=r"address space \(ulimit -v\)"):
+            child.call(name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_ctrl_c_does_not_reach_children() -> None:

@@ -22,7 +22,11 @@ class Clock:
 
 
 def seconds_until_overdue(one: Watch, clock: Clock, most: int = 1000) -> int | None:
-    return next((n for n in range(1, most) if clock.sleep(1) or one.look()), None)
+    for number in range(1, most):
+        clock.sleep(1)
+        if one.look():
+            return number
+    return None
 
 
 def test_silence_ends_a_worker_and_a_sign_of_life_begins_the_count_anew(
