@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import psutil
 import pytest
@@ -66,7 +66,9 @@ def place(folder: Path, each: int = 10) -> Place:
 
 
 @contextmanager
-def running(here: Place, *arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def running(
+    here: Place, *arguments: object, stdout: int | IO[str] = subprocess.PIPE, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """`bench` with these arguments, in the folder of the place; ended with the block."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
     home = {"HOME": str(here.folder / "home"), "PYTHONPATH": str(ROOT)}
@@ -75,7 +77,7 @@ def running(here: Place, *arguments: object, **environment: str) -> Iterator[sub
         cwd=here.folder,
         env={**inherited, **home, **environment},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",

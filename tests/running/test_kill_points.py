@@ -1,0 +1,68 @@
+"""Whatever becomes of a run on its way, its end is that of an undisturbed one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import command, kill_points
+from tests.kill_points import FAULTS, Fault, suite
+
+pytestmark = pytest.mark.slow
+
+SUITES = st.builds(
+    suite,
+    st.sampled_from([["mobilenet_v3_small"], ["mobilenet_v3_small", "resnet18"]]),
+    st.lists(
+        st.sampled_from(["feature_extraction", "partial", "two_phase", "from_scratch"]),
+        min_size=1, max_size=3, unique=True,
+    ),
+    seeds=st.integers(1, 3),
+    epochs=st.integers(2, 4),
+)  # fmt: skip
+SCHEDULES = st.lists(
+    st.builds(Fault, st.sampled_from(list(FAULTS)), st.floats(0, 6)), min_size=1, max_size=3
+)
+
+
+@given(text=SUITES, faults=SCHEDULES)
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_a_run_under_faults_ends_as_an_undisturbed_one(
+    tmp_path_factory: pytest.TempPathFactory, text: str, faults: list[Fault]
+) -> None:
+    folder = tmp_path_factory.mktemp("faults")
+    here = command.place(folder)
+    ended = command.quick(here, "run", here.suite(text, "killed"), "--out", folder / "quiet")
+    assert ended.returncode == 0, ended.stderr
+    kill_points.survives(here, text, faults, folder / "quiet")
+    shutil.rmtree(folder)
+
+
+def lose_a_record(out: Path) -> None:
+    next(out.glob("cells/*/record.json")).unlink()
+
+
+def train_again(out: Path) -> None:
+    path = next(out.glob("cells/*/record.json"))
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+@pytest.mark.parametrize("harm", [lose_a_record, train_again])
+def test_a_finished_cell_that_is_lost_or_trained_again_is_seen(
+    tmp_path: Path, harm: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, out = command.place(tmp_path), tmp_path / "out"
+    path = here.suite(suite(["mobilenet_v3_small"], ["feature_extraction"], 1), "killed")
+    assert kill_points.sitting(here, path, out) == 0
+    monkeypatch.setitem(FAULTS, "harm", lambda _process, folder: harm(folder))
+    with pytest.raises(AssertionError):
+        kill_points.sitting(here, path, out, Fault("harm", 0.0))

@@ -1,0 +1,140 @@
+"""Very many tiny cells in one run: what the main process takes, and whether the end is right.
+
+    python -m tests.soak
+    python -m tests.soak --cells 100
+
+A real suite on made pictures, run by the command line in a process of its own. Its memory, open
+files and processes are looked at twice a second. Goals for 1,000 cells: less than 50 MB more at the
+end than after the first 20 cells, no more open files and processes than then, each record readable,
+every cell in the report.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from tests import command
+
+STRATEGIES = 4
+SUITE = """
+name = "soak"
+architectures = ["mobilenet_v3_small"]
+strategies = [{strategies}]
+seeds = [{seeds}]
+weights = ["random"]
+[recipe]
+image_size = 32
+epochs = 1
+batch_size = 4
+precision = "fp32"
+"""
+
+
+class Look(NamedTuple):
+    done: int  # records
+    megabytes: float  # of the main process
+    files: int  # that the main process has open
+    processes: int  # below the main process
+
+
+def suite(cells: int) -> str:
+    """A quarter of the cells trains its last stage, the others train heads at various rates."""
+    heads = (
+        f'{{name = "heads {n}", kind = "feature_extraction", lr = 1e-{n}}}'
+        for n in range(2, STRATEGIES + 1)
+    )
+    seeds = ", ".join(map(str, range(cells // STRATEGIES)))
+    return SUITE.format(strategies=", ".join(['"partial"', *heads]), seeds=seeds)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run it and print; exit code 1 where a goal is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cells", type=int, default=1000, help="a multiple of 4")
+    asked = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="bench-soak-") as name:
+        here, out = command.place(Path(name)), Path(name) / "out"
+        began = time.monotonic()
+        looks, code = run(here, asked.cells, out)
+        seconds = time.monotonic() - began
+        problems = [*grown(looks), *wrong(out, asked.cells, code)]
+    first, last = since(looks)[0], looks[-1]
+    most = max(looks, key=lambda look: look.megabytes)
+    sys.stdout.write(
+        f"{asked.cells:,} cells in {seconds:.0f} s: main process {first.megabytes:.0f} MB after "
+        f"{first.done} cells, {last.megabytes:.0f} MB at the end, at most {most.megabytes:.0f} MB; "
+        f"open files {first.files} to {max(look.files for look in looks)}; processes below it at "
+        f"most {max(look.processes for look in looks)}\n"
+    )
+    sys.exit("\n".join(problems) or 0)
+
+
+def run(here: command.Place, cells: int, out: Path) -> tuple[list[Look], int]:
+    """What was seen, and the exit code."""
+    looks = []
+    words = ("run", here.suite(suite(cells)), "--out", out)
+    with (
+        (here.folder / "log.txt").open("w") as heard,
+        command.running(here, *words, stdout=heard) as process,
+    ):
+        known = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                looks.append(look(known, out))
+            except psutil.Error:
+                break
+            time.sleep(0.5)
+        return looks, process.wait()
+
+
+def look(process: psutil.Process, out: Path) -> Look:
+    """The process and its run as they are."""
+    return Look(
+        done=len(list(out.glob("cells/*/record.json"))),
+        megabytes=process.memory_info().rss / 1e6,
+        files=process.num_fds(),
+        processes=len(process.children(recursive=True)),
+    )
+
+
+def since(looks: Sequence[Look]) -> list[Look]:
+    """From the first cells on, when all is loaded that a cell needs."""
+    return [one for one in looks if one.done >= 20]
+
+
+def grown(looks: Sequence[Look]) -> list[str]:
+    """What became larger than it may."""
+    first, *later = since(looks)
+    running = [one for one in later if one.processes]  # the report is written after the cells
+    limits = {
+        "megabytes": (max(one.megabytes for one in running), first.megabytes + 50),
+        "open files": (max(one.files for one in running), first.files + 8),
+        "processes": (max(one.processes for one in running), first.processes + 2),
+    }
+    return [f"{what}: {most:.0f}, over {limit:.0f}" for what, (most, limit) in limits.items()
+            if most > limit]  # fmt: skip
+
+
+def wrong(out: Path, cells: int, code: int) -> list[str]:
+    """What is not as it should be when the run has ended."""
+    found = command.records(out)
+    with (out / "tables" / "main.csv").open(encoding="utf-8", newline="") as file:
+        told = sum(int(row["seeds_ok"]) for row in csv.DictReader(file))
+    checks = {
+        f"exit code {code}": code == 0,
+        f"{len(found)} records": len(found) == cells,
+        "a record is not ok": all(record.status == "ok" for record in found),
+        f"the report counts {told} cells": told == cells,
+    }
+    return [text for text, is_right in checks.items() if not is_right]
+
+
+if __name__ == "__main__":
+    main()
