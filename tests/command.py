@@ -90,7 +90,7 @@ def running(
 
 def bench(here: Place, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """`bench` with these arguments, to its end."""
-    with running(here, *arguments, **environment) as process:
+    with running(here, *arguments, stdout=subprocess.PIPE, **environment) as process:
         out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

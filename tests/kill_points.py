@@ -168,11 +168,13 @@ def survives(here: Place, text: str, faults: Sequence[Fault], quiet: Path) -> No
 
 
 def told(out: Path) -> dict[str, list[dict[str, str]]]:
-    """The tables of the report, without what no two runs have alike."""
+    """The tables of scores of the report, without what no two runs have alike."""
     found = {}
-    for name in ("main", "val-scores", "test-scores", "comparisons"):
-        with (out / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            found[name] = [
+    for path in (out / "tables").glob("*.csv"):
+        if path.stem not in ("main", "val-scores", "test-scores", "comparisons"):
+            continue
+        with path.open(encoding="utf-8", newline="") as file:
+            found[path.stem] = [
                 {key: value for key, value in row.items() if not any(m in key for m in MEASURED)}
                 for row in csv.DictReader(file)
             ]

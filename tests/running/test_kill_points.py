@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import command, kill_points
@@ -34,6 +34,7 @@ SCHEDULES = st.lists(
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # to look for a smaller one would take minutes
     suppress_health_check=list(HealthCheck),
 )
 def test_a_run_under_faults_ends_as_an_undisturbed_one(
