@@ -19,6 +19,8 @@ FOUND_LATER: Mapping[str, str] = {
     "strategies[].seeds": "the suite's",
     "dataset.train_per_class": "digits 30; folders 60 % of all",
     "dataset.val_per_class": "digits 50; folders 20 % of all",
+    "run.timeout": "no limit",
+    "run.stall": "as predicted",
     "recipe.head_epochs": "half of `epochs`",
     "recipe.stages": "`1`",
     "recipe.image_size": "the weights' own",
