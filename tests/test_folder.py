@@ -281,6 +281,21 @@ def test_a_label_of_the_fourth_schema_becomes_a_name_and_its_weights() -> None:
     assert [entry.label for entry in suite.architectures] == ["vgg16", "resnet50:IMAGENET1K_V2"]
 
 
+FIFTH = Path(__file__).parent / "schema5"
+"""A run folder as it was written when nothing had a checksum, and each batch went in one pass."""
+
+
+def test_the_fifth_schema_has_no_checksum_and_its_cells_keep_their_keys() -> None:
+    run = store.read_run(FIFTH)
+    assert (run.schema_version, run.added) == (SCHEMA_VERSION, ())
+    ok, diverged = store.read_records(FIFTH)
+    assert isinstance(ok, Result)
+    assert ok.execution.passes == 1
+    facts = identity.key_facts(ok.execution, ok.machine, "performance")
+    assert ok.keys.performance == identity.digest(facts) == "1ca97a28e2d7"
+    assert (diverged.status, diverged.schema_version) == ("diverged", SCHEMA_VERSION)
+
+
 def test_runs_from_before_weights_were_kept_say_that_none_were() -> None:
     assert store.read_run(OLD).suite.keep_weights == "none"
     assert store.read_run(OLD).suite.margin == 0.005
