@@ -4,6 +4,7 @@ Nothing here imports torch; what only torch can tell is asked of a child process
 inside the verbs, so that --help answers at once.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -75,13 +76,21 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def at_home(word: str) -> str:
+    """`~` in an option such as --out=~/runs, which no shell expands; elsewhere shells do."""
+    option, equals, value = word.partition("=")
+    if option.startswith("--") and equals:
+        return f"{option}={os.path.expanduser(value)}"
+    return os.path.expanduser(word) if word.startswith("~/") else word
+
+
 UNHEARD = (["run"], ["ab"])
 """What goes on where nobody reads what it says: it takes hours, and writes files."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every way to end has its exit code and no user sees a traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if arguments is None:
         open_outputs(must_be_heard=given[:1] not in UNHEARD)
     try:

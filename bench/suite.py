@@ -4,6 +4,7 @@
 below each field is its row in suites/README.md.
 """
 
+import os.path
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -152,11 +153,17 @@ class StrategyEntry(RecipeTable):
     _name_alone = model_validator(mode="before")(_named_kind)
 
 
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A place on this machine; `~` is the user's home."""
+
+
 class DatasetTable(TomlTable):
     """Which images, and how they are split; null takes the source's own default."""
 
-    source: str = Field("digits", min_length=1)
+    source: UserPath = Field("digits", min_length=1)
     """`"digits"`, or a folder of images, relative to the current folder"""
+    follow_links: bool = False
+    """whether links count that lead out of the folder, as DVC and git-annex make them"""
     train_per_class: int | None = Field(None, ge=1)
     """training images of each class"""
     val_per_class: int | None = Field(None, ge=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.cli import crash
+from bench.cli import at_home, crash
 from tests import command
 from tests.command import SUITE, Place, bench, quick
 
@@ -276,3 +276,20 @@ def test_a_stopped_run_says_how_to_go_on_and_resume_finds_it(here: Place, tmp_pa
     assert other.returncode == 6, other.stderr
     assert str(name) in other.stderr or "another task" in other.stderr
     assert list(tmp_path.glob("results/tiny/*")) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("--out=~/runs", "--out=/home/somebody/runs"),
+        ("~/x.toml", "/home/somebody/x.toml"),
+        ("--reason=better", "--reason=better"),
+        ("a~b", "a~b"),
+        ("--out", "--out"),
+    ],
+)
+def test_the_users_home_is_known_where_no_shell_fills_it_in(
+    monkeypatch: pytest.MonkeyPatch, word: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert at_home(word) == meant

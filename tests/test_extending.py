@@ -113,7 +113,7 @@ def test_a_metric_is_a_weighted_share_of_right_images_and_a_field_of_scores(name
 
 
 def test_a_data_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stripes(source: str) -> Dataset:
+    def stripes(source: str, _follow_links: bool) -> Dataset:
         items = [
             Item(f"{n:02}", n % 2, hashlib.sha256(f"{n}".encode()).hexdigest(), None)
             for n in range(20)

@@ -373,3 +373,8 @@ def test_the_regression_suite_is_the_same_task_on_every_machine() -> None:
     made = file.profiles["cpu"]
     assert made.weights == ["random"]
     assert len(made.seeds) == 3
+
+
+def test_a_data_set_may_lie_at_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert DatasetTable(source="~/pictures").source == "/home/somebody/pictures"

@@ -1,6 +1,7 @@
 """Images in folders: what a folder holds, which layout it has, and what is wrong with it.
 
-Keys are paths below the root with forward slashes. Links are followed inside the root only.
+Keys are paths below the root with forward slashes. Links are followed inside the root, and out of
+it only where that is asked for.
 """
 
 import difflib
@@ -34,7 +35,8 @@ Kind = Literal[
 
 PROBLEMS: Mapping[Kind, str] = {
     "unnamed": "its name is not UTF-8: rename it",
-    "outside": "a link that leaves the folder: put a copy of its target in its place",
+    "outside": "a link that leaves the folder: put a copy of its target in its place, or have such "
+    "links followed with follow_links = true below [dataset]",
     "nowhere": "a link to nothing: take it out",
 }
 
@@ -74,8 +76,15 @@ class Place(NamedTuple):
         return unicodedata.normalize("NFC", PurePosixPath(self.key).name)
 
 
-def scan_folder(source: str) -> Dataset:
-    root = existing_folder(source)
+class Root(NamedTuple):
+    """A folder that holds images, and which links in it count."""
+
+    path: Path
+    follow_links: bool = False  # also those that leave it
+
+
+def scan_folder(source: str, follow_links: bool = False) -> Dataset:
+    root = Root(existing_folder(source), follow_links)
     top = list_folder(root, "")
     branches, beside = layout_of(root, top)
     keys = [(branch.part, key) for branch in branches for key in branch.listing["folder"]]
@@ -94,7 +103,7 @@ def scan_folder(source: str) -> Dataset:
     loose = sum(len(listing["image"]) for listing in (top, *parts))
     deep = sum(bool(folder.listing["folder"]) for folder in folders)
     left_out = notes(everything, loose, deep)
-    return Dataset(root.resolve().name, source, classes, items, True, left_out)
+    return Dataset(root.path.resolve().name, source, classes, items, True, left_out)
 
 
 def existing_folder(source: str) -> Path:
@@ -118,7 +127,7 @@ def by_number(name: str) -> tuple[tuple[int, int, str], ...]:
     return *((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p), (-1, 0, name)
 
 
-def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]]:
+def layout_of(root: Root, top: Listing) -> tuple[list[Place], dict[str, Listing]]:
     """The folders that hold class folders, and what lies below the folders beside them.
 
     Folders called train, val or test are parts if one of them holds folders or nothing else is
@@ -136,7 +145,7 @@ def layout_of(root: Path, top: Listing) -> tuple[list[Place], dict[str, Listing]
         inner |= named if {"train"} <= set(named.values()) and len(named) > 1 else {}
     if not inner:
         if len(alike) == len(listings) > 1 and set.intersection(*alike.values()):
-            raise DataError([unclear_layout(root, alike)])
+            raise DataError([unclear_layout(root.path, alike)])
         return [Place(None, "", top)], {}
     branches = [Place(part, key, listings[key]) for key, part in sorted(inner.items())]
     return branches, {key: list_tree(root, key) for key in listings if key not in inner}
@@ -226,7 +235,7 @@ def class_problems(source: str, branches: Sequence[Place], folders: Sequence[Pla
 def too_few_classes(source: str, listing: Listing, found: Mapping[str, str]) -> str:
     """`found` is the key of the one class by its name, or empty."""
     for name, key in found.items():
-        deeper = len(list_folder(Path(source), key)["folder"]) > 1
+        deeper = len(list_folder(Root(Path(source)), key)["folder"]) > 1
         hint = f" - did you mean {source}/{key}?" if deeper else ""
         return f"only one class, {name!r}; at least two are needed{hint}"
     return f"no class folders ({holding(listing)})"
@@ -235,6 +244,8 @@ def too_few_classes(source: str, listing: Listing, found: Mapping[str, str]) -> 
 def holding(listing: Listing) -> str:
     found = [images(listing)] if listing["image"] else []
     found += [f"{number} {ending}" for ending, number in endings(listing["other"])]
+    if broken := [*listing["problem"], *listing["loop"]]:
+        found.append(f"{len(broken)} that cannot be used, such as {broken[0]}")
     return f"found {', '.join(found)}" if found else "it is empty"
 
 
@@ -286,11 +297,11 @@ def hashed_items(source: str, classes: Sequence[str], folders: Sequence[Place]) 
     )
 
 
-def list_folder(root: Path, key: str) -> Listing:
+def list_folder(root: Root, key: str) -> Listing:
     """What lies directly in one folder below the root ("" for the root itself)."""
     found: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
     try:
-        entries = sorted(os.scandir(root / key), key=lambda entry: entry.name)
+        entries = sorted(os.scandir(root.path / key), key=lambda entry: entry.name)
     except OSError as error:
         found["problem"].append(f"{key}: cannot be listed ({error.strerror})")
         return found
@@ -308,20 +319,21 @@ def list_folder(root: Path, key: str) -> Listing:
     return found
 
 
-def kind_of(root: Path, key: str, entry: os.DirEntry[str]) -> Kind:
+def kind_of(root: Root, key: str, entry: os.DirEntry[str]) -> Kind:
     """What an entry of a folder is; the first that applies."""
     if entry.name.startswith(".") or entry.name.lower() in JUNK_NAMES:
         return "junk"
     if as_unicode(entry.name) != entry.name:
         return "unnamed"
     if entry.is_symlink():
-        target = Path(os.path.realpath(entry))
-        if not target.is_relative_to(os.path.realpath(root)):
+        target, top = (Path(os.path.realpath(path)) for path in (entry, root.path))
+        if not (root.follow_links or target.is_relative_to(top)):
             return "outside"
         if not target.exists():
             return "nowhere"
         # Of the folders that were walked through to reach it, the root, as ".", among them.
-        if target in {Path(os.path.realpath(root / parent)) for parent in Path(key).parents}:
+        walked = {Path(os.path.realpath(root.path / parent)) for parent in Path(key).parents}
+        if target in walked or top.is_relative_to(target):
             return "loop"
     if entry.is_dir():
         return "folder"
@@ -336,13 +348,13 @@ def as_unicode(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def list_tree(root: Path, key: str) -> Listing:
+def list_tree(root: Root, key: str) -> Listing:
     """What lies below one folder at any depth, each folder once, however many links lead there."""
-    listings, seen = [list_folder(root, key)], {os.path.realpath(root / key)}
+    listings, seen = [list_folder(root, key)], {os.path.realpath(root.path / key)}
     again: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
     for listing in listings:  # grows while it is walked, so that every folder is reached
         for folder in listing["folder"]:
-            place = os.path.realpath(root / folder)
+            place = os.path.realpath(root.path / folder)
             if place in seen:
                 again["loop"].append(folder)
             else:

@@ -77,7 +77,7 @@ ROOM = Room(2 << 30)
 
 class Source(NamedTuple):
     summary: str
-    scan: Callable[[str], Dataset]
+    scan: Callable[[str, bool], Dataset]  # with whether links that leave a folder are followed
     open: Callable[[str, Item], Image.Image]
     load_libraries: Callable[[], object]
     train_per_class: int | None  # defaults of the split; None: the rule of bench.data.split
@@ -89,8 +89,8 @@ def source_of(source: str) -> Source:
     return SOURCES.get(source, SOURCES["folder"])
 
 
-def scan(source: str) -> Dataset:
-    return source_of(source).scan(source)
+def scan(source: str, follow_links: bool = False) -> Dataset:
+    return source_of(source).scan(source, follow_links)
 
 
 def open_image(dataset: Dataset, item: Item) -> Image.Image:
@@ -166,7 +166,7 @@ def load_digits() -> tuple[NDArray[np.uint8], list[int]]:
     return np.rint(bunch.images * 255 / 16).astype(np.uint8), bunch.target.tolist()
 
 
-def scan_digits(source: str) -> Dataset:
+def scan_digits(source: str, _follow_links: bool = False) -> Dataset:
     items = tuple(
         Item(f"{index:04d}", label, hashlib.sha256(image.tobytes()).hexdigest(), None)
         for index, (image, label) in enumerate(zip(*load_digits(), strict=True))

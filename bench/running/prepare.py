@@ -151,7 +151,7 @@ def open_images(suite: Suite) -> Images:
     Raises DataError with every problem that needs no decoding.
     """
     table = suite.dataset
-    dataset = sources.scan(table.source)
+    dataset = sources.scan(table.source, table.follow_links)
     default = sources.source_of(table.source)
     split = make_split(
         dataset,

@@ -25,7 +25,7 @@ import bench
 from bench import predictions
 from bench.data import pictures
 from bench.data.dataset import Item
-from bench.data.folder import list_tree
+from bench.data.folder import Root, list_tree
 from bench.data.images import normalise
 from bench.data.sources import open_path, source_of
 from bench.errors import WeightsError, first_line
@@ -140,7 +140,7 @@ def images_of(run_folder: Path, data: Data, asked: Path | None) -> Images:
     if asked is None:
         shown = f"the images of {name} are not here: name their folder with --images DIR"
         return Images((), (), shown)
-    keys = evenly(list_tree(asked, "")["image"])
+    keys = evenly(list_tree(Root(asked), "")["image"])
     return Images([partial(opening, str(asked / key)) for key in keys], (), f"images of {asked}")
 
 

@@ -83,14 +83,14 @@ def files_of(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
 
     Raises InputError where there is no image among them.
     """
-    from bench.data.folder import list_tree
+    from bench.data.folder import Root, list_tree
 
     paths: list[str] = []
     problems: list[tuple[str, str]] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            listing = list_tree(path, "")
+            listing = list_tree(Root(path), "")
             paths += [str(path / key) for key in listing["image"]]
             problems += [(argument, problem) for problem in listing["problem"]]
             if not listing["image"]:

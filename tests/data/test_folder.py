@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.data.dataset import Dataset
+from bench.data.folder import PROBLEMS
 from bench.data.sources import scan
 from bench.errors import DataError
 
@@ -249,11 +250,37 @@ def test_links_out_of_the_folder_or_to_nothing_are_refused(tmp_path: Path) -> No
     (root / "b" / "gone.png").symlink_to(root / "b" / "nowhere.png")
     (root / "b" / "self.png").symlink_to(root / "b" / "self.png")
     assert sorted(problems_of(root)) == [
-        "ROOT/a/out.png: a link that leaves the folder: put a copy of its target in its place",
+        f"ROOT/a/out.png: {PROBLEMS['outside']}",
         "ROOT/b/gone.png: a link to nothing: take it out",
         "ROOT/b/self.png: a link to nothing: take it out",
-        "ROOT/c: a link that leaves the folder: put a copy of its target in its place",
+        f"ROOT/c: {PROBLEMS['outside']}",
     ]
+
+
+def test_links_out_of_the_folder_are_followed_where_that_is_asked_for(tmp_path: Path) -> None:
+    store = fill(tmp_path / "store", "01.png", "02.png", "b/03.png", "b/04.png")
+    root = tmp_path / "root"
+    (root / "a").mkdir(parents=True)
+    for name in ("01.png", "02.png"):
+        (root / "a" / name).symlink_to(store / name)
+    (root / "b").symlink_to(store / "b")
+    (root / "b" / "up").symlink_to(tmp_path)  # leads to a folder that holds the root
+    dataset = scan(str(root), follow_links=True)
+    assert [item.key for item in dataset.items] == ["a/01.png", "a/02.png", "b/03.png", "b/04.png"]
+    assert dataset.notes == (
+        "links that lead to a folder above them, or that was seen, were ignored: 1",
+    )
+
+
+def test_a_folder_of_links_is_not_called_empty(tmp_path: Path) -> None:
+    store, root = fill(tmp_path / "store", "a/1.png", "b/1.png"), tmp_path / "root"
+    root.mkdir()
+    for name in "ab":
+        (root / name).symlink_to(store / name)
+    told = "\n".join(problems_of(root))
+    assert "it is empty" not in told
+    assert "follow_links = true" in told
+    assert "found 2 that cannot be used, such as a: a link that leaves the folder" in told
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
