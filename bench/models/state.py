@@ -21,17 +21,42 @@ _DAMAGED = (
 )
 
 
+UNDER = ("state_dict", "model")
+"""Where training loops put the state dict, beside the epoch and the optimiser's."""
+
+PREFIXES = ("module.", "_orig_mod.")
+"""Of every name where the network was saved as it trained: on several devices, or compiled."""
+
+
+def unwrapped(found: object) -> object:
+    """The state dict in a checkpoint, or what was found."""
+    for _ in range(4):  # a file may hold itself
+        held = [found.get(key) for key in UNDER] if isinstance(found, Mapping) else []
+        found = next((one for one in held if isinstance(one, Mapping)), found)
+    return found
+
+
+def unprefixed(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors under the names that the network itself gives them."""
+    for prefix in PREFIXES * 2:  # in any order
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
 def read(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a `.safetensors` or `.pth` file by name, on the CPU.
+
+    What training loops put around a state dict and before its names is taken off.
 
     Raises WeightsError, without torch's advice to trust the file, where it is damaged, holds
     code, or holds anything else than a flat state dict. The caller says which file it is.
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return unprefixed(load_file(path))
         # By the unpickler that knows tensors and containers only.
-        found: object = torch.load(path, map_location="cpu", weights_only=True)
+        found = unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     except UnpicklingError:
         raise WeightsError(
             "not a plain weights file (refused to execute code in it): "
@@ -48,7 +73,7 @@ def read(path: Path) -> Mapping[str, Tensor]:
             "not a plain weights file: expected a flat state dict, "
             "names to tensors (save model.state_dict() alone)"
         )
-    return found
+    return unprefixed(found)
 
 
 def check_finite(architecture: Architecture, state: Mapping[str, Tensor]) -> None:

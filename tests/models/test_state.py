@@ -36,6 +36,41 @@ def test_a_state_dict_survives_the_file(tmp_path: Path, suffix: str) -> None:
     assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
 
 
+def named(prefix: str) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in TENSORS.items()}
+
+
+CHECKPOINTS: dict[str, dict[str, object]] = {
+    "of several devices": {**named("module.")},
+    "compiled": {**named("_orig_mod.")},
+    "both": {**named("_orig_mod.module.")},
+    "of a trainer": {"epoch": 3, "state_dict": named(""), "optimizer": {"lr": 0.1}},
+    "under model": {"model": named("module._orig_mod."), "best": 0.9},
+    "twice": {"state_dict": {"model": named("module.")}},
+}
+
+
+@pytest.mark.parametrize("held", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_a_state_dict_is_found_in_a_checkpoint(tmp_path: Path, held: dict[str, object]) -> None:
+    torch.save(held, tmp_path / "net.pth")
+    found = read(tmp_path / "net.pth")
+    assert found.keys() == TENSORS.keys()
+    assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_a_prefix_that_some_names_lack_is_part_of_them(tmp_path: Path) -> None:
+    torch.save(named("module.") | {"other": torch.ones(1)}, tmp_path / "net.pth")
+    assert "module.conv.weight" in read(tmp_path / "net.pth")
+
+
+def test_a_checkpoint_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    held: dict[str, object] = {}
+    held["model"] = held
+    torch.save(held, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="flat state dict"):
+        read(tmp_path / "net.pth")
+
+
 def test_a_file_of_before_the_zip_format_is_read(tmp_path: Path) -> None:
     torch.save(TENSORS, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
     assert read(tmp_path / "net.pth").keys() == TENSORS.keys()
@@ -85,7 +120,7 @@ def test_damage_of_any_kind_is_an_error_in_our_words(
             read(path)
 
 
-@pytest.mark.parametrize("held", [[torch.ones(1)], {"model": TENSORS}, {1: torch.ones(1)}, 3])
+@pytest.mark.parametrize("held", [[torch.ones(1)], {"weights": TENSORS}, {1: torch.ones(1)}, 3])
 def test_anything_but_a_flat_state_dict_is_refused(tmp_path: Path, held: object) -> None:
     torch.save(held, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="flat state dict"):
