@@ -164,6 +164,9 @@ class DatasetTable(TomlTable):
     """`"digits"`, or a folder of images, relative to the current folder"""
     follow_links: bool = False
     """whether links count that lead out of the folder, as DVC and git-annex make them"""
+    skip_damaged: int = Field(0, ge=0)
+    """so many damaged images, at most, are left out and named, before the split; more are an
+    error"""
     train_per_class: int | None = Field(None, ge=1)
     """training images of each class"""
     val_per_class: int | None = Field(None, ge=1)

@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from bench.data import pictures
 from bench.data.dataset import Dataset, Item, shortened
 from bench.data.folder import scan_folder
-from bench.errors import DataError
+from bench.errors import DataError, first
 from bench.measure.cpu import usable_cores
 
 
@@ -106,10 +106,13 @@ def load_libraries(dataset: Dataset) -> None:
     source_of(dataset.source).load_libraries()
 
 
+Use = Callable[[int, Image.Image], None]
+
+
 def open_all(
     dataset: Dataset,
     threads: int,
-    use: Callable[[int, Image.Image], None],
+    use: Use,
     count: Callable[[int], None] = lambda num_done: None,
 ) -> None:
     """Open every image once and hand it to `use`, in any thread, with its number.
@@ -117,6 +120,15 @@ def open_all(
     `count` hears how many are done. What `use` raises passes at once. DataError comes at the end
     and names every image that cannot be decoded.
     """
+    found = _problems(dataset, threads, use, count)
+    if problems := [line for lines in found.values() for line in lines]:
+        raise DataError([*shortened(problems), "replace these files or take them out"])
+
+
+def _problems(
+    dataset: Dataset, threads: int, use: Use, count: Callable[[int], None]
+) -> dict[int, list[str]]:
+    """What is wrong with the images that cannot be decoded, by their numbers."""
 
     def problems_of(number: int) -> list[str]:
         item = dataset.items[number]
@@ -129,14 +141,35 @@ def open_all(
             return [f"{dataset.source}/{item.key}: {damage(b'', error)}"]
         return []
 
-    problems: list[str] = []
+    wrong = {}
     with large_pictures_allowed(), ThreadPoolExecutor(threads) as pool:
-        found = pool.map(problems_of, range(len(dataset.items)))
-        for num_done, lines in enumerate(found, start=1):
-            problems += lines
-            count(num_done)
-    if problems:
-        raise DataError([*shortened(problems), "replace these files or take them out"])
+        for number, lines in enumerate(pool.map(problems_of, range(len(dataset.items)))):
+            count(number + 1)
+            if lines:
+                wrong[number] = lines
+    return wrong
+
+
+def without_damaged(dataset: Dataset, most: int, threads: int) -> Dataset:
+    """The data set without images that cannot be decoded, which it names in its notes.
+
+    Raises DataError where there are more of them than so many.
+    """
+    wrong = _problems(dataset, threads, lambda number, picture: None, lambda num_done: None)
+    if not wrong:
+        return dataset
+    if len(wrong) > most:
+        lines = shortened([line for lines in wrong.values() for line in lines])
+        text = f"{len(wrong):,} images are damaged, and skip_damaged = {most:,}: replace them"
+        raise DataError([*lines, text])
+    names = first([dataset.items[number].key for number in wrong], NAMED)
+    note = f"damaged images were left out: {len(wrong)} ({names})"
+    items = tuple(item for number, item in enumerate(dataset.items) if number not in wrong)
+    return replace(dataset, items=items, notes=(*dataset.notes, note))
+
+
+NAMED = 20
+"""Damaged images, at most, in a note."""
 
 
 def check_images(dataset: Dataset, threads: int) -> None:

@@ -148,10 +148,12 @@ def timm_problems(asked: Sequence[Cell]) -> list[Problem]:
 def open_images(suite: Suite) -> Images:
     """Scan and split the images, and find the scale of 16-bit grey.
 
-    Raises DataError with every problem that needs no decoding.
+    Raises DataError with every problem that needs no decoding, or too many damaged images.
     """
     table = suite.dataset
     dataset = sources.scan(table.source, table.follow_links)
+    if table.skip_damaged:
+        dataset = sources.without_damaged(dataset, table.skip_damaged, usable_cores())
     default = sources.source_of(table.source)
     split = make_split(
         dataset,

@@ -24,6 +24,7 @@ from bench.data.sources import (
     open_image,
     scan,
     source_of,
+    without_damaged,
 )
 from bench.errors import DataError
 
@@ -53,6 +54,24 @@ def problems_of(dataset: Dataset) -> list[str]:
     with pytest.raises(DataError) as caught:
         check_images(dataset, threads=2)
     return [line.replace(dataset.source, "ROOT") for line in caught.value.problems]
+
+
+def test_few_damaged_images_may_be_left_out_and_are_named(tmp_path: Path) -> None:
+    root = pair(tmp_path)
+    (root / "a" / "cut.jpg").write_bytes((root / "a" / "good.jpg").read_bytes()[:400])
+    (root / "b" / "empty.png").write_bytes(b"")
+    dataset = scan(str(root))
+    sound = without_damaged(dataset, 2, threads=2)
+    assert [item.key for item in sound.items] == ["a/good.jpg", "b/good.jpg"]
+    assert sound.notes == ("damaged images were left out: 2 (a/cut.jpg, b/empty.png)",)
+    assert without_damaged(sound, 1, threads=1) == sound
+    with pytest.raises(DataError) as caught:
+        without_damaged(dataset, 1, threads=2)
+    *named, text = caught.value.problems
+    assert [line.partition(": ")[0] for line in named] == [
+        f"{root}/a/cut.jpg", f"{root}/b/empty.png"
+    ]  # fmt: skip
+    assert text == "2 images are damaged, and skip_damaged = 1: replace them"
 
 
 def test_digits_are_scikit_learns_in_its_order() -> None:
