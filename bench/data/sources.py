@@ -122,7 +122,12 @@ def open_all(
     """
     found = _problems(dataset, threads, use, count)
     if problems := [line for lines in found.values() for line in lines]:
-        raise DataError([*shortened(problems), "replace these files or take them out"])
+        raise DataError(
+            [
+                *shortened(problems),
+                "replace these files, or leave a few out with skip_damaged below [dataset]",
+            ]
+        )
 
 
 def _problems(

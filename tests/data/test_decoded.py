@@ -120,7 +120,7 @@ def assert_both_are_named(caught: pytest.ExceptionInfo[DataError]) -> None:
     first, second, advice = caught.value.problems
     assert first.endswith("even/2.png: is empty (0 bytes)")
     assert second.endswith("odd/5.png: is a web page or other text, not an image")
-    assert advice == "replace these files or take them out"
+    assert advice == "replace these files, or leave a few out with skip_damaged below [dataset]"
 
 
 def test_images_that_cannot_be_decoded_are_all_named_and_nothing_stays(

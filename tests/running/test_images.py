@@ -153,7 +153,10 @@ def test_broken_images_are_all_named_before_anything_trains(
     assert [problem.split(":")[0].split("pictures/")[1] for problem in problems] == [
         *("cat/3.png", "dog/7.png"),
     ]
-    assert advice.strip() == "replace these files or take them out"
+    assert (
+        advice.strip()
+        == "replace these files, or leave a few out with skip_damaged below [dataset]"
+    )
     assert not (broken.folder / "results").exists()
     assert command.tree(broken.folder / "pictures") == before
 
