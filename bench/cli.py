@@ -15,16 +15,7 @@ from types import FrameType
 
 import typer
 
-from bench.errors import (
-    BenchError,
-    Exit,
-    FolderError,
-    OutOfMemory,
-    Stopped,
-    SuiteError,
-    first_line,
-    is_out_of_memory,
-)
+from bench.errors import BenchError, Exit, FolderError, Stopped, SuiteError, as_ours
 from bench.terminal import complain, open_outputs
 from bench.verbs.ab import ab
 from bench.verbs.baseline import baseline
@@ -101,8 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Stopped as stop:
         sys.exit(128 + stop.signal_number)
     except Exception as error:
-        if is_out_of_memory(error):
-            sys.exit(refuse(OutOfMemory(first_line(error)), given[0]))
+        if ours := as_ours(error):
+            sys.exit(refuse(ours, given[0]))
         sys.exit(crash(error))  # a bug: its traceback is saved, never shown
 
 

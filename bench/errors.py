@@ -6,6 +6,7 @@ and the main process raises it again.
 
 import difflib
 import errno
+import tempfile
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, NamedTuple
@@ -140,6 +141,18 @@ def is_out_of_memory(error: BaseException) -> bool:
         case RuntimeError() | ImportError():
             return any(mark in str(error) for mark in NO_MEMORY)
     return False
+
+
+def as_ours(error: Exception) -> BenchError | None:
+    """The error as one that says what to do; None where it is neither of memory nor of a name."""
+    if is_out_of_memory(error):
+        return OutOfMemory(first_line(error))
+    if isinstance(error, OSError):
+        if error.errno == errno.ENAMETOOLONG:
+            return InputError([f"{str(error.filename)[:60]}...: is too long for a name of a file"])
+        if "AF_UNIX path too long" in str(error):
+            return InputError([f"TMPDIR is too long for sockets: {tempfile.gettempdir()}"])
+    return None
 
 
 def unknown(name: object, accepted: Sequence[str]) -> str:

@@ -53,6 +53,8 @@ def parse(path: Path) -> dict[str, Any]:
         place = re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", str(error))
         text, where = (place[1], place[2]) if place else (str(error), "")
         problem = Problem(where, lower(text))
+    except RecursionError:
+        problem = Problem("", "has brackets in too many brackets")
     raise SuiteError(str(path), [problem])
 
 

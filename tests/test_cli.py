@@ -293,3 +293,53 @@ def test_the_users_home_is_known_where_no_shell_fills_it_in(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     assert at_home(word) == meant
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", LONG),
+        ("run", "tiny.toml", "--out", LONG),
+        ("run", "tiny.toml", "--dataset", LONG),
+        ("report", LONG),
+        ("predict", "run", LONG),
+        ("compare", LONG, "run"),
+        ("history", LONG),
+        ("export", LONG),
+        ("ab", LONG, LONG, "--suite", "tiny.toml"),
+        ("baseline", "accept", LONG, "--reason", "x"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_too_long_for_a_file_is_no_bug(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    here = command.place(tmp_path)
+    here.suite(SUITE)
+    said = quick(here, *arguments)
+    assert said.returncode in (2, 6)
+    assert "E-BUG" not in said.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "{a=" * 5000, "[{a=" * 2500])
+def test_brackets_in_too_many_brackets_are_no_bug(tmp_path: Path, text: str) -> None:
+    here = command.place(tmp_path)
+    (tmp_path / "deep.toml").write_text(f"seeds = {text}")
+    said = quick(here, "run", tmp_path / "deep.toml")
+    assert said.returncode == 2
+    assert "E-BUG" not in said.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_for_temporary_files_that_is_too_long_for_sockets_is_named(
+    tmp_path: Path,
+) -> None:
+    here = command.place(tmp_path)
+    folder = tmp_path / ("d" * 120)
+    folder.mkdir()
+    said = bench(here, "run", here.suite(SUITE), TMPDIR=str(folder))
+    assert said.returncode == 2
+    assert f"TMPDIR is too long for sockets: {folder}" in said.stderr

@@ -278,7 +278,7 @@ def parsed(text: str) -> Baseline:
     """The baseline of a file. Raises ValueError, in words, where it is not one as written."""
     try:
         content: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
         raise ValueError(  # noqa: TRY004 - a file that is wrong, not an argument

@@ -113,7 +113,10 @@ def _first_line(body: str) -> str:
 def _kept(text: str, stamp: str) -> Snapshot:
     """Raises ValueError where it is none of this state of the folder."""
     first, _, body = text.partition("\n")
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is no table of ours") from error
     if f"{first}\n" != _first_line(body) or content.get("stamp") != stamp:
         raise ValueError("is damaged, or of another state of the folder")
     return from_snapshot(content)

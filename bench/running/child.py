@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import psutil
 
-from bench.errors import BenchError, OutOfMemory, first_line, is_out_of_memory
+from bench.errors import BenchError, OutOfMemory, as_ours, first_line
 from bench.measure.cpu import address_space_limit, oom_kills
 
 WARM = ["bench.running.worker"]
@@ -42,7 +42,7 @@ Listener = Callable[[Any], None]
 Watch = Callable[[], str | None]
 """Asked about every second; an answer, such as "took too long", ends the child."""
 
-Answer = tuple[Literal["told", "value", "mistake", "bug", "memory", "died", "ended"], Any]
+Answer = tuple[Literal["told", "value", "mistake", "bug", "died", "ended"], Any]
 
 LOOK_SECONDS = 1.0
 """From one look at a child to the next."""
@@ -101,8 +101,6 @@ def call(
             return value
         case "mistake":
             raise value
-        case "memory":
-            raise OutOfMemory(value)
         case "bug":
             error, log = value
             raise ChildCrashed(function, f"raised {error}", process.exitcode, log)
@@ -256,11 +254,9 @@ def _run(sender: Connection, function: str, arguments: tuple[object, ...], tells
     except BenchError as error:
         answer = "mistake", error
     except Exception as error:  # told to the main process, which ends with it
-        if is_out_of_memory(error):
-            answer = "memory", first_line(error)
-        else:
-            text = f"{type(error).__name__}: {first_line(error)}"
-            answer = "bug", (text, traceback.format_exc())
+        text = f"{type(error).__name__}: {first_line(error)}"
+        ours = as_ours(error)
+        answer = ("mistake", ours) if ours else ("bug", (text, traceback.format_exc()))
     sender.send(answer)
 
 

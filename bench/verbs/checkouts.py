@@ -169,7 +169,7 @@ def begin(plan: Plan) -> None:
         return
     try:
         earlier = dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read; name another folder with --out") from error
     if changed := [one.path for one in differences(earlier, facts)]:
         raise FolderError(
@@ -189,7 +189,7 @@ def is_finished(folder: Path) -> bool:
     """Whether a run came to its end there, whichever bench wrote it."""
     try:
         return bool(json.loads((folder / "run.json").read_text("utf-8"))["status"] == "finished")
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
 
 
