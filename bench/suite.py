@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -255,7 +254,7 @@ def _weights_source(entry: str) -> str:
     return entry
 
 
-WeightsSource = Annotated[str, BeforeValidator(_weights_source)]
+WeightsSource = Annotated[str, AfterValidator(_weights_source)]
 
 
 class Suite(TomlTable):
