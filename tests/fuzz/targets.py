@@ -30,7 +30,7 @@ def read_suite(place: Path, data: bytes) -> object:
     return suite_file.read_suite(path)
 
 
-ODD = (
+ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 1e308, 2**70),
     *("", "AAAA", "x" * 300, "../..", "\0", [], [[]], {}, {"": 1}),
 )
