@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ def script(sound: Path, data: bytes) -> Any:
         places = list(_places(content))
         if places:
             holder, key = places[int.from_bytes(data[at : at + 2], "big") % len(places)]
-            holder[key] = ODD[data[at + 2] % len(ODD)]
+            holder[key] = deepcopy(ODD[data[at + 2] % len(ODD)])
     return content
 
 
