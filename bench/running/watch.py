@@ -41,10 +41,10 @@ class Watch:
         self.overdue: Overdue | None = None
 
     def heard(self) -> None:
-        self._silent = 0.0
+        self._silent = self._looked - time.monotonic()  # the next look counts from the last
 
     def begins(self, cell_id: str) -> None:
-        self._running, self._cell_id = 0.0, cell_id
+        self._running, self._cell_id = self._looked - time.monotonic(), cell_id
 
     def look(self) -> str | None:
         """Why the worker is to be ended, if it is."""

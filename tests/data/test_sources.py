@@ -144,7 +144,7 @@ def test_damaged_files_are_all_named_with_their_damage(tmp_path: Path) -> None:
         r"ROOT/b/bomb.png: cannot be decoded (Image size (400000000 pixels) exceeds limit",
         r"ROOT/b/noise.jpg: is no image Pillow knows",
         r"ROOT/b/page.jpg: is a web page or other text, not an image",
-        r"replace these files, or leave a few out with skip_damaged below \[dataset\]",
+        "replace these files, or leave a few out with skip_damaged below [dataset]",
     ]
     assert len(found) == len(expected)
     for problem, start in zip(found, expected, strict=True):

@@ -57,6 +57,16 @@ def test_a_cell_may_take_so_long_and_the_next_as_long_again(
     assert (one.overdue.kind, "timeout = 60 s" in one.overdue.reason) == ("time_limit", True)
 
 
+def test_what_passed_before_a_cell_began_does_not_count_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    one = Watch(tmp_path, Limits(timeout=60))
+    clock.sleep(1.5)
+    one.begins("cell")
+    assert seconds_until_overdue(one, clock) == 61
+
+
 def test_a_night_in_which_the_machine_slept_is_no_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
