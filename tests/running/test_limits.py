@@ -1,6 +1,5 @@
-"""Cells that hang, take too long or have too little memory, in real runs."""
+"""Cells that hang or take too long, in real runs."""
 
-import resource
 import time
 from pathlib import Path
 
@@ -75,21 +74,3 @@ def test_a_signal_ends_a_run_whose_worker_stands_still(here: Place) -> None:
     _, alive = psutil.wait_procs(below, timeout=5)
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
     assert lost(folder).status == "interrupted"
-
-
-def leave_no_memory(worker: psutil.Process) -> None:
-    """From now on, what the worker has of its address space is all that it gets."""
-    resource.prlimit(worker.pid, resource.RLIMIT_AS, (worker.memory_info().vms, -1))
-
-
-def test_where_memory_runs_out_that_is_what_the_record_says(here: Place) -> None:
-    folder = here.folder / "out"
-    with command.running(here, "run", here.suite(LONG), "--out", folder) as process:
-        command.wait_for_cell(folder, 2)
-        time.sleep(1)
-        leave_no_memory(command.worker_of(process))
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (3, ""), out
-    failure = lost(folder)
-    assert (failure.status, failure.kind) == ("failed", "oom_host")
-    assert "memory" in failure.reason
