@@ -68,7 +68,7 @@ def stoppable() -> Iterator[None]:
 
 
 def at_home(word: str) -> str:
-    """`~` in an option such as --out=~/runs, which no shell expands; elsewhere shells do."""
+    """The word with `~` filled in, which no shell does in --out=~/runs or between quotes."""
     option, equals, value = word.partition("=")
     if option.startswith("--") and equals:
         return f"{option}={os.path.expanduser(value)}"

@@ -98,9 +98,8 @@ def _row(one: Combination) -> Row:
 def _odd_costs(here: Combination) -> OddCosts | None:
     if "reused" in here.column("features"):
         return "reused"
-    return (
-        "passes" if any(n is not None and n > 1 for n in here.column("execution.passes")) else None
-    )
+    in_passes = any((passes or 1) > 1 for passes in here.column("execution.passes"))
+    return "passes" if in_passes else None
 
 
 def _first(values: Iterable[Any]) -> Any:

@@ -122,12 +122,8 @@ def open_all(
     """
     found = _problems(dataset, threads, use, count)
     if problems := [line for lines in found.values() for line in lines]:
-        raise DataError(
-            [
-                *shortened(problems),
-                "replace these files, or leave a few out with skip_damaged below [dataset]",
-            ]
-        )
+        advice = "replace these files, or leave a few out with skip_damaged below [dataset]"
+        raise DataError([*shortened(problems), advice])
 
 
 def _problems(

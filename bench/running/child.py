@@ -109,10 +109,16 @@ def call(
     how = exit_text(process.exitcode)
     if oom_kills() > kills_before:
         raise OutOfMemory(f"a process {how}")
-    if process.exitcode in NO_ROOM and (most := address_space_limit()):
+    if process.exitcode in NO_ROOM:
+        _blame_the_limit(how)
+    raise ChildCrashed(function, how, process.exitcode)
+
+
+def _blame_the_limit(how: str) -> None:
+    """Raise OutOfMemory where processes have a limit of address space."""
+    if most := address_space_limit():
         gib = f"{most / (1 << 30):.3g} GiB"
         raise OutOfMemory(f"a process {how}, and may have {gib} of address space (ulimit -v)")
-    raise ChildCrashed(function, how, process.exitcode)
 
 
 class _Child(NamedTuple):
@@ -141,7 +147,9 @@ def _started(function: str, arguments: tuple[object, ...], *, tells: bool) -> _C
             return _Child(process, None, receiver)
         finally:
             sender.close()  # so that the pipe ends when the child does
-    raise ChildCrashed(function, f"could not be started ({why})", None)
+    how = f"could not be started ({why})"
+    _blame_the_limit(how)
+    raise ChildCrashed(function, how, None)
 
 
 def _answer(child: _Child, listen: Listener | None, watch: Watch) -> Answer:

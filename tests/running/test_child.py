@@ -4,8 +4,10 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from typing import Any, NoReturn
 
 import numpy as np
@@ -162,13 +164,33 @@ def test_under_a_limit_an_abort_is_for_want_of_memory() -> None:
     name = f"{HERE}:end_as_a_library_without_memory"
     with pytest.raises(ChildCrashed, match="was killed by SIGABRT"):
         child.call(name)
+    with limited(), pytest.raises(OutOfMemory, match=r"SIGABRT, .* address space \(ulimit -v\)"):
+        child.call(name)
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """A limit of address space that nothing meets."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (1 << 46, before[1]))
     try:
-        with pytest.raises(OutOfMemory, match=r"address space \(ulimit -v\)"):
-            child.call(name)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_under_a_limit_a_server_that_does_not_live_is_for_want_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_process: object) -> None:
+        raise EOFError
+
+    # As the server's socket answers when its process dies of std::bad_alloc at each start.
+    monkeypatch.setattr(ForkServerProcess, "start", refused)
+    with pytest.raises(ChildCrashed, match="could not be started"):
+        child.call(f"{HERE}:double", 1)
+    with limited(), pytest.raises(OutOfMemory, match=r"could not be started \(EOFError\), and may"):
+        child.call(f"{HERE}:double", 1)
 
 
 def test_ctrl_c_does_not_reach_children() -> None:
