@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -23,17 +23,35 @@ from bench.folder import read_records, read_run
 from bench.record import Failure, Result, Run
 
 ROOT = Path(__file__).parent.parent
-SUITE = """
+TINY = """
 name = "tiny"
-architectures = ["mobilenet_v3_small"]
-strategies = ["feature_extraction", "from_scratch"]
-weights = ["random"]
+architectures = [{architectures}]
+strategies = [{strategies}]
+{seeds}weights = ["random"]
 [recipe]
 image_size = 32
-epochs = 1
+epochs = {epochs}
 batch_size = 4
 precision = "fp32"
 """
+
+
+def tiny(
+    strategies: Sequence[str],
+    seeds: int | None = None,
+    epochs: int = 1,
+    architectures: Sequence[str] = ("mobilenet_v3_small",),
+) -> str:
+    """A suite for `Place.suite`, as quick as can be; a strategy is a name, or a table in TOML."""
+    return TINY.format(
+        architectures=", ".join(f'"{name}"' for name in architectures),
+        strategies=", ".join(one if one.startswith("{") else f'"{one}"' for one in strategies),
+        seeds="" if seeds is None else f"seeds = {list(range(seeds))}\n",
+        epochs=epochs,
+    )
+
+
+SUITE = tiny(["feature_extraction", "from_scratch"])
 """Two cells, done in less than a second once torch is there."""
 
 LONG = SUITE.replace('"from_scratch"', '{name = "long", kind = "partial", epochs = 5000}')

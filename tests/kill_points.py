@@ -4,7 +4,7 @@
     python -m tests.kill_points --kills 3 --seed 1
 
 One suite is run in one folder until the main process was killed so many times with SIGKILL, and as
-many workers, each at a moment drawn from a seed; then it is run to its end. After each: no record
+many workers, each at a moment drawn from a seed and while cells were left; then to its end. After each: no record
 of a finished cell has changed, and no process is left after 15 s. At the end: every cell has one
 record, and the report is that of an undisturbed run but for times.
 """
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,69 +28,56 @@ from bench.record import Result
 from tests import command
 from tests.command import Place
 
-SUITE = """
-name = "killed"
-architectures = [{architectures}]
-strategies = [{strategies}]
-seeds = [{seeds}]
-weights = ["random"]
-[recipe]
-image_size = 32
-epochs = {epochs}
-batch_size = 4
-precision = "fp32"
-"""
-
 GRACE_SECONDS = 15.0
 
 MEASURED = ("seconds", "memory", "latency", "front", "verdict", "recommended")
 """In names of columns that no two runs have alike, or that depend on such."""
 
 
-def suite(
-    architectures: Sequence[str], strategies: Sequence[str], seeds: int, epochs: int = 1
-) -> str:
-    """A suite of so many cells as these make, for `Place.suite`."""
-    quoted = (", ".join(f'"{name}"' for name in names) for names in (architectures, strategies))
-    numbers = ", ".join(map(str, range(seeds)))
-    a, s = quoted
-    return SUITE.format(architectures=a, strategies=s, seeds=numbers, epochs=epochs)
-
-
 # ---- faults -----------------------------------------------------------------------------------
 
 
-def kill_main(process: subprocess.Popen[str], _out: Path) -> None:
+def kill_main(process: subprocess.Popen[str], _out: Path) -> bool:
     """End the main process as a power cut would."""
+    is_running = process.poll() is None
     process.kill()
+    return is_running
 
 
-def kill_worker(process: subprocess.Popen[str], _out: Path) -> None:
-    """End a process that the server forked, if there is one at the moment."""
-    for child in command.descendants(process):
-        if child.ppid() != process.pid:
-            child.kill()
-            return
+def kill_worker(process: subprocess.Popen[str], out: Path) -> bool:
+    """End the process that the server forked, once a cell has begun, if there is one."""
+    for child in _below(psutil.Process(process.pid)) if any(out.glob("cells/*/log.txt")) else []:
+        with suppress(psutil.NoSuchProcess):
+            if child.ppid() != process.pid:
+                child.kill()
+                return True
+    return False
 
 
-def stop(process: subprocess.Popen[str], _out: Path) -> None:
+def stop(process: subprocess.Popen[str], _out: Path) -> bool:
     """Stop the run in order."""
     process.send_signal(signal.SIGTERM)
+    return True
 
 
-def damage(_process: subprocess.Popen[str], out: Path) -> None:
+def damage(_process: subprocess.Popen[str], out: Path) -> bool:
     """Cut the newest record, which is read by nobody while the run goes on."""
     found = sorted(out.glob("cells/*/record.json"), key=lambda path: path.stat().st_mtime)
     for path in found[-1:]:
         path.write_text(path.read_text("utf-8")[:-40], encoding="utf-8")
+    return bool(found)
 
 
-FAULTS: dict[str, Callable[[subprocess.Popen[str], Path], None]] = {
+FAULTS: dict[str, Callable[[subprocess.Popen[str], Path], bool]] = {
     "main killed": kill_main,
     "worker killed": kill_worker,
     "stopped": stop,
     "record damaged": damage,
 }
+"""Each says whether it found what it strikes."""
+
+EXITS = {"main killed": (0, -9), "stopped": (0, 143)}
+"""Exit codes after a fault, where they are not 0 or 3."""
 
 
 class Fault(NamedTuple):
@@ -97,31 +85,38 @@ class Fault(NamedTuple):
     seconds: float  # since the run folder has a run
 
 
-def sitting(here: Place, path: Path, out: Path, fault: Fault | None = None) -> int:
+class Sitting(NamedTuple):
+    code: int  # of its exit
+    struck: bool  # whether the fault met cells that were still to be trained
+
+
+def sitting(here: Place, path: Path, out: Path, fault: Fault | None = None) -> Sitting:
     """One run of the suite into the folder, with a fault; what must hold then is checked."""
-    before = finished(out)
+    before, struck = finished(out), False
     with (
         (here.folder / "log.txt").open("a", encoding="utf-8") as heard,
         command.running(here, "run", path, "--out", out, stdout=heard) as process,
     ):
         known = psutil.Process(process.pid)
         below: set[psutil.Process] = set()
-        until = None if fault is None else _moment(process, out, fault)
+        left = None if fault is None else (_moment(process, out, fault), FAULTS[fault.name])
         while process.poll() is None:
             below |= set(_below(known))
-            if until is not None and time.monotonic() >= until:
-                until = None
-                FAULTS[fault.name](process, out)  # type: ignore[union-attr]
+            if left is not None and time.monotonic() >= left[0]:
+                has_cells = len(finished(out)) < len(command.run_of(out).cells)
+                struck, left = left[1](process, out) and has_cells, None
             time.sleep(0.02)
         code = process.wait()
     _, alive = psutil.wait_procs(below, timeout=GRACE_SECONDS)
-    left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    assert not left, f"{left} still run"
+    running = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not running, f"{running} still run"
     after = finished(out)
     changed = [name for name in before if after.get(name) != before[name]]
     may_change = 1 if fault is not None and fault.name == "record damaged" else 0
     assert len(changed) <= may_change, changed
-    return code
+    expected = (0, 3) if fault is None else EXITS.get(fault.name, (0, 3))
+    assert code in expected, f"{fault}: exit code {code}"
+    return Sitting(code, struck)
 
 
 def _moment(process: subprocess.Popen[str], out: Path, fault: Fault) -> float:
@@ -151,14 +146,9 @@ def finished(out: Path) -> dict[str, bytes]:
 # ---- the end ----------------------------------------------------------------------------------
 
 
-def survives(here: Place, text: str, faults: Sequence[Fault], quiet: Path) -> None:
-    """Run the suite with these faults one after the other, then to its end, and check that."""
-    path, out = here.suite(text, "killed"), here.folder / "out"
-    for fault in faults:
-        code = sitting(here, path, out, fault)
-        expected = {"main killed": (0, -9), "stopped": (0, 143)}.get(fault.name, (0, 3))
-        assert code in expected, f"{fault}: exit code {code}"
-    code = sitting(here, path, out)
+def survives(here: Place, path: Path, out: Path, quiet: Path) -> None:
+    """Run the suite to its end, whatever befell it before, and check that."""
+    code = sitting(here, path, out).code
     assert code == 0, f"at the end: exit code {code}"
     run, found = command.run_of(out), command.records(out)
     assert [record.cell_id for record in found] == list(run.cells)
@@ -187,26 +177,39 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=12, help="of the main process, and of workers")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(words)
-    text = suite(
-        ["mobilenet_v3_small", "resnet18"], ["feature_extraction", "partial", "fine_tuning"],
-        seeds=asked.kills, epochs=2,
+    text = command.tiny(
+        ["feature_extraction", "partial", "fine_tuning"], asked.kills, epochs=4,
+        architectures=["mobilenet_v3_small", "resnet18"],
     )  # fmt: skip
-    draw = random.Random(asked.seed)
-    names = ["main killed", "worker killed"] * asked.kills
-    draw.shuffle(names)
-    faults = [Fault(name, draw.uniform(0, 8)) for name in names]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-kills-") as name:
         here = command.place(Path(name))
-        quiet = here.folder / "quiet"
-        assert sitting(here, here.suite(text, "killed"), quiet) == 0
-        survives(here, text, faults, quiet)
+        path, quiet, out = here.suite(text), here.folder / "quiet", here.folder / "out"
+        assert sitting(here, path, quiet).code == 0
+        struck = kill(here, path, out, asked.kills, random.Random(asked.seed))
+        done = len(finished(out))
+        survives(here, path, out, quiet)
         cells = len(finished(quiet))
+    kills = ", ".join(f"{count} times {what}" for what, count in struck.items())
     sys.stdout.write(
-        f"{cells} cells, {asked.kills} kills of the main process and {asked.kills} of workers "
-        f"(seed {asked.seed}), {time.monotonic() - began:.0f} s: no finished cell ran again, no "
-        "process was left, the report is that of an undisturbed run but for times\n"
+        f"{cells} cells, {done} of them done after the last kill; {kills} (seed {asked.seed}), "
+        f"{time.monotonic() - began:.0f} s: no finished cell ran again, no process was left, the "
+        "report is that of an undisturbed run but for times\n"
     )
+    if min(struck.values()) < asked.kills:
+        sys.exit("the run ended before all kills had struck")
+
+
+def kill(here: Place, path: Path, out: Path, times: int, draw: random.Random) -> Mapping[str, int]:
+    """How often each kill struck while cells were left: so many times, unless none are left."""
+    struck = dict.fromkeys(("main killed", "worker killed"), 0)
+    while names := [name for name, count in struck.items() if count < times]:
+        fault = Fault(draw.choice(names), draw.uniform(0, 6))
+        ended = sitting(here, path, out, fault)
+        struck[fault.name] += ended.struck
+        if ended.code == 0:
+            break
+    return struck
 
 
 if __name__ == "__main__":

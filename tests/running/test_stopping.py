@@ -11,7 +11,7 @@ import pytest
 
 from bench.record import Failure
 from tests import command
-from tests.command import LONG, SUITE, Place, quick
+from tests.command import LONG, SUITE, Place, quick, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -60,18 +60,7 @@ def test_a_worker_that_is_killed_costs_one_cell(here: Place) -> None:
     assert "no winner" not in out
 
 
-GROUP = """
-name = "tiny"
-architectures = ["mobilenet_v3_small"]
-strategies = ["partial", {name = "heads", kind = "feature_extraction", epochs = 1000}]
-seeds = [0, 1, 2]
-weights = ["random"]
-[recipe]
-image_size = 32
-epochs = 1
-batch_size = 4
-precision = "fp32"
-"""
+GROUP = tiny(["partial", '{name = "heads", kind = "feature_extraction", epochs = 1000}'], seeds=3)
 """The heads train first, for a fraction of a second: long enough to be killed."""
 
 AGAIN = (
