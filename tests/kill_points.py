@@ -4,9 +4,9 @@
     python -m tests.kill_points --kills 3 --seed 1
 
 One suite is run in one folder until the main process was killed so many times with SIGKILL, and as
-many workers, each at a moment drawn from a seed and while cells were left; then to its end. After each: no record
-of a finished cell has changed, and no process is left after 15 s. At the end: every cell has one
-record, and the report is that of an undisturbed run but for times.
+many workers, each at a moment drawn from a seed and while cells were left; then it is run to its
+end. After each: no record of a finished cell has changed, and no process is left after 15 s. At
+the end: every cell has one record, and the report is that of an undisturbed run but for times.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(words)
     text = command.tiny(
-        ["feature_extraction", "partial", "fine_tuning"], asked.kills, epochs=4,
+        ["feature_extraction", "partial", "fine_tuning"], seeds=2 * asked.kills, epochs=15,
         architectures=["mobilenet_v3_small", "resnet18"],
     )  # fmt: skip
     began = time.monotonic()
@@ -204,7 +204,7 @@ def kill(here: Place, path: Path, out: Path, times: int, draw: random.Random) ->
     """How often each kill struck while cells were left: so many times, unless none are left."""
     struck = dict.fromkeys(("main killed", "worker killed"), 0)
     while names := [name for name, count in struck.items() if count < times]:
-        fault = Fault(draw.choice(names), draw.uniform(0, 6))
+        fault = Fault(draw.choice(names), draw.uniform(0, 5))
         ended = sitting(here, path, out, fault)
         struck[fault.name] += ended.struck
         if ended.code == 0:
