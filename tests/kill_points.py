@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -76,56 +76,64 @@ FAULTS: dict[str, Callable[[subprocess.Popen[str], Path], bool]] = {
 }
 """Each says whether it found what it strikes."""
 
-EXITS = {"main killed": (0, -9), "stopped": (0, 143)}
-"""Exit codes after a fault, where they are not 0 or 3."""
+EXITS = {"main killed": -9, "stopped": 143}
+"""Exit codes that a fault may lead to, beside 0 and 3."""
 
 
 class Fault(NamedTuple):
     name: str  # of FAULTS
-    seconds: float  # since the run folder has a run
+    seconds: float  # since the one before, or since this sitting has begun its work
 
 
 class Sitting(NamedTuple):
     code: int  # of its exit
-    struck: bool  # whether the fault met cells that were still to be trained
+    struck: tuple[bool, ...]  # whether each fault met cells that were still to be trained
 
 
-def sitting(here: Place, path: Path, out: Path, fault: Fault | None = None) -> Sitting:
-    """One run of the suite into the folder, with a fault; what must hold then is checked."""
-    before, struck = finished(out), False
+def sitting(here: Place, path: Path, out: Path, faults: Sequence[Fault] = ()) -> Sitting:
+    """One run of the suite into the folder, with faults; what must hold then is checked."""
+    before = finished(out)
     with (
         (here.folder / "log.txt").open("a", encoding="utf-8") as heard,
         command.running(here, "run", path, "--out", out, stdout=heard) as process,
     ):
-        known = psutil.Process(process.pid)
-        below: set[psutil.Process] = set()
-        left = None if fault is None else (_moment(process, out, fault), FAULTS[fault.name])
+        known, below = psutil.Process(process.pid), set[psutil.Process]()
+        struck = [strike(process, out, fault, below) for fault in _timed(process, out, faults)]
         while process.poll() is None:
             below |= set(_below(known))
-            if left is not None and time.monotonic() >= left[0]:
-                has_cells = len(finished(out)) < len(command.run_of(out).cells)
-                struck, left = left[1](process, out) and has_cells, None
             time.sleep(0.02)
         code = process.wait()
     _, alive = psutil.wait_procs(below, timeout=GRACE_SECONDS)
     running = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not running, f"{running} still run"
-    after = finished(out)
+    after, names = finished(out), {fault.name for fault in faults}
     changed = [name for name in before if after.get(name) != before[name]]
-    may_change = 1 if fault is not None and fault.name == "record damaged" else 0
-    assert len(changed) <= may_change, changed
-    expected = (0, 3) if fault is None else EXITS.get(fault.name, (0, 3))
-    assert code in expected, f"{fault}: exit code {code}"
-    return Sitting(code, struck)
+    assert len(changed) <= sum(fault.name == "record damaged" for fault in faults), changed
+    assert code in {0, 3} | {EXITS[name] for name in names & EXITS.keys()}, f"{faults}: {code}"
+    return Sitting(code, tuple(struck))
 
 
-def _moment(process: subprocess.Popen[str], out: Path, fault: Fault) -> float:
-    """When it is time for the fault: so many seconds after the sitting has begun its work."""
-    began = time.time()
-    path = out / "run.json"
-    while process.poll() is None and not (path.exists() and path.stat().st_mtime >= began):
-        time.sleep(0.01)
-    return time.monotonic() + fault.seconds
+def strike(
+    process: subprocess.Popen[str], out: Path, fault: Fault, below: set[psutil.Process]
+) -> bool:
+    """Whether the fault met what it strikes, with cells left; `below` learns who lived then."""
+    if process.poll() is not None:
+        return False
+    below |= set(_below(psutil.Process(process.pid)))
+    has_cells = len(finished(out)) < len(command.run_of(out).cells)
+    return FAULTS[fault.name](process, out) and has_cells
+
+
+def _timed(process: subprocess.Popen[str], out: Path, faults: Sequence[Fault]) -> Iterator[Fault]:
+    """Each fault at its moment; at once where the process has ended."""
+    began, path = time.time(), out / "run.json"
+    if faults:
+        while process.poll() is None and not (path.exists() and path.stat().st_mtime >= began):
+            time.sleep(0.01)
+    for fault in faults:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(fault.seconds)
+        yield fault
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:
@@ -178,7 +186,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(words)
     text = command.tiny(
-        ["feature_extraction", "partial", "fine_tuning"], seeds=2 * asked.kills, epochs=15,
+        ["feature_extraction", "partial", "fine_tuning"], seeds=asked.kills, epochs=15,
         architectures=["mobilenet_v3_small", "resnet18"],
     )  # fmt: skip
     began = time.monotonic()
@@ -192,7 +200,7 @@ def main(words: Sequence[str] | None = None) -> None:
         cells = len(finished(quiet))
     kills = ", ".join(f"{count} times {what}" for what, count in struck.items())
     sys.stdout.write(
-        f"{cells} cells, {done} of them done after the last kill; {kills} (seed {asked.seed}), "
+        f"{cells} cells, {done} done when the last kill had struck; {kills} (seed {asked.seed}), "
         f"{time.monotonic() - began:.0f} s: no finished cell ran again, no process was left, the "
         "report is that of an undisturbed run but for times\n"
     )
@@ -201,13 +209,18 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def kill(here: Place, path: Path, out: Path, times: int, draw: random.Random) -> Mapping[str, int]:
-    """How often each kill struck while cells were left: so many times, unless none are left."""
-    struck = dict.fromkeys(("main killed", "worker killed"), 0)
-    while names := [name for name, count in struck.items() if count < times]:
-        fault = Fault(draw.choice(names), draw.uniform(0, 5))
-        ended = sitting(here, path, out, fault)
-        struck[fault.name] += ended.struck
-        if ended.code == 0:
+    """How often each kill struck while cells were left: so many times, unless none are left.
+
+    A run outlives its workers, so each sitting kills one of them and then the main process.
+    """
+    names = ("worker killed", "main killed")
+    struck = dict.fromkeys(names, 0)
+    while min(struck.values()) < times:
+        faults = [Fault(name, draw.uniform(0, 5)) for name in names]
+        ended = sitting(here, path, out, faults)
+        for name, has_struck in zip(names, ended.struck, strict=True):
+            struck[name] += has_struck
+        if ended.code != -signal.SIGKILL:
             break
     return struck
 

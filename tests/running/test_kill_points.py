@@ -47,7 +47,7 @@ def test_a_run_under_faults_ends_as_an_undisturbed_one(
     ended = command.quick(here, "run", path, "--out", folder / "quiet")
     assert ended.returncode == 0, ended.stderr
     for fault in faults:
-        kill_points.sitting(here, path, out, fault)
+        kill_points.sitting(here, path, out, [fault])
     kill_points.survives(here, path, out, folder / "quiet")
     shutil.rmtree(folder)
 
@@ -69,7 +69,7 @@ def test_a_finished_cell_that_is_lost_or_trained_again_is_seen(
 ) -> None:
     here, out = command.place(tmp_path), tmp_path / "out"
     path = here.suite(tiny(["feature_extraction"]))
-    assert kill_points.sitting(here, path, out) == (0, False)
+    assert kill_points.sitting(here, path, out) == (0, ())
     monkeypatch.setitem(FAULTS, "harm", harm)
     with pytest.raises(AssertionError, match=r"mobilenet_v3_small-feature_extraction-s0"):
-        kill_points.sitting(here, path, out, Fault("harm", 0.0))
+        kill_points.sitting(here, path, out, [Fault("harm", 0.0)])
