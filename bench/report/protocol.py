@@ -42,7 +42,7 @@ def protocol(table: RunTable) -> list[Fact]:
 
 def added_text(run: Run) -> str:
     count = units.plural(len(run.added), "cell")
-    return f"{count} of {len(run.cells):,}: the suite became longer after the run began"
+    return f"{count} of {len(run.cells):,}: the suite grew after the run began"
 
 
 def _seeds(suite: Suite) -> Iterator[str]:

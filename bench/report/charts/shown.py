@@ -100,8 +100,9 @@ def without_costs(rows: Sequence[Row]) -> str:
     complete = [row for row in rows if row.complete]
     odd = [row for row in complete if row.odd_costs]
     unknown = [row for row in complete if not row.odd_costs]
+    marks = " ".join(sorted({units.odd_mark(row.odd_costs) for row in odd}))
     return sentences(
         not_drawn([row for row in rows if not row.complete], "not every seed is ok"),
-        not_drawn(odd, "their costs are of other work († ‡)"),
+        not_drawn(odd, f"their costs are of other work ({marks})"),
         not_drawn(unknown, "the cost is unknown or zero"),
     )
