@@ -45,8 +45,10 @@ def kill_main(process: subprocess.Popen[str], _out: Path) -> bool:
 
 
 def kill_worker(process: subprocess.Popen[str], out: Path) -> bool:
-    """End the process that the server forked, once a cell has begun, if there is one."""
-    for child in _below(psutil.Process(process.pid)) if any(out.glob("cells/*/log.txt")) else []:
+    """End the process that the server forked, once this sitting has begun a cell."""
+    known = psutil.Process(process.pid)
+    logs = (path.stat().st_mtime for path in out.glob("cells/*/log.txt"))
+    for child in _below(known) if max(logs, default=0.0) > known.create_time() else []:
         with suppress(psutil.NoSuchProcess):
             if child.ppid() != process.pid:
                 child.kill()
@@ -216,7 +218,7 @@ def kill(here: Place, path: Path, out: Path, times: int, draw: random.Random) ->
     names = ("worker killed", "main killed")
     struck = dict.fromkeys(names, 0)
     while min(struck.values()) < times:
-        faults = [Fault(name, draw.uniform(0, 5)) for name in names]
+        faults = [Fault(name, draw.uniform(0, 10)) for name in names]
         ended = sitting(here, path, out, faults)
         for name, has_struck in zip(names, ended.struck, strict=True):
             struck[name] += has_struck
