@@ -44,11 +44,9 @@ def kill_main(process: subprocess.Popen[str], _out: Path) -> bool:
     return is_running
 
 
-def kill_worker(process: subprocess.Popen[str], out: Path) -> bool:
-    """End the process that the server forked, once this sitting has begun a cell."""
-    known = psutil.Process(process.pid)
-    logs = (path.stat().st_mtime for path in out.glob("cells/*/log.txt"))
-    for child in _below(known) if max(logs, default=0.0) > known.create_time() else []:
+def kill_worker(process: subprocess.Popen[str], _out: Path) -> bool:
+    """End the process that the server forked, if there is one."""
+    for child in _below(psutil.Process(process.pid)):
         with suppress(psutil.NoSuchProcess):
             if child.ppid() != process.pid:
                 child.kill()
@@ -84,7 +82,7 @@ EXITS = {"main killed": -9, "stopped": 143}
 
 class Fault(NamedTuple):
     name: str  # of FAULTS
-    seconds: float  # since the one before, or since this sitting has begun its work
+    seconds: float  # since this sitting has begun, for workers its first cell, or the one before
 
 
 class Sitting(NamedTuple):
@@ -128,11 +126,14 @@ def strike(
 
 def _timed(process: subprocess.Popen[str], out: Path, faults: Sequence[Fault]) -> Iterator[Fault]:
     """Each fault at its moment; at once where the process has ended."""
-    began, path = time.time(), out / "run.json"
-    if faults:
-        while process.poll() is None and not (path.exists() and path.stat().st_mtime >= began):
-            time.sleep(0.01)
+    began = time.time()
     for fault in faults:
+        # Workers come after the first seconds, in which the machine is calibrated.
+        signs = "cells/*/log.txt" if fault.name == "worker killed" else "run.json"
+        while process.poll() is None and not any(
+            path.stat().st_mtime >= began for path in out.glob(signs)
+        ):
+            time.sleep(0.01)
         with suppress(subprocess.TimeoutExpired):
             process.wait(fault.seconds)
         yield fault
@@ -213,13 +214,12 @@ def main(words: Sequence[str] | None = None) -> None:
 def kill(here: Place, path: Path, out: Path, times: int, draw: random.Random) -> Mapping[str, int]:
     """How often each kill struck while cells were left: at least so many times, if they last.
 
-    A run outlives its workers, so most sittings kill one of them before the main process. The
-    first seconds of a sitting calibrate the machine: no worker is there yet.
+    A run outlives its workers, so most sittings kill one of them before the main process.
     """
     struck = dict.fromkeys(("worker killed", "main killed"), 0)
     while min(struck.values()) < times:
-        of_worker = [Fault("worker killed", draw.uniform(3, 10))] if draw.random() < 0.8 else []
-        faults = [*of_worker, Fault("main killed", draw.uniform(0, 10))]
+        of_worker = [Fault("worker killed", draw.uniform(0, 5))] if draw.random() < 0.8 else []
+        faults = [*of_worker, Fault("main killed", draw.uniform(0, 8))]
         ended = sitting(here, path, out, faults)
         for fault, has_struck in zip(faults, ended.struck, strict=True):
             struck[fault.name] += has_struck
